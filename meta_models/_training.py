@@ -1,0 +1,238 @@
+"""Meta-training: Adam on the mean loss of a meta-batch of tasks, balanced over modes.
+
+Task ``k`` of a training is task ``k // n_modes`` of mode ``k % n_modes``; iteration ``t`` takes tasks ``t·b … (t+1)·b-1``. Tasks are
+addressed, not drawn from a generator, so a resumed training meets the very tasks that an undisturbed one would have met.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from transference import AdamState, Checkpoint, FewShot, Learner, Params, load_checkpoint, save_checkpoint
+from transference.errors import LearnerError, SpecMismatchError, UsageError
+from transference.learners import ConfiguredLearner, ScoringLearner
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a training depends on. Two trainings that differ only in length agree as far as the shorter one goes.
+
+    Attributes:
+        learner: the name that checkpoints carry.
+        config: the learner's settings.
+        modes: names of the datasets; their ``train`` splits are used.
+        ways: classes per task.
+        shots: support images per class.
+        queries: query images per class.
+        side: pixels along each edge.
+        channels: 1 or 3.
+        meta_batch: tasks per outer update.
+        lr: Adam's rate; ``(0.9, 0.999)`` and 1e-8 are its other settings.
+        halve_every: iterations after which the rate is halved, again and again; 0 keeps it constant.
+        seed: of the initial parameters and of the tasks.
+    """
+
+    learner: str
+    config: dict[str, Any] = field(default_factory=dict)
+    modes: tuple[str, ...] = ()
+    ways: int = 5
+    shots: int = 1
+    queries: int = 15
+    side: int = 28
+    channels: int = 3
+    meta_batch: int = 10
+    lr: float = 1e-3
+    halve_every: int = 0
+    seed: int = 0
+
+    def lr_at(self, iteration: int) -> float:
+        """Return the outer rate of update number ``iteration``, counted from 0."""
+        return self.lr * 0.5 ** (iteration // self.halve_every) if self.halve_every else self.lr
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the training as plain JSON values."""
+        plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        return plain
+
+
+def checkpoint_path(out: Path, step: int) -> Path:
+    """Return where the checkpoint after ``step`` updates is kept."""
+    return out / f"step-{step:08d}.safetensors"
+
+
+def train(
+    learner: Learner,
+    training: Training,
+    tasks: Sequence[FewShot],
+    *,
+    out: str | Path,
+    iterations: int,
+    save_every: int,
+    device: torch.device | str = "cpu",
+    progress: bool = False,
+) -> list[Path]:
+    """Meta-train a learner and save checkpoints; called again, go on from the last one.
+
+    Args:
+        learner: one that can begin from nothing (``init_params``).
+        training: what the training depends on.
+        tasks: one sampler per mode, on ``device``.
+        out: the folder for ``step-*.safetensors``, ``training.json`` and ``metrics/``.
+        iterations: outer updates in all.
+        save_every: updates between checkpoints; the last update is saved too.
+        device: where to compute.
+        progress: show a bar with loss and accuracy on stderr.
+
+    Returns:
+        The checkpoints of this training, in the order of their steps.
+
+    Raises:
+        LearnerError: the learner cannot begin from nothing, or its loss became infinite or NaN.
+        SpecMismatchError: ``out`` holds another training.
+        UsageError: a number is below one.
+    """
+    if min(iterations, save_every, training.meta_batch) < 1 or training.lr <= 0:
+        raise UsageError(
+            f"{iterations} iterations, saving every {save_every}, meta-batch {training.meta_batch}, rate {training.lr}: all must be > 0."
+        )
+    if not isinstance(learner, ConfiguredLearner):
+        raise LearnerError(f"{training.learner} has no init_params(seed), so that it cannot be trained from nothing.")
+    out = Path(out)
+    _claim(out, training)
+    saved = _saved(out)
+    params, optimizer = _start(learner, training, load_checkpoint(saved[-1]) if saved else None, device)
+    done = load_checkpoint(saved[-1]).step if saved else 0
+    metrics: list[dict[str, Any]] = []
+    with tqdm(total=iterations, initial=min(done, iterations), unit="it", disable=not progress, mininterval=0.5) as bar:
+        for iteration in range(done, iterations):
+            metrics += _update(learner, training, tasks, params, optimizer, iteration)
+            bar.set_postfix(_latest(metrics, len(tasks)), refresh=False)
+            bar.update()
+            step = iteration + 1
+            if step % save_every == 0 or step == iterations:
+                _save_metrics(metrics, out, step)
+                save_checkpoint(_checkpoint(training, params, optimizer, step), checkpoint_path(out, step))
+                metrics = []
+    return [path for path in _saved(out) if load_checkpoint(path).step <= iterations]
+
+
+def _update(
+    learner: Learner,
+    training: Training,
+    tasks: Sequence[FewShot],
+    params: Params,
+    optimizer: torch.optim.Adam,
+    iteration: int,
+) -> list[dict[str, Any]]:
+    """Take one outer step in place, and return one row of metrics per mode.
+
+    Raises:
+        LearnerError: the loss became infinite or NaN.
+    """
+    optimizer.zero_grad()
+    scores: dict[str, list[tuple[float, float]]] = {mode: [] for mode in training.modes}
+    for k in range(iteration * training.meta_batch, (iteration + 1) * training.meta_batch):
+        mode = k % len(tasks)
+        episode = tasks[mode][k // len(tasks)]
+        if isinstance(learner, ScoringLearner):
+            loss, accuracy = learner.episode_scores(params, episode)
+        else:
+            loss, accuracy = learner.episode_loss(params, episode), torch.tensor(math.nan)
+        (loss / training.meta_batch).backward()  # type: ignore[no-untyped-call]
+        scores[training.modes[mode]].append((float(loss.detach()), float(accuracy.detach())))
+    lr = training.lr_at(iteration)
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    optimizer.step()
+    rows = [
+        {"iteration": iteration + 1, "mode": mode, "loss": mean[0], "accuracy": mean[1], "lr": lr}
+        for mode, seen in scores.items()
+        if seen
+        for mean in [torch.tensor(seen, dtype=torch.float64).mean(dim=0).tolist()]
+    ]
+    if not all(math.isfinite(row["loss"]) for row in rows):
+        raise LearnerError(f"The loss became infinite or NaN at iteration {iteration + 1}; lower the outer or inner rate.")
+    return rows
+
+
+def _start(
+    learner: ConfiguredLearner, training: Training, last: Checkpoint | None, device: torch.device | str
+) -> tuple[Params, torch.optim.Adam]:
+    """Return parameters and optimizer, fresh or as the last checkpoint left them."""
+    values = last.params if last else learner.init_params(training.seed)
+    params = {name: value.to(device).clone().requires_grad_() for name, value in values.items()}
+    optimizer = torch.optim.Adam(params.values(), lr=training.lr)
+    if last and last.optimizer:
+        for name, step in last.optimizer.steps.items():
+            optimizer.state[params[name]] = {
+                "step": torch.tensor(float(step)),
+                "exp_avg": last.optimizer.exp_avg[name].to(device).clone(),
+                "exp_avg_sq": last.optimizer.exp_avg_sq[name].to(device).clone(),
+            }
+    return params, optimizer
+
+
+def _checkpoint(training: Training, params: Params, optimizer: torch.optim.Adam, step: int) -> Checkpoint:
+    state = {name: optimizer.state[param] for name, param in params.items() if optimizer.state[param]}
+    adam = AdamState(
+        lr=training.lr_at(step),
+        steps={name: int(entry["step"]) for name, entry in state.items()},
+        exp_avg={name: entry["exp_avg"] for name, entry in state.items()},
+        exp_avg_sq={name: entry["exp_avg_sq"] for name, entry in state.items()},
+    )
+    return Checkpoint(_detached(params), step, training.learner, training.config, adam, training.to_json())
+
+
+def _detached(params: Params) -> dict[str, Tensor]:
+    return {name: value.detach() for name, value in params.items()}
+
+
+def _claim(out: Path, training: Training) -> None:
+    """Write training.json, or make sure that the folder holds this very training.
+
+    Raises:
+        SpecMismatchError: it holds another one.
+    """
+    file, asked = out / "training.json", training.to_json()
+    if file.exists():
+        found = json.loads(file.read_text())
+        differences = [f"{key}: {found.get(key)} → {asked[key]}" for key in asked if found.get(key) != asked[key]]
+        if differences:
+            lines = "\n  ".join(differences)
+            raise SpecMismatchError(f"{out} holds another training. What it was → what was asked now:\n  {lines}\nChoose a new --out.")
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    aside = out / f".training.json.{os.getpid()}.tmp"
+    aside.write_text(json.dumps(asked, indent=2) + "\n")
+    aside.replace(file)
+
+
+def _saved(out: Path) -> list[Path]:
+    return sorted(out.glob("step-*.safetensors"))
+
+
+def _save_metrics(metrics: list[dict[str, Any]], out: Path, step: int) -> None:
+    """Write the rows since the last checkpoint, before the checkpoint that ends them: a resumed training writes the same file again."""
+    path = out / "metrics" / f"step-{step:08d}.parquet"
+    path.parent.mkdir(exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    pd.DataFrame(metrics).to_parquet(aside, index=False)
+    aside.replace(path)
+
+
+def _latest(metrics: list[dict[str, Any]], modes: int) -> dict[str, str]:
+    """Return loss and accuracy over the last ten iterations, for the progress bar."""
+    rows = metrics[-10 * modes :]
+    return {name: f"{sum(row[name] for row in rows) / len(rows):.3f}" for name in ("loss", "accuracy")}

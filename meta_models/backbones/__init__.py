@@ -1,0 +1,1 @@
+"""Networks that several learners share, as functions of a dictionary of parameters."""

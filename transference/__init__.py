@@ -1,0 +1,75 @@
+"""Which tasks help, and which hurt each other, in a meta-learner.
+
+For a source task *i*, take one lookahead step ``θ_i = θ - α∇L_i`` on its loss after support-set adaptation. For a target task *j*, compare
+its loss before and after: ``LR[i→j] = L_j(θ_i) / L_j(θ)``. Below 1 the update on *i* helped *j*, above 1 it hurt.
+
+    import transference as tr
+
+    checkpoints = [tr.load_checkpoint(path) for path in paths]      # safetensors or .pt; nothing is executed
+    learner = tr.load_learner(checkpoints[0])                       # or any object with episode_loss(params, episode)
+    sources = tr.few_shot("omniglot:train", data_root="data", ways=5, shots=1, queries=15, seed=0)
+    targets = tr.few_shot("fc100:test", data_root="data", ways=5, shots=1, queries=15, seed=1)
+
+    run = tr.measure(learner, checkpoints, sources, targets, n_source=300, n_target=20,
+                     lookahead=tr.SGD(alpha=(1e-3, 1e-2)), estimator=tr.Exact(), out="runs/first")
+    frame = run.pairs()                                             # pandas, one row per pair and step size
+    matrix = run.matrix(step=20_000, alpha=1e-2)                    # [n_source, n_target] loss ratios
+    table = tr.summarise(frame)                                     # shares of positive and negative transfer
+"""
+
+from transference.checkpoints import AdamState, Checkpoint, load_checkpoint, save_checkpoint
+from transference.datasets import ImageDataset, open_dataset
+from transference.episodes import Episode, Params
+from transference.errors import TransferenceError
+from transference.estimators import Estimator, Exact, Readings
+from transference.learners import Learner, ModuleLearner, check_pure, load_learner
+from transference.lookahead import SGD, Adam, Lookahead
+from transference.measure import measure
+from transference.plan import RunSpec, Tile
+from transference.samplers import FewShot, TaskRecord, TaskSampler, few_shot
+from transference.statistics import NEUTRAL_BAND, classify, summarise
+from transference.store import Run, Store, Verification, open_run, verify
+
+__all__ = [  # noqa: RUF022 - a table of contents, by subject
+    # The measurement
+    "measure",
+    "Run",
+    "open_run",
+    "verify",
+    "Verification",
+    # Its table, summarised
+    "summarise",
+    "classify",
+    "NEUTRAL_BAND",
+    # Learners and their checkpoints
+    "Learner",
+    "ModuleLearner",
+    "load_learner",
+    "check_pure",
+    "Checkpoint",
+    "AdamState",
+    "load_checkpoint",
+    "save_checkpoint",
+    # Tasks and the images they are made of
+    "Episode",
+    "Params",
+    "TaskSampler",
+    "TaskRecord",
+    "FewShot",
+    "few_shot",
+    "ImageDataset",
+    "open_dataset",
+    # Strategies
+    "Lookahead",
+    "SGD",
+    "Adam",
+    "Estimator",
+    "Exact",
+    "Readings",
+    # What a run is made of
+    "RunSpec",
+    "Tile",
+    "Store",
+    # Errors
+    "TransferenceError",
+]

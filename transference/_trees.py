@@ -1,0 +1,37 @@
+"""Arithmetic on dictionaries of tensors (parameters, gradients, displacements)."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def add(params: Mapping[str, Tensor], displacement: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return ``params + displacement``; a name absent from ``displacement`` keeps its tensor."""
+    return {name: value + displacement[name] if name in displacement else value for name, value in params.items()}
+
+
+def norm(tree: Mapping[str, Tensor]) -> float:
+    """Return the Euclidean norm over all entries of all tensors, accumulated in float64 (0 for an empty tree)."""
+    squares = [value.detach().double().square().sum() for value in tree.values()]
+    return float(torch.stack(squares).sum().sqrt()) if squares else 0.0
+
+
+def digest(tensors: Iterable[tuple[str, Tensor]]) -> str:
+    """Return a hexadecimal digest of names, dtypes, shapes and bytes: equal exactly when the tensors are."""
+    h = hashlib.blake2b(digest_size=16)
+    for name, tensor in tensors:
+        h.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        h.update(flat.view(torch.uint8).numpy().tobytes())
+    return h.hexdigest()
+
+
+def settings(thing: object) -> dict[str, Any]:
+    """Return the fields of a dataclass instance as plain values; nothing for any other object."""
+    return dataclasses.asdict(thing) if dataclasses.is_dataclass(thing) and not isinstance(thing, type) else {}

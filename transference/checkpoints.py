@@ -1,0 +1,243 @@
+"""A meta-learner at one moment of its training: parameters, outer-optimizer state, step, and what learner it is.
+
+Two containers hold the same content: ``.safetensors``, and ``.pt`` read with ``weights_only=True``. Nothing in a file is ever executed
+unless ``unsafe=True`` says so, which is recorded. A plain ``state_dict`` in either container is read as well; it brings no learner, and
+its step is the trailing number of its file name.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from transference import _trees
+from transference.episodes import Params
+from transference.errors import CheckpointError
+
+_FORMAT = "transference-checkpoint/1"
+_STATE_DICT_KEYS = ("model_state_dict", "state_dict", "model")
+_PARAMS, _MOMENTS = "params/", "optimizer/"
+
+
+@dataclass(frozen=True)
+class AdamState:
+    """The state of Adam, by parameter name.
+
+    Attributes:
+        lr: the outer learning rate in force.
+        betas: decay rates of the two moments.
+        eps: added to the root of the second moment.
+        steps: updates so far, per parameter.
+        exp_avg: first moments, each of the parameter's shape.
+        exp_avg_sq: second moments, likewise.
+    """
+
+    lr: float
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    steps: Mapping[str, int] = field(default_factory=dict)
+    exp_avg: Params = field(default_factory=dict)
+    exp_avg_sq: Params = field(default_factory=dict)
+
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> AdamState:
+        """Return the state with its moments on ``device`` as ``dtype``."""
+        moved = [{name: value.to(device=device, dtype=dtype) for name, value in tree.items()} for tree in (self.exp_avg, self.exp_avg_sq)]
+        return replace(self, exp_avg=moved[0], exp_avg_sq=moved[1])
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint file holds.
+
+    Attributes:
+        params: tensors by name. From a plain ``state_dict`` this includes the buffers, which the learner then tells apart.
+        step: outer updates so far.
+        learner: name of the learner, or None when the file does not say.
+        config: the learner's settings, plain JSON values.
+        optimizer: state of the outer optimizer, or None.
+        training: how it was trained, plain JSON values, for the reader's information.
+        path: where it was read from.
+        unsafe: whether it was read with code execution allowed.
+    """
+
+    params: Params
+    step: int
+    learner: str | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    optimizer: AdamState | None = None
+    training: Mapping[str, Any] = field(default_factory=dict)
+    path: Path | None = None
+    unsafe: bool = False
+
+    @cached_property
+    def digest(self) -> str:
+        """Of all tensors, the step, the learner and its settings: the same for both containers."""
+        words = json.dumps([self.step, self.learner, dict(self.config), _optimizer_header(self.optimizer)], sort_keys=True)
+        header = torch.frombuffer(bytearray(words.encode()), dtype=torch.uint8)
+        return _trees.digest([("header", header), *sorted(_tensors(self).items())])
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
+    """Write a checkpoint, aside first and renamed when complete, so that no half file is ever seen under ``path``.
+
+    Args:
+        checkpoint: what to write.
+        path: ends in ``.safetensors`` or ``.pt``.
+
+    Raises:
+        CheckpointError: the file name has another ending.
+    """
+    path = Path(path)
+    tensors = {name: value.detach().cpu().contiguous() for name, value in _tensors(checkpoint).items()}
+    header = {
+        "format": _FORMAT,
+        "step": checkpoint.step,
+        "learner": checkpoint.learner,
+        "config": dict(checkpoint.config),
+        "optimizer": _optimizer_header(checkpoint.optimizer),
+        "training": dict(checkpoint.training),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    if path.suffix == ".safetensors":
+        safetensors.torch.save_file(tensors, aside, metadata={"transference": json.dumps(header)})
+    elif path.suffix == ".pt":
+        torch.save({"transference": json.dumps(header), "tensors": tensors}, aside)
+    else:
+        raise CheckpointError(f"{path} was asked for; a checkpoint's name ends in .safetensors or .pt.")
+    with aside.open("rb") as file:
+        os.fsync(file.fileno())
+    aside.replace(path)
+
+
+def load_checkpoint(path: str | Path, *, unsafe: bool = False) -> Checkpoint:
+    """Read a checkpoint.
+
+    Args:
+        path: a ``.safetensors`` file, or any name for a file written by ``torch.save``.
+        unsafe: allow a pickle to run code. Only for files whose author you trust; recorded in every run that uses it.
+
+    Returns:
+        The checkpoint, its tensors in host memory.
+
+    Raises:
+        CheckpointError: the file is missing, truncated, wants to run code, or holds no parameters.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"There is no checkpoint file {path}.")
+    header, content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path, unsafe)
+    if header is None:
+        params = _state_dict(content, path)
+        return Checkpoint(params, step=_step_in_name(path), path=path, unsafe=unsafe)
+    return replace(_from_header(json.loads(header), content, path), path=path, unsafe=unsafe)
+
+
+def _read_safetensors(path: Path) -> tuple[str | None, dict[str, Any]]:
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict, it has no iterator
+    except (OSError, safetensors.SafetensorError) as error:
+        raise CheckpointError(f"{path} is truncated or is no safetensors file ({error}). Copy it again.") from error
+    return metadata.get("transference"), tensors
+
+
+def _read_pickle(path: Path, unsafe: bool) -> tuple[str | None, dict[str, Any]]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=not unsafe)
+    except pickle.UnpicklingError as error:
+        what = _refused_name(str(error))
+        if what is None:
+            raise CheckpointError(f"{path} is truncated or is no checkpoint ({_first_line(error)}). Copy it again.") from error
+        raise CheckpointError(
+            f"{path} holds more than tensors: it wants to use {what}. Nothing of it was executed. "
+            "Save its state_dict() alone, or, if you trust whoever made it, repeat with --unsafe-load (unsafe=True)."
+        ) from error
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError, IndexError, AttributeError) as error:
+        raise CheckpointError(f"{path} is truncated or is no checkpoint ({_first_line(error)}). Copy it again.") from error
+    if isinstance(content, torch.nn.Module):  # only with unsafe
+        content = content.state_dict()
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{path} holds a {type(content).__name__}; a dictionary of tensors was expected.")
+    if isinstance(content.get("transference"), str):
+        return content["transference"], content["tensors"]
+    return None, dict(content)
+
+
+def _refused_name(message: str) -> str | None:
+    """Return the global that ``weights_only`` refused, as torch's message names it; None when the trouble is another one."""
+    match = re.search(r"GLOBAL ([\w.]+)", message) or re.search(r"Unsupported (?:class|operand|global) ([\w.]+)", message)
+    return match[1] if match else None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+def _state_dict(content: Mapping[str, Any], path: Path) -> Params:
+    for key in _STATE_DICT_KEYS:
+        if isinstance(content.get(key), Mapping):
+            content = content[key]
+            break
+    params = {str(name): value.detach() for name, value in content.items() if isinstance(value, Tensor)}
+    others = [str(name) for name in content if str(name) not in params]
+    if not params or others:
+        found = ", ".join(others[:5]) or "nothing"
+        raise CheckpointError(
+            f"{path} was expected to be a state_dict (names and tensors), alone or under {', '.join(_STATE_DICT_KEYS)}; "
+            f"it has {len(params)} tensors and, beside them: {found}."
+        )
+    return params
+
+
+def _step_in_name(path: Path) -> int:
+    match = re.search(r"(\d+)$", path.stem)
+    return int(match[1]) if match else 0
+
+
+def _tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """Return every tensor of the checkpoint under its name in a file."""
+    tensors = {_PARAMS + name: value for name, value in checkpoint.params.items()}
+    if checkpoint.optimizer is not None:
+        for kind in ("exp_avg", "exp_avg_sq"):
+            moments: Params = getattr(checkpoint.optimizer, kind)
+            tensors |= {f"{_MOMENTS}{kind}/{name}": value for name, value in moments.items()}
+    return tensors
+
+
+def _optimizer_header(state: AdamState | None) -> dict[str, Any] | None:
+    return None if state is None else {"lr": state.lr, "betas": list(state.betas), "eps": state.eps, "steps": dict(state.steps)}
+
+
+def _from_header(header: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path) -> Checkpoint:
+    if header.get("format") != _FORMAT:
+        raise CheckpointError(f"{path} is of the format {header.get('format')!r}; this version reads {_FORMAT!r}. Upgrade transference.")
+
+    def below(prefix: str) -> Params:
+        return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+    optimizer = None
+    if header["optimizer"] is not None:
+        state = header["optimizer"]
+        optimizer = AdamState(
+            lr=state["lr"],
+            betas=(state["betas"][0], state["betas"][1]),
+            eps=state["eps"],
+            steps=state["steps"],
+            exp_avg=below(f"{_MOMENTS}exp_avg/"),
+            exp_avg_sq=below(f"{_MOMENTS}exp_avg_sq/"),
+        )
+    return Checkpoint(below(_PARAMS), header["step"], header["learner"], header["config"], optimizer, header["training"])

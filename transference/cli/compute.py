@@ -1,0 +1,167 @@
+"""The command ``transference compute``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from transference.checkpoints import Checkpoint, load_checkpoint
+from transference.cli._table import as_json, summary_text
+from transference.cli.options import episode_options
+from transference.errors import LearnerError
+from transference.estimators import Exact
+from transference.learners import Learner, load_learner
+from transference.lookahead import SGD, Adam
+from transference.measure import DEFAULT_TILE, measure
+from transference.plan import PRECISIONS
+from transference.samplers import few_shot
+from transference.statistics import summarise
+from transference.work import choose_device
+
+_LOOKAHEADS: dict[str, type[SGD] | type[Adam]] = {"sgd": SGD, "adam": Adam}
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  transference compute runs/toy/step-*.safetensors --source strokes:train --target shapes:test \\
+      --n-source 50 --n-target 5 --alpha 0.001 --alpha 0.01 --out runs/toy-ratios
+  transference compute net.pt --learner mymodule:make_learner --source strokes:train --target strokes:test \\
+      --alpha 0.01 --out runs/mine"""
+)
+@click.argument("checkpoints", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="CHECKPOINT...")
+@click.option("--source", "sources", multiple=True, required=True, metavar="NAME:SPLIT", help="Source mode; repeat for several.")
+@click.option("--target", "targets", multiple=True, required=True, metavar="NAME:SPLIT", help="Target mode; repeat for several.")
+@click.option("--n-source", type=click.IntRange(1), default=300, show_default=True, help="Source tasks per mode.")
+@click.option("--n-target", type=click.IntRange(1), default=20, show_default=True, help="Target tasks per mode.")
+@click.option("--learner", help="Registered name or module:factory.  [default: what the checkpoint says]")
+@episode_options
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Of the tasks; sources take it, targets the next.",
+)
+@click.option(
+    "--lookahead",
+    type=click.Choice(sorted(_LOOKAHEADS)),
+    default="sgd",
+    show_default=True,
+    help="The step on each source.",
+)
+@click.option("--alpha", type=float, multiple=True, help="Step size; repeat for several.  [default: the checkpoint's outer rate]")
+@click.option(
+    "--moves",
+    multiple=True,
+    default=("*",),
+    help="Pattern of parameter names that move; repeat for several.  [default: all]",
+)
+@click.option(
+    "--estimator",
+    type=click.Choice(["exact"]),
+    default="exact",
+    show_default=True,
+    help="How losses after the step are read.",
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="Of all losses and gradients.")
+@click.option(
+    "--tile",
+    type=(click.IntRange(1), click.IntRange(1)),
+    default=DEFAULT_TILE,
+    show_default=True,
+    help="Sources, targets per file.",
+)
+@click.option("--data-root", type=click.Path(path_type=Path), help="Folder with NAME.parquet or NAME/ for each dataset.")
+@click.option("--unsafe-load", is_flag=True, help="Let a checkpoint run code while it loads. Recorded in run.json.")
+@click.option("--dry-run", is_flag=True, help="Check everything, print tiles done and to do, compute nothing.")
+@click.option("--json", "json_output", is_flag=True, help="Print the summary as JSON.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The run folder.")
+def compute(
+    checkpoints: tuple[Path, ...],
+    sources: tuple[str, ...],
+    targets: tuple[str, ...],
+    n_source: int,
+    n_target: int,
+    learner: str | None,
+    ways: int | None,
+    shots: int | None,
+    queries: int | None,
+    side: int | None,
+    channels: int | None,
+    seed: int,
+    lookahead: str,
+    alpha: tuple[float, ...],
+    moves: tuple[str, ...],
+    estimator: str,
+    device: str,
+    precision: str,
+    tile: tuple[int, int],
+    data_root: Path | None,
+    unsafe_load: bool,
+    dry_run: bool,
+    json_output: bool,
+    out: Path,
+) -> None:
+    """Measure how a step on each source task changes the loss of each target task.
+
+    Repeating the command goes on where it stopped. Nothing is downloaded.
+    """
+    del estimator  # only one so far
+    loaded = [load_checkpoint(path, unsafe=unsafe_load) for path in checkpoints]
+    if learner is not None and ":" in learner:
+        sys.path.insert(0, "")  # the current folder, as `python -m` would have it
+    analysed = load_learner(learner, loaded[0].config) if learner else _learner_of(loaded)
+    trained = loaded[0].training
+    shape = {
+        name: given if given is not None else int(trained.get(name, default))
+        for name, given, default in (
+            ("ways", ways, 5),
+            ("shots", shots, 1),
+            ("queries", queries, 15),
+            ("side", side, 28),
+            ("channels", channels, 3),
+        )
+    }
+    where = choose_device(device)
+    run = measure(
+        analysed,
+        loaded,
+        [few_shot(mode, data_root=data_root, **shape, seed=seed, device=where) for mode in sources],
+        [few_shot(mode, data_root=data_root, **shape, seed=seed + 1, device=where) for mode in targets],
+        n_source=n_source,
+        n_target=n_target,
+        lookahead=_LOOKAHEADS[lookahead](alpha=alpha, moves=moves),
+        estimator=Exact(),
+        device=device,
+        precision=precision,
+        tile=tile,
+        out=out,
+        command=sys.argv,
+        progress=True,
+        dry_run=dry_run,
+    )
+    if dry_run:
+        done, total = run.progress()
+        click.echo(f"{out}: {run.spec.n_cells} pairs in {total} tiles, {done} done, {total - done} to do")
+        return
+    summary = summarise(run.pairs())
+    click.echo(as_json(summary) if json_output else f"{summary_text(summary)}\n\n{out}")
+    if summary["failed"].any():
+        failed = int(summary["failed"].sum())
+        click.echo(f"{failed} of {run.spec.n_cells} cells failed; the column status in the table says why", err=True)
+        raise SystemExit(3)
+
+
+def _learner_of(checkpoints: list[Checkpoint]) -> Learner:
+    first = checkpoints[0]
+    for other in checkpoints[1:]:
+        if (other.learner, dict(other.config)) != (first.learner, dict(first.config)):
+            raise LearnerError(
+                f"The checkpoints are of different learners: {first.path} of {first.learner} {dict(first.config)}, "
+                f"{other.path} of {other.learner} {dict(other.config)}. Measure them in runs of their own."
+            )
+    return load_learner(first)

@@ -1,0 +1,24 @@
+"""The command ``transference convert``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from transference.checkpoints import load_checkpoint, save_checkpoint
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  transference convert old.pt new.safetensors
+  transference convert runs/toy/step-00000200.safetensors step200.pt"""
+)
+@click.argument("old", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path))
+@click.option("--unsafe-load", is_flag=True, help="Let the old file run code while it loads.")
+def convert(old: Path, new: Path, unsafe_load: bool) -> None:
+    """Rewrite a checkpoint in the other container (.pt or .safetensors). The content, and so its digest, stays."""
+    save_checkpoint(load_checkpoint(old, unsafe=unsafe_load), new)
+    click.echo(new)

@@ -1,0 +1,33 @@
+"""The command ``transference verify``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import click
+
+from transference.store import verify as verify_run
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  transference verify demo/run
+  transference verify demo/run --json"""
+)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--json", "json_output", is_flag=True, help="Print the findings as JSON.")
+def verify(run: Path, json_output: bool) -> None:
+    """Check every file of a run folder: checksums, rows, statuses, ratios. Exit code 1 if it is incomplete or damaged."""
+    found = verify_run(run)
+    if json_output:
+        click.echo(json.dumps({**dataclasses.asdict(found), "complete": found.complete}, indent=2))
+    else:
+        cells = ", ".join(f"{n} {status}" for status, n in sorted(found.statuses.items()))
+        click.echo(f"{run}: {found.tiles - found.missing} of {found.tiles} tiles; cells: {cells or 'none'}")
+        for problem in found.problems:
+            click.echo(f"error: {problem}", err=True)
+    if not found.complete:
+        raise SystemExit(1)

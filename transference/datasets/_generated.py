@@ -1,0 +1,70 @@
+"""What the generated modes share: class counts, splits, and the order of drawing.
+
+A generated mode draws image ``k`` of class ``c`` from the streams at ``(mode, "class", c)`` and ``(mode, "image", c, k)``, so any
+image can be drawn alone and again. Nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from transference._streams import Stream
+from transference.datasets._images import Picture, SplitSize
+
+SIDE = 28
+"""Pixels along each edge of a drawn image."""
+
+_IMAGES_PER_CLASS = 30
+_CLASSES = {"train": range(64), "val": range(64, 80), "test": range(80, 100)}
+
+Canvas = NDArray[np.float64]
+"""An image in [0, 1]: ``[SIDE, SIDE]`` grey or ``[SIDE, SIDE, 3]`` colour."""
+
+
+class Drawing(Protocol):
+    """A mode's way to draw: what is fixed for a class, then one image of it."""
+
+    def __call__(self, of_class: Stream, of_image: Stream, image: int) -> Canvas:
+        """Return image number ``image`` of the class that ``of_class`` describes."""
+
+
+class GeneratedMode:
+    """A mode that is drawn, not read.
+
+    Args:
+        name: the mode's name, part of every stream's address.
+        draw: how one image is drawn.
+    """
+
+    where = "generated"
+
+    def __init__(self, name: str, draw: Drawing) -> None:
+        self.name = name
+        self._draw = draw
+
+    def splits(self) -> dict[str, SplitSize]:
+        """Return 64, 16 and 20 classes of 30 images."""
+        return {split: SplitSize(len(classes), len(classes) * _IMAGES_PER_CLASS) for split, classes in _CLASSES.items()}
+
+    def pictures(self, split: str) -> Iterator[Picture]:
+        """Draw the images of ``split``.
+
+        Yields:
+            One picture per image.
+        """
+        for c in _CLASSES[split]:
+            for k in range(_IMAGES_PER_CLASS):
+                canvas = self._draw(Stream(self.name, "class", c), Stream(self.name, "image", c, k), k)
+                pixels = np.rint(np.clip(canvas, 0.0, 1.0) * 255.0).astype(np.uint8)
+                yield Picture(f"{self.name}-{c:03d}", f"{self.name}-{c:03d}-{k:02d}", Image.fromarray(pixels))
+
+
+def grid() -> tuple[Canvas, Canvas]:
+    """Return the pixel centres' x (to the right) and y (downwards) in [0, 1], each ``[SIDE, SIDE]``."""
+    y, x = (np.mgrid[0:SIDE, 0:SIDE] + 0.5) / SIDE
+    return x, y

@@ -1,0 +1,38 @@
+"""The errors that a user can meet. Each says what was asked, what was found, and what to do.
+
+The command line prints the message after ``error:`` and leaves with ``exit_code``; nothing else in the package knows exit codes.
+"""
+
+from __future__ import annotations
+
+
+class TransferenceError(Exception):
+    """Something the user can mend; the base of all the others."""
+
+    exit_code = 1
+
+
+class UsageError(TransferenceError):
+    """The question itself cannot be asked: an unknown name, a value out of range, options that exclude each other."""
+
+    exit_code = 2
+
+
+class SpecMismatchError(UsageError):
+    """The run folder holds a measurement of another spec; mixing the two would make a table that means nothing."""
+
+
+class DataError(TransferenceError):
+    """A dataset, split or image is missing, damaged, or too small for the episodes asked."""
+
+
+class CheckpointError(TransferenceError):
+    """A checkpoint cannot be read, or does not belong to the learner."""
+
+
+class LearnerError(TransferenceError):
+    """A learner cannot be found or built, or is not the pure function that the measurement needs."""
+
+
+class StoreError(TransferenceError):
+    """A run folder is incomplete or damaged."""

@@ -1,0 +1,40 @@
+"""A contact sheet: what the images of a mode look like, one row per class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from transference.figures._style import STYLE, new_figure
+
+
+def contact_sheet(images: Sequence[NDArray[np.uint8]], class_names: Sequence[str]) -> Figure:
+    """Draw images as they are, one row per class.
+
+    Args:
+        images: per class, ``[n_images, channels, side, side]`` uint8; rows may differ in length.
+        class_names: one per row.
+    """
+    n_columns = max(len(row) for row in images)
+    with rc_context(STYLE):
+        figure = new_figure(1.3 + 0.45 * n_columns, 0.3 + 0.45 * len(images))
+        axes: Any = figure.subplots(len(images), n_columns, squeeze=False)
+        for row, pictures, name in zip(axes, images, class_names, strict=True):
+            for ax in row:
+                ax.set_axis_off()
+            for ax, picture in zip(row, pictures, strict=False):
+                pixels = picture.transpose(1, 2, 0)
+                ax.imshow(
+                    pixels if pixels.shape[2] == 3 else pixels[:, :, 0],
+                    cmap="gray",
+                    vmin=0,
+                    vmax=255,
+                    interpolation="nearest",
+                )
+            row[0].text(-0.15, 0.5, name, transform=row[0].transAxes, ha="right", va="center", fontsize=7)
+    return figure

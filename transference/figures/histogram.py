@@ -1,0 +1,177 @@
+"""Histograms of loss ratios, one panel per source mode and target mode, or per checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from numpy.typing import ArrayLike
+
+from transference.figures._style import COLOURS, STYLE, WORDS, new_figure
+from transference.statistics import CLASSES, NEUTRAL_BAND, classify
+
+BINS, LIMITS = 60, (0.8, 1.3)
+"""Of the paper's figure."""
+
+_PANEL = (2.1, 1.5)  # inches
+_OWN = {"color": "black", "linestyle": "none", "markersize": 4, "markeredgewidth": 0.7, "markerfacecolor": "white"}
+
+
+def histogram(
+    pairs: pd.DataFrame,
+    self_transference: pd.DataFrame,
+    *,
+    band: tuple[float, float] = NEUTRAL_BAND,
+    bins: int = BINS,
+    limits: tuple[float, float] = LIMITS,
+) -> Figure:
+    """Draw one checkpoint and step size: source modes down, target modes across.
+
+    Args:
+        pairs: rows of ``Run.pairs()`` of one checkpoint and step size.
+        self_transference: the rows of ``Run.self_transference()`` that belong to them.
+        band: the neutral band.
+        bins: bars.
+        limits: loss ratios of the first and last edge.
+    """
+    sources, targets = _modes(pairs["source_mode"]), _modes(pairs["target_mode"])
+    with rc_context(STYLE):
+        figure, axes = _grid(len(sources), len(targets))
+        for row, source in zip(axes, sources, strict=True):
+            for ax, target in zip(row, targets, strict=True):
+                chosen = pairs[(pairs["source_mode"] == source) & (pairs["target_mode"] == target)]
+                own = self_transference[self_transference["mode"] == target]
+                draw_histogram(ax, _ratios(chosen), _ratios(own), band=band, bins=bins, limits=limits)
+                ax.set_title(f"{source} → {target}", loc="left", pad=13)
+        step, alpha = pairs["checkpoint_step"].iloc[0], pairs["alpha"].iloc[0]
+        _finish(figure, axes, f"checkpoint {step:,}, step size α = {alpha:g}")
+    return figure
+
+
+def training(
+    pairs: pd.DataFrame,
+    self_transference: pd.DataFrame,
+    *,
+    band: tuple[float, float] = NEUTRAL_BAND,
+    bins: int = BINS,
+    limits: tuple[float, float] = LIMITS,
+) -> Figure:
+    """Draw one step size over training: checkpoints down, pairs of modes across, all on one scale.
+
+    Args:
+        pairs: rows of ``Run.pairs()`` of one step size.
+        self_transference: the rows of ``Run.self_transference()`` that belong to them.
+        band: the neutral band.
+        bins: bars.
+        limits: loss ratios of the first and last edge.
+    """
+    steps = sorted(pairs["checkpoint_step"].unique())
+    columns = [(s, t) for s in _modes(pairs["source_mode"]) for t in _modes(pairs["target_mode"])]
+    with rc_context(STYLE):
+        figure, axes = _grid(len(steps), len(columns))
+        for row, step in zip(axes, steps, strict=True):
+            for ax, (source, target) in zip(row, columns, strict=True):
+                at_step = pairs[pairs["checkpoint_step"] == step]
+                chosen = at_step[(at_step["source_mode"] == source) & (at_step["target_mode"] == target)]
+                own = self_transference[(self_transference["checkpoint_step"] == step) & (self_transference["mode"] == target)]
+                draw_histogram(ax, _ratios(chosen), _ratios(own), band=band, bins=bins, limits=limits)
+                if ax in axes[0]:
+                    ax.set_title(f"{source} → {target}", loc="left", pad=13)
+            row[0].set_ylabel(f"step {step:,}", fontweight="bold")
+        _finish(figure, axes, f"step size α = {pairs['alpha'].iloc[0]:g}")
+    return figure
+
+
+def draw_histogram(
+    ax: Axes,
+    ratios: ArrayLike,
+    own: ArrayLike = (),
+    *,
+    band: tuple[float, float] = NEUTRAL_BAND,
+    bins: int = BINS,
+    limits: tuple[float, float] = LIMITS,
+) -> Axes:
+    """Draw loss ratios, coloured by class, with their shares above and the self-transference of the targets marked.
+
+    What lies outside ``limits`` is counted at the edge, never dropped in silence.
+
+    Args:
+        ax: where to draw.
+        ratios: the loss ratios, any number of them, without NaN.
+        own: the self-transference of the targets.
+        band: the neutral band.
+        bins: bars.
+        limits: loss ratios of the first and last edge.
+    """
+    values, own_values = np.asarray(ratios, dtype=float), np.asarray(own, dtype=float)
+    kinds = classify(values, band)
+    edges = np.linspace(*limits, bins + 1)
+    parts = [values[kinds == kind] for kind in CLASSES]
+    ax.hist(parts, bins=edges, stacked=True, color=[COLOURS[kind] for kind in CLASSES])  # type: ignore[arg-type]
+    ax.axvline(1.0, color="black", linewidth=0.6, linestyle=(0, (4, 2)))
+    ax.set_xlim(*limits)
+    ax.margins(y=0.16)
+    for x, align, kind, part in zip((0.0, 0.5, 1.0), ("left", "center", "right"), CLASSES, parts, strict=True):
+        share = f"{len(part) / len(values):.0%}" if len(values) else "none"
+        ax.text(
+            x,
+            1.02,
+            share,
+            transform=ax.transAxes,
+            ha=align,
+            va="bottom",
+            color=COLOURS[kind],
+            fontweight="bold",
+            fontsize=7,
+        )
+    for x, align, text, count in (
+        (0.01, "left", "← {} below", int((values < limits[0]).sum())),
+        (0.99, "right", "{} above →", int((values > limits[1]).sum())),
+    ):
+        if count:
+            ax.text(x, 0.80, text.format(f"{count:,}"), transform=ax.transAxes, ha=align, va="top", fontsize=6, color="0.3")
+    _mark_own(ax, own_values, limits)
+    return ax
+
+
+def _mark_own(ax: Axes, own: np.ndarray, limits: tuple[float, float]) -> None:
+    """Mark the self-transference along the top; a mark beyond the limits sits at the edge and points outwards."""
+    inside = (own >= limits[0]) & (own <= limits[1])
+    height = ax.get_xaxis_transform()
+    for marker, x in (
+        ("v", own[inside]),
+        ("<", np.full(min((own < limits[0]).sum(), 1), limits[0])),
+        (">", np.full(min((own > limits[1]).sum(), 1), limits[1])),
+    ):
+        ax.plot(x, np.full(len(x), 0.93), marker=marker, transform=height, clip_on=False, **_OWN)  # type: ignore[arg-type]
+
+
+def _grid(n_rows: int, n_columns: int) -> tuple[Figure, np.ndarray]:
+    width, height = max(3.4, 0.5 + _PANEL[0] * n_columns), 0.9 + _PANEL[1] * n_rows
+    figure = new_figure(width, height)
+    return figure, figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
+
+
+def _finish(figure: Figure, axes: np.ndarray, title: str) -> None:
+    handles: list[Patch | Line2D] = [Patch(color=COLOURS[kind], label=WORDS[kind]) for kind in CLASSES]
+    handles.append(Line2D([], [], marker="v", label="self-transference of a target", **_OWN))  # type: ignore[arg-type]
+    columns = 4 if figure.get_figwidth() > 6 else 2
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, handlelength=1.0, columnspacing=1.4)
+    figure.suptitle(title, fontsize=8)
+    figure.supxlabel("loss ratio LR (after / before)", fontsize=8)
+    figure.supylabel("pairs of tasks", fontsize=8)
+
+
+def _modes(column: pd.Series) -> Sequence[str]:
+    """Return the modes present, in the order of the run."""
+    return list(column.cat.remove_unused_categories().cat.categories)
+
+
+def _ratios(rows: pd.DataFrame) -> np.ndarray:
+    return rows.loc[rows["status"] == "ok", "loss_ratio"].to_numpy(dtype=float)

@@ -1,0 +1,82 @@
+"""The matrix of loss ratios, sources down and targets across."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from transference.figures._style import STYLE, new_figure
+
+_SPAN_QUANTILE = 0.98
+
+
+def matrix(pairs: pd.DataFrame) -> Figure:
+    """Draw one checkpoint and step size as a heatmap, ordered by mode.
+
+    Args:
+        pairs: rows of ``Run.pairs()`` of one checkpoint and step size.
+    """
+    with rc_context(STYLE):
+        figure = new_figure(3.5, 3.9)
+        draw_matrix(figure.subplots(), pairs)
+        step, alpha = pairs["checkpoint_step"].iloc[0], pairs["alpha"].iloc[0]
+        figure.suptitle(f"checkpoint {step:,}, step size α = {alpha:g}", fontsize=8)
+    return figure
+
+
+def draw_matrix(ax: Axes, pairs: pd.DataFrame) -> Axes:
+    """Draw the log loss ratios on a diverging scale that is white at a ratio of 1; failed cells are yellow.
+
+    The scale ends at the 98 % quantile of ``|log LR|``, so that a few extreme cells do not bleach the rest.
+
+    Args:
+        ax: where to draw.
+        pairs: rows of ``Run.pairs()`` of one checkpoint and step size.
+    """
+    table = pairs.pivot(index="source", columns="target", values="loss_ratio")
+    with np.errstate(divide="ignore"):
+        logs = np.log(table.to_numpy(dtype=float))
+    sizes = np.abs(logs[np.isfinite(logs)])
+    span = max(float(np.quantile(sizes, _SPAN_QUANTILE)) if len(sizes) else 0.0, 1e-3)
+    ax.set_facecolor("#F0E442")  # shows through where a cell has no ratio
+    bar = {"label": "loss ratio LR", "extend": "both", "shrink": 0.8, "ticks": np.log(_nice_ratios(span))}
+    sns.heatmap(logs, ax=ax, cmap="RdBu_r", center=0.0, vmin=-span, vmax=span, cbar_kws=bar, rasterized=True)
+    ax.collections[0].colorbar.set_ticklabels([f"{ratio:.4g}" for ratio in _nice_ratios(span)])  # type: ignore[union-attr]
+    _label_modes(ax, "x", _mode_blocks(pairs, "target", table.columns.tolist()))
+    _label_modes(ax, "y", _mode_blocks(pairs, "source", table.index.tolist()))
+    ax.set_xlabel("target tasks")
+    ax.set_ylabel("source tasks")
+    return ax
+
+
+def _nice_ratios(span: float) -> list[float]:
+    """Return round ratios around 1 for a scale that ends at ``exp(±span)``."""
+    rounds = [1.0005, 1.001, 1.002, 1.005, 1.01, 1.02, 1.05, 1.1, 1.2, 1.5, 2.0, 3.0, 5.0, 10.0, 100.0]
+    within = [ratio for ratio in rounds if np.log(ratio) <= span][-2:]
+    return [1 / ratio for ratio in reversed(within)] + [1.0] + within
+
+
+def _mode_blocks(pairs: pd.DataFrame, role: str, ids: Sequence[object]) -> list[tuple[str, int, int]]:
+    """Return (mode, first position, end position) of each run of tasks of one mode."""
+    mode_of = pairs.drop_duplicates(role).set_index(role)[f"{role}_mode"].astype(str)
+    names = mode_of.loc[list(ids)].to_numpy()
+    edges = [0, *(np.flatnonzero(names[1:] != names[:-1]) + 1).tolist(), len(names)]
+    return [(str(names[start]), start, stop) for start, stop in pairwise(edges)]
+
+
+def _label_modes(ax: Axes, axis: str, blocks: list[tuple[str, int, int]]) -> None:
+    centres, names = [(start + stop) / 2 for _, start, stop in blocks], [mode for mode, _, _ in blocks]
+    if axis == "x":
+        ax.set_xticks(centres, names, rotation=0)
+    else:
+        ax.set_yticks(centres, names, rotation=90, va="center")
+    ax.tick_params(axis=axis, length=0)  # type: ignore[arg-type]
+    for _, start, _ in blocks[1:]:
+        (ax.axvline if axis == "x" else ax.axhline)(start, color="black", linewidth=0.8)

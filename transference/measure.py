@@ -1,0 +1,127 @@
+"""The measurement: for each checkpoint, every source's displacement, read on every target.
+
+for source i:   g = ∇L_i(θ),  d = lookahead(g)
+    for target j:   LR[i→j] = L_j(θ + d) / L_j(θ)
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from tqdm import tqdm
+
+from transference.checkpoints import Checkpoint
+from transference.estimators import Estimator, Exact
+from transference.learners import Learner
+from transference.lookahead import SGD, Lookahead, with_alpha
+from transference.plan import make_spec
+from transference.samplers import TaskSampler
+from transference.store import Run, Store
+from transference.work import Tasks, Work, choose_device, full_precision
+
+DEFAULT_TILE = (25, 64)
+"""Sources and targets per tile: the seconds of work that a killed run loses, and target images that fit in memory."""
+
+
+def measure(
+    learner: Learner,
+    checkpoints: Checkpoint | Sequence[Checkpoint],
+    sources: TaskSampler | Sequence[TaskSampler],
+    targets: TaskSampler | Sequence[TaskSampler],
+    *,
+    out: str | Path,
+    n_source: int = 300,
+    n_target: int = 20,
+    lookahead: Lookahead = SGD(),  # noqa: B008 - frozen
+    estimator: Estimator = Exact(),  # noqa: B008 - frozen
+    device: str = "auto",
+    precision: str = "fp32",
+    tile: tuple[int, int] = DEFAULT_TILE,
+    command: Sequence[str] | None = None,
+    progress: bool = False,
+    dry_run: bool = False,
+) -> Run:
+    """Measure the loss ratio of every source on every target, at every checkpoint and step size.
+
+    A killed or interrupted measurement goes on where it stopped when the same call is made again.
+
+    Args:
+        learner: anything with ``episode_loss(params, episode)``.
+        checkpoints: one or several, of different steps.
+        sources: samplers, one per source mode.
+        targets: samplers, one per target mode.
+        out: the run folder.
+        n_source: tasks per source mode.
+        n_target: tasks per target mode.
+        lookahead: the step taken on each source; without step sizes it takes the checkpoints' outer learning rate.
+        estimator: how the losses after the step are read.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
+        precision: ``"fp32"`` or ``"fp64"``.
+        tile: sources and targets per file.
+        command: recorded in run.json, so that a reader can repeat the run.
+        progress: show a progress bar on stderr.
+        dry_run: check everything and claim the folder, but compute no tile.
+
+    Returns:
+        The run, open for reading; ``run.pairs()`` and ``run.matrix()`` are its tables.
+
+    Raises:
+        UsageError: the question cannot be asked (a number out of range, no step size, no such device).
+        LearnerError: the learner does not fit a checkpoint, or is no pure function.
+        SpecMismatchError: ``out`` holds a run of another spec.
+        StoreError: ``out`` holds something else.
+    """
+    checkpoints = [checkpoints] if isinstance(checkpoints, Checkpoint) else sorted(checkpoints, key=lambda c: c.step)
+    from_samplers, to_samplers = _as_list(sources), _as_list(targets)
+    where, dtype = choose_device(device), torch.float64 if precision == "fp64" else torch.float32
+    spec = make_spec(
+        learner, checkpoints, from_samplers, to_samplers, n_source=n_source, n_target=n_target, step=lookahead,
+        estimator=estimator, device=where.type, precision=precision, tile=tile,
+    )  # fmt: skip
+    from_tasks, to_tasks = Tasks(from_samplers, n_source, where, dtype), Tasks(to_samplers, n_target, where, dtype)
+    store = Store(out)
+    with full_precision():
+        work = Work(learner, checkpoints, from_tasks, to_tasks, with_alpha(lookahead, checkpoints), estimator, where, dtype)
+        store.begin(spec, _about(checkpoints, where, command), work.tasks)
+        with tqdm(total=spec.n_cells, unit="pair", unit_scale=True, disable=not progress or dry_run, mininterval=0.5) as bar:
+            for step in [] if dry_run else [ref.step for ref in spec.checkpoints]:
+                bar.set_description(f"checkpoint {step}")
+                if not store.has_self_transference(step):
+                    store.write_self_transference(step, work.self_transference(step))
+                for a_tile in spec.tiles(step):
+                    if not store.has(a_tile):
+                        store.write(a_tile, *work.tile(a_tile))
+                    bar.update(spec.n_cells_of(a_tile))
+    return Run(out)
+
+
+def _as_list(samplers: TaskSampler | Sequence[TaskSampler]) -> list[TaskSampler]:
+    # A sampler has [index] too, so a list is told by being one.
+    return list(samplers) if isinstance(samplers, list | tuple) else [cast("TaskSampler", samplers)]
+
+
+def _about(checkpoints: Sequence[Checkpoint], device: torch.device, command: Sequence[str] | None) -> dict[str, Any]:
+    """Return what a reader of run.json wants to know, and no number depends on."""
+    return {
+        "command": list(command) if command else None,
+        "checkpoints": [
+            {
+                "step": c.step,
+                "path": str(c.path),
+                "learner": c.learner,
+                "training": dict(c.training),
+                "unsafe_load": c.unsafe,
+            }
+            for c in checkpoints
+        ],
+        "versions": {name: version(name) for name in ("transference", "torch", "numpy", "pyarrow", "pillow")},
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+    }

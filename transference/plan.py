@@ -1,0 +1,205 @@
+"""The whole measurement as data: what a run asks (`RunSpec`), and the blocks it is computed in (`Tile`)."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from transference import _trees, learners, lookahead
+from transference.checkpoints import Checkpoint
+from transference.errors import UsageError
+from transference.estimators import Estimator
+from transference.learners import Learner
+from transference.lookahead import Lookahead
+from transference.samplers import TaskSampler, sampler_digest
+
+PRECISIONS = ("fp32", "fp64")
+"""What losses may be computed in. TF32 and bfloat16 flip the sign of many small effects."""
+
+
+@dataclass(frozen=True)
+class TaskSet:
+    """Tasks ``0 … n-1`` of one sampler; ``digest`` identifies the data behind them."""
+
+    sampler: str
+    n: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class CheckpointRef:
+    """A checkpoint by step and content."""
+
+    step: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A block of one checkpoint's sources × targets, as half-open ranges of task ids."""
+
+    step: int
+    sources: tuple[int, int]
+    targets: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """Everything that a number in the table depends on, and nothing else. Two runs with equal specs give equal tables.
+
+    Attributes:
+        checkpoints: in the order of their steps.
+        learner: class and settings.
+        sources: one task set per source mode.
+        targets: one task set per target mode.
+        lookahead: kind and settings.
+        estimator: kind and settings.
+        device: ``"cpu"`` or ``"cuda"``; kernels differ in their last digits.
+        precision: one of `PRECISIONS`.
+        tile: sources and targets per tile; it changes the files, not the numbers.
+    """
+
+    checkpoints: tuple[CheckpointRef, ...]
+    learner: Mapping[str, Any]
+    sources: tuple[TaskSet, ...]
+    targets: tuple[TaskSet, ...]
+    lookahead: Mapping[str, Any]
+    estimator: Mapping[str, Any]
+    device: str
+    precision: str
+    tile: tuple[int, int]
+
+    @property
+    def n_source(self) -> int:
+        """Source tasks, all modes together."""
+        return sum(tasks.n for tasks in self.sources)
+
+    @property
+    def n_target(self) -> int:
+        """Target tasks, all modes together."""
+        return sum(tasks.n for tasks in self.targets)
+
+    @property
+    def alphas(self) -> tuple[float, ...]:
+        """The step sizes."""
+        return tuple(self.lookahead["alpha"])
+
+    @property
+    def n_cells(self) -> int:
+        """Rows of the finished table, over all checkpoints and step sizes."""
+        return len(self.checkpoints) * len(self.alphas) * self.n_source * self.n_target
+
+    def n_cells_of(self, tile: Tile) -> int:
+        """Rows of one tile."""
+        return len(self.alphas) * (tile.sources[1] - tile.sources[0]) * (tile.targets[1] - tile.targets[0])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the spec as plain JSON values."""
+        plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        return plain
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> RunSpec:
+        """Return the spec that `to_json` wrote."""
+        return cls(
+            **{
+                **plain,
+                "checkpoints": tuple(CheckpointRef(**ref) for ref in plain["checkpoints"]),
+                "sources": tuple(TaskSet(**tasks) for tasks in plain["sources"]),
+                "targets": tuple(TaskSet(**tasks) for tasks in plain["targets"]),
+                "tile": tuple(plain["tile"]),
+            }
+        )
+
+    @property
+    def digest(self) -> str:
+        """Names the run: equal exactly when the specs are."""
+        return hashlib.blake2b(json.dumps(self.to_json(), sort_keys=True).encode(), digest_size=16).hexdigest()
+
+    def tiles(self, step: int) -> Iterator[Tile]:
+        """Yield the tiles of one checkpoint, target blocks outermost: what is prepared for a block of targets serves all sources."""
+        for targets in _blocks(self.n_target, self.tile[1]):
+            for sources in _blocks(self.n_source, self.tile[0]):
+                yield Tile(step, sources, targets)
+
+    def differences(self, other: RunSpec) -> list[str]:
+        """Return one line per field in which ``other`` differs, ``field: this → other``."""
+        mine, theirs = self.to_json(), other.to_json()
+        return [f"{name}: {_short(mine[name])} → {_short(theirs[name])}" for name in mine if mine[name] != theirs[name]]
+
+
+def make_spec(
+    learner: Learner,
+    checkpoints: Sequence[Checkpoint],
+    sources: Sequence[TaskSampler],
+    targets: Sequence[TaskSampler],
+    *,
+    n_source: int,
+    n_target: int,
+    step: Lookahead,
+    estimator: Estimator,
+    device: str,
+    precision: str,
+    tile: tuple[int, int],
+) -> RunSpec:
+    """Return the spec of a measurement.
+
+    Args:
+        learner: the learner.
+        checkpoints: of different steps.
+        sources: one sampler per source mode.
+        targets: one sampler per target mode.
+        n_source: tasks per source mode.
+        n_target: tasks per target mode.
+        step: the lookahead; without step sizes it takes the checkpoints' own.
+        estimator: how losses after the step are read.
+        device: ``"cpu"`` or ``"cuda"``.
+        precision: one of `PRECISIONS`.
+        tile: sources and targets per tile.
+
+    Raises:
+        UsageError: a number is out of range, something is given twice, or there is nothing to measure.
+    """
+    if min(n_source, n_target, *tile) < 1:
+        raise UsageError(f"{n_source} sources, {n_target} targets and tiles of {tile} were asked for; each must be at least 1.")
+    if precision not in PRECISIONS:
+        raise UsageError(f"The precision {precision!r} was asked for; it must be one of {', '.join(PRECISIONS)}.")
+    if not (checkpoints and sources and targets):
+        raise UsageError("At least one checkpoint, one source and one target are needed.")
+    _check_distinct("checkpoint step", [str(checkpoint.step) for checkpoint in checkpoints])
+    _check_distinct("source", [sampler.name for sampler in sources])
+    _check_distinct("target", [sampler.name for sampler in targets])
+    return RunSpec(
+        checkpoints=tuple(CheckpointRef(c.step, c.digest) for c in sorted(checkpoints, key=lambda c: c.step)),
+        learner=learners.describe(learner),
+        sources=tuple(TaskSet(sampler.name, n_source, sampler_digest(sampler)) for sampler in sources),
+        targets=tuple(TaskSet(sampler.name, n_target, sampler_digest(sampler)) for sampler in targets),
+        lookahead=lookahead.describe(lookahead.with_alpha(step, checkpoints)),
+        estimator=_describe_estimator(estimator),
+        device=device,
+        precision=precision,
+        tile=tile,
+    )
+
+
+def _describe_estimator(estimator: Estimator) -> dict[str, Any]:
+    return {"kind": type(estimator).__name__.lower(), **_trees.settings(estimator)}
+
+
+def _check_distinct(what: str, names: Sequence[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UsageError(f"The {what} {', '.join(twice)} is given twice; a run holds each once.")
+
+
+def _blocks(n: int, size: int) -> Iterator[tuple[int, int]]:
+    return ((start, min(start + size, n)) for start in range(0, n, size))
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 160 else f"{text[:157]}…"

@@ -1,0 +1,180 @@
+"""N-way K-shot image classification tasks, as a function of (dataset, split, ways, shots, queries, seed, index) alone."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from transference._streams import Stream
+from transference.datasets import ImageDataset, open_dataset
+from transference.episodes import Episode
+from transference.errors import DataError, UsageError
+from transference.samplers._protocol import TaskRecord
+
+_NAME = re.compile(r"(?P<mode>[\w.-]+):(?P<split>\w+)/(?P<ways>\d+)-way/(?P<shots>\d+)-shot/(?P<queries>\d+)-query/seed-(?P<seed>\d+)")
+
+
+@dataclass(frozen=True)
+class FewShotName:
+    """The identity of a family of few-shot tasks; as text ``omniglot:train/5-way/1-shot/15-query/seed-0``.
+
+    The side and channels of the images are not part of it: task 7 shows the same images at 28 and at 84 pixels.
+    """
+
+    mode: str
+    split: str
+    ways: int
+    shots: int
+    queries: int
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.mode}:{self.split}/{self.ways}-way/{self.shots}-shot/{self.queries}-query/seed-{self.seed}"
+
+    @classmethod
+    def parse(cls, text: str) -> FewShotName:
+        """Return the name whose text this is.
+
+        Raises:
+            UsageError: it is the text of no name.
+        """
+        match = _NAME.fullmatch(text)
+        if not match:
+            raise UsageError(f"{text!r} is no few-shot task name; one looks like {cls('omniglot', 'train', 5, 1, 15, 0)}.")
+        found = match.groupdict()
+        numbers = {key: int(found[key]) for key in ("ways", "shots", "queries", "seed")}
+        return cls(found["mode"], found["split"], **numbers)
+
+
+class FewShot:
+    """Draws classes without replacement, and for each its support and query images without replacement.
+
+    Rows are grouped by class; label ``c`` is the ``c``-th class drawn, so labels are a random permutation of any order of the classes.
+
+    Args:
+        dataset: images, on the device where episodes are wanted.
+        ways: classes per task.
+        shots: support images per class.
+        queries: query images per class.
+        seed: one family of tasks per seed.
+
+    Raises:
+        UsageError: ways, shots or queries are below one, or the seed below zero.
+        DataError: there are fewer classes than ways, or a class has fewer images than ``shots + queries``.
+    """
+
+    def __init__(self, dataset: ImageDataset, *, ways: int = 5, shots: int = 1, queries: int = 15, seed: int = 0) -> None:
+        if min(ways, shots, queries) < 1 or seed < 0:
+            raise UsageError(
+                f"{ways} ways, {shots} shots, {queries} queries, seed {seed} were asked for; the first three must be at least 1."
+            )
+        mode = f"{dataset.name}:{dataset.split}"
+        if len(dataset.class_names) < ways:
+            raise DataError(f"{mode} has {len(dataset.class_names)} classes, but {ways} ways were asked for. Ask for fewer ways.")
+        small = [name for name, size in zip(dataset.class_names, dataset.class_sizes, strict=True) if size < shots + queries]
+        if small:
+            least = min(dataset.class_sizes)
+            raise DataError(
+                f"{mode}: {shots} shots and {queries} queries need {shots + queries} images a class, but {len(small)} of "
+                f"{len(dataset.class_names)} classes have fewer ({', '.join(small[:3])}; the least has {least}). "
+                f"Ask for fewer queries, or remove these classes."
+            )
+        self.identity = FewShotName(dataset.name, dataset.split, ways, shots, queries, seed)
+        self.name = str(self.identity)
+        self.digest = dataset.digest
+        self._dataset = dataset
+
+    def __getitem__(self, index: int) -> Episode:
+        """Return task number ``index``: images float32 in [0, 1], support ``[ways*shots, …]`` and query ``[ways*queries, …]``.
+
+        Raises:
+            IndexError: the index is negative.
+        """
+        who = self.identity
+        drawn = self._draw(index)
+        support = [row for rows in drawn for row in rows[: who.shots]]
+        query = [row for rows in drawn for row in rows[who.shots :]]
+        labels = torch.arange(who.ways, device=self._dataset.images.device)
+        return Episode(
+            self._images(support),
+            labels.repeat_interleave(who.shots),
+            self._images(query),
+            labels.repeat_interleave(who.queries),
+        )
+
+    def describe(self, index: int) -> TaskRecord:
+        """Return classes and image ids of task number ``index``."""
+        who, data = self.identity, self._dataset
+        drawn = self._draw(index)
+        class_of = [next(c for c, (start, stop) in enumerate(pairwise(data.starts)) if start <= rows[0] < stop) for rows in drawn]
+        return TaskRecord(
+            mode=who.mode,
+            split=who.split,
+            ways=who.ways,
+            shots=who.shots,
+            queries=who.queries,
+            seed=who.seed,
+            class_names=tuple(data.class_names[c] for c in class_of),
+            support_ids=tuple(data.image_ids[row] for rows in drawn for row in rows[: who.shots]),
+            query_ids=tuple(data.image_ids[row] for rows in drawn for row in rows[who.shots :]),
+        )
+
+    def _draw(self, index: int) -> list[list[int]]:
+        """Return the image rows of each class drawn, ``[ways][shots + queries]``.
+
+        Raises:
+            IndexError: the index is negative.
+        """
+        if index < 0:
+            raise IndexError(f"Task {index} of {self.name} was asked for; tasks are numbered from 0.")
+        who, data = self.identity, self._dataset
+        stream = Stream("few-shot task", self.name, index)
+        classes = stream.choice(len(data.class_names), who.ways)
+        return [[data.starts[c] + k for k in stream.choice(data.class_sizes[c], who.shots + who.queries)] for c in classes]
+
+    def _images(self, rows: list[int]) -> Tensor:
+        images = self._dataset.images
+        return images[torch.tensor(rows, device=images.device)].float() / 255.0
+
+
+def few_shot(
+    mode: str,
+    *,
+    data_root: str | Path | None = None,
+    ways: int = 5,
+    shots: int = 1,
+    queries: int = 15,
+    seed: int = 0,
+    side: int = 28,
+    channels: int = 3,
+    device: torch.device | str = "cpu",
+) -> FewShot:
+    """Return the few-shot tasks of a dataset split.
+
+    Args:
+        mode: ``"NAME:SPLIT"``.
+        data_root: the folder with ``NAME.parquet`` or ``NAME/``; not needed for the generated modes.
+        ways: classes per task.
+        shots: support images per class.
+        queries: query images per class.
+        seed: one family of tasks per seed.
+        side: pixels along each edge.
+        channels: 1 or 3.
+        device: where the images are kept and episodes gathered.
+
+    Raises:
+        UsageError: a number is out of range, or ``mode`` is not of the form ``NAME:SPLIT``.
+        DataError: there is no such dataset or split, it is damaged, or too small.
+
+    Example:
+        >>> tasks = few_shot("strokes:test", ways=5, shots=1, queries=15, seed=0)
+        >>> tasks[0].query_x.shape
+        torch.Size([75, 3, 28, 28])
+    """
+    dataset = open_dataset(mode, data_root=data_root, side=side, channels=channels).to(device)
+    return FewShot(dataset, ways=ways, shots=shots, queries=queries, seed=seed)

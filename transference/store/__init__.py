@@ -1,0 +1,24 @@
+"""The run folder: parquet files that are whole or absent, and the table they make together."""
+
+from transference.store._cells import Columns, loss_ratios, pair_rows, pairs_table
+from transference.store._folder import Store, table
+from transference.store._run import Run, open_run
+from transference.store._schema import PAIRS, SOURCES, STATUSES, TASKS
+from transference.store._verify import Verification, verify
+
+__all__ = [
+    "PAIRS",
+    "SOURCES",
+    "STATUSES",
+    "TASKS",
+    "Columns",
+    "Run",
+    "Store",
+    "Verification",
+    "loss_ratios",
+    "open_run",
+    "pair_rows",
+    "pairs_table",
+    "table",
+    "verify",
+]

@@ -1,0 +1,68 @@
+"""From readings to rows: the one place where a loss ratio is formed and a cell is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from transference.store._schema import PAIRS, STATUSES
+
+Columns: TypeAlias = dict[str, Any]
+
+
+def loss_ratios(before: NDArray[np.float64], after: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
+    """Return ``after / before`` and each cell's status, elementwise; the ratio is NaN unless the status is ``ok``.
+
+    A zero loss before gives no ratio rather than a clipped one, and an infinite or missing loss none either.
+    """
+    with np.errstate(all="ignore"):
+        ratio = after / before
+    zero = (before == 0) & np.isfinite(after)
+    status = np.where(zero, "zero_loss", np.where(np.isfinite(ratio) & np.isfinite(before), "ok", "non_finite"))
+    return np.where(status == "ok", ratio, np.nan), status
+
+
+def pair_rows(
+    source: int,
+    targets: Sequence[int],
+    alpha: float,
+    before: tuple[NDArray[np.float64], NDArray[np.float32]],
+    after: tuple[NDArray[np.float64], NDArray[np.float32]] | None,
+) -> Columns:
+    """Return the rows of one source and step size.
+
+    Args:
+        source: the source's id.
+        targets: the targets' ids.
+        alpha: the step size.
+        before: losses and accuracies at θ, each ``[n_targets]``.
+        after: the same at ``θ + d``; None if the device ran out of memory.
+    """
+    n = len(targets)
+    losses, accuracies = after if after is not None else (np.full(n, np.nan), np.full(n, np.nan, dtype=np.float32))
+    ratio, status = loss_ratios(before[0], losses)
+    return {
+        "source": np.full(n, source),
+        "target": np.asarray(targets),
+        "replicate": np.zeros(n),
+        "alpha": np.full(n, alpha),
+        "loss_before": before[0],
+        "loss_after": losses,
+        "loss_ratio": ratio,
+        "accuracy_before": before[1],
+        "accuracy_after": accuracies,
+        "status": status if after is not None else np.full(n, "out_of_memory"),
+    }
+
+
+def pairs_table(rows: Sequence[Columns]) -> pa.Table:
+    """Return the table of several sources' rows."""
+    columns = {name: np.concatenate([row[name] for row in rows]) for name in PAIRS.names}
+    codes = np.searchsorted(np.sort(STATUSES), columns.pop("status"))
+    status = pa.DictionaryArray.from_arrays(pa.array(codes, pa.int8()), pa.array(np.sort(STATUSES)))
+    arrays = {name: pa.array(values, PAIRS.field(name).type, from_pandas=False) for name, values in columns.items()}
+    return pa.table({**arrays, "status": status}, schema=PAIRS)

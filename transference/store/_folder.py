@@ -1,0 +1,171 @@
+"""Reading and writing the files of a run folder.
+
+``run.json``, ``tasks.parquet``, and under ``pairs/``, ``sources/`` and ``self_transference/`` one folder per checkpoint. A file is written
+aside, fsynced and renamed: under its final name it is whole, and a killed run leaves nothing behind that could be mistaken for a result.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from transference.errors import SpecMismatchError, StoreError
+from transference.plan import RunSpec, Tile
+
+
+class Store:
+    """One run folder.
+
+    Args:
+        path: the folder; it need not exist yet.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @property
+    def run_json(self) -> Path:
+        """The file with the spec and how it was run."""
+        return self.path / "run.json"
+
+    def begin(self, spec: RunSpec, about: Mapping[str, Any], tasks: Callable[[], pa.Table]) -> None:
+        """Claim the folder for ``spec``, or make sure that it is this spec's already.
+
+        Args:
+            spec: the measurement.
+            about: versions, device, command: what a reader wants to know, and no number depends on.
+            tasks: builds the table of tasks, called for a new folder only.
+
+        Raises:
+            SpecMismatchError: the folder holds a run of another spec.
+            StoreError: the folder holds something else.
+        """
+        if self.run_json.exists():
+            differences = self.spec().differences(spec)
+            if differences:
+                lines = "\n  ".join(differences)
+                raise SpecMismatchError(
+                    f"{self.path} holds a run of another spec. What it was → what was asked now:\n  {lines}\n"
+                    "Choose a new --out, or repeat the command stored in run.json."
+                )
+            return
+        ours = (
+            "tasks.parquet",
+            "run.json",
+        )  # a run killed while it claimed the folder may have left the first, or either aside
+        if self.path.exists() and any(not child.name.strip(".").startswith(ours) for child in self.path.iterdir()):
+            raise StoreError(f"{self.path} exists and is no run folder; choose a new --out.")
+        self.path.mkdir(parents=True, exist_ok=True)
+        _write_table(tasks(), self.path / "tasks.parquet")
+        content = {"digest": spec.digest, "spec": spec.to_json(), **about}
+        _write_aside(self.run_json, lambda aside: aside.write_text(json.dumps(content, indent=2) + "\n"))
+
+    def about(self) -> dict[str, Any]:
+        """Return the content of run.json.
+
+        Raises:
+            StoreError: the folder is no run folder, or run.json is damaged.
+        """
+        if not self.run_json.is_file():
+            raise StoreError(f"{self.path} is no run folder: it has no run.json. Give the --out of a transference compute.")
+        try:
+            content: dict[str, Any] = json.loads(self.run_json.read_text())
+        except ValueError as error:
+            raise StoreError(f"{self.run_json} is damaged ({error}).") from error
+        return content
+
+    def spec(self) -> RunSpec:
+        """Return the spec in run.json.
+
+        Raises:
+            StoreError: run.json was altered: its digest is not that of its spec.
+        """
+        about = self.about()
+        spec = RunSpec.from_json(about["spec"])
+        if spec.digest != about["digest"]:
+            raise StoreError(f"{self.run_json} was altered: its digest is {about['digest']}, that of its spec {spec.digest}.")
+        return spec
+
+    def has(self, tile: Tile) -> bool:
+        """Whether the tile is published."""
+        return self.tile_path(tile).exists()
+
+    def write(self, tile: Tile, pairs: pa.Table, sources: pa.Table) -> None:
+        """Publish a tile: its sources first, since the pairs' file is what says that it is done."""
+        _write_table(sources, self.sources_path(tile))
+        _write_table(pairs, self.tile_path(tile))
+
+    def has_self_transference(self, step: int) -> bool:
+        """Whether the targets' self-transference at one checkpoint is published."""
+        return self.self_path(step).exists()
+
+    def write_self_transference(self, step: int, pairs: pa.Table) -> None:
+        """Publish the targets' self-transference at one checkpoint: ``source`` and ``target`` are both the target's id."""
+        _write_table(pairs, self.self_path(step))
+
+    def tile_path(self, tile: Tile) -> Path:
+        """The file of a tile's pairs."""
+        (s, _), (t, _) = tile.sources, tile.targets
+        return self.path / "pairs" / _partition(tile.step) / f"tile-{s:06d}-{t:06d}.parquet"
+
+    def sources_path(self, tile: Tile) -> Path:
+        """The file of a tile's sources; the tiles of other target blocks give the same rows, and write the same file."""
+        return self.path / "sources" / _partition(tile.step) / f"sources-{tile.sources[0]:06d}.parquet"
+
+    def self_path(self, step: int) -> Path:
+        """The file of one checkpoint's self-transference."""
+        return self.path / "self_transference" / _partition(step) / "self.parquet"
+
+
+def table(schema: pa.Schema, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Return a table of ``schema`` from its rows."""
+    return pa.Table.from_pylist(list(rows), schema=schema)
+
+
+def read_table(path: Path, schema: pa.Schema) -> pa.Table:
+    """Read one file, checksums verified.
+
+    Raises:
+        StoreError: the file is missing, damaged, or of other columns.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            found: pa.Table = file.read()
+    except (OSError, pa.ArrowException) as error:
+        raise StoreError(f"{path} is damaged or missing ({error}). Delete it and repeat the command in run.json.") from error
+    if found.schema.names != schema.names:
+        raise StoreError(f"{path} has the columns {found.schema.names}; expected {schema.names}. It was not written by this version.")
+    return found
+
+
+def _partition(step: int) -> str:
+    return f"checkpoint_step={step:08d}"
+
+
+def _write_table(content: pa.Table, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write_aside(path, lambda aside: pq.write_table(content, aside, compression="zstd", write_page_checksum=True))
+
+
+def _write_aside(path: Path, write: Callable[[Path], object]) -> None:
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(aside)
+        with aside.open("rb") as file:
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+    for leftover in path.parent.glob(f".{path.name}.*.tmp"):
+        leftover.unlink(missing_ok=True)  # of a run that was killed while writing this very file
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the new name itself must survive a power cut
+    finally:
+        os.close(folder)

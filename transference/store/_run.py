@@ -1,0 +1,184 @@
+"""A stored run, read back as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from transference.errors import StoreError, UsageError
+from transference.plan import RunSpec, Tile
+from transference.store._folder import Store, read_table
+from transference.store._schema import PAIRS, SOURCES, TASKS
+
+
+class Progress(NamedTuple):
+    """Tiles published, and tiles in all."""
+
+    done: int
+    total: int
+
+
+class Run:
+    """One run folder, for reading. Every table is a pandas DataFrame in an order that does not depend on the tiling.
+
+    Args:
+        path: the folder.
+
+    Raises:
+        StoreError: it is no run folder, or run.json is damaged.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._store = Store(path)
+        self.spec: RunSpec = self._store.spec()
+
+    def __repr__(self) -> str:
+        done, total = self.progress()
+        return f"Run({str(self.path)!r}: {self.spec.n_source} sources × {self.spec.n_target} targets, {done} of {total} tiles)"
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The checkpoints' steps, ascending."""
+        return tuple(ref.step for ref in self.spec.checkpoints)
+
+    @property
+    def alphas(self) -> tuple[float, ...]:
+        """The step sizes."""
+        return self.spec.alphas
+
+    def about(self) -> dict[str, Any]:
+        """Return the content of run.json."""
+        return self._store.about()
+
+    def progress(self) -> Progress:
+        """Return how many tiles are published."""
+        tiles = list(self._tiles())
+        return Progress(sum(map(self._store.has, tiles)), len(tiles))
+
+    def pairs(self) -> pd.DataFrame:
+        """Return one row per checkpoint, step size, source and target.
+
+        Columns: ``checkpoint_step``, ``source_mode``, ``target_mode``, then those of ``store``'s pairs: ids, α, both losses and their
+        ratio (NaN unless ``status`` is ``ok``), accuracies.
+
+        Raises:
+            StoreError: tiles are missing or damaged.
+        """
+        done, total = self.progress()
+        if done < total:
+            raise StoreError(f"{self.path} is incomplete: {done} of {total} tiles. Repeat the command in its run.json to finish it.")
+        parts = [(tile.step, read_table(self._store.tile_path(tile), PAIRS)) for tile in self._tiles()]
+        frame = _stack(parts)
+        self._add_mode(frame, "source", "source_mode")
+        self._add_mode(frame, "target", "target_mode")
+        return frame.sort_values(["checkpoint_step", "alpha", "source", "target", "replicate"], ignore_index=True)
+
+    def self_transference(self) -> pd.DataFrame:
+        """Return, for each target used as its own source, a row as in `pairs`; both ids are the target's.
+
+        Raises:
+            StoreError: a checkpoint's file is missing or damaged.
+        """
+        frame = _stack([(step, read_table(self._store.self_path(step), PAIRS)) for step in self.steps])
+        self._add_mode(frame, "target", "mode")
+        return frame.sort_values(["checkpoint_step", "alpha", "target"], ignore_index=True)
+
+    def sources(self) -> pd.DataFrame:
+        """Return one row per checkpoint, step size and source: loss, gradient norm, displacement norm.
+
+        Raises:
+            StoreError: a file is missing or damaged.
+        """
+        tiles = [tile for tile in self._tiles() if tile.targets[0] == 0]
+        frame = _stack([(tile.step, read_table(self._store.sources_path(tile), SOURCES)) for tile in tiles])
+        self._add_mode(frame, "source", "mode")
+        return frame.sort_values(["checkpoint_step", "alpha", "source"], ignore_index=True)
+
+    def tasks(self) -> pd.DataFrame:
+        """Return one row per task: role, id, sampler and index, mode, split, classes, image ids.
+
+        Raises:
+            StoreError: the file is missing or damaged.
+        """
+        frame: pd.DataFrame = read_table(self.path / "tasks.parquet", TASKS).to_pandas()
+        return frame
+
+    def matrix(self, step: int | None = None, alpha: float | None = None) -> NDArray[np.float64]:
+        """Return the loss ratios ``[n_source, n_target]`` of one checkpoint and step size; NaN where a cell failed.
+
+        Args:
+            step: the checkpoint's step; the last by default.
+            alpha: the step size; may be left out when there is only one.
+
+        Raises:
+            UsageError: there is no such checkpoint or step size.
+            StoreError: tiles are missing or damaged.
+        """
+        step, alpha = self.choose_step(step), self.choose_alpha(alpha)
+        tiles = [tile for tile in self._tiles() if tile.step == step]
+        matrix = np.full((self.spec.n_source, self.spec.n_target), np.nan)
+        for tile in tiles:
+            part = read_table(self._store.tile_path(tile), PAIRS)
+            part = part.filter(pa.compute.equal(part["alpha"], alpha))
+            matrix[part["source"].to_numpy(), part["target"].to_numpy()] = part["loss_ratio"].to_numpy()
+        return matrix
+
+    def choose_step(self, step: int | None) -> int:
+        """Return ``step`` if the run has it, the last one for None.
+
+        Raises:
+            UsageError: the run has no such checkpoint.
+        """
+        if step is None:
+            return self.steps[-1]
+        if step not in self.steps:
+            raise UsageError(f"{self.path} has no checkpoint at step {step}; it has {', '.join(map(str, self.steps))}.")
+        return step
+
+    def choose_alpha(self, alpha: float | None) -> float:
+        """Return ``alpha`` if the run has it, the only one for None.
+
+        Raises:
+            UsageError: the run has no such step size, or several and none was named.
+        """
+        if alpha is None and len(self.alphas) == 1:
+            return self.alphas[0]
+        if alpha not in self.alphas:
+            found = ", ".join(map(str, self.alphas))
+            asked = "none was named" if alpha is None else f"{alpha} was asked for"
+            raise UsageError(f"{self.path} has the step sizes {found}, and {asked}. Shares depend on the step: choose one with --alpha.")
+        return float(alpha)
+
+    def _add_mode(self, frame: pd.DataFrame, role: str, column: str) -> None:
+        """Add the mode of each row's task, a categorical in the order of the spec; with the split where one mode has two."""
+        tasks = self.tasks()
+        tasks = tasks[tasks["role"] == role].sort_values("id")
+        mode, split = tasks["mode"].astype(str), tasks["split"].astype(str)
+        labels = (mode if split.groupby(mode).nunique().max() == 1 else mode + ":" + split).to_numpy()
+        values = pd.Categorical(labels[frame[role].to_numpy()], categories=list(dict.fromkeys(labels)))
+        frame.insert(frame.columns.tolist().index("alpha"), column, pd.Series(values, index=frame.index))
+
+    def _tiles(self) -> Iterator[Tile]:
+        return (tile for step in self.steps for tile in self.spec.tiles(step))
+
+
+def _stack(parts: list[tuple[int, pa.Table]]) -> pd.DataFrame:
+    tables = [part.add_column(0, "checkpoint_step", pa.repeat(pa.scalar(step, pa.int64()), len(part))) for step, part in parts]
+    frame: pd.DataFrame = pa.concat_tables(tables).unify_dictionaries().to_pandas()
+    return frame
+
+
+def open_run(path: str | Path) -> Run:
+    """Open a run folder for reading.
+
+    Raises:
+        StoreError: it is no run folder, or run.json is damaged.
+    """
+    return Run(path)

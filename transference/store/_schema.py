@@ -1,0 +1,55 @@
+"""The columns of every table in a run folder, and what a cell's status means."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+STATUSES = ("ok", "non_finite", "zero_loss", "out_of_memory")
+"""``ok``; a loss is infinite or NaN; the loss before is 0, so that there is no ratio; the device ran out of memory. Only ``ok`` cells have
+a loss ratio, the others hold NaN."""
+
+PAIRS = pa.schema(
+    [
+        ("source", pa.int32()),
+        ("target", pa.int32()),
+        ("replicate", pa.int16()),
+        ("alpha", pa.float64()),
+        ("loss_before", pa.float64()),
+        ("loss_after", pa.float64()),
+        ("loss_ratio", pa.float64()),
+        ("accuracy_before", pa.float32()),
+        ("accuracy_after", pa.float32()),
+        ("status", pa.dictionary(pa.int8(), pa.string())),
+    ]
+)
+"""One row per source, target, replicate and step size."""
+
+SOURCES = pa.schema(
+    [
+        ("source", pa.int32()),
+        ("alpha", pa.float64()),
+        ("loss", pa.float64()),
+        ("gradient_norm", pa.float64()),
+        ("displacement_norm", pa.float64()),
+    ]
+)
+"""One row per source and step size: its own loss at θ, the norms of its gradient (moving parameters) and of its displacement."""
+
+TASKS = pa.schema(
+    [
+        ("role", pa.string()),
+        ("id", pa.int32()),
+        ("sampler", pa.string()),
+        ("index", pa.int32()),
+        ("mode", pa.string()),
+        ("split", pa.string()),
+        ("ways", pa.int32()),
+        ("shots", pa.int32()),
+        ("queries", pa.int32()),
+        ("seed", pa.int64()),
+        ("class_names", pa.list_(pa.string())),
+        ("support_ids", pa.list_(pa.string())),
+        ("query_ids", pa.list_(pa.string())),
+    ]
+)
+"""One row per task; ``role`` is source or target, and ``id`` is what the other tables call it within its role."""

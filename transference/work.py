@@ -1,0 +1,239 @@
+"""What one process holds to compute tiles: the checkpoints and tasks on a device, and how a tile is made from them.
+
+An executor on another machine would build the same `Work` from the same spec and answer the same tiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from transference import _trees
+from transference.checkpoints import AdamState, Checkpoint
+from transference.episodes import Episode, Params
+from transference.errors import LearnerError, UsageError
+from transference.estimators import Estimator, Readings
+from transference.learners import Learner, bind, check_pure
+from transference.lookahead import Lookahead, moving, step_sizes
+from transference.plan import Tile
+from transference.samplers import TaskSampler, task_record
+from transference.store import SOURCES, TASKS, Columns, pair_rows, pairs_table, table
+
+
+class Tasks:
+    """Tasks ``0 … n-1`` of each sampler in turn, numbered through.
+
+    Args:
+        samplers: one per mode.
+        n: tasks per sampler.
+        device: where episodes are wanted.
+        dtype: of their images.
+    """
+
+    def __init__(self, samplers: Sequence[TaskSampler], n: int, device: torch.device, dtype: torch.dtype) -> None:
+        self.samplers, self._n, self._device, self._dtype = samplers, n, device, dtype
+
+    def __len__(self) -> int:
+        return len(self.samplers) * self._n
+
+    def __getitem__(self, task: int) -> Episode:
+        """Return the episode of task ``task``."""
+        sampler, index = self._locate(task)
+        return sampler[index].to(self._device, self._dtype)
+
+    def firsts(self) -> list[Episode]:
+        """Return the first task of each sampler."""
+        return [self[k * self._n] for k in range(len(self.samplers))]
+
+    def rows(self, role: str) -> list[dict[str, Any]]:
+        """Return one record per task, as tasks.parquet has them."""
+        located = [self._locate(task) for task in range(len(self))]
+        return [
+            {"role": role, "id": task, "sampler": sampler.name, "index": index, **asdict(task_record(sampler, index))}
+            for task, (sampler, index) in enumerate(located)
+        ]
+
+    def _locate(self, task: int) -> tuple[TaskSampler, int]:
+        return self.samplers[task // self._n], task % self._n
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """A checkpoint ready to be measured."""
+
+    learner: Learner
+    params: Params
+    optimizer_state: AdamState | None
+
+
+class Work:
+    """Computes tiles.
+
+    Args:
+        learner: the learner.
+        checkpoints: of different steps.
+        sources: the source tasks.
+        targets: the target tasks.
+        lookahead: the step, with its step sizes.
+        estimator: how the losses after the step are read.
+        device: where to compute.
+        dtype: in what precision.
+
+    Raises:
+        LearnerError: the learner does not fit a checkpoint, or is no pure function on one of the tasks.
+        UsageError: a parameter that should move does not exist.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        checkpoints: Sequence[Checkpoint],
+        sources: Tasks,
+        targets: Tasks,
+        lookahead: Lookahead,
+        estimator: Estimator,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        self._sources, self._targets = sources, targets
+        self._lookahead, self._estimator = lookahead, estimator
+        self._subjects = {checkpoint.step: _subject(learner, checkpoint, device, dtype) for checkpoint in checkpoints}
+        self._prepared: tuple[tuple[int, tuple[int, int]], Any] | None = None
+        for subject in self._subjects.values():  # what can be wrong is found before the first tile, not after the first hour
+            for episode in (*sources.firsts(), *targets.firsts()):
+                check_pure(subject.learner, subject.params, episode)
+            self._displacements(subject, sources[0])
+
+    def tile(self, tile: Tile) -> tuple[pa.Table, pa.Table]:
+        """Return the tile's pairs, and its sources."""
+        subject, prepared = self._subjects[tile.step], self._prepare(tile)
+        pairs: list[Columns] = []
+        sources: list[dict[str, float]] = []
+        for i in range(*tile.sources):
+            loss, gradient, displacements = self._displacements(subject, self._sources[i])
+            for alpha, displacement in zip(step_sizes(self._lookahead), displacements, strict=True):
+                after = self._after(prepared, displacement)
+                pairs.append(pair_rows(i, range(*tile.targets), alpha, _numpy(prepared.before), None if after is None else _numpy(after)))
+                norms = {"gradient_norm": _trees.norm(gradient), "displacement_norm": _trees.norm(displacement)}
+                sources.append({"source": i, "alpha": alpha, "loss": loss, **norms})
+        return pairs_table(pairs), table(SOURCES, sources)
+
+    def self_transference(self, step: int) -> pa.Table:
+        """Return, for one checkpoint, each target's row as its own source."""
+        subject = self._subjects[step]
+        pairs: list[Columns] = []
+        for j in range(len(self._targets)):
+            prepared = self._estimator.prepare(subject.learner, subject.params, [self._targets[j]])
+            _, _, displacements = self._displacements(subject, self._targets[j])
+            for alpha, displacement in zip(step_sizes(self._lookahead), displacements, strict=True):
+                after = self._after(prepared, displacement)
+                pairs.append(pair_rows(j, [j], alpha, _numpy(prepared.before), None if after is None else _numpy(after)))
+        return pairs_table(pairs)
+
+    def tasks(self) -> pa.Table:
+        """Return the table of all tasks."""
+        return table(TASKS, self._sources.rows("source") + self._targets.rows("target"))
+
+    def _prepare(self, tile: Tile) -> Any:  # noqa: ANN401 - what an estimator prepares is its own
+        """Return what the estimator prepared for this block of targets; it serves every tile of the block."""
+        key = (tile.step, tile.targets)
+        if self._prepared is None or self._prepared[0] != key:
+            subject = self._subjects[tile.step]
+            episodes = [self._targets[j] for j in range(*tile.targets)]
+            self._prepared = (key, self._estimator.prepare(subject.learner, subject.params, episodes))
+        return self._prepared[1]
+
+    def _displacements(self, subject: _Subject, episode: Episode) -> tuple[float, Params, list[Params]]:
+        """Return a source's loss, its gradient, and one displacement per step size."""
+        loss, gradient = source_gradient(subject.learner, subject.params, episode, moving(self._lookahead, subject.params))
+        return loss, gradient, self._lookahead.displacements(subject.params, gradient, subject.optimizer_state)
+
+    def _after(self, prepared: Any, displacement: Params) -> Readings | None:  # noqa: ANN401
+        try:
+            readings: Readings = self._estimator.after(prepared, displacement)
+        except (torch.OutOfMemoryError, MemoryError):
+            return None  # a status in the table, not the end of the run
+        return readings
+
+
+def source_gradient(learner: Learner, params: Params, episode: Episode, names: Sequence[str]) -> tuple[float, Params]:
+    """Return ``L_i(θ)`` and its gradient with respect to the named parameters.
+
+    Through the inner loop too, where the learner has one. A parameter that the loss does not depend on has no entry in the gradient: no
+    optimizer would move it.
+
+    Args:
+        learner: whose loss.
+        params: θ.
+        episode: the source task.
+        names: the parameters that move.
+
+    Raises:
+        LearnerError: the loss depends on none of them.
+    """
+    leaves = {name: value.detach().requires_grad_(name in names) for name, value in params.items()}
+    loss = learner.episode_loss(leaves, episode)
+    gradients = torch.autograd.grad(loss, [leaves[name] for name in names], allow_unused=True)
+    found = {name: g.detach() for name, g in zip(names, gradients, strict=True) if g is not None}
+    if not found:
+        raise LearnerError(f"The loss depends on none of the parameters that move ({', '.join(names[:5])}); every ratio would be 1.")
+    return float(loss.detach()), found
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device called ``name``; ``"auto"`` is a CUDA device where there is one.
+
+    Raises:
+        UsageError: there is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"The device {name!r} was asked for; use auto, cpu, cuda or cuda:N.") from error
+    present = torch.cuda.device_count()
+    if device.type not in ("cpu", "cuda") or (device.type == "cuda" and (device.index or 0) >= present):
+        raise UsageError(f"The device {name!r} was asked for; this machine has cpu and {present} CUDA devices.")
+    return device
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Compute without TF32 and with repeatable CUDA kernels inside the block.
+
+    TF32 keeps 10 bits of a product and flips about 3 % of the signs at small steps; float32 flips none against float64.
+    """
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    convolution: Any = cudnn.conv  # type: ignore[attr-defined]  # made when the module is imported
+    flags: list[tuple[Any, str, object]] = [
+        (matmul, "fp32_precision", "ieee"),
+        (convolution, "fp32_precision", "ieee"),
+        (cudnn, "deterministic", True),
+        (cudnn, "benchmark", False),
+    ]
+    before = [getattr(module, name) for module, name, _ in flags]
+    try:
+        for module, name, value in flags:
+            setattr(module, name, value)
+        yield
+    finally:
+        for (module, name, _), value in zip(flags, before, strict=True):
+            setattr(module, name, value)
+
+
+def _subject(learner: Learner, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> _Subject:
+    bound, params = bind(learner, checkpoint)
+    state = checkpoint.optimizer.to(device, dtype) if checkpoint.optimizer else None
+    return _Subject(bound, {name: value.to(device, dtype) for name, value in params.items()}, state)
+
+
+def _numpy(readings: Readings) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    return readings.loss.numpy(), readings.accuracy.numpy()
