@@ -11,6 +11,7 @@ import json
 import os
 import pickle
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -157,7 +158,9 @@ def _read_safetensors(path: Path) -> tuple[str | None, dict[str, Any]]:
 
 def _read_pickle(path: Path, unsafe: bool) -> tuple[str | None, dict[str, Any]]:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=not unsafe)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of foreign pickles before it refuses them; we say so once
+            content = torch.load(path, map_location="cpu", weights_only=not unsafe)
     except pickle.UnpicklingError as error:
         what = _refused_name(str(error))
         if what is None:

@@ -50,7 +50,7 @@ def histogram(
                 draw_histogram(ax, _ratios(chosen), _ratios(own), band=band, bins=bins, limits=limits)
                 ax.set_title(f"{source} → {target}", loc="left", pad=13)
         step, alpha = pairs["checkpoint_step"].iloc[0], pairs["alpha"].iloc[0]
-        _finish(figure, axes, f"checkpoint {step:,}, step size α = {alpha:g}")
+        _finish(figure, f"checkpoint {step:,}, step size α = {alpha:g}")
     return figure
 
 
@@ -62,7 +62,7 @@ def training(
     bins: int = BINS,
     limits: tuple[float, float] = LIMITS,
 ) -> Figure:
-    """Draw one step size over training: checkpoints down, pairs of modes across, all on one scale.
+    """Draw one step size over training: pairs of modes down, checkpoints across, all on one scale.
 
     Args:
         pairs: rows of ``Run.pairs()`` of one step size.
@@ -72,19 +72,19 @@ def training(
         limits: loss ratios of the first and last edge.
     """
     steps = sorted(pairs["checkpoint_step"].unique())
-    columns = [(s, t) for s in _modes(pairs["source_mode"]) for t in _modes(pairs["target_mode"])]
+    mode_pairs = [(s, t) for s in _modes(pairs["source_mode"]) for t in _modes(pairs["target_mode"])]
     with rc_context(STYLE):
-        figure, axes = _grid(len(steps), len(columns))
-        for row, step in zip(axes, steps, strict=True):
-            for ax, (source, target) in zip(row, columns, strict=True):
-                at_step = pairs[pairs["checkpoint_step"] == step]
-                chosen = at_step[(at_step["source_mode"] == source) & (at_step["target_mode"] == target)]
-                own = self_transference[(self_transference["checkpoint_step"] == step) & (self_transference["mode"] == target)]
-                draw_histogram(ax, _ratios(chosen), _ratios(own), band=band, bins=bins, limits=limits)
-                if ax in axes[0]:
-                    ax.set_title(f"{source} → {target}", loc="left", pad=13)
-            row[0].set_ylabel(f"step {step:,}", fontweight="bold")
-        _finish(figure, axes, f"step size α = {pairs['alpha'].iloc[0]:g}")
+        figure, axes = _grid(len(mode_pairs), len(steps))
+        for row, (source, target) in zip(axes, mode_pairs, strict=True):
+            chosen = pairs[(pairs["source_mode"] == source) & (pairs["target_mode"] == target)]
+            own = self_transference[self_transference["mode"] == target]
+            for ax, step in zip(row, steps, strict=True):
+                at_step, own_at_step = chosen[chosen["checkpoint_step"] == step], own[own["checkpoint_step"] == step]
+                draw_histogram(ax, _ratios(at_step), _ratios(own_at_step), band=band, bins=bins, limits=limits)
+            row[0].set_ylabel(f"{source}\n→ {target}")
+        for ax, step in zip(axes[0], steps, strict=True):
+            ax.set_title(f"checkpoint {step:,}", pad=13)
+        _finish(figure, f"step size α = {pairs['alpha'].iloc[0]:g}")
     return figure
 
 
@@ -113,10 +113,14 @@ def draw_histogram(
     kinds = classify(values, band)
     edges = np.linspace(*limits, bins + 1)
     parts = [values[kinds == kind] for kind in CLASSES]
-    ax.hist(parts, bins=edges, stacked=True, color=[COLOURS[kind] for kind in CLASSES])  # type: ignore[arg-type]
+    floor = np.zeros(bins)
+    for kind, part in zip(CLASSES, parts, strict=True):
+        counts, _ = np.histogram(part, edges)
+        ax.stairs(floor + counts, edges, baseline=floor, fill=True, color=COLOURS[kind])  # one shape for all bars: 36 panels draw at once
+        floor = floor + counts
     ax.axvline(1.0, color="black", linewidth=0.6, linestyle=(0, (4, 2)))
     ax.set_xlim(*limits)
-    ax.margins(y=0.16)
+    ax.margins(y=0.35)  # room above the bars for marks and notes
     for x, align, kind, part in zip((0.0, 0.5, 1.0), ("left", "center", "right"), CLASSES, parts, strict=True):
         share = f"{len(part) / len(values):.0%}" if len(values) else "none"
         ax.text(
@@ -135,7 +139,7 @@ def draw_histogram(
         (0.99, "right", "{} above →", int((values > limits[1]).sum())),
     ):
         if count:
-            ax.text(x, 0.80, text.format(f"{count:,}"), transform=ax.transAxes, ha=align, va="top", fontsize=6, color="0.3")
+            ax.text(x, 0.88, text.format(f"{count:,}"), transform=ax.transAxes, ha=align, va="top", fontsize=6, color="0.3")
     _mark_own(ax, own_values, limits)
     return ax
 
@@ -149,7 +153,8 @@ def _mark_own(ax: Axes, own: np.ndarray, limits: tuple[float, float]) -> None:
         ("<", np.full(min((own < limits[0]).sum(), 1), limits[0])),
         (">", np.full(min((own > limits[1]).sum(), 1), limits[1])),
     ):
-        ax.plot(x, np.full(len(x), 0.93), marker=marker, transform=height, clip_on=False, **_OWN)  # type: ignore[arg-type]
+        if len(x):  # an empty line has no extent, which the layout cannot place
+            ax.plot(x, np.full(len(x), 0.95), marker=marker, transform=height, clip_on=False, **_OWN)  # type: ignore[arg-type]
 
 
 def _grid(n_rows: int, n_columns: int) -> tuple[Figure, np.ndarray]:
@@ -158,12 +163,20 @@ def _grid(n_rows: int, n_columns: int) -> tuple[Figure, np.ndarray]:
     return figure, figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
 
 
-def _finish(figure: Figure, axes: np.ndarray, title: str) -> None:
+def _finish(figure: Figure, title: str) -> None:
     handles: list[Patch | Line2D] = [Patch(color=COLOURS[kind], label=WORDS[kind]) for kind in CLASSES]
-    handles.append(Line2D([], [], marker="v", label="self-transference of a target", **_OWN))  # type: ignore[arg-type]
-    columns = 4 if figure.get_figwidth() > 6 else 2
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, handlelength=1.0, columnspacing=1.4)
-    figure.suptitle(title, fontsize=8)
+    handles.append(Line2D([], [], marker="v", label="self-transference", **_OWN))  # type: ignore[arg-type]
+    columns = 4 if figure.get_figwidth() > 4.5 else 2
+    figure.legend(
+        handles=handles,
+        title=title,
+        title_fontsize=8,
+        loc="outside upper center",
+        ncols=columns,
+        frameon=False,
+        handlelength=1.0,
+        columnspacing=1.4,
+    )
     figure.supxlabel("loss ratio LR (after / before)", fontsize=8)
     figure.supylabel("pairs of tasks", fontsize=8)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.colors import CenteredNorm
 from matplotlib.figure import Figure
 
 from transference.figures._style import STYLE, new_figure
@@ -46,11 +45,13 @@ def draw_matrix(ax: Axes, pairs: pd.DataFrame) -> Axes:
     sizes = np.abs(logs[np.isfinite(logs)])
     span = max(float(np.quantile(sizes, _SPAN_QUANTILE)) if len(sizes) else 0.0, 1e-3)
     ax.set_facecolor("#F0E442")  # shows through where a cell has no ratio
-    bar = {"label": "loss ratio LR", "extend": "both", "shrink": 0.8, "ticks": np.log(_nice_ratios(span))}
-    sns.heatmap(logs, ax=ax, cmap="RdBu_r", center=0.0, vmin=-span, vmax=span, cbar_kws=bar, rasterized=True)
-    ax.collections[0].colorbar.set_ticklabels([f"{ratio:.4g}" for ratio in _nice_ratios(span)])  # type: ignore[union-attr]
-    _label_modes(ax, "x", _mode_blocks(pairs, "target", table.columns.tolist()))
-    _label_modes(ax, "y", _mode_blocks(pairs, "source", table.index.tolist()))
+    mesh = ax.pcolormesh(np.ma.masked_invalid(logs), cmap="RdBu_r", norm=CenteredNorm(0.0, span), rasterized=True)
+    ax.invert_yaxis()
+    ticks = _nice_ratios(span)
+    bar = ax.figure.colorbar(mesh, ax=ax, label="loss ratio LR", extend="both", shrink=0.8, ticks=np.log(ticks))
+    bar.set_ticklabels([f"{ratio:.4g}" for ratio in ticks])
+    _label_modes(ax, "x", _mode_blocks(pairs, "target"))
+    _label_modes(ax, "y", _mode_blocks(pairs, "source"))
     ax.set_xlabel("target tasks")
     ax.set_ylabel("source tasks")
     return ax
@@ -63,10 +64,9 @@ def _nice_ratios(span: float) -> list[float]:
     return [1 / ratio for ratio in reversed(within)] + [1.0] + within
 
 
-def _mode_blocks(pairs: pd.DataFrame, role: str, ids: Sequence[object]) -> list[tuple[str, int, int]]:
-    """Return (mode, first position, end position) of each run of tasks of one mode."""
-    mode_of = pairs.drop_duplicates(role).set_index(role)[f"{role}_mode"].astype(str)
-    names = mode_of.loc[list(ids)].to_numpy()
+def _mode_blocks(pairs: pd.DataFrame, role: str) -> list[tuple[str, int, int]]:
+    """Return (mode, first position, end position) of each run of tasks of one mode, in the order of their ids."""
+    names = pairs.drop_duplicates(role).sort_values(role)[f"{role}_mode"].astype(str).to_numpy()
     edges = [0, *(np.flatnonzero(names[1:] != names[:-1]) + 1).tolist(), len(names)]
     return [(str(names[start]), start, stop) for start, stop in pairwise(edges)]
 

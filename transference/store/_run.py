@@ -161,7 +161,7 @@ class Run:
         tasks = self.tasks()
         tasks = tasks[tasks["role"] == role].sort_values("id")
         mode, split = tasks["mode"].astype(str), tasks["split"].astype(str)
-        labels = (mode if split.groupby(mode).nunique().max() == 1 else mode + ":" + split).to_numpy()
+        labels = (mode if split.groupby(mode).nunique().max() <= 1 else mode + ":" + split).to_numpy()
         values = pd.Categorical(labels[frame[role].to_numpy()], categories=list(dict.fromkeys(labels)))
         frame.insert(frame.columns.tolist().index("alpha"), column, pd.Series(values, index=frame.index))
 

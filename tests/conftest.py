@@ -1,0 +1,62 @@
+"""What many tests share: a small learner, small tasks, and the folder of real images and released checkpoints where there is one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+import transference as tr
+from tests.strangers import PixelPrototypes
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder that TRANSFERENCE_SHARED names (default: ``shared`` beside the checkout), with ``data`` and ``fixtures``."""
+    default = Path(__file__).resolve().parents[2] / "shared"
+    folder = Path(os.environ.get("TRANSFERENCE_SHARED", default))
+    if not folder.is_dir():
+        pytest.skip(f"{folder} does not exist; point TRANSFERENCE_SHARED at the folder with real images and released checkpoints")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def strokes() -> tr.ImageDataset:
+    return tr.open_dataset("strokes:val")
+
+
+@pytest.fixture(scope="session")
+def shapes() -> tr.ImageDataset:
+    return tr.open_dataset("shapes:val")
+
+
+@pytest.fixture
+def sources(strokes: tr.ImageDataset) -> tr.FewShot:
+    return tr.FewShot(strokes, ways=3, shots=1, queries=2, seed=0)
+
+
+@pytest.fixture
+def targets(shapes: tr.ImageDataset) -> tr.FewShot:
+    return tr.FewShot(shapes, ways=3, shots=1, queries=2, seed=1)
+
+
+@pytest.fixture
+def learner() -> PixelPrototypes:
+    return PixelPrototypes()
+
+
+@pytest.fixture
+def checkpoint(learner: PixelPrototypes) -> tr.Checkpoint:
+    return tr.Checkpoint(learner.init_params(0), step=10)
+
+
+def random_episode(
+    ways: int = 3, shots: int = 2, queries: int = 4, side: int = 28, channels: int = 3, seed: int = 0, dtype: torch.dtype = torch.float32
+) -> tr.Episode:
+    """Images of noise, rows grouped by class, labels not sorted."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randperm(ways, generator=generator)
+    images = lambda n: torch.rand(n, channels, side, side, generator=generator, dtype=torch.float32).to(dtype)
+    return tr.Episode(images(ways * shots), labels.repeat_interleave(shots), images(ways * queries), labels.repeat_interleave(queries))

@@ -1,0 +1,321 @@
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+import transference as tr
+from tests.strangers import Net, PixelPrototypes
+from transference.cli import main
+
+SMALL = ["--ways", "3", "--shots", "1", "--queries", "2", "--n-source", "4", "--n-target", "3"]
+MODES = ["--source", "strokes:val", "--target", "shapes:val"]
+
+
+def call(*words):
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A ProtoNet trained for four updates by the command, with checkpoints after two and four."""
+    out = tmp_path_factory.mktemp("trained")
+    result = call("train", "--learner", "protonet", "--modes", "strokes,shapes", "--ways", 3, "--queries", 2, "--iterations", 4,
+                  "--save-every", 2, "--meta-batch", 2, "--device", "cpu", "--out", out)  # fmt: skip
+    assert result.exit_code == 0, result.output
+    return sorted(out.glob("*.safetensors"))
+
+
+@pytest.fixture(scope="module")
+def computed(trained, tmp_path_factory):
+    out = tmp_path_factory.mktemp("computed") / "run"
+    result = call("compute", *trained, *MODES, "--n-source", 4, "--n-target", 3, "--alpha", 0.001, "--alpha", 0.01, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert "strokes → shapes" in result.stdout
+    assert result.stdout.strip().endswith(str(out))
+    return out
+
+
+def test_every_command_explains_itself_with_two_examples():
+    commands = ["compute", "convert", "demo", "export", "learners", "plot", "summary", "train", "verify", "datasets list", "datasets show"]
+    assert set(main.list_commands(None)) == {name.split()[0] for name in commands}
+    for command in commands:
+        result = call(*command.split(), "--help")
+        assert result.exit_code == 0
+        assert result.output.count("  transference ") >= 2 if command != "learners" else True, command
+
+
+def test_compute_takes_the_episodes_of_the_training(computed):
+    record = tr.open_run(computed).tasks().iloc[0]
+    assert (record["ways"], record["shots"], record["queries"]) == (3, 1, 2)
+    assert tr.open_run(computed).steps == (2, 4)
+
+
+def test_summary_as_a_table_and_as_json(computed):
+    assert call("summary", computed).exit_code == 0
+    rows = json.loads(call("summary", computed, "--json").stdout)
+    assert len(rows) == 2 * 2
+    assert {"checkpoint_step", "alpha", "source_mode", "target_mode", "n", "geometric_mean", "q50", "positive", "accuracy"} <= set(rows[0])
+    expected = tr.summarise(tr.open_run(computed).pairs())
+    assert rows[0]["geometric_mean"] == pytest.approx(expected["geometric_mean"][0], rel=1e-12)
+    wide = json.loads(call("summary", computed, "--json", "--neutral", 0, 1e15).stdout)
+    assert all(row["neutral"] == 1.0 for row in wide)
+
+
+@pytest.mark.parametrize("kind", ["histogram", "training", "matrix"])
+def test_plot_draws_every_kind(computed, tmp_path, kind):
+    result = call("plot", computed, "--kind", kind, "--alpha", 0.01, "-o", tmp_path / f"{kind}.png")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / f"{kind}.png").stat().st_size > 5000
+
+
+def test_plot_wants_to_know_the_step_size(computed, tmp_path):
+    result = call("plot", computed, "--kind", "matrix", "-o", tmp_path / "x.png")
+    assert result.exit_code == 2
+    assert "has the step sizes 0.001, 0.01, and none was named" in result.stderr
+    result = call("plot", computed, "--kind", "matrix", "--alpha", 0.01, "--source", "birds", "-o", tmp_path / "x.png")
+    assert result.exit_code == 2
+    assert "has no source mode birds; it has strokes" in result.stderr
+
+
+def test_verify_and_export(computed, tmp_path):
+    result = call("verify", computed, "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["complete"] is True
+    for suffix in ("parquet", "csv", "npz"):
+        assert call("export", computed, tmp_path / f"x.{suffix}").exit_code == 0
+    run = tr.open_run(computed)
+    with np.load(tmp_path / "x.npz") as matrices:
+        np.testing.assert_array_equal(matrices["step=4,alpha=0.01"], run.matrix(4, 0.01))
+    assert len((tmp_path / "x.csv").read_text().splitlines()) == 1 + run.spec.n_cells
+    assert call("export", computed, tmp_path / "x.txt").exit_code == 2
+
+
+def test_verify_fails_on_a_damaged_run(computed, tmp_path):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(computed, copy)
+    tile = sorted((copy / "pairs").rglob("*.parquet"))[0]
+    tile.write_bytes(tile.read_bytes()[:100])
+    result = call("verify", copy)
+    assert result.exit_code == 1
+    assert f"error: {tile} is damaged" in result.stderr
+
+
+def test_dry_run_tells_and_computes_nothing(trained, tmp_path):
+    result = call(
+        "compute", *trained, *MODES, "--n-source", 4, "--n-target", 3, "--alpha", 0.1, "--tile", 2, 3, "--dry-run", "--out", tmp_path / "r"
+    )
+    assert result.exit_code == 0
+    assert "24 pairs in 4 tiles, 0 done, 4 to do" in result.stdout
+    assert not list((tmp_path / "r").rglob("tile-*"))
+
+
+def test_a_changed_spec_exits_with_2_and_the_difference(computed, trained):
+    result = call("compute", *trained, *MODES, "--n-source", 5, "--n-target", 3, "--alpha", 0.001, "--alpha", 0.01, "--out", computed)
+    assert result.exit_code == 2
+    assert "holds a run of another spec" in result.stderr
+    assert '"n": 4' in result.stderr
+    assert '"n": 5' in result.stderr
+
+
+def test_convert_keeps_the_digest(trained, tmp_path):
+    assert call("convert", trained[0], tmp_path / "x.pt").exit_code == 0
+    assert tr.load_checkpoint(tmp_path / "x.pt").digest == tr.load_checkpoint(trained[0]).digest
+
+
+def test_lists(shared):
+    assert "protonet" in call("learners").stdout
+    assert "64 classes, 1920 images" in call("datasets", "list").stdout
+    assert "train: 803 classes" in call("datasets", "list", "--data-root", shared / "data").stdout
+
+
+def test_a_strangers_state_dict_is_analysed_from_its_pt(tmp_path):
+    torch.manual_seed(0)
+    torch.save(Net().state_dict(), tmp_path / "net_700.pt")
+    shape = ["--ways", "5", "--shots", "1", "--queries", "2", "--n-source", "4", "--n-target", "3"]
+    result = call(
+        "compute",
+        tmp_path / "net_700.pt",
+        "--learner",
+        "tests.strangers:make_net_learner",
+        *MODES,
+        *shape,
+        "--alpha",
+        0.05,
+        "--out",
+        tmp_path / "run",
+    )
+    assert result.exit_code == 0, result.output
+    run = tr.open_run(tmp_path / "run")
+    assert run.steps == (700,)
+    assert run.matrix().shape == (4, 3)
+    assert (run.matrix() != 1).all()
+
+
+def test_failed_cells_exit_with_3(tmp_path):
+    params = PixelPrototypes().init_params(0)
+    params["map.bias"] = torch.full((6,), 1e38)  # tanh saturates: no gradient, but the losses are finite
+    params["map.weight"] = params["map.weight"] * float("nan")
+    tr.save_checkpoint(tr.Checkpoint(params, 1), tmp_path / "x.pt")
+    result = call(
+        "compute",
+        tmp_path / "x.pt",
+        "--learner",
+        "tests.strangers:PixelPrototypes",
+        *MODES,
+        *SMALL,
+        "--alpha",
+        0.1,
+        "--out",
+        tmp_path / "run",
+    )
+    assert result.exit_code == 3, result.output
+    assert "12 of 12 cells failed" in result.stderr
+    assert (tr.open_run(tmp_path / "run").pairs()["status"] == "non_finite").all()
+    assert call("verify", tmp_path / "run").exit_code == 0, "failed cells are recorded, not missing"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--source", "birds:train", "--target", "shapes:val"], 1, "There is no dataset 'birds' and no --data-root was given"),
+        (["--source", "strokes:dev", "--target", "shapes:val"], 1, "strokes (generated) has no split 'dev'; it has train, val, test"),
+        (["--source", "strokes", "--target", "shapes:val"], 2, "write it as NAME:SPLIT"),
+        ([*MODES, "--ways", "99"], 1, "16 classes, but 99 ways were asked for"),
+        ([*MODES, "--queries", "30"], 1, "need 31 images a class"),
+        ([*MODES, "--channels", "1"], 1, "has colours, but 1 channel was asked for"),
+        ([*MODES, "--learner", "protonett"], 1, "Did you mean protonet"),
+        ([*MODES, "--learner", "maml"], 1, "missing: classifier.fully_connected.weight"),
+        ([*MODES, "--alpha", "-1"], 2, "zero or above"),
+        ([*MODES, "--device", "cuda:42"], 2, "this machine has cpu and"),
+        ([*MODES, "--lookahead", "momentum"], 2, "is not one of 'adam', 'sgd'"),
+    ],
+)
+def test_bad_input_is_told_and_writes_nothing(trained, tmp_path, words, code, message):
+    result = call("compute", trained[0], *words, "--out", tmp_path / "run")
+    assert result.exit_code == code, result.output
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+    assert not (tmp_path / "run").exists()
+
+
+def test_checkpoints_of_two_learners_are_refused(trained, tmp_path):
+    other = tr.load_learner("maml")
+    tr.save_checkpoint(tr.Checkpoint(other.init_params(0), 9, "maml", {"ways": 5}), tmp_path / "maml.pt")
+    result = call("compute", trained[0], tmp_path / "maml.pt", *MODES, "--out", tmp_path / "run")
+    assert result.exit_code == 1
+    assert "The checkpoints are of different learners" in result.stderr
+
+
+def test_training_takes_settings_from_a_file(tmp_path):
+    (tmp_path / "maml.toml").write_text("inner_steps = 1\nsecond_order = false\n")
+    words = [
+        "--learner",
+        "maml",
+        "--modes",
+        "strokes",
+        "--ways",
+        3,
+        "--queries",
+        2,
+        "--iterations",
+        1,
+        "--meta-batch",
+        1,
+        "--out",
+        tmp_path / "out",
+    ]
+    result = call("train", *words, "--config", tmp_path / "maml.toml")
+    assert result.exit_code == 0, result.output
+    config = tr.load_checkpoint(tmp_path / "out" / "step-00000001.safetensors").config
+    assert config == {"ways": 3, "channels": 3, "inner_steps": 1, "second_order": False}
+    (tmp_path / "bad.toml").write_text("inner_steps 1")
+    assert "is no TOML file" in call("train", *words, "--config", tmp_path / "bad.toml").stderr
+    assert "without a split" in call("train", "--learner", "maml", "--modes", "strokes:train", "--out", tmp_path / "y").stderr
+
+
+def test_demo_runs_the_whole_way(tmp_path):
+    result = call("demo", "--out", tmp_path, "--iterations", 4, "--n-source", 2, "--n-target", 1)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.strip().endswith("histogram.png")
+    assert {"checkpoints", "run", "histogram.png", "training.png", "matrix.png"} <= {path.name for path in tmp_path.iterdir()}
+    assert "strokes → shapes" in result.stdout
+
+
+FINISHED = (0, 3)
+"""Exit codes of a run that went to its end; some losses of these easy tasks are exactly zero."""
+
+
+def process(*words):
+    return subprocess.Popen(
+        [sys.executable, "-m", "transference.cli", *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+
+
+def tables(run):
+    return {path.relative_to(run): path.read_bytes() for path in sorted(run.rglob("*.parquet"))}
+
+
+def test_a_run_killed_five_times_equals_one_never_killed(trained, tmp_path):
+    words = [*trained, *MODES, "--n-source", 30, "--n-target", 8, "--alpha", 0.001, "--tile", 3, 8, "--device", "cpu", "--out"]
+    undisturbed = process("compute", *words, tmp_path / "whole")
+    _, errors = undisturbed.communicate()
+    assert undisturbed.returncode in FINISHED, errors
+    expected, killed = tables(tmp_path / "whole"), tmp_path / "killed"
+    total, published = len(expected), {}
+    for k in range(5):
+        victim = process("compute", *words, killed)
+        while len(list(killed.rglob("tile-*.parquet"))) <= len(published) and victim.poll() is None:
+            time.sleep(0.03)
+        time.sleep(random.uniform(0, 0.1))
+        victim.send_signal(signal.SIGKILL)
+        victim.communicate()
+        assert victim.returncode == -signal.SIGKILL, f"it finished before kill {k + 1}; give it more to do"
+        now = {path: path.stat().st_mtime_ns for path in killed.rglob("tile-*.parquet")}
+        assert len(now) < total
+        assert now.items() >= published.items(), "what was published is never written again"
+        published = now
+    last = process("compute", *words, killed)
+    _, errors = last.communicate()
+    assert last.returncode in FINISHED, errors
+    assert tables(killed) == expected
+    assert {path: path.stat().st_mtime_ns for path in published} == published
+
+
+def test_an_interrupt_exits_with_130_and_can_be_resumed(trained, tmp_path):
+    words = [
+        trained[0],
+        *MODES,
+        "--n-source",
+        60,
+        "--n-target",
+        8,
+        "--alpha",
+        0.01,
+        "--tile",
+        2,
+        4,
+        "--device",
+        "cpu",
+        "--out",
+        tmp_path / "run",
+    ]
+    victim = process("compute", *words)
+    while not list(tmp_path.rglob("tile-*.parquet")) and victim.poll() is None:
+        time.sleep(0.03)
+    victim.send_signal(signal.SIGINT)
+    _, errors = victim.communicate()
+    assert victim.returncode == 130, errors
+    assert "repeat the same command" in errors
+    assert "Traceback" not in errors
+    assert call("compute", *words).exit_code in FINISHED

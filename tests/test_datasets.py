@@ -1,0 +1,212 @@
+import io
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+
+import transference as tr
+from transference.datasets import dataset_names, find_reader
+from transference.errors import DataError, UsageError
+
+MODES = ("strokes", "textures", "shapes")
+
+
+def picture(colour=(200, 10, 60), size=(9, 12), kind="PNG"):
+    content = io.BytesIO()
+    Image.new("RGB" if isinstance(colour, tuple) else "L", size, colour).save(content, kind)
+    return content.getvalue()
+
+
+def write_parquet(path, rows, metadata=None):
+    table = pa.Table.from_pylist(rows)
+    pq.write_table(table.replace_schema_metadata(metadata) if metadata else table, path)
+
+
+def rows(n_classes=3, per_class=2, **extra):
+    return [
+        {
+            "image": {"bytes": picture((40 * c, 0, k)), "path": f"{c}-{k}.png"},
+            "label": c,
+            "class_name": f"class {c}",
+            "split": "train",
+            **extra,
+        }
+        for c in reversed(range(n_classes))
+        for k in reversed(range(per_class))
+    ]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_generated_modes_are_whole_and_repeat(mode):
+    dataset = tr.open_dataset(f"{mode}:val")
+    assert dataset.images.shape == (16 * 30, 3, 28, 28)
+    assert dataset.images.dtype == torch.uint8
+    assert dataset.class_sizes == (30,) * 16
+    assert tr.open_dataset(f"{mode}:val").digest == dataset.digest
+
+
+def test_generated_modes_look_different_and_classes_can_be_told_apart():
+    means = []
+    for mode in MODES:
+        dataset = tr.open_dataset(f"{mode}:val")
+        images = dataset.images.double() / 255
+        means.append(images.mean())
+        by_class = images.unflatten(0, (16, 30))
+        within, between = by_class.var(dim=1).mean(), by_class.mean(dim=1).var(dim=0).mean()
+        assert between > 0.1 * within, f"the classes of {mode} are hidden by the differences within them"
+    assert min(abs(a - b) for i, a in enumerate(means) for b in means[:i]) > 0.05
+
+
+def test_splits_share_no_class():
+    names = [set(tr.open_dataset(f"shapes:{split}").class_names) for split in ("train", "val", "test")]
+    assert [len(n) for n in names] == [64, 16, 20]
+    assert len(set.union(*names)) == 100
+
+
+def test_side_and_channels_are_as_asked():
+    assert tr.open_dataset("shapes:val", side=20).images.shape == (480, 3, 20, 20)
+    grey = tr.open_dataset("strokes:val", channels=1)
+    assert grey.images.shape == (480, 1, 28, 28)
+    colour = tr.open_dataset("strokes:val", channels=3).images
+    assert torch.equal(colour, grey.images.expand(-1, 3, -1, -1)), "one channel is repeated to three"
+
+
+def test_parquet_is_sorted_decoded_and_named(tmp_path):
+    write_parquet(tmp_path / "toy.parquet", rows())
+    dataset = tr.open_dataset("toy:train", data_root=tmp_path, side=4)
+    assert dataset.class_names == ("class 0", "class 1", "class 2")
+    assert dataset.starts == (0, 2, 4, 6)
+    assert dataset.image_ids == ("0-0.png", "0-1.png", "1-0.png", "1-1.png", "2-0.png", "2-1.png")
+    assert dataset.images[3].flatten(1).tolist() == [[40] * 16, [0] * 16, [1] * 16]
+
+
+def test_row_order_does_not_matter_but_content_does(tmp_path):
+    write_parquet(tmp_path / "a.parquet", rows())
+    write_parquet(tmp_path / "b.parquet", rows()[::-1])
+    changed = rows()
+    changed[0]["image"]["bytes"] = picture((1, 2, 3))
+    write_parquet(tmp_path / "c.parquet", changed)
+    a, b, c = (tr.open_dataset(f"{name}:train", data_root=tmp_path).digest for name in "abc")
+    assert a == b != c
+
+
+def test_parquet_with_hugging_face_label_names(tmp_path):
+    plain = [{"image": row["image"], "label": row["label"]} for row in rows()]
+    features = {"info": {"features": {"label": {"names": ["ant", "bee", "cat"]}}}}
+    write_parquet(tmp_path / "named.parquet", plain, {"huggingface": json.dumps(features)})
+    write_parquet(tmp_path / "bare.parquet", plain)
+    assert tr.open_dataset("named:all", data_root=tmp_path).class_names == ("ant", "bee", "cat")
+    assert tr.open_dataset("bare:all", data_root=tmp_path).class_names == ("0", "1", "2")
+
+
+@pytest.mark.parametrize("split", ["all", "train"])
+def test_class_folders_with_and_without_splits(tmp_path, split):
+    root = tmp_path / "birds" / ("" if split == "all" else split)
+    for c in "ba":
+        (root / c).mkdir(parents=True)
+        for k in (1, 0):
+            (root / c / f"{k}.png").write_bytes(picture())
+    (root / "a" / "notes.txt").write_text("not an image")
+    dataset = tr.open_dataset(f"birds:{split}", data_root=tmp_path, side=5)
+    assert dataset.class_names == ("a", "b")
+    assert dataset.images.shape == (4, 3, 5, 5)
+    with pytest.raises(DataError, match=f"has no split 'test'; it has {split}"):
+        tr.open_dataset("birds:test", data_root=tmp_path)
+
+
+def test_grey_and_colour_images_mix_in_three_channels_only(tmp_path):
+    mixed = rows(1, 2)
+    mixed[0]["image"]["bytes"] = picture(77)
+    write_parquet(tmp_path / "mixed.parquet", mixed)
+    images = tr.open_dataset("mixed:train", data_root=tmp_path, side=2).images
+    assert images[1].flatten().tolist() == [77] * 12
+    with pytest.raises(DataError, match="has colours, but 1 channel was asked for"):
+        tr.open_dataset("mixed:train", data_root=tmp_path, channels=1)
+    with pytest.raises(DataError, match="channels 1 or 3"):
+        tr.open_dataset("mixed:train", data_root=tmp_path, channels=2)
+
+
+def broken(tmp_path, name):
+    """Make one broken dataset and return its mode."""
+    path = tmp_path / f"{name}.parquet"
+    good = rows()
+    if name == "truncated":
+        good[2]["image"]["bytes"] = picture(size=(64, 64), kind="JPEG")[:300]
+        write_parquet(path, good)
+    elif name == "corrupt":
+        write_parquet(path, good)
+        path.write_bytes(path.read_bytes()[:200])
+    elif name == "damaged":  # the footer is whole, a page is not
+        write_parquet(path, good)
+        content = bytearray(path.read_bytes())
+        content[60:400] = bytes(340)
+        path.write_bytes(content)
+    elif name == "columns":
+        pq.write_table(pa.table({"picture": [b"", b""]}), path)
+    elif name == "bytesless":
+        good[0]["image"]["bytes"] = None
+        write_parquet(path, good)
+    elif name == "unlabelled":
+        good[0]["class_name"] = None
+        write_parquet(path, good)
+    elif name == "ambiguous":
+        good[0]["label"] = 99
+        write_parquet(path, good)
+    elif name == "empty":
+        (tmp_path / name).mkdir()
+    elif name == "twice":
+        write_parquet(path, good)
+        (tmp_path / name).mkdir()
+    return f"{name}:train"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("truncated", r"row 2 \(1-1.png\): the image cannot be decoded"),
+        ("corrupt", "cannot be read as a parquet file"),
+        ("damaged", "damaged|cannot be decoded|cannot be read"),
+        ("columns", r"has the columns picture; it needs 'image'"),
+        ("bytesless", "row 0 .* holds no image bytes"),
+        ("unlabelled", "rows without class_name"),
+        ("ambiguous", "one class_name for several labels"),
+        ("empty", "holds no images in class folders .* found: nothing"),
+        ("twice", "Both .* could be twice"),
+        ("absent", "There is no dataset 'absent' in .* there are: shapes, strokes, textures"),
+    ],
+)
+def test_bad_datasets_are_named(tmp_path, name, message):
+    with pytest.raises(DataError, match=message):
+        tr.open_dataset(broken(tmp_path, name), data_root=tmp_path)
+
+
+def test_a_near_miss_is_suggested():
+    with pytest.raises(DataError, match="no --data-root was given.*Did you mean strokes"):
+        tr.open_dataset("stroke:train")
+    with pytest.raises(UsageError, match="NAME:SPLIT"):
+        tr.open_dataset("strokes")
+    with pytest.raises(DataError, match="is not a folder"):
+        tr.open_dataset("birds:train", data_root="/nowhere/at/all")
+
+
+def test_an_image_bomb_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
+    write_parquet(tmp_path / "bomb.parquet", rows())
+    with pytest.raises(DataError, match="cannot be decoded .*decompression bomb"):
+        tr.open_dataset("bomb:train", data_root=tmp_path)
+
+
+def test_real_images_open_with_their_splits(shared):
+    root = shared / "data"
+    assert {"omniglot", "cifar100", "strokes"} <= set(dataset_names(root))
+    sizes = find_reader("omniglot", root).splits()
+    assert {split: size.classes for split, size in sizes.items()} == {"train": 803, "val": 161, "test": 659}
+    table = pd.read_parquet(root / "cub200.parquet", columns=["class_name", "split"])
+    birds = tr.open_dataset("cub200:val", data_root=root)
+    assert set(birds.class_names) == set(table.loc[table["split"] == "val", "class_name"])
+    assert 0.2 < float(np.asarray(birds.images).mean()) / 255 < 0.8

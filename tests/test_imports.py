@@ -1,0 +1,82 @@
+"""Who may import whom. The rooms are listed in order; each may import those before it."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ORDER = [
+    {"errors", "_trees", "_streams"},
+    {"episodes"},
+    {"datasets"},
+    {"checkpoints"},
+    {"learners"},
+    {"lookahead"},
+    {"samplers"},
+    {"estimators"},
+    {"plan"},
+    {"store"},
+    {"work"},
+    {"measure"},
+    {"cli"},
+]
+TABLE_ONLY = {"statistics": set(), "figures": {"statistics"}}
+"""Rooms that see only the stored table."""
+
+RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
+
+
+def rooms_imported(path):
+    """Yield the rooms of ``transference`` that a file imports, at any depth of its code."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "transference":
+            parts = node.module.split(".")
+            yield from ([parts[1]] if len(parts) > 1 else [alias.name for alias in node.names])
+        elif isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith("transference."))
+
+
+def files():
+    package = ROOT / "transference"
+    return [path for path in package.rglob("*.py") if path != package / "__init__.py"]
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_room_imports_only_what_stands_before_it(path):
+    room = path.relative_to(ROOT / "transference").parts[0].removesuffix(".py")
+    for other in rooms_imported(path):
+        if other == room:
+            continue
+        if room in TABLE_ONLY:
+            assert other in TABLE_ONLY[room] | {"errors"}, f"{room} sees only the stored table, yet imports {other}"
+        elif other in TABLE_ONLY:
+            assert room == "cli", f"{room} imports {other}; only commands may"
+        else:
+            assert RANK[other] < RANK[room], f"{room} imports {other}, which stands after it"
+
+
+def test_every_room_has_a_place():
+    rooms = {path.relative_to(ROOT / "transference").parts[0].removesuffix(".py") for path in files()}
+    assert rooms == set(RANK) | set(TABLE_ONLY)
+
+
+def test_nothing_in_transference_imports_meta_models():
+    assert not [path for path in files() if "meta_models" in {m.split(".")[0] for m in modules_imported(path)}]
+
+
+def modules_imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def test_importing_the_package_loads_neither_pictures_nor_learners():
+    code = "import sys, transference; print(*sorted(m for m in sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    heavy = {"matplotlib", "seaborn", "scipy", "meta_models", "transference.datasets.strokes", "transference.figures", "transference.cli"}
+    assert not heavy & set(loaded)

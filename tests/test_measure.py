@@ -1,0 +1,262 @@
+import itertools
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import transference as tr
+from meta_models import MAML, ProtoNet
+from tests.strangers import Impure, PixelPrototypes
+from transference.errors import LearnerError, SpecMismatchError, StoreError, UsageError
+from transference.work import choose_device, full_precision
+
+
+def run_here(out, learner, checkpoints, sources, targets, **changes):
+    settings = {"n_source": 6, "n_target": 4, "lookahead": tr.SGD((1e-3, 1e-2)), "device": "cpu", **changes}
+    return tr.measure(learner, checkpoints, sources, targets, out=out, **settings)
+
+
+@pytest.mark.parametrize("learner", [ProtoNet(), MAML(ways=3, inner_steps=2), PixelPrototypes()], ids=["protonet", "maml", "stranger"])
+@pytest.mark.parametrize("precision", ["fp32", "fp64"])
+def test_zero_step_gives_exactly_one(tmp_path, learner, sources, targets, precision):
+    checkpoint = tr.Checkpoint(learner.init_params(0), 1)
+    run = run_here(tmp_path / "run", learner, checkpoint, sources, targets, lookahead=tr.SGD(0.0), n_source=2, precision=precision)
+    assert (run.matrix() == 1.0).all()
+    assert (run.self_transference()["loss_ratio"] == 1.0).all()
+
+
+@pytest.mark.parametrize("tile", [(1, 1), (4, 3), (5, 2), (100, 100)])
+def test_any_tiling_gives_the_same_table(tmp_path, learner, checkpoint, sources, targets, tile):
+    whole = run_here(tmp_path / "whole", learner, checkpoint, sources, targets, tile=(6, 4))
+    tiled = run_here(tmp_path / "tiled", learner, checkpoint, sources, targets, tile=tile)
+    pd.testing.assert_frame_equal(tiled.pairs(), whole.pairs(), check_exact=True)
+    pd.testing.assert_frame_equal(tiled.sources(), whole.sources(), check_exact=True)
+    assert tiled.spec.digest != whole.spec.digest or tile == (6, 4)
+
+
+def test_order_of_modes_does_not_matter(tmp_path, learner, checkpoint, sources, targets):
+    there = run_here(tmp_path / "there", learner, checkpoint, [sources, targets], [sources, targets])
+    back = run_here(tmp_path / "back", learner, checkpoint, [targets, sources], [targets, sources])
+    for alpha in there.alphas:
+        matrix = np.block([[m for m in np.hsplit(rows, 2)][::-1] for rows in np.vsplit(there.matrix(alpha=alpha), 2)][::-1])
+        np.testing.assert_array_equal(back.matrix(alpha=alpha), matrix)
+
+
+def test_the_table_says_what_was_measured(tmp_path, learner, sources, targets):
+    checkpoints = [tr.Checkpoint(learner.init_params(k), step) for k, step in ((1, 200), (0, 100))]
+    run = run_here(tmp_path / "run", learner, checkpoints, [sources], [targets])
+    frame = run.pairs()
+    assert len(frame) == 2 * 2 * 6 * 4 == run.spec.n_cells
+    assert frame["checkpoint_step"].unique().tolist() == [100, 200]
+    assert (frame["source_mode"] == "strokes").all()
+    assert (frame["target_mode"] == "shapes").all()
+    assert (frame["status"] == "ok").all()
+    np.testing.assert_array_equal(frame["loss_ratio"], frame["loss_after"] / frame["loss_before"])
+    assert frame.groupby(["checkpoint_step", "target"])["loss_before"].nunique().max() == 1
+    tasks = run.tasks()
+    record = targets.describe(3)
+    row = tasks[(tasks["role"] == "target") & (tasks["id"] == 3)].iloc[0]
+    assert (row["mode"], row["ways"], tuple(row["support_ids"])) == ("shapes", 3, record.support_ids)
+
+
+def test_the_folder_opens_with_pandas_alone(tmp_path, learner, checkpoint, sources, targets):
+    run = run_here(tmp_path / "run", learner, checkpoint, sources, targets, tile=(2, 2))
+    frame = pd.read_parquet(tmp_path / "run" / "pairs")
+    assert len(frame) == run.spec.n_cells
+    assert set(frame["checkpoint_step"]) == {10}
+    chosen = frame[(frame["source"] == 5) & (frame["target"] == 2) & (frame["alpha"] == 1e-2)]
+    assert chosen["loss_ratio"].item() == run.matrix(alpha=1e-2)[5, 2]
+
+
+def test_source_table_holds_the_norms(tmp_path, learner, checkpoint, sources, targets):
+    frame = run_here(tmp_path / "run", learner, checkpoint, sources, targets).sources()
+    np.testing.assert_allclose(frame["displacement_norm"], frame["alpha"] * frame["gradient_norm"], rtol=1e-6)
+    leaves = {name: value.clone().requires_grad_() for name, value in checkpoint.params.items()}
+    gradients = torch.autograd.grad(learner.episode_loss(leaves, sources[3]), list(leaves.values()))
+    expected = torch.cat([g.flatten() for g in gradients]).norm().item()
+    assert frame.loc[frame["source"] == 3, "gradient_norm"].iloc[0] == pytest.approx(expected, rel=1e-6)
+
+
+def test_only_the_named_parameters_move(tmp_path, learner, checkpoint, sources, targets):
+    everything = run_here(tmp_path / "all", learner, checkpoint, sources, targets)
+    bias = run_here(tmp_path / "bias", learner, checkpoint, sources, targets, lookahead=tr.SGD((1e-3, 1e-2), moves=("*.bias",)))
+    assert bias.spec.lookahead["moves"] == ["*.bias"]
+    assert not np.array_equal(bias.matrix(alpha=1e-2), everything.matrix(alpha=1e-2))
+    norms = [run.sources()["gradient_norm"] for run in (bias, everything)]
+    assert (norms[0] < norms[1]).all()
+
+
+def test_adam_is_measured_with_the_checkpoints_moments(tmp_path, learner, sources, targets):
+    params = learner.init_params(0)
+    full = lambda value: {name: torch.full_like(p, value) for name, p in params.items()}
+    adam = tr.AdamState(lr=0.004, steps=dict.fromkeys(params, 9), exp_avg=full(0.0), exp_avg_sq=full(1e6))
+    run = run_here(tmp_path / "run", learner, tr.Checkpoint(params, 1, optimizer=adam), sources, targets, lookahead=tr.Adam())
+    assert run.alphas == (0.004,)
+    # with so large a second moment the step is tiny; from fresh moments it would be α per parameter
+    assert np.abs(run.matrix() - 1).max() < 1e-4
+
+
+class Explosive(PixelPrototypes):
+    """Fails on the targets in a way that the losses show."""
+
+    def episode_loss(self, params, episode):
+        loss = super().episode_loss(params, episode)
+        if episode.query_x.mean() > 0.6:  # the pale shapes, not the dark strokes
+            moved = float((params["map.bias"].detach() != 0).any())
+            return loss * {"zero": 0.0, "infinite": float("inf") if moved else 1.0, "memory": 1.0}[self.how]
+        return loss
+
+    how = "zero"
+
+
+@pytest.mark.parametrize(("how", "status"), [("zero", "zero_loss"), ("infinite", "non_finite")])
+def test_a_bad_loss_becomes_a_status(tmp_path, sources, targets, how, status):
+    learner = Explosive()
+    learner.how = how
+    checkpoint = tr.Checkpoint(learner.init_params(0), 1)
+    frame = run_here(tmp_path / "run", learner, checkpoint, sources, [targets, sources]).pairs()
+    shapes = frame[frame["target_mode"] == "shapes"]
+    assert (shapes["status"] == status).all()
+    assert shapes["loss_ratio"].isna().all()
+    assert shapes["loss_before"].notna().all()
+    assert (frame.loc[frame["target_mode"] == "strokes", "status"] == "ok").all(), "the others are measured all the same"
+
+
+def test_running_out_of_memory_becomes_a_status(tmp_path, learner, checkpoint, sources, targets):
+    class Greedy(tr.Exact):
+        def after(self, prepared, displacement):
+            if next(self.calls) == 8:
+                raise torch.OutOfMemoryError("no more")
+            return super().after(prepared, displacement)
+
+    object.__setattr__(greedy := Greedy(), "calls", itertools.count())
+    frame = run_here(tmp_path / "run", learner, checkpoint, sources, targets, estimator=greedy).pairs()
+    failed = frame[frame["status"] == "out_of_memory"]
+    assert len(failed) == 4
+    assert failed["loss_before"].notna().all()
+    assert failed["loss_after"].isna().all()
+
+
+def test_resuming_recomputes_nothing_that_was_published(tmp_path, learner, checkpoint, sources, targets):
+    out = tmp_path / "run"
+    run_here(out, learner, checkpoint, sources, targets, tile=(2, 2))
+    tiles = sorted((out / "pairs").rglob("*.parquet"))
+    contents = {tile: tile.read_bytes() for tile in tiles}
+    for tile in tiles[::2]:
+        tile.unlink()
+    kept = {tile: tile.stat().st_mtime_ns for tile in tiles[1::2]}
+    run_here(out, learner, checkpoint, sources, targets, tile=(2, 2))
+    assert {tile: tile.read_bytes() for tile in tiles} == contents
+    assert {tile: tile.stat().st_mtime_ns for tile in kept} == kept
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"n_source": 7}, "sources: "),
+        ({"lookahead": tr.SGD(0.5)}, r"lookahead: .*0.01.* → .*0.5"),
+        ({"precision": "fp64"}, 'precision: "fp32" → "fp64"'),
+        ({"tile": (1, 1)}, r"tile: \[25, 64\] → \[1, 1\]"),
+    ],
+)
+def test_a_changed_spec_is_refused_and_loses_nothing(tmp_path, learner, checkpoint, sources, targets, change, line):
+    out = tmp_path / "run"
+    before = run_here(out, learner, checkpoint, sources, targets).pairs()
+    with pytest.raises(SpecMismatchError, match=line):
+        run_here(out, learner, checkpoint, sources, targets, **change)
+    pd.testing.assert_frame_equal(tr.open_run(out).pairs(), before)
+
+
+def test_another_checkpoint_or_other_images_are_another_spec(tmp_path, learner, checkpoint, sources, targets, strokes):
+    out = tmp_path / "run"
+    run_here(out, learner, checkpoint, sources, targets)
+    with pytest.raises(SpecMismatchError, match="checkpoints"):
+        run_here(out, learner, tr.Checkpoint(learner.init_params(1), 10), sources, targets)
+    from dataclasses import replace
+
+    other = tr.FewShot(replace(strokes, digest="other"), ways=3, shots=1, queries=2, seed=0)
+    with pytest.raises(SpecMismatchError, match="sources"):
+        run_here(out, learner, checkpoint, other, targets)
+
+
+def test_a_folder_with_something_else_is_left_alone(tmp_path, learner, checkpoint, sources, targets):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(StoreError, match="is no run folder; choose a new --out"):
+        run_here(tmp_path, learner, checkpoint, sources, targets)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"n_source": 0}, "0 sources"),
+        ({"precision": "bf16"}, "'bf16' was asked for; it must be one of fp32, fp64"),
+        ({"lookahead": tr.SGD()}, "No step size was given"),
+        ({"lookahead": tr.SGD(0.1, moves=("nothing",))}, "No parameter is called 'nothing'"),
+        ({"device": "cuda:99"}, "'cuda:99' was asked for; this machine has cpu and"),
+        ({"device": "tpu"}, "use auto, cpu, cuda or cuda:N"),
+    ],
+)
+def test_impossible_questions_are_refused_before_anything_is_written(tmp_path, learner, checkpoint, sources, targets, change, message):
+    with pytest.raises(UsageError, match=message):
+        run_here(tmp_path / "run", learner, checkpoint, sources, targets, **change)
+    assert not (tmp_path / "run").exists()
+
+
+def test_things_given_twice_are_refused(tmp_path, learner, checkpoint, sources, targets):
+    with pytest.raises(UsageError, match="The source strokes:val/3-way/1-shot/2-query/seed-0 is given twice"):
+        run_here(tmp_path / "run", learner, checkpoint, [sources, sources], targets)
+    with pytest.raises(UsageError, match="checkpoint step 10 is given twice"):
+        run_here(tmp_path / "run", learner, [checkpoint, checkpoint], sources, targets)
+
+
+def test_an_impure_learner_is_refused_before_anything_is_written(tmp_path, sources, targets):
+    with pytest.raises(LearnerError, match="disagree"):
+        run_here(tmp_path / "run", Impure("hidden"), tr.Checkpoint({"w": torch.ones(2)}, 1), sources, targets)
+    assert not (tmp_path / "run").exists()
+
+
+def test_run_json_says_how_it_was_made(tmp_path, learner, checkpoint, sources, targets):
+    run_here(tmp_path / "run", learner, checkpoint, sources, targets, command=["transference", "compute"])
+    about = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert about["command"] == ["transference", "compute"]
+    assert about["spec"]["sources"] == [{"sampler": sources.name, "n": 6, "digest": sources.digest}]
+    assert about["versions"]["torch"] == torch.__version__.split("+")[0] or about["versions"]["torch"] == torch.__version__
+    assert about["checkpoints"][0]["unsafe_load"] is False
+    assert about["device"] == "cpu"
+
+
+def test_any_sampler_will_do(tmp_path, learner, checkpoint, targets):
+    class Noise:
+        name = "noise"
+
+        def __getitem__(self, index):
+            from tests.conftest import random_episode
+
+            return random_episode(seed=index)
+
+    run = run_here(tmp_path / "run", learner, checkpoint, Noise(), targets)
+    assert run.pairs()["source_mode"].unique().tolist() == ["noise"]
+    assert run.tasks().loc[0, "class_names"] is None
+
+
+def test_precision_flags_are_restored():
+    assert choose_device("cpu").type == "cpu"
+    before = torch.backends.cudnn.conv.fp32_precision
+    with full_precision():
+        assert torch.backends.cudnn.conv.fp32_precision == "ieee"
+        assert torch.backends.cuda.matmul.fp32_precision == "ieee"
+    assert torch.backends.cudnn.conv.fp32_precision == before
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+@pytest.mark.parametrize("learner", [ProtoNet(), MAML(ways=3, inner_steps=2)], ids=["protonet", "maml"])
+def test_cuda_agrees_with_the_cpu(tmp_path, learner, sources, targets):
+    checkpoint = tr.Checkpoint(learner.init_params(0), 1)
+    here, there = (
+        run_here(tmp_path / device, learner, checkpoint, sources, targets, device=device, precision="fp64", lookahead=tr.SGD(1e-3))
+        for device in ("cpu", "cuda")
+    )
+    np.testing.assert_allclose(there.matrix(), here.matrix(), rtol=1e-8)

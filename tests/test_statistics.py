@@ -1,0 +1,81 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+import transference as tr
+from transference.errors import UsageError
+
+
+def pairs(ratios, status=None, **columns):
+    n = len(ratios)
+    return pd.DataFrame(
+        {
+            "checkpoint_step": 1,
+            "alpha": 0.1,
+            "source_mode": "a",
+            "target_mode": "b",
+            "loss_ratio": ratios,
+            "accuracy_before": np.full(n, 0.5, dtype=np.float32),
+            "status": status or ["ok"] * n,
+            **columns,
+        }
+    )
+
+
+def test_the_band_is_closed_below_and_open_above():
+    low, high = tr.NEUTRAL_BAND
+    below, inside = np.nextafter(low, 0), np.nextafter(high, 0)
+    assert tr.classify([0.5, below, low, inside, high, 2.0]).tolist() == [
+        "positive",
+        "positive",
+        "neutral",
+        "neutral",
+        "negative",
+        "negative",
+    ]
+
+
+def test_the_default_band_is_one_bar_of_the_papers_figure():
+    edges = np.linspace(0.8, 1.3, 61)
+    assert pytest.approx((edges[24], edges[25])) == tr.NEUTRAL_BAND
+
+
+def test_summary_by_hand():
+    row = tr.summarise(pairs([0.5, 2.0, 1.0, 1.0])).iloc[0]
+    assert row["n"] == 4
+    assert row["geometric_mean"] == pytest.approx(1.0), "halving and doubling cancel"
+    assert (row["positive"], row["neutral"], row["negative"]) == (0.25, 0.5, 0.25)
+    assert row["q50"] == 1.0
+    assert row["accuracy"] == 0.5
+
+
+def test_failed_cells_are_counted_and_left_out():
+    row = tr.summarise(pairs([0.5, np.nan, 0.5], ["ok", "non_finite", "ok"])).iloc[0]
+    assert (row["n"], row["failed"], row["positive"]) == (2, 1, 1.0)
+    nothing = tr.summarise(pairs([np.nan], ["zero_loss"])).iloc[0]
+    assert nothing["n"] == 0
+    assert np.isnan(nothing["geometric_mean"])
+    assert np.isnan(nothing["positive"])
+
+
+def test_step_sizes_are_never_mixed():
+    both = pd.concat([pairs([0.5]), pairs([2.0], alpha=0.2)])
+    assert tr.summarise(both)["positive"].tolist() == [1.0, 0.0]
+
+
+def test_quantiles_agree_with_numpy():
+    ratios = np.exp(np.random.default_rng(0).normal(0, 0.1, 500))
+    row = tr.summarise(pairs(ratios)).iloc[0]
+    assert row["q05"] == np.quantile(ratios, 0.05)
+    assert row["q99"] == np.quantile(ratios, 0.99)
+    assert row["geometric_mean"] == pytest.approx(np.exp(np.log(ratios).mean()), rel=1e-12)
+
+
+def test_a_loss_of_zero_after_gives_a_mean_of_zero():
+    assert tr.summarise(pairs([0.0, 1.0]))["geometric_mean"].item() == 0.0
+
+
+@pytest.mark.parametrize("band", [(1.1, 1.2), (0.8, 0.9), (1.0, 1.0)])
+def test_a_band_without_one_is_refused(band):
+    with pytest.raises(UsageError, match="must hold 1"):
+        tr.classify([1.0], band)

@@ -1,0 +1,140 @@
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import transference as tr
+from transference.errors import StoreError, UsageError
+from transference.store import loss_ratios
+
+
+@pytest.fixture
+def run(tmp_path, learner, checkpoint, sources, targets):
+    return tr.measure(
+        learner,
+        checkpoint,
+        sources,
+        targets,
+        n_source=4,
+        n_target=3,
+        lookahead=tr.SGD((1e-3, 1e-2)),
+        tile=(2, 2),
+        device="cpu",
+        out=tmp_path / "run",
+    )
+
+
+def test_ratios_and_statuses():
+    before = np.array([2.0, 0.0, 0.0, 1.0, np.inf, np.nan, 1e-320])
+    after = np.array([1.0, 1.0, np.inf, np.nan, 1.0, 1.0, 1e300])
+    ratio, status = loss_ratios(before, after)
+    assert status.tolist() == ["ok", "zero_loss", "non_finite", "non_finite", "non_finite", "non_finite", "non_finite"]
+    assert ratio[0] == 0.5
+    assert np.isnan(ratio[1:]).all()
+    assert loss_ratios(np.array([3.0]), np.array([0.0]))[0] == 0.0, "a loss that vanishes is a ratio of zero"
+
+
+def test_a_sound_run_verifies(run):
+    found = tr.verify(run.path)
+    assert found.complete
+    assert found.statuses == {"ok": 24}
+    assert found.tiles == 4
+
+
+def test_a_missing_tile_is_incomplete_and_cannot_be_read(run):
+    next((run.path / "pairs").rglob("*.parquet")).unlink()
+    found = tr.verify(run.path)
+    assert (found.complete, found.missing, found.problems) == (False, 1, [])
+    with pytest.raises(StoreError, match="incomplete: 3 of 4 tiles. Repeat the command"):
+        run.pairs()
+
+
+def swap_files(path):
+    other = sorted(path.parent.glob("*.parquet"))[-1]
+    path.write_bytes(other.read_bytes())
+
+
+def halve(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize("harm", [swap_files, halve])
+@pytest.mark.parametrize("folder", ["pairs", "sources", "self_transference"])
+def test_damage_is_found_and_named(run, harm, folder):
+    if harm is swap_files and folder != "pairs":
+        pytest.skip("only pairs have several files with the same number of rows")
+    path = sorted((run.path / folder).rglob("*.parquet"))[0]
+    harm(path)
+    found = tr.verify(run.path)
+    assert not found.complete
+    assert any(str(path) in problem for problem in found.problems)
+
+
+@pytest.mark.parametrize("folder", ["pairs", "sources", "self_transference"])
+def test_no_flipped_byte_changes_a_table_unnoticed(run, folder):
+    path = sorted((run.path / folder).rglob("*.parquet"))[0]
+    values = lambda: pq.read_table(path).to_pandas().astype({"status": str} if folder != "sources" else {})
+    whole, table = path.read_bytes(), values()
+    for position in range(0, len(whole), 61):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 0x5A]) + whole[position + 1 :])
+        assert tr.verify(run.path).problems or values().equals(table), f"byte {position}"
+
+
+def test_a_false_ratio_is_found(run):
+    path = sorted((run.path / "pairs").rglob("*.parquet"))[0]
+    content = pq.read_table(path)
+    position = content.schema.get_field_index("loss_ratio")
+    pq.write_table(content.set_column(position, "loss_ratio", content["loss_after"]), path)
+    assert "a ratio is not after / before" in tr.verify(run.path).problems[0]
+
+
+def test_a_stray_file_is_found(run):
+    tile = sorted((run.path / "pairs").rglob("*.parquet"))[0]
+    (tile.parent / "tile-000777-000000.parquet").write_bytes(tile.read_bytes())
+    assert "belongs to no tile of this run" in tr.verify(run.path).problems[0]
+
+
+def test_an_altered_run_json_is_found(run):
+    path = run.path / "run.json"
+    path.write_text(path.read_text().replace('"fp32"', '"fp64"'))
+    with pytest.raises(StoreError, match="was altered"):
+        tr.open_run(run.path)
+    path.write_text("{")
+    with pytest.raises(StoreError, match="is damaged"):
+        tr.open_run(run.path)
+
+
+def test_what_is_no_run_is_told(tmp_path):
+    with pytest.raises(StoreError, match="has no run.json. Give the --out of a transference compute"):
+        tr.open_run(tmp_path)
+
+
+def test_a_matrix_needs_its_step_size(run):
+    assert run.matrix(alpha=1e-3).shape == (4, 3)
+    with pytest.raises(UsageError, match="step sizes 0.001, 0.01, and none was named"):
+        run.matrix()
+    with pytest.raises(UsageError, match="0.5 was asked for"):
+        run.matrix(alpha=0.5)
+    with pytest.raises(UsageError, match="no checkpoint at step 3; it has 10"):
+        run.matrix(step=3, alpha=1e-3)
+
+
+def test_a_leftover_of_a_killed_write_is_cleared(run, learner, checkpoint, sources, targets):
+    tile = sorted((run.path / "pairs").rglob("*.parquet"))[0]
+    leftover = tile.with_name(f".{tile.name}.99999.tmp")
+    leftover.write_bytes(b"half a file")
+    tile.unlink()
+    assert tr.verify(run.path).problems == []
+    tr.measure(
+        learner,
+        checkpoint,
+        sources,
+        targets,
+        n_source=4,
+        n_target=3,
+        lookahead=tr.SGD((1e-3, 1e-2)),
+        tile=(2, 2),
+        device="cpu",
+        out=run.path,
+    )
+    assert not leftover.exists()
+    assert tr.verify(run.path).complete
