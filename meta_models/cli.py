@@ -11,7 +11,7 @@ import click
 from meta_models._training import Training
 from meta_models._training import train as run_training
 from transference import few_shot
-from transference.cli.options import episode_options, split_modes
+from transference.cli.options import episode_options, import_from_here, split_modes
 from transference.errors import UsageError
 from transference.learners import load_learner, offered_config
 from transference.work import choose_device
@@ -71,6 +71,7 @@ def train(
     Images come from the train split of each dataset. Repeating the command goes on from the last checkpoint; a larger --iterations trains
     longer. OUT/metrics is a table (parquet) with loss and accuracy per iteration and mode.
     """
+    import_from_here()
     names = split_modes(modes)
     shape = {
         "ways": ways or 5, "shots": shots or 1, "queries": queries or 15, "side": side or 28, "channels": channels or 3,

@@ -9,7 +9,7 @@ import click
 
 from transference.checkpoints import Checkpoint, load_checkpoint
 from transference.cli._table import as_json, summary_text
-from transference.cli.options import episode_options
+from transference.cli.options import FAILED_CELLS, episode_options, import_from_here
 from transference.errors import LearnerError
 from transference.estimators import Exact
 from transference.learners import Learner, load_learner
@@ -112,8 +112,7 @@ def compute(
     """
     del estimator  # only one so far
     loaded = [load_checkpoint(path, unsafe=unsafe_load) for path in checkpoints]
-    if learner is not None and ":" in learner:
-        sys.path.insert(0, "")  # the current folder, as `python -m` would have it
+    import_from_here()
     analysed = load_learner(learner, loaded[0].config) if learner else _learner_of(loaded)
     trained = loaded[0].training
     shape = {
@@ -153,7 +152,7 @@ def compute(
     if summary["failed"].any():
         failed = int(summary["failed"].sum())
         click.echo(f"{failed} of {run.spec.n_cells} cells failed; the column status in the table says why", err=True)
-        raise SystemExit(3)
+        raise SystemExit(FAILED_CELLS)
 
 
 def _learner_of(checkpoints: list[Checkpoint]) -> Learner:

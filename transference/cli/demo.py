@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import click
+
+from transference.cli.options import FAILED_CELLS
 
 _MODES = ("strokes", "textures", "shapes")
 _STAGES = 4
@@ -23,36 +27,31 @@ Examples:
 @click.pass_context
 def demo(ctx: click.Context, out: Path, iterations: int, n_source: int, n_target: int) -> None:
     """Train a ProtoNet on the three generated modes, measure it at four stages, and draw what came out."""
-    alpha = "0.01"
-    checkpoints, run = out / "checkpoints", out / "run"
+    checkpoints, run, alpha = out / "checkpoints", out / "run", "0.01"
     every = iterations // _STAGES
     stages = [str(checkpoints / f"step-{every * (k + 1):08d}.safetensors") for k in range(_STAGES)]
-    shared = ["--alpha", alpha]
-    _call(ctx, "train", "--learner", "protonet", "--modes", ",".join(_MODES), "--iterations", str(every * _STAGES),
-          "--save-every", str(every), "--meta-batch", "6", "--out", str(checkpoints))  # fmt: skip
     modes = [word for mode in _MODES for word in ("--source", f"{mode}:train", "--target", f"{mode}:test")]
-    _call(
-        ctx,
-        "compute",
-        *stages,
-        *modes,
-        "--n-source",
-        str(n_source),
-        "--n-target",
-        str(n_target),
-        *shared,
-        "--out",
-        str(run),
-    )
-    for kind in ("matrix", "training", "histogram"):
-        _call(ctx, "plot", str(run), "--kind", kind, *shared, "-o", str(out / f"{kind}.png"))
+    with redirect_stdout(StringIO()):  # what these print is told once, at the end
+        _call(ctx, "train", "--learner", "protonet", "--modes", ",".join(_MODES), "--iterations", str(every * _STAGES),
+              "--save-every", str(every), "--meta-batch", "6", "--out", str(checkpoints))  # fmt: skip
+        _call(
+            ctx, "compute", *stages, *modes, "--n-source", str(n_source), "--n-target", str(n_target), "--alpha", alpha, "--out", str(run)
+        )
+        for kind in ("matrix", "training", "histogram"):
+            _call(ctx, "plot", str(run), "--kind", kind, "--alpha", alpha, "-o", str(out / f"{kind}.png"))
+    _call(ctx, "summary", str(run))
+    click.echo(f"\n{out / 'histogram.png'}")
 
 
 def _call(ctx: click.Context, *words: str) -> None:
-    """Show a command as one would type it, and run it."""
+    """Show a command as one would type it, and run it; failed cells (exit code 3) do not end the demo."""
     click.secho(f"\n$ transference {' '.join(words)}", bold=True, err=True)
     root = ctx.find_root()
     assert isinstance(root.command, click.Group)
     command = root.command.get_command(root, words[0])
     assert command is not None
-    command.main(args=list(words[1:]), prog_name=f"transference {words[0]}", standalone_mode=False)
+    try:
+        command.main(args=list(words[1:]), prog_name=f"transference {words[0]}", standalone_mode=False)
+    except SystemExit as leaving:
+        if leaving.code != FAILED_CELLS:
+            raise

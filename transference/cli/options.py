@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -9,6 +10,9 @@ import click
 
 from transference.errors import UsageError
 from transference.statistics import NEUTRAL_BAND
+
+FAILED_CELLS = 3
+"""Exit code of a command that is done, but for some cells that failed."""
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -35,6 +39,12 @@ def band_option(command: _F) -> _F:
         metavar="LOW HIGH",
         help=f"Ratios from LOW up to HIGH count as neutral.  [default: 1 {NEUTRAL_BAND[1]:.4f}, one bar of the histogram]",
     )(command)
+
+
+def import_from_here() -> None:
+    """Let ``module:factory`` name a file in the current folder, as ``python -m`` would."""
+    if "" not in sys.path:
+        sys.path.insert(0, "")
 
 
 def split_modes(text: str) -> tuple[str, ...]:

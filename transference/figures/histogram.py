@@ -42,7 +42,7 @@ def histogram(
     """
     sources, targets = _modes(pairs["source_mode"]), _modes(pairs["target_mode"])
     with rc_context(STYLE):
-        figure, axes = _grid(len(sources), len(targets))
+        figure, axes = _grid(len(sources), len(targets), share_counts=False)
         for row, source in zip(axes, sources, strict=True):
             for ax, target in zip(row, targets, strict=True):
                 chosen = pairs[(pairs["source_mode"] == source) & (pairs["target_mode"] == target)]
@@ -62,7 +62,7 @@ def training(
     bins: int = BINS,
     limits: tuple[float, float] = LIMITS,
 ) -> Figure:
-    """Draw one step size over training: pairs of modes down, checkpoints across, all on one scale.
+    """Draw one step size over training: pairs of modes down, checkpoints across, each pair on one scale.
 
     Args:
         pairs: rows of ``Run.pairs()`` of one step size.
@@ -74,7 +74,7 @@ def training(
     steps = sorted(pairs["checkpoint_step"].unique())
     mode_pairs = [(s, t) for s in _modes(pairs["source_mode"]) for t in _modes(pairs["target_mode"])]
     with rc_context(STYLE):
-        figure, axes = _grid(len(mode_pairs), len(steps))
+        figure, axes = _grid(len(mode_pairs), len(steps), share_counts=True)
         for row, (source, target) in zip(axes, mode_pairs, strict=True):
             chosen = pairs[(pairs["source_mode"] == source) & (pairs["target_mode"] == target)]
             own = self_transference[self_transference["mode"] == target]
@@ -157,10 +157,10 @@ def _mark_own(ax: Axes, own: np.ndarray, limits: tuple[float, float]) -> None:
             ax.plot(x, np.full(len(x), 0.95), marker=marker, transform=height, clip_on=False, **_OWN)  # type: ignore[arg-type]
 
 
-def _grid(n_rows: int, n_columns: int) -> tuple[Figure, np.ndarray]:
+def _grid(n_rows: int, n_columns: int, *, share_counts: bool) -> tuple[Figure, np.ndarray]:
     width, height = max(3.4, 0.5 + _PANEL[0] * n_columns), 0.9 + _PANEL[1] * n_rows
     figure = new_figure(width, height)
-    return figure, figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
+    return figure, figure.subplots(n_rows, n_columns, sharex=True, sharey="row" if share_counts else False, squeeze=False)
 
 
 def _finish(figure: Figure, title: str) -> None:

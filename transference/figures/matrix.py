@@ -49,7 +49,7 @@ def draw_matrix(ax: Axes, pairs: pd.DataFrame) -> Axes:
     ax.invert_yaxis()
     ticks = _nice_ratios(span)
     bar = ax.figure.colorbar(mesh, ax=ax, label="loss ratio LR", extend="both", shrink=0.8, ticks=np.log(ticks))
-    bar.set_ticklabels([f"{ratio:.4g}" for ratio in ticks])
+    bar.set_ticklabels([_as_ratio(ratio) for ratio in ticks])
     _label_modes(ax, "x", _mode_blocks(pairs, "target"))
     _label_modes(ax, "y", _mode_blocks(pairs, "source"))
     ax.set_xlabel("target tasks")
@@ -62,6 +62,11 @@ def _nice_ratios(span: float) -> list[float]:
     rounds = [1.0005, 1.001, 1.002, 1.005, 1.01, 1.02, 1.05, 1.1, 1.2, 1.5, 2.0, 3.0, 5.0, 10.0, 100.0]
     within = [ratio for ratio in rounds if np.log(ratio) <= span][-2:]
     return [1 / ratio for ratio in reversed(within)] + [1.0] + within
+
+
+def _as_ratio(ratio: float) -> str:
+    """Return ``ratio`` with as many digits as tell it from 1."""
+    return f"{ratio:.2f}" if abs(ratio - 1) > 0.015 else f"{ratio:.4g}"
 
 
 def _mode_blocks(pairs: pd.DataFrame, role: str) -> list[tuple[str, int, int]]:
