@@ -11,6 +11,8 @@ import torch
 import transference as tr
 from tests.strangers import PixelPrototypes
 
+torch.set_num_threads(1)  # episodes this small gain nothing from a second core, and lose much when it is busy
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
