@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ import transference as tr
 from tests.strangers import PixelPrototypes
 
 torch.set_num_threads(1)  # episodes this small gain nothing from a second core, and lose much when it is busy
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background inherits an ignored one, and hands it on
 
 
 @pytest.fixture(scope="session")

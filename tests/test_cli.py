@@ -256,9 +256,8 @@ FINISHED = (0, 3)
 
 
 def process(*words):
-    # A process started in the background may inherit an ignored SIGINT.
     return subprocess.Popen(
-        [sys.executable, "-m", "transference.cli", *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        [sys.executable, "-m", "transference.cli", *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
     )  # fmt: skip
 
