@@ -112,8 +112,9 @@ def train(
     out = Path(out)
     _claim(out, training)
     saved = _saved(out)
-    params, optimizer = _start(learner, training, load_checkpoint(saved[-1]) if saved else None, device)
-    done = load_checkpoint(saved[-1]).step if saved else 0
+    last = load_checkpoint(saved[max(saved)]) if saved else None
+    params, optimizer = _start(learner, training, last, device)
+    done = last.step if last else 0
     metrics: list[dict[str, Any]] = []
     with tqdm(total=iterations, initial=min(done, iterations), unit="it", disable=not progress, mininterval=0.5) as bar:
         for iteration in range(done, iterations):
@@ -125,7 +126,7 @@ def train(
                 _save_metrics(metrics, out, step)
                 save_checkpoint(_checkpoint(training, params, optimizer, step), checkpoint_path(out, step))
                 metrics = []
-    return [path for path in _saved(out) if load_checkpoint(path).step <= iterations]
+    return [path for step, path in _saved(out).items() if step <= iterations]
 
 
 def _update(
@@ -219,8 +220,9 @@ def _claim(out: Path, training: Training) -> None:
     aside.replace(file)
 
 
-def _saved(out: Path) -> list[Path]:
-    return sorted(out.glob("step-*.safetensors"))
+def _saved(out: Path) -> dict[int, Path]:
+    """Return the checkpoints by step, ascending."""
+    return {int(path.stem.removeprefix("step-")): path for path in sorted(out.glob("step-*.safetensors"))}
 
 
 def _save_metrics(metrics: list[dict[str, Any]], out: Path, step: int) -> None:

@@ -12,9 +12,9 @@ from meta_models._training import Training
 from meta_models._training import train as run_training
 from transference import few_shot
 from transference.cli.options import episode_options, import_from_here, split_modes
+from transference.devices import choose_device
 from transference.errors import UsageError
 from transference.learners import load_learner, offered_config
-from transference.work import choose_device
 
 
 @click.command(

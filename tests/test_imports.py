@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 ORDER = [
     {"errors", "_trees", "_streams"},
+    {"devices"},
     {"episodes"},
     {"datasets"},
     {"checkpoints"},

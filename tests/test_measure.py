@@ -9,8 +9,8 @@ import torch
 import transference as tr
 from meta_models import MAML, ProtoNet
 from tests.strangers import Impure, PixelPrototypes
+from transference.devices import choose_device, full_precision
 from transference.errors import LearnerError, SpecMismatchError, StoreError, UsageError
-from transference.work import choose_device, full_precision
 
 
 def run_here(out, learner, checkpoints, sources, targets, **changes):

@@ -16,13 +16,14 @@ import torch
 from tqdm import tqdm
 
 from transference.checkpoints import Checkpoint
+from transference.devices import choose_device, full_precision
 from transference.estimators import Estimator, Exact
 from transference.learners import Learner
 from transference.lookahead import SGD, Lookahead, with_alpha
 from transference.plan import make_spec
 from transference.samplers import TaskSampler
 from transference.store import Run, Store
-from transference.work import Tasks, Work, choose_device, full_precision
+from transference.work import Tasks, Work
 
 DEFAULT_TILE = (25, 64)
 """Sources and targets per tile: the seconds of work that a killed run loses, and target images that fit in memory."""
@@ -65,7 +66,7 @@ def measure(
         tile: sources and targets per file.
         command: recorded in run.json, so that a reader can repeat the run.
         progress: show a progress bar on stderr.
-        dry_run: check everything and claim the folder, but compute no tile.
+        dry_run: check everything, but write and compute nothing.
 
     Returns:
         The run, open for reading; ``run.pairs()`` and ``run.matrix()`` are its tables.
@@ -85,11 +86,15 @@ def measure(
     )  # fmt: skip
     from_tasks, to_tasks = Tasks(from_samplers, n_source, where, dtype), Tasks(to_samplers, n_target, where, dtype)
     store = Store(out)
+    begun = store.check(spec)
     with full_precision():
         work = Work(learner, checkpoints, from_tasks, to_tasks, with_alpha(lookahead, checkpoints), estimator, where, dtype)
-        store.begin(spec, _about(checkpoints, where, command), work.tasks)
-        with tqdm(total=spec.n_cells, unit="pair", unit_scale=True, disable=not progress or dry_run, mininterval=0.5) as bar:
-            for step in [] if dry_run else [ref.step for ref in spec.checkpoints]:
+        if dry_run:
+            return Run(out, spec)
+        if not begun:
+            store.begin(spec, _about(checkpoints, where, command), work.tasks())
+        with tqdm(total=spec.n_cells, unit="pair", unit_scale=True, disable=not progress, mininterval=0.5) as bar:
+            for step in [ref.step for ref in spec.checkpoints]:
                 bar.set_description(f"checkpoint {step}")
                 if not store.has_self_transference(step):
                     store.write_self_transference(step, work.self_transference(step))

@@ -5,8 +5,7 @@ An executor on another machine would build the same `Work` from the same spec an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from transference import _trees
 from transference.checkpoints import AdamState, Checkpoint
 from transference.episodes import Episode, Params
-from transference.errors import LearnerError, UsageError
+from transference.errors import LearnerError
 from transference.estimators import Estimator, Readings
 from transference.learners import Learner, bind, check_pure
 from transference.lookahead import Lookahead, moving, step_sizes
@@ -185,48 +184,6 @@ def source_gradient(learner: Learner, params: Params, episode: Episode, names: S
     if not found:
         raise LearnerError(f"The loss depends on none of the parameters that move ({', '.join(names[:5])}); every ratio would be 1.")
     return float(loss.detach()), found
-
-
-def choose_device(name: str) -> torch.device:
-    """Return the device called ``name``; ``"auto"`` is a CUDA device where there is one.
-
-    Raises:
-        UsageError: there is no such device here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UsageError(f"The device {name!r} was asked for; use auto, cpu, cuda or cuda:N.") from error
-    present = torch.cuda.device_count()
-    if device.type not in ("cpu", "cuda") or (device.type == "cuda" and (device.index or 0) >= present):
-        raise UsageError(f"The device {name!r} was asked for; this machine has cpu and {present} CUDA devices.")
-    return device
-
-
-@contextmanager
-def full_precision() -> Iterator[None]:
-    """Compute without TF32 and with repeatable CUDA kernels inside the block.
-
-    TF32 keeps 10 bits of a product and flips about 3 % of the signs at small steps; float32 flips none against float64.
-    """
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    convolution: Any = cudnn.conv  # type: ignore[attr-defined]  # made when the module is imported
-    flags: list[tuple[Any, str, object]] = [
-        (matmul, "fp32_precision", "ieee"),
-        (convolution, "fp32_precision", "ieee"),
-        (cudnn, "deterministic", True),
-        (cudnn, "benchmark", False),
-    ]
-    before = [getattr(module, name) for module, name, _ in flags]
-    try:
-        for module, name, value in flags:
-            setattr(module, name, value)
-        yield
-    finally:
-        for (module, name, _), value in zip(flags, before, strict=True):
-            setattr(module, name, value)
 
 
 def _subject(learner: Learner, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> _Subject:

@@ -10,6 +10,7 @@ import click
 from transference.checkpoints import Checkpoint, load_checkpoint
 from transference.cli._table import as_json, summary_text
 from transference.cli.options import FAILED_CELLS, episode_options, import_from_here
+from transference.devices import choose_device
 from transference.errors import LearnerError
 from transference.estimators import Exact
 from transference.learners import Learner, load_learner
@@ -18,7 +19,6 @@ from transference.measure import DEFAULT_TILE, measure
 from transference.plan import PRECISIONS
 from transference.samplers import few_shot
 from transference.statistics import summarise
-from transference.work import choose_device
 
 _LOOKAHEADS: dict[str, type[SGD] | type[Adam]] = {"sgd": SGD, "adam": Adam}
 

@@ -34,13 +34,8 @@ class Store:
         """The file with the spec and how it was run."""
         return self.path / "run.json"
 
-    def begin(self, spec: RunSpec, about: Mapping[str, Any], tasks: Callable[[], pa.Table]) -> None:
-        """Claim the folder for ``spec``, or make sure that it is this spec's already.
-
-        Args:
-            spec: the measurement.
-            about: versions, device, command: what a reader wants to know, and no number depends on.
-            tasks: builds the table of tasks, called for a new folder only.
+    def check(self, spec: RunSpec) -> bool:
+        """Return whether the folder holds a run of ``spec`` already; False means that it is free.
 
         Raises:
             SpecMismatchError: the folder holds a run of another spec.
@@ -54,15 +49,22 @@ class Store:
                     f"{self.path} holds a run of another spec. What it was → what was asked now:\n  {lines}\n"
                     "Choose a new --out, or repeat the command stored in run.json."
                 )
-            return
-        ours = (
-            "tasks.parquet",
-            "run.json",
-        )  # a run killed while it claimed the folder may have left the first, or either aside
+            return True
+        ours = ("tasks.parquet", "run.json")  # a run killed while it claimed the folder may have left the first, or either aside
         if self.path.exists() and any(not child.name.strip(".").startswith(ours) for child in self.path.iterdir()):
             raise StoreError(f"{self.path} exists and is no run folder; choose a new --out.")
+        return False
+
+    def begin(self, spec: RunSpec, about: Mapping[str, Any], tasks: pa.Table) -> None:
+        """Claim a free folder for ``spec``.
+
+        Args:
+            spec: the measurement.
+            about: versions, device, command: what a reader wants to know, and no number depends on.
+            tasks: the table of tasks.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
-        _write_table(tasks(), self.path / "tasks.parquet")
+        _write_table(tasks, self.path / "tasks.parquet")
         content = {"digest": spec.digest, "spec": spec.to_json(), **about}
         _write_aside(self.run_json, lambda aside: aside.write_text(json.dumps(content, indent=2) + "\n"))
 

@@ -29,15 +29,16 @@ class Run:
 
     Args:
         path: the folder.
+        spec: of a run that may not have begun; by default it is read from the folder.
 
     Raises:
         StoreError: it is no run folder, or run.json is damaged.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, spec: RunSpec | None = None) -> None:
         self.path = Path(path)
         self._store = Store(path)
-        self.spec: RunSpec = self._store.spec()
+        self.spec = self._store.spec() if spec is None else spec
 
     def __repr__(self) -> str:
         done, total = self.progress()

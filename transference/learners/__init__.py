@@ -1,0 +1,25 @@
+"""What the analyzer asks of a learner, how one is found, and whether it keeps its word.
+
+A learner is anything with ``episode_loss(params, episode)``, a pure function. Strangers' learners need not import this package.
+"""
+
+from transference.learners._binding import bind
+from transference.learners._loading import learner_factory, learner_names, load_learner, offered_config
+from transference.learners._module import ModuleLearner
+from transference.learners._protocol import BufferedLearner, ConfiguredLearner, Learner, ScoringLearner, describe
+from transference.learners._purity import check_pure
+
+__all__ = [
+    "BufferedLearner",
+    "ConfiguredLearner",
+    "Learner",
+    "ModuleLearner",
+    "ScoringLearner",
+    "bind",
+    "check_pure",
+    "describe",
+    "learner_factory",
+    "learner_names",
+    "load_learner",
+    "offered_config",
+]

@@ -1,0 +1,73 @@
+"""A learner made of a plain ``nn.Module`` and a loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from transference.episodes import Episode, Params
+
+
+class ModuleLearner:
+    """Make a learner of a plain ``nn.Module`` and ``loss(module, episode)``.
+
+    Args:
+        module: its parameters name θ; its own values are never used nor changed. Buffers come from the checkpoint.
+        loss: computes the query loss after adaptation, a scalar, with the module holding the parameters of the moment. It may take
+            ``torch.autograd.grad`` with respect to ``module.parameters()`` for an inner loop.
+
+    Example:
+        >>> net = nn.Linear(2, 3)
+        >>> learner = ModuleLearner(net, lambda module, e: nn.functional.cross_entropy(module(e.query_x), e.query_y))
+        >>> episode = Episode(torch.zeros(3, 2), torch.arange(3), torch.zeros(3, 2), torch.arange(3))
+        >>> learner.episode_loss({"weight": torch.zeros(3, 2), "bias": torch.zeros(3)}, episode)
+        tensor(1.0986, grad_fn=<NllLossBackward0>)
+    """
+
+    def __init__(self, module: nn.Module, loss: Callable[[nn.Module, Episode], Tensor], buffers: Params | None = None) -> None:
+        self._call = _Call(module, loss)
+        self._loss = loss
+        self._buffers = {name: b.detach().clone() for name, b in module.named_buffers()} if buffers is None else buffers
+
+    def episode_loss(self, params: Params, episode: Episode) -> Tensor:
+        """Return ``loss(module, episode)`` with ``params`` in the module, ``[]``."""
+        # In-place updates of buffers (running statistics) fall on copies, and are thrown away with them.
+        like = next(iter(params.values()))
+        buffers = {name: b.to(like.device, like.dtype if b.is_floating_point() else None, copy=True) for name, b in self._buffers.items()}
+        leaves = {name: p if p.requires_grad else p.detach().requires_grad_() for name, p in params.items()}
+        state = {f"module.{name}": value for name, value in {**leaves, **buffers}.items()}
+        loss: Tensor = torch.func.functional_call(self._call, state, (episode,), strict=False)
+        return loss
+
+    def init_params(self, seed: int) -> Params:
+        """Return the module's own initial values; ``seed`` has no say, since a module is initialised where it is built."""
+        del seed
+        return {name: p.detach().clone() for name, p in self._call.module.named_parameters()}
+
+    def split_buffers(self, tensors: Params) -> tuple[Params, Params]:
+        """Return ``tensors`` split into parameters and buffers."""
+        return _split(tensors, {name for name, _ in self._call.module.named_buffers()})
+
+    def with_buffers(self, buffers: Params) -> ModuleLearner:
+        """Return the same learner with other buffers."""
+        return ModuleLearner(self._call.module, self._loss, {**self._buffers, **buffers})
+
+
+class _Call(nn.Module):
+    """``loss(module, episode)`` as a module's forward pass, which is what ``functional_call`` can put parameters into."""
+
+    def __init__(self, module: nn.Module, loss: Callable[[nn.Module, Episode], Tensor]) -> None:
+        super().__init__()
+        self.module = module
+        self.loss = loss
+
+    def forward(self, episode: Episode) -> Tensor:
+        """Return the loss, ``[]``."""
+        return self.loss(self.module, episode)
+
+
+def _split(tensors: Params, buffer_names: set[str]) -> tuple[Params, Params]:
+    inside = {name: value for name, value in tensors.items() if name in buffer_names}
+    return {name: value for name, value in tensors.items() if name not in buffer_names}, inside

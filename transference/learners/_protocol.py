@@ -1,0 +1,55 @@
+"""What the analyzer asks of a learner; every protocol but the first is optional."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor
+
+from transference import _trees
+from transference.episodes import Episode, Params
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """A meta-learner, as far as the measurement needs to know it."""
+
+    def episode_loss(self, params: Params, episode: Episode) -> Tensor:
+        """Return the query loss after adapting ``params`` on the support set, a scalar ``[]``.
+
+        A pure function of its two arguments: no random numbers, nothing kept, nothing changed; buffers are constants inside it. It is
+        called with gradients enabled and with parameters that may or may not require them; ``torch.func.grad`` serves both in an
+        inner loop.
+        """
+
+
+@runtime_checkable
+class ScoringLearner(Learner, Protocol):
+    """Optional: a learner that also knows its accuracy. Both numbers come from one forward pass, which is why it is one method."""
+
+    def episode_scores(self, params: Params, episode: Episode) -> tuple[Tensor, Tensor]:
+        """Return ``episode_loss`` and the share of queries classified correctly, both ``[]``."""
+
+
+@runtime_checkable
+class ConfiguredLearner(Learner, Protocol):
+    """Optional: a learner that can begin from nothing, and so knows which tensors a checkpoint of it must hold."""
+
+    def init_params(self, seed: int) -> Params:
+        """Return freshly initialised float32 parameters, the same for the same seed."""
+
+
+@runtime_checkable
+class BufferedLearner(Learner, Protocol):
+    """Optional: a learner with buffers, tensors of a checkpoint that are no parameters and never move."""
+
+    def split_buffers(self, tensors: Params) -> tuple[Params, Params]:
+        """Return ``tensors`` split into parameters and buffers."""
+
+    def with_buffers(self, buffers: Params) -> Learner:
+        """Return the learner with these buffers as constants."""
+
+
+def describe(learner: Learner) -> dict[str, Any]:
+    """Return the learner's class and, for a dataclass, its settings, as plain values."""
+    return {"class": f"{type(learner).__module__}.{type(learner).__qualname__}", **_trees.settings(learner)}

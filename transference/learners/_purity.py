@@ -1,0 +1,75 @@
+"""Does a learner keep its word? A loss that changes when it is asked again cannot be measured."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from transference.episodes import Episode, Params
+from transference.errors import LearnerError
+from transference.learners._protocol import Learner
+
+
+def check_pure(learner: Learner, params: Params, episode: Episode) -> None:
+    """Evaluate the loss twice, a gradient in between, and make sure that the two agree and that nothing moved.
+
+    Args:
+        learner: to be checked.
+        params: θ on the device and in the precision of the run.
+        episode: likewise.
+
+    Raises:
+        LearnerError: the learner fails on the episode, its loss is no scalar that depends on the parameters, two calls
+            disagree, or a call changed the parameters, the episode, the learner's own tensors or the global random state.
+    """
+    before = _snapshot(learner, params, episode)
+    random_state = torch.get_rng_state()
+    try:
+        first = learner.episode_loss(params, episode)
+        leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
+        loss = learner.episode_loss(leaves, episode)
+        second = learner.episode_loss(params, episode)
+    except Exception as error:
+        hint = (
+            " In an inner loop take torch.func.grad, or torch.autograd.grad of tensors that the loop itself made require gradients."
+            if "does not require grad" in str(error)
+            else ""
+        )
+        raise LearnerError(
+            f"The learner failed on the first episode: {type(error).__name__}: {error}. The episode was: {episode.describe()}.{hint}"
+        ) from error
+    if not isinstance(loss, Tensor) or loss.dim() != 0:
+        found = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+        raise LearnerError(f"episode_loss must return a scalar tensor []; it returned {found}. Take the mean over the queries.")
+    if not loss.requires_grad:
+        raise LearnerError("episode_loss does not depend on params: no gradient reaches them. Does it use the module's own parameters?")
+    moved = [name for name, value in _snapshot(learner, params, episode).items() if not _same(value, before.get(name))]
+    if moved:
+        raise LearnerError(
+            f"episode_loss changed {', '.join(moved[:5])}{' …' * (len(moved) > 5)}. It must be a pure function: work on copies "
+            "(running statistics of batch norm are the usual culprit; ModuleLearner takes care of them)."
+        )
+    if not torch.equal(random_state, torch.get_rng_state()):
+        raise LearnerError("episode_loss draws random numbers (dropout, augmentation, noise?). Switch them off: losses could not repeat.")
+    tolerance = 1e-5 if first.dtype == torch.float32 else 1e-10  # some GPU kernels sum in varying order
+    if not torch.allclose(first, second, rtol=tolerance, atol=0.0, equal_nan=True):
+        raise LearnerError(
+            f"Two calls on the same episode disagree: {float(first):.8g} and {float(second):.8g}. Something is kept between calls, or "
+            "random numbers are drawn (dropout, augmentation, running statistics are the usual culprits)."
+        )
+
+
+def _snapshot(learner: Learner, params: Params, episode: Episode) -> dict[str, Tensor]:
+    """Return copies of every tensor that a loss could change by mistake, by a name that a message can use."""
+    tensors = {f"params[{name!r}]": value for name, value in params.items()}
+    tensors |= {f"episode.{name}": value for name, value in episode.items()}
+    for name, value in getattr(learner, "__dict__", {}).items():
+        if isinstance(value, Tensor):
+            tensors[f"the learner's {name}"] = value
+        elif isinstance(value, nn.Module):
+            tensors |= {f"the learner's {name}.{key}": tensor for key, tensor in value.state_dict().items()}
+    return {name: tensor.detach().clone() for name, tensor in tensors.items()}
+
+
+def _same(after: Tensor, before: Tensor | None) -> bool:
+    return before is not None and after.shape == before.shape and torch.equal(after.nan_to_num(), before.nan_to_num())
