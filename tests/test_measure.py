@@ -8,7 +8,7 @@ import torch
 
 import transference as tr
 from meta_models import MAML, ProtoNet
-from tests.strangers import Impure, PixelPrototypes
+from tests.strangers import Impure, Net, PixelPrototypes, one_step_loss
 from transference.devices import choose_device, full_precision
 from transference.errors import LearnerError, SpecMismatchError, StoreError, UsageError
 
@@ -139,6 +139,20 @@ def test_running_out_of_memory_becomes_a_status(tmp_path, learner, checkpoint, s
     assert failed["loss_after"].isna().all()
 
 
+def test_running_out_of_memory_on_a_gradient_becomes_a_status(tmp_path, checkpoint, sources, targets):
+    class Heavy(PixelPrototypes):
+        def episode_loss(self, params, episode):
+            if params["map.weight"].requires_grad and torch.equal(episode.query_x, sources[3].query_x):
+                raise torch.OutOfMemoryError("no more")
+            return super().episode_loss(params, episode)
+
+    run = run_here(tmp_path / "run", Heavy(), checkpoint, sources, targets)
+    failed = run.pairs()["status"] == "out_of_memory"
+    assert run.pairs().loc[failed, "source"].unique().tolist() == [3]
+    assert failed.sum() == 2 * 4
+    assert run.sources().set_index("source").loc[3, "loss"].isna().all()
+
+
 def test_resuming_recomputes_nothing_that_was_published(tmp_path, learner, checkpoint, sources, targets):
     out = tmp_path / "run"
     run_here(out, learner, checkpoint, sources, targets, tile=(2, 2))
@@ -155,10 +169,10 @@ def test_resuming_recomputes_nothing_that_was_published(tmp_path, learner, check
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        ({"n_source": 7}, "sources: "),
-        ({"lookahead": tr.SGD(0.5)}, r"lookahead: .*0.01.* → .*0.5"),
-        ({"precision": "fp64"}, 'precision: "fp32" → "fp64"'),
-        ({"tile": (1, 1)}, r"tile: \[25, 64\] → \[1, 1\]"),
+        ({"n_source": 7}, r"sources\[0\].n: 6 → 7"),
+        ({"lookahead": tr.SGD(0.5)}, r"lookahead.alpha\[0\]: 0.001 → 0.5\n  lookahead.alpha\[1\]: 0.01 → none"),
+        ({"precision": "fp64"}, "precision: fp32 → fp64"),
+        ({"tile": (1, 1)}, r"tile\[0\]: 25 → 1"),
     ],
 )
 def test_a_changed_spec_is_refused_and_loses_nothing(tmp_path, learner, checkpoint, sources, targets, change, line):
@@ -172,13 +186,43 @@ def test_a_changed_spec_is_refused_and_loses_nothing(tmp_path, learner, checkpoi
 def test_another_checkpoint_or_other_images_are_another_spec(tmp_path, learner, checkpoint, sources, targets, strokes):
     out = tmp_path / "run"
     run_here(out, learner, checkpoint, sources, targets)
-    with pytest.raises(SpecMismatchError, match="checkpoints"):
+    with pytest.raises(SpecMismatchError, match=r"checkpoints\[0\].digest"):
         run_here(out, learner, tr.Checkpoint(learner.init_params(1), 10), sources, targets)
     from dataclasses import replace
 
     other = tr.FewShot(replace(strokes, digest="other"), ways=3, shots=1, queries=2, seed=0)
-    with pytest.raises(SpecMismatchError, match="sources"):
+    with pytest.raises(SpecMismatchError, match=r"sources\[0\].digest"):
         run_here(out, learner, checkpoint, other, targets)
+
+
+class Edited(PixelPrototypes):
+    """The same class and settings, but someone changes its code between two runs."""
+
+    temperature = 1.0
+
+    def episode_loss(self, params, episode):
+        return super().episode_loss(params, episode) * self.temperature
+
+
+def test_code_edited_between_two_runs_is_noticed(tmp_path, checkpoint, sources, targets, monkeypatch):
+    run_here(tmp_path / "run", Edited(), checkpoint, sources, targets)
+    run_here(tmp_path / "run", Edited(), checkpoint, sources, targets)
+    monkeypatch.setattr(Edited, "temperature", 1.001)
+    with pytest.raises(SpecMismatchError, match="on the first source at step 10 was .*Has its code changed"):
+        run_here(tmp_path / "run", Edited(), checkpoint, sources, targets)
+
+
+def test_two_losses_on_one_module_are_two_specs(tmp_path, sources, targets):
+    import torch.nn.functional as F
+
+    def mean_loss(module, episode):
+        return F.cross_entropy(module(episode.query_x), episode.query_y)
+
+    net = Net()
+    checkpoint = tr.Checkpoint(net.state_dict(), 1)
+    run_here(tmp_path / "run", tr.ModuleLearner(net, one_step_loss), checkpoint, sources, targets)
+    with pytest.raises(SpecMismatchError, match="learner.loss: .*one_step_loss.* → .*mean_loss"):
+        run_here(tmp_path / "run", tr.ModuleLearner(net, mean_loss), checkpoint, sources, targets)
 
 
 def test_a_folder_with_something_else_is_left_alone(tmp_path, learner, checkpoint, sources, targets):

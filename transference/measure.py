@@ -6,6 +6,7 @@ for source i:   g = ∇L_i(θ),  d = lookahead(g)
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -17,10 +18,11 @@ from tqdm import tqdm
 
 from transference.checkpoints import Checkpoint
 from transference.devices import choose_device, full_precision
+from transference.errors import SpecMismatchError
 from transference.estimators import Estimator, Exact
 from transference.learners import Learner
 from transference.lookahead import SGD, Lookahead, with_alpha
-from transference.plan import make_spec
+from transference.plan import RunSpec, make_spec
 from transference.samplers import TaskSampler
 from transference.store import Run, Store
 from transference.work import Tasks, Work
@@ -89,6 +91,8 @@ def measure(
     begun = store.check(spec)
     with full_precision():
         work = Work(learner, checkpoints, from_tasks, to_tasks, with_alpha(lookahead, checkpoints), estimator, where, dtype)
+        if begun:
+            _check_same_code(store, spec, work)
         if dry_run:
             return Run(out, spec)
         if not begun:
@@ -103,6 +107,21 @@ def measure(
                         store.write(a_tile, *work.tile(a_tile))
                     bar.update(spec.n_cells_of(a_tile))
     return Run(out)
+
+
+def _check_same_code(store: Store, spec: RunSpec, work: Work) -> None:
+    """Compare the first source's losses with those that the run folder holds: a spec cannot see that a learner's code was edited.
+
+    Raises:
+        SpecMismatchError: one differs by more than other kernels would make it.
+    """
+    for ref in spec.checkpoints:
+        stored, now = store.first_loss(next(spec.tiles(ref.step))), work.first_losses[ref.step]
+        if stored is not None and not math.isclose(stored, now, rel_tol=1e-4) and not (math.isnan(stored) or math.isnan(now)):
+            raise SpecMismatchError(
+                f"{store.path} was begun with a learner whose loss on the first source at step {ref.step} was {stored:.8g}; "
+                f"now it is {now:.8g}. Has its code changed, or a library? Choose a new --out."
+            )
 
 
 def _as_list(samplers: TaskSampler | Sequence[TaskSampler]) -> list[TaskSampler]:

@@ -127,9 +127,22 @@ class RunSpec:
                 yield Tile(step, sources, targets)
 
     def differences(self, other: RunSpec) -> list[str]:
-        """Return one line per field in which ``other`` differs, ``field: this → other``."""
-        mine, theirs = self.to_json(), other.to_json()
-        return [f"{name}: {_short(mine[name])} → {_short(theirs[name])}" for name in mine if mine[name] != theirs[name]]
+        """Return one line per setting in which ``other`` differs, ``name: this → other``."""
+        mine, theirs = dict(_leaves(self.to_json())), dict(_leaves(other.to_json()))
+        names = [*mine, *(name for name in theirs if name not in mine)]
+        return [f"{name}: {mine.get(name, 'none')} → {theirs.get(name, 'none')}" for name in names if mine.get(name) != theirs.get(name)]
+
+
+def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - any JSON value
+    """Yield every plain value inside nested JSON with its name, such as ``sources[0].n``."""
+    if isinstance(value, dict):
+        for key, inside in value.items():
+            yield from _leaves(inside, f"{name}.{key}" if name else key)
+    elif isinstance(value, list):
+        for position, inside in enumerate(value):
+            yield from _leaves(inside, f"{name}[{position}]")
+    else:
+        yield name, value
 
 
 def make_spec(
@@ -198,8 +211,3 @@ def _check_distinct(what: str, names: Sequence[str]) -> None:
 
 def _blocks(n: int, size: int) -> Iterator[tuple[int, int]]:
     return ((start, min(start + size, n)) for start in range(0, n, size))
-
-
-def _short(value: object) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 160 else f"{text[:157]}…"

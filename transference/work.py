@@ -25,6 +25,8 @@ from transference.plan import Tile
 from transference.samplers import TaskSampler, task_record
 from transference.store import SOURCES, TASKS, Columns, pair_rows, pairs_table, table
 
+_OUT_OF_MEMORY = (torch.OutOfMemoryError, MemoryError)
+
 
 class Tasks:
     """Tasks ``0 … n-1`` of each sampler in turn, numbered through.
@@ -105,10 +107,12 @@ class Work:
         self._lookahead, self._estimator = lookahead, estimator
         self._subjects = {checkpoint.step: _subject(learner, checkpoint, device, dtype) for checkpoint in checkpoints}
         self._prepared: tuple[tuple[int, tuple[int, int]], Any] | None = None
-        for subject in self._subjects.values():  # what can be wrong is found before the first tile, not after the first hour
+        self.first_losses: dict[int, float] = {}
+        """The first source's loss at each checkpoint, by step."""
+        for step, subject in self._subjects.items():  # what can be wrong is found before the first tile, not after the first hour
             for episode in (*sources.firsts(), *targets.firsts()):
                 check_pure(subject.learner, subject.params, episode)
-            self._displacements(subject, sources[0])
+            self.first_losses[step], _, _ = self._displacements(subject, sources[0])
 
     def tile(self, tile: Tile) -> tuple[pa.Table, pa.Table]:
         """Return the tile's pairs, and its sources."""
@@ -116,12 +120,9 @@ class Work:
         pairs: list[Columns] = []
         sources: list[dict[str, float]] = []
         for i in range(*tile.sources):
-            loss, gradient, displacements = self._displacements(subject, self._sources[i])
-            for alpha, displacement in zip(step_sizes(self._lookahead), displacements, strict=True):
-                after = self._after(prepared, displacement)
-                pairs.append(pair_rows(i, range(*tile.targets), alpha, _numpy(prepared.before), None if after is None else _numpy(after)))
-                norms = {"gradient_norm": _trees.norm(gradient), "displacement_norm": _trees.norm(displacement)}
-                sources.append({"source": i, "alpha": alpha, "loss": loss, **norms})
+            rows, norms = self._read(subject, self._sources[i], i, prepared, range(*tile.targets))
+            pairs += rows
+            sources += norms
         return pairs_table(pairs), table(SOURCES, sources)
 
     def self_transference(self, step: int) -> pa.Table:
@@ -129,11 +130,9 @@ class Work:
         subject = self._subjects[step]
         pairs: list[Columns] = []
         for j in range(len(self._targets)):
-            prepared = self._estimator.prepare(subject.learner, subject.params, [self._targets[j]])
-            _, _, displacements = self._displacements(subject, self._targets[j])
-            for alpha, displacement in zip(step_sizes(self._lookahead), displacements, strict=True):
-                after = self._after(prepared, displacement)
-                pairs.append(pair_rows(j, [j], alpha, _numpy(prepared.before), None if after is None else _numpy(after)))
+            episode = self._targets[j]
+            prepared = self._estimator.prepare(subject.learner, subject.params, [episode])
+            pairs += self._read(subject, episode, j, prepared, [j])[0]
         return pairs_table(pairs)
 
     def tasks(self) -> pa.Table:
@@ -149,16 +148,42 @@ class Work:
             self._prepared = (key, self._estimator.prepare(subject.learner, subject.params, episodes))
         return self._prepared[1]
 
-    def _displacements(self, subject: _Subject, episode: Episode) -> tuple[float, Params, list[Params]]:
+    def _read(
+        self,
+        subject: _Subject,
+        episode: Episode,
+        source: int,
+        prepared: Any,  # noqa: ANN401
+        targets: Sequence[int],
+    ) -> tuple[list[Columns], list[dict[str, float]]]:
+        """Step on one source at every step size, and return the rows of its pairs and its own rows.
+
+        Where the device runs out of memory the cells get that status, and the run goes on.
+        """
+        sizes = step_sizes(self._lookahead)
+        try:
+            loss, gradient, displacements = self._displacements(subject, episode)
+        except _OUT_OF_MEMORY:
+            loss, gradient, displacements = np.nan, {}, [None] * len(sizes)
+        pairs, norms = [], []
+        for alpha, displacement in zip(sizes, displacements, strict=True):
+            after = None if displacement is None else self._after(prepared, displacement)
+            pairs.append(pair_rows(source, targets, alpha, _numpy(prepared.before), None if after is None else _numpy(after)))
+            length = np.nan if displacement is None else _trees.norm(displacement)
+            gradient_norm = np.nan if displacement is None else _trees.norm(gradient)
+            norms.append({"source": source, "alpha": alpha, "loss": loss, "gradient_norm": gradient_norm, "displacement_norm": length})
+        return pairs, norms
+
+    def _displacements(self, subject: _Subject, episode: Episode) -> tuple[float, Params, list[Params | None]]:
         """Return a source's loss, its gradient, and one displacement per step size."""
         loss, gradient = source_gradient(subject.learner, subject.params, episode, moving(self._lookahead, subject.params))
-        return loss, gradient, self._lookahead.displacements(subject.params, gradient, subject.optimizer_state)
+        return loss, gradient, [*self._lookahead.displacements(subject.params, gradient, subject.optimizer_state)]
 
     def _after(self, prepared: Any, displacement: Params) -> Readings | None:  # noqa: ANN401
         try:
             readings: Readings = self._estimator.after(prepared, displacement)
-        except (torch.OutOfMemoryError, MemoryError):
-            return None  # a status in the table, not the end of the run
+        except _OUT_OF_MEMORY:
+            return None
         return readings
 
 

@@ -6,12 +6,13 @@ A learner is anything with ``episode_loss(params, episode)``, a pure function. S
 from transference.learners._binding import bind
 from transference.learners._loading import learner_factory, learner_names, load_learner, offered_config
 from transference.learners._module import ModuleLearner
-from transference.learners._protocol import BufferedLearner, ConfiguredLearner, Learner, ScoringLearner, describe
+from transference.learners._protocol import BufferedLearner, ConfiguredLearner, DescribingLearner, Learner, ScoringLearner, describe
 from transference.learners._purity import check_pure
 
 __all__ = [
     "BufferedLearner",
     "ConfiguredLearner",
+    "DescribingLearner",
     "Learner",
     "ModuleLearner",
     "ScoringLearner",

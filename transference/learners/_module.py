@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +47,15 @@ class ModuleLearner:
         """Return the module's own initial values; ``seed`` has no say, since a module is initialised where it is built."""
         del seed
         return {name: p.detach().clone() for name, p in self._call.module.named_parameters()}
+
+    def describe(self) -> dict[str, Any]:
+        """Return the names of module and loss, and a digest of the architecture as the module prints it."""
+        module, loss = self._call.module, self._loss
+        return {
+            "module": f"{type(module).__module__}.{type(module).__qualname__}",
+            "architecture": hashlib.blake2b(repr(module).encode(), digest_size=8).hexdigest(),
+            "loss": f"{getattr(loss, '__module__', '')}.{getattr(loss, '__qualname__', type(loss).__qualname__)}",
+        }
 
     def split_buffers(self, tensors: Params) -> tuple[Params, Params]:
         """Return ``tensors`` split into parameters and buffers."""

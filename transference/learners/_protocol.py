@@ -50,6 +50,15 @@ class BufferedLearner(Learner, Protocol):
         """Return the learner with these buffers as constants."""
 
 
+@runtime_checkable
+class DescribingLearner(Learner, Protocol):
+    """Optional: a learner that can tell more about itself than its class and, if it is a dataclass, its fields."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return what distinguishes this learner from others of its class, as plain values."""
+
+
 def describe(learner: Learner) -> dict[str, Any]:
-    """Return the learner's class and, for a dataclass, its settings, as plain values."""
-    return {"class": f"{type(learner).__module__}.{type(learner).__qualname__}", **_trees.settings(learner)}
+    """Return what a run's spec says of the learner: its class and its settings, as plain values."""
+    told = learner.describe() if isinstance(learner, DescribingLearner) else _trees.settings(learner)
+    return {"class": f"{type(learner).__module__}.{type(learner).__qualname__}", **told}

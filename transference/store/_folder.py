@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from transference.errors import SpecMismatchError, StoreError
 from transference.plan import RunSpec, Tile
+from transference.store._schema import SOURCES
 
 
 class Store:
@@ -97,6 +98,11 @@ class Store:
     def has(self, tile: Tile) -> bool:
         """Whether the tile is published."""
         return self.tile_path(tile).exists()
+
+    def first_loss(self, tile: Tile) -> float | None:
+        """Return the loss at θ of the tile's first source, or None while it is not published."""
+        path = self.sources_path(tile)
+        return float(read_table(path, SOURCES)["loss"][0].as_py()) if path.exists() else None
 
     def write(self, tile: Tile, pairs: pa.Table, sources: pa.Table) -> None:
         """Publish a tile: its sources first, since the pairs' file is what says that it is done."""
