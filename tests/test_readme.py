@@ -1,0 +1,84 @@
+"""What the README and the docs tell people to type is what the commands take."""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+
+import transference as tr
+from tests.strangers import PixelPrototypes
+from transference.cli import main
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(text):
+    return re.findall(r"```(\w*)\n(.*?)```", text, re.DOTALL)
+
+
+def commands():
+    for page in PAGES:
+        for _, block in blocks(page.read_text()):
+            joined = block.replace("\\\n", " ")
+            for line in joined.splitlines():
+                words = shlex.split(line.split("  #")[0]) if "transference " in line else []
+                if "transference" in words[:2]:
+                    yield words[words.index("transference") + 1 :]
+
+
+def test_there_are_commands_to_check():
+    assert len(list(commands())) >= 8
+
+
+@pytest.mark.parametrize("words", list(commands()), ids=" ".join)
+def test_every_command_parses(words):
+    command = main
+    while isinstance(command, click.Group):
+        name, *words = words
+        command = command.get_command(click.Context(command), name)
+        assert command is not None, name
+    command.make_context(name, list(words))
+
+
+def replaced(text, *pairs):
+    for old, new in pairs:
+        assert old in text, f"the README no longer says {old!r}; mend this test with it"
+        text = text.replace(old, new)
+    return text
+
+
+def test_the_python_example_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    learner = PixelPrototypes()
+    adam = tr.AdamState(lr=0.01)
+    for k, step in enumerate((10_000, 20_000)):
+        tr.save_checkpoint(tr.Checkpoint(learner.init_params(k), step, optimizer=adam), tmp_path / f"{step}.pt")
+    code = next(block for language, block in blocks(PAGES[0].read_text()) if language == "python" and "tr.measure" in block)
+    code = replaced(
+        code,
+        ("tr.load_learner(checkpoints[0])", "PixelPrototypes()"),
+        ('"omniglot:train", data_root="data"', '"strokes:val"'),
+        ('"birds:test", data_root="data"', '"shapes:val"'),
+        ("n_source=300, n_target=20", "n_source=3, n_target=2"),
+    )
+    names = {"paths": sorted(tmp_path.glob("*.pt")), "PixelPrototypes": PixelPrototypes}
+    exec(code, names)
+    assert names["matrix"].shape == (3, 2)
+    assert len(names["frame"]) == 2 * 2 * 3 * 2
+    assert np.isfinite(names["matrix"]).all()
+
+
+def test_the_package_page_shows_the_same_example():
+    readme = next(block for language, block in blocks(PAGES[0].read_text()) if language == "python" and "tr.measure" in block)
+    assert "few_shot" in readme
+    for line in (
+        "tr.load_checkpoint(path) for path in paths",
+        "lookahead=tr.SGD(alpha=(1e-3, 1e-2))",
+        "run.matrix(step=20_000, alpha=1e-2)",
+    ):
+        assert line in readme
+        assert line in (tr.__doc__ or "")
