@@ -58,6 +58,13 @@ def test_compute_takes_the_episodes_of_the_training(computed):
     assert tr.open_run(computed).steps == (2, 4)
 
 
+def test_measured_tasks_are_not_those_of_the_training(computed, trained):
+    training = tr.load_checkpoint(trained[0]).training
+    tasks = tr.open_run(computed).tasks()
+    assert training["seed"] not in set(tasks["seed"])
+    assert tasks.groupby("role")["seed"].first().to_dict() == {"source": 1, "target": 2}
+
+
 def test_summary_as_a_table_and_as_json(computed):
     assert call("summary", computed).exit_code == 0
     rows = json.loads(call("summary", computed, "--json").stdout)

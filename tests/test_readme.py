@@ -22,7 +22,7 @@ def blocks(text):
 
 def commands():
     for page in PAGES:
-        for _, block in blocks(page.read_text()):
+        for block in (block for language, block in blocks(page.read_text()) if language != "python"):
             joined = block.replace("\\\n", " ")
             for line in joined.splitlines():
                 words = shlex.split(line.split("  #")[0]) if "transference " in line else []

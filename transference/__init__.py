@@ -7,8 +7,8 @@ its loss before and after: ``LR[i→j] = L_j(θ_i) / L_j(θ)``. Below 1 the upda
 
     checkpoints = [tr.load_checkpoint(path) for path in paths]      # safetensors or .pt; nothing is executed
     learner = tr.load_learner(checkpoints[0])                       # or any object with episode_loss(params, episode)
-    sources = tr.few_shot("omniglot:train", data_root="data", ways=5, shots=1, queries=15, seed=0)
-    targets = tr.few_shot("fc100:test", data_root="data", ways=5, shots=1, queries=15, seed=1)
+    sources = tr.few_shot("omniglot:train", data_root="data", ways=5, shots=1, queries=15, seed=1)
+    targets = tr.few_shot("fc100:test", data_root="data", ways=5, shots=1, queries=15, seed=2)
 
     run = tr.measure(learner, checkpoints, sources, targets, n_source=300, n_target=20,
                      lookahead=tr.SGD(alpha=(1e-3, 1e-2)), estimator=tr.Exact(), out="runs/first")

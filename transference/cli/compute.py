@@ -39,11 +39,7 @@ Examples:
 @click.option("--learner", help="Registered name or module:factory.  [default: what the checkpoint says]")
 @episode_options
 @click.option(
-    "--seed",
-    type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    help="Of the tasks; sources take it, targets the next.",
+    "--seed", type=click.IntRange(0), default=1, show_default=True, help="Of the source tasks; targets take the next. Training takes 0."
 )
 @click.option(
     "--lookahead",
