@@ -18,21 +18,23 @@ from transference.learners import load_learner, offered_config
 
 
 @click.command(
+    short_help="Meta-train a learner, saving checkpoints.",
     epilog="""\b
 Examples:
   transference train --learner protonet --modes strokes,shapes --iterations 200 --save-every 50 --out runs/toy
-  transference train --learner maml --modes strokes --iterations 100 --out runs/toy-maml"""
+  transference train --learner maml --modes strokes --iterations 100 --out runs/toy-maml""",
 )
 @click.option("--learner", required=True, help="A registered learner (see transference learners) or module:factory.")
 @click.option("--modes", required=True, help="Datasets to train on, separated by commas; tasks are shared out evenly.")
-@episode_options
-@click.option("--iterations", type=click.IntRange(1), default=20_000, show_default=True, help="Outer updates in all.")
-@click.option("--save-every", type=click.IntRange(1), default=5_000, show_default=True, help="Updates between checkpoints.")
-@click.option("--meta-batch", type=click.IntRange(1), default=10, show_default=True, help="Tasks per outer update.")
-@click.option("--lr", type=float, default=1e-3, show_default=True, help="Outer learning rate (Adam).")
+@episode_options(from_checkpoint=False)
+@click.option("--iterations", type=click.IntRange(1), metavar="N", default=20_000, show_default=True, help="Outer updates in all.")
+@click.option("--save-every", type=click.IntRange(1), metavar="N", default=5_000, show_default=True, help="Updates between checkpoints.")
+@click.option("--meta-batch", type=click.IntRange(1), metavar="N", default=10, show_default=True, help="Tasks per outer update.")
+@click.option("--lr", type=float, metavar="X", default=1e-3, show_default=True, help="Outer learning rate (Adam).")
 @click.option(
     "--halve-every",
     type=click.IntRange(0),
+    metavar="N",
     default=0,
     help="Halve the outer rate every N updates; 0 keeps it constant.",
 )
@@ -42,18 +44,18 @@ Examples:
     help="TOML file with the learner's settings.",
 )
 @click.option("--data-root", type=click.Path(path_type=Path), help="Folder with NAME.parquet or NAME/ for each dataset.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the initial parameters and the tasks.")
+@click.option("--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Of the initial parameters and the tasks.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--dry-run", is_flag=True, help="Check everything and print what would be trained.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for checkpoints and metrics.")
 def train(
     learner: str,
     modes: str,
-    ways: int | None,
-    shots: int | None,
-    queries: int | None,
-    side: int | None,
-    channels: int | None,
+    ways: int,
+    shots: int,
+    queries: int,
+    side: int,
+    channels: int,
     iterations: int,
     save_every: int,
     meta_batch: int,
@@ -73,9 +75,7 @@ def train(
     """
     import_from_here()
     names = split_modes(modes)
-    shape = {
-        "ways": ways or 5, "shots": shots or 1, "queries": queries or 15, "side": side or 28, "channels": channels or 3,
-    }  # fmt: skip
+    shape = {"ways": ways, "shots": shots, "queries": queries, "side": side, "channels": channels}
     settings = {**offered_config(learner, {"ways": shape["ways"], "channels": shape["channels"]}), **_settings(config)}
     where = choose_device(device)
     training = Training(

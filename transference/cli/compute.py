@@ -9,7 +9,7 @@ import click
 
 from transference.checkpoints import Checkpoint, load_checkpoint
 from transference.cli._table import as_json, summary_text
-from transference.cli.options import FAILED_CELLS, episode_options, import_from_here
+from transference.cli.options import EPISODE, FAILED_CELLS, episode_options, import_from_here
 from transference.devices import choose_device
 from transference.errors import LearnerError
 from transference.estimators import Exact
@@ -24,22 +24,28 @@ _LOOKAHEADS: dict[str, type[SGD] | type[Adam]] = {"sgd": SGD, "adam": Adam}
 
 
 @click.command(
+    short_help="Measure loss ratios into a run folder.",
     epilog="""\b
 Examples:
   transference compute runs/toy/step-*.safetensors --source strokes:train --target shapes:test \\
       --n-source 50 --n-target 5 --alpha 0.001 --alpha 0.01 --out runs/toy-ratios
   transference compute net.pt --learner mymodule:make_learner --source strokes:train --target strokes:test \\
-      --alpha 0.01 --out runs/mine"""
+      --alpha 0.01 --out runs/mine""",
 )
 @click.argument("checkpoints", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="CHECKPOINT...")
 @click.option("--source", "sources", multiple=True, required=True, metavar="NAME:SPLIT", help="Source mode; repeat for several.")
 @click.option("--target", "targets", multiple=True, required=True, metavar="NAME:SPLIT", help="Target mode; repeat for several.")
-@click.option("--n-source", type=click.IntRange(1), default=300, show_default=True, help="Source tasks per mode.")
-@click.option("--n-target", type=click.IntRange(1), default=20, show_default=True, help="Target tasks per mode.")
+@click.option("--n-source", type=click.IntRange(1), metavar="N", default=300, show_default=True, help="Source tasks per mode.")
+@click.option("--n-target", type=click.IntRange(1), metavar="N", default=20, show_default=True, help="Target tasks per mode.")
 @click.option("--learner", help="Registered name or module:factory.  [default: what the checkpoint says]")
-@episode_options
+@episode_options(from_checkpoint=True)
 @click.option(
-    "--seed", type=click.IntRange(0), default=1, show_default=True, help="Of the source tasks; targets take the next. Training takes 0."
+    "--seed",
+    type=click.IntRange(0),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Of the source tasks; targets take the next. Training takes 0.",
 )
 @click.option(
     "--lookahead",
@@ -48,7 +54,9 @@ Examples:
     show_default=True,
     help="The step on each source.",
 )
-@click.option("--alpha", type=float, multiple=True, help="Step size; repeat for several.  [default: the checkpoint's outer rate]")
+@click.option(
+    "--alpha", type=float, metavar="X", multiple=True, help="Step size; repeat for several.  [default: the checkpoint's outer rate]"
+)
 @click.option(
     "--moves",
     multiple=True,
@@ -67,6 +75,7 @@ Examples:
 @click.option(
     "--tile",
     type=(click.IntRange(1), click.IntRange(1)),
+    metavar="SOURCES TARGETS",
     default=DEFAULT_TILE,
     show_default=True,
     help="Sources, targets per file.",
@@ -111,16 +120,8 @@ def compute(
     import_from_here()
     analysed = load_learner(learner, loaded[0].config) if learner else _learner_of(loaded)
     trained = loaded[0].training
-    shape = {
-        name: given if given is not None else int(trained.get(name, default))
-        for name, given, default in (
-            ("ways", ways, 5),
-            ("shots", shots, 1),
-            ("queries", queries, 15),
-            ("side", side, 28),
-            ("channels", channels, 3),
-        )
-    }
+    given = {"ways": ways, "shots": shots, "queries": queries, "side": side, "channels": channels}
+    shape = {name: value if value is not None else int(trained.get(name, EPISODE[name])) for name, value in given.items()}
     where = choose_device(device)
     run = measure(
         analysed,

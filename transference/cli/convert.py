@@ -10,10 +10,11 @@ from transference.checkpoints import load_checkpoint, save_checkpoint
 
 
 @click.command(
+    short_help="Rewrite a checkpoint as .pt or .safetensors.",
     epilog="""\b
 Examples:
   transference convert old.pt new.safetensors
-  transference convert runs/toy/step-00000200.safetensors step200.pt"""
+  transference convert runs/toy/step-00000200.safetensors step200.pt""",
 )
 @click.argument("old", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path))

@@ -24,7 +24,10 @@ Examples:
 )
 @click.option("--data-root", type=click.Path(path_type=Path), help="Folder with NAME.parquet or NAME/ for each dataset.")
 def list_datasets(data_root: Path | None) -> None:
-    """List the generated modes and what lies in the data root: classes and images per split."""
+    """List what there is, with its splits.
+
+    The generated modes come first, then what lies in the data root: classes and images per split.
+    """
     for name in dataset_names(data_root):
         try:
             reader = find_reader(name, data_root)
@@ -42,9 +45,9 @@ Examples:
 )
 @click.argument("mode", metavar="NAME:SPLIT")
 @click.option("--data-root", type=click.Path(path_type=Path), help="Folder with NAME.parquet or NAME/ for each dataset.")
-@click.option("--side", type=click.IntRange(1), default=28, show_default=True, help="Pixels along each edge.")
-@click.option("--classes", type=click.IntRange(1), default=8, show_default=True, help="Rows.")
-@click.option("--images", type=click.IntRange(1), default=10, show_default=True, help="Columns.")
+@click.option("--side", type=click.IntRange(1), metavar="N", default=28, show_default=True, help="Pixels along each edge.")
+@click.option("--classes", type=click.IntRange(1), metavar="N", default=8, show_default=True, help="Rows.")
+@click.option("--images", type=click.IntRange(1), metavar="N", default=10, show_default=True, help="Columns.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="PNG, PDF or SVG.")
 def show(mode: str, data_root: Path | None, side: int, classes: int, images: int, output: Path) -> None:
     """Draw a contact sheet: one row per class."""

@@ -12,10 +12,11 @@ from transference.store import Run, open_run
 
 
 @click.command(
+    short_help="Write the table as one file.",
     epilog="""\b
 Examples:
   transference export demo/run pairs.csv
-  transference export demo/run matrices.npz"""
+  transference export demo/run matrices.npz""",
 )
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("file", type=click.Path(path_type=Path))

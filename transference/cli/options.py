@@ -17,17 +17,34 @@ FAILED_CELLS = 3
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-def episode_options(command: _F) -> _F:
-    """Add the shape of an episode; None leaves it to the checkpoint, or to 5-way 1-shot 15-query at 28×28×3."""
-    for name, text in (
-        ("--channels", "Image channels, 1 or 3.  [default: the checkpoint's, else 3]"),
-        ("--side", "Image side in pixels.  [default: the checkpoint's, else 28]"),
-        ("--queries", "Query images per class.  [default: the checkpoint's, else 15]"),
-        ("--shots", "Support images per class.  [default: the checkpoint's, else 1]"),
-        ("--ways", "Classes per task.  [default: the checkpoint's, else 5]"),
-    ):
-        command = click.option(name, type=click.IntRange(1), help=text)(command)
-    return command
+EPISODE = {"ways": 5, "shots": 1, "queries": 15, "side": 28, "channels": 3}
+"""The shape of an episode, where neither the command nor the checkpoint says otherwise."""
+
+_EPISODE_HELP = {
+    "ways": "Classes per task.",
+    "shots": "Support images per class.",
+    "queries": "Query images per class.",
+    "side": "Image side in pixels.",
+    "channels": "Image channels, 1 or 3.",
+}
+
+
+def episode_options(*, from_checkpoint: bool) -> Callable[[_F], _F]:
+    """Return a decorator that adds the shape of an episode.
+
+    Args:
+        from_checkpoint: leave what is not given to the checkpoint (None) rather than to `EPISODE`.
+    """
+
+    def decorate(command: _F) -> _F:
+        for name, default in reversed(EPISODE.items()):
+            whose = "the checkpoint's, else " if from_checkpoint else ""
+            text = f"{_EPISODE_HELP[name]}  [default: {whose}{default}]"
+            number = click.IntRange(1)
+            command = click.option(f"--{name}", type=number, metavar="N", default=None if from_checkpoint else default, help=text)(command)
+        return command
+
+    return decorate
 
 
 def band_option(command: _F) -> _F:

@@ -14,18 +14,19 @@ _KINDS = ("histogram", "training", "matrix")
 
 
 @click.command(
+    short_help="Draw the loss ratios of a run.",
     epilog="""\b
 Examples:
   transference plot demo/run --kind histogram --alpha 0.01 -o histogram.png
-  transference plot demo/run --kind training --alpha 0.01 --source strokes -o training.pdf"""
+  transference plot demo/run --kind training --alpha 0.01 --source strokes -o training.pdf""",
 )
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--kind", type=click.Choice(_KINDS), required=True, help="At one checkpoint, over training, or source by target.")
-@click.option("--alpha", type=float, help="Step size; needed when the run has several, since shares depend on it.")
+@click.option("--alpha", type=float, metavar="X", help="Step size; needed when the run has several, since shares depend on it.")
 @click.option("--step", type=int, help="Checkpoint (histogram, matrix).  [default: the last]")
 @click.option("--source", "sources", multiple=True, help="Draw only this source mode; repeat for several.")
 @click.option("--target", "targets", multiple=True, help="Draw only this target mode; repeat for several.")
-@click.option("--bins", type=click.IntRange(1), default=60, show_default=True, help="Bars of a histogram.")
+@click.option("--bins", type=click.IntRange(1), metavar="N", default=60, show_default=True, help="Bars of a histogram.")
 @click.option(
     "--range",
     "limits",

@@ -13,10 +13,11 @@ from transference.store import open_run
 
 
 @click.command(
+    short_help="Print means, quantiles and shares.",
     epilog="""\b
 Examples:
   transference summary demo/run
-  transference summary demo/run --neutral 0.99 1.01 --json"""
+  transference summary demo/run --neutral 0.99 1.01 --json""",
 )
 @click.argument("run", type=click.Path(path_type=Path))
 @band_option

@@ -12,10 +12,11 @@ from transference.store import verify as verify_run
 
 
 @click.command(
+    short_help="Check every file of a run folder.",
     epilog="""\b
 Examples:
   transference verify demo/run
-  transference verify demo/run --json"""
+  transference verify demo/run --json""",
 )
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--json", "json_output", is_flag=True, help="Print the findings as JSON.")
