@@ -39,3 +39,15 @@ def test_below_and_choice_are_uniform():
 def test_uniform_and_normal_have_their_distributions():
     assert stats.kstest(Stream("u").uniform(2.0, 5.0, (5000,)), stats.uniform(2, 3).cdf).pvalue > 1e-3
     assert stats.kstest(Stream("n").normal((5000,)), stats.norm.cdf).pvalue > 1e-3
+
+
+def test_below_rejects_what_a_remainder_would_favour():
+    class Bits:
+        draws = iter([2**64 - 1, 2**64 - 6, 2**64 - 7])
+
+        def random_raw(self):
+            return next(self.draws)
+
+    stream = Stream("stub")
+    stream._bits = Bits()
+    assert stream.below(10) == 9, "2**64 leaves 6 over: the last six raw values are drawn again"
