@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from transference import AdamState, Checkpoint, FewShot, Learner, Params, load_checkpoint, save_checkpoint
+from transference._files import write_aside
 from transference.errors import LearnerError, SpecMismatchError, UsageError
 from transference.learners import ConfiguredLearner, ScoringLearner
 
@@ -103,14 +103,16 @@ def train(
         SpecMismatchError: ``out`` holds another training.
         UsageError: a number is below one.
     """
-    if min(iterations, save_every, training.meta_batch) < 1 or training.lr <= 0:
+    if min(iterations, save_every, training.meta_batch) < 1 or not 0 < training.lr < math.inf:
         raise UsageError(
             f"{iterations} iterations, saving every {save_every}, meta-batch {training.meta_batch}, rate {training.lr}: all must be > 0."
         )
     if not isinstance(learner, ConfiguredLearner):
         raise LearnerError(f"{training.learner} has no init_params(seed), so that it cannot be trained from nothing.")
     out = Path(out)
-    _claim(out, training)
+    check_folder(out, training, tasks)
+    identity = json.dumps(_identity(training, tasks), indent=2) + "\n"
+    write_aside(out / "training.json", lambda aside: aside.write_text(identity))
     saved = _saved(out)
     last = load_checkpoint(saved[max(saved)]) if saved else None
     params, optimizer = _start(learner, training, last, device)
@@ -200,38 +202,41 @@ def _detached(params: Params) -> dict[str, Tensor]:
     return {name: value.detach() for name, value in params.items()}
 
 
-def _claim(out: Path, training: Training) -> None:
-    """Write training.json, or make sure that the folder holds this very training.
+def check_folder(out: Path, training: Training, tasks: Sequence[FewShot]) -> None:
+    """Make sure that a folder is free or holds this very training, on these very images.
 
     Raises:
         SpecMismatchError: it holds another one.
     """
-    file, asked = out / "training.json", training.to_json()
-    if file.exists():
-        found = json.loads(file.read_text())
-        differences = [f"{key}: {found.get(key)} → {asked[key]}" for key in asked if found.get(key) != asked[key]]
-        if differences:
-            lines = "\n  ".join(differences)
-            raise SpecMismatchError(f"{out} holds another training. What it was → what was asked now:\n  {lines}\nChoose a new --out.")
+    file, asked = out / "training.json", _identity(training, tasks)
+    if not file.exists():
+        if _saved(out):
+            raise SpecMismatchError(
+                f"{out} holds checkpoints but no training.json, so that nothing tells whose they are. Choose a new --out."
+            )
         return
-    out.mkdir(parents=True, exist_ok=True)
-    aside = out / f".training.json.{os.getpid()}.tmp"
-    aside.write_text(json.dumps(asked, indent=2) + "\n")
-    aside.replace(file)
+    try:
+        found = dict(json.loads(file.read_text()))
+    except (ValueError, TypeError) as error:
+        raise SpecMismatchError(f"{file} is damaged ({error}). Choose a new --out.") from error
+    differences = [f"{key}: {found.get(key)} → {asked[key]}" for key in asked if found.get(key) != asked[key]]
+    if differences:
+        lines = "\n  ".join(differences)
+        raise SpecMismatchError(f"{out} holds another training. What it was → what was asked now:\n  {lines}\nChoose a new --out.")
+
+
+def _identity(training: Training, tasks: Sequence[FewShot]) -> dict[str, Any]:
+    return {**training.to_json(), "datasets": [sampler.digest for sampler in tasks]}
 
 
 def _saved(out: Path) -> dict[int, Path]:
     """Return the checkpoints by step, ascending."""
-    return {int(path.stem.removeprefix("step-")): path for path in sorted(out.glob("step-*.safetensors"))}
+    return {int(path.stem.removeprefix("step-")): path for path in sorted(out.glob("step-[0-9]*.safetensors"))}
 
 
 def _save_metrics(metrics: list[dict[str, Any]], out: Path, step: int) -> None:
     """Write the rows since the last checkpoint, before the checkpoint that ends them: a resumed training writes the same file again."""
-    path = out / "metrics" / f"step-{step:08d}.parquet"
-    path.parent.mkdir(exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    pd.DataFrame(metrics).to_parquet(aside, index=False)
-    aside.replace(path)
+    write_aside(out / "metrics" / f"step-{step:08d}.parquet", lambda aside: pd.DataFrame(metrics).to_parquet(aside, index=False))
 
 
 def _latest(metrics: list[dict[str, Any]], modes: int) -> dict[str, str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import click
 
-from meta_models._training import Training
+from meta_models._training import Training, check_folder
 from meta_models._training import train as run_training
 from transference import few_shot
 from transference.cli.options import episode_options, import_from_here, split_modes
@@ -44,7 +45,9 @@ Examples:
     help="TOML file with the learner's settings.",
 )
 @click.option("--data-root", type=click.Path(path_type=Path), help="Folder with NAME.parquet or NAME/ for each dataset.")
-@click.option("--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Of the initial parameters and the tasks.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**62), metavar="N", default=0, show_default=True, help="Of the initial parameters and the tasks."
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--dry-run", is_flag=True, help="Check everything and print what would be trained.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for checkpoints and metrics.")
@@ -90,6 +93,7 @@ def train(
     )
     built = load_learner(learner, settings)
     tasks = [few_shot(f"{name}:train", data_root=data_root, **shape, seed=seed, device=where) for name in names]
+    check_folder(out, training, tasks)
     if dry_run:
         click.echo(
             f"would train {learner} {settings} on {', '.join(names)} for {iterations} iterations, saving every {save_every} in {out}"
@@ -103,6 +107,10 @@ def _settings(config: Path | None) -> dict[str, Any]:
     if config is None:
         return {}
     try:
-        return tomllib.loads(config.read_text())
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{config} is no TOML file ({error}). Write one setting a line, for example inner_steps = 1.") from error
+        settings = tomllib.loads(config.read_text())
+        json.dumps(settings)  # what a checkpoint can carry
+    except (tomllib.TOMLDecodeError, TypeError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"{config} is no TOML file of plain settings ({error}). Write one setting a line, for example inner_steps = 1."
+        ) from error
+    return settings

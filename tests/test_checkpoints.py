@@ -1,3 +1,4 @@
+import contextlib
 import os
 import pickle
 
@@ -127,3 +128,28 @@ def test_a_later_format_is_refused(tmp_path):
     )
     with pytest.raises(CheckpointError, match="Upgrade transference"):
         tr.load_checkpoint(tmp_path / "x.safetensors")
+
+
+def test_a_damaged_header_is_told(tmp_path):
+    for k, header in enumerate(["{", "{}", '{"format": "transference-checkpoint/1", "step": "x"}', "[]"]):
+        safetensors.torch.save_file({"params/w": torch.ones(2)}, tmp_path / f"{k}.safetensors", metadata={"transference": header})
+        with pytest.raises(CheckpointError, match="damaged header|of the format"):
+            tr.load_checkpoint(tmp_path / f"{k}.safetensors")
+
+
+def test_any_flipped_byte_of_a_pt_is_an_error_or_harmless(tmp_path):
+    path = tmp_path / "x.pt"
+    tr.save_checkpoint(full_checkpoint(), path)
+    whole = path.read_bytes()
+    for position in range(0, len(whole), 97):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 0xFF]) + whole[position + 1 :])
+        with contextlib.suppress(CheckpointError):
+            tr.load_checkpoint(path)
+
+
+def test_tied_weights_and_the_unsafe_mark_survive_conversion(tmp_path):
+    weight = torch.ones(3)
+    tr.save_checkpoint(tr.Checkpoint({"a": weight, "b": weight}, 1, unsafe=True), tmp_path / "x.safetensors")
+    loaded = tr.load_checkpoint(tmp_path / "x.safetensors")
+    assert set(loaded.params) == {"a", "b"}
+    assert loaded.unsafe, "a file made from an unsafe one stays marked"

@@ -210,3 +210,59 @@ def test_real_images_open_with_their_splits(shared):
     birds = tr.open_dataset("cub200:val", data_root=root)
     assert set(birds.class_names) == set(table.loc[table["split"] == "val", "class_name"])
     assert 0.2 < float(np.asarray(birds.images).mean()) / 255 < 0.8
+
+
+def test_sixteen_bits_are_scaled_and_transparency_is_white(tmp_path):
+    folder = tmp_path / "odd" / "class"
+    folder.mkdir(parents=True)
+    Image.fromarray(np.array([[0, 0x4000], [0x8000, 0xFFFF]], dtype=np.uint16)).save(folder / "a.png")
+    Image.new("RGBA", (2, 2), (255, 0, 0, 0)).save(folder / "b.png")
+    images = tr.open_dataset("odd:all", data_root=tmp_path, side=2).images
+    assert images[0, 0].flatten().tolist() == [0, 0x40, 0x80, 0xFF]
+    assert images[1].unique().tolist() == [255]
+    Image.fromarray(np.array([[0.5]], dtype=np.float32)).save(folder / "c.tiff")
+    with pytest.raises(DataError, match="F-mode pixels, whose scale is not known"):
+        tr.open_dataset("odd:all", data_root=tmp_path)
+
+
+def test_postscript_is_never_handed_to_an_interpreter(tmp_path, monkeypatch):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path}/executed\n")
+    (tmp_path / "bin" / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    evil = rows()
+    evil[0]["image"]["bytes"] = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n"
+    write_parquet(tmp_path / "evil.parquet", evil)
+    with pytest.raises(DataError, match="cannot be decoded"):
+        tr.open_dataset("evil:train", data_root=tmp_path)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_text_in_place_of_bytes_opens_no_file(tmp_path):
+    secret = tmp_path / "secret.png"
+    secret.write_bytes(picture())
+    write_parquet(tmp_path / "evil.parquet", [{"image": {"bytes": str(secret), "path": "x"}, "class_name": "a"}])
+    with pytest.raises(DataError, match="a struct of binary bytes and path"):
+        tr.open_dataset("evil:all", data_root=tmp_path)
+
+
+def test_a_generated_mode_does_not_hide_ones_own(tmp_path):
+    write_parquet(tmp_path / "shapes.parquet", rows())
+    with pytest.raises(DataError, match="Both the registered mode shapes and .*shapes.parquet could be shapes"):
+        tr.open_dataset("shapes:train", data_root=tmp_path)
+
+
+def test_unlabelled_rows_and_bad_metadata_are_told(tmp_path):
+    plain = [{"image": row["image"], "label": row["label"] - 1} for row in rows()]
+    names = {"info": {"features": {"label": {"names": ["ant", "bee", "cat"]}}}}
+    write_parquet(tmp_path / "unlabelled.parquet", plain, {"huggingface": json.dumps(names)})
+    with pytest.raises(DataError, match=r"has the labels \[-1\], which have no name"):
+        tr.open_dataset("unlabelled:all", data_root=tmp_path)
+    write_parquet(tmp_path / "bad.parquet", plain, {"huggingface": "{"})
+    with pytest.raises(DataError, match="huggingface metadata that cannot be read"):
+        tr.open_dataset("bad:all", data_root=tmp_path)
+
+
+def test_a_numeric_split_is_a_split(tmp_path):
+    write_parquet(tmp_path / "n.parquet", [{**row, "split": 1} for row in rows()])
+    assert tr.open_dataset("n:1", data_root=tmp_path).split == "1"

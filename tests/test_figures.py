@@ -10,6 +10,8 @@ from transference import figures
 from transference.errors import UsageError
 from transference.figures._style import COLOURS
 
+FIVE = ("mini_imagenet", "fc100", "omniglot", "fgvc_aircraft", "cub200")
+
 
 def table(n_source=12, n_target=5, steps=(100, 200), modes=("omniglot", "cifar100"), spread=0.06, seed=0):
     generator = np.random.default_rng(seed)
@@ -134,9 +136,9 @@ def overlaps(figure):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("modes", [("omniglot",), ("tiny_imagenet", "cifar100"), ("strokes", "textures", "shapes")])
+@pytest.mark.parametrize("modes", [("omniglot",), ("tiny_imagenet", "cifar100"), ("mini_imagenet:train", "mini_imagenet:test"), FIVE])
 def test_no_text_overlaps_another(modes):
-    frame, own = table(modes=modes, n_source=12, n_target=6, spread=0.2)
+    frame, own = table(modes=modes, n_source=15, n_target=10, spread=0.2)
     last, last_own = frame[frame["checkpoint_step"] == 200], own[own["checkpoint_step"] == 200]
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 ORDER = [
-    {"errors", "_trees", "_streams"},
+    {"errors", "_files", "_trees", "_streams"},
     {"devices"},
     {"episodes"},
     {"datasets"},

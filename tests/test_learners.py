@@ -108,3 +108,43 @@ def test_a_module_learner_differentiates_through_its_inner_loop():
     at = lambda t: float(learner.episode_loss({**params, "head.weight": params["head.weight"] + t * direction}, episode).detach())
     expected = (at(1e-5) - at(-1e-5)) / 2e-5
     assert float((gradients["head.weight"] * direction).sum()) == pytest.approx(expected, rel=1e-6)
+
+
+def test_scores_are_checked_as_the_loss_is():
+    class Noisy(PixelPrototypes):
+        def episode_scores(self, params, episode):
+            return self.episode_loss(params, episode) + 0.1, torch.tensor(1.0)
+
+    with pytest.raises(LearnerError, match="episode_scores gives the loss .* they must be the same number"):
+        tr.check_pure(Noisy(), PixelPrototypes().init_params(0), random_episode())
+
+
+def test_a_negative_loss_is_refused():
+    class Negative:
+        def episode_loss(self, params, episode):
+            return -params["w"].square().sum()
+
+    with pytest.raises(LearnerError, match="The loss is negative"):
+        tr.check_pure(Negative(), {"w": torch.ones(2)}, random_episode())
+
+
+def test_buffers_missing_from_a_checkpoint_are_told():
+    state = {name: value for name, value in Net().state_dict().items() if "running_mean" not in name}
+    with pytest.raises(LearnerError, match="lacks these buffers of the module.*norm.running_mean"):
+        bind(make_net_learner(), tr.Checkpoint(state, 1))
+
+
+def test_settings_that_are_no_plain_values_are_named_by_their_type():
+    from dataclasses import dataclass
+
+    from transference.learners import describe
+
+    @dataclass
+    class Holder:
+        net: object
+        width: int = 3
+
+        def episode_loss(self, params, episode):
+            return params["w"]
+
+    assert describe(Holder(Net())) == {"class": f"{__name__}.{Holder.__qualname__}", "net": "tests.strangers.Net", "width": 3}

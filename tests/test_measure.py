@@ -105,7 +105,7 @@ class Explosive(PixelPrototypes):
         loss = super().episode_loss(params, episode)
         if episode.query_x.mean() > 0.6:  # the pale shapes, not the dark strokes
             moved = float((params["map.bias"].detach() != 0).any())
-            return loss * {"zero": 0.0, "infinite": float("inf") if moved else 1.0, "memory": 1.0}[self.how]
+            return loss * {"zero": 0.0, "infinite": float("inf") if moved else 1.0}[self.how]
         return loss
 
     how = "zero"
@@ -207,9 +207,62 @@ class Edited(PixelPrototypes):
 def test_code_edited_between_two_runs_is_noticed(tmp_path, checkpoint, sources, targets, monkeypatch):
     run_here(tmp_path / "run", Edited(), checkpoint, sources, targets)
     run_here(tmp_path / "run", Edited(), checkpoint, sources, targets)
-    monkeypatch.setattr(Edited, "temperature", 1.001)
+    monkeypatch.setattr(Edited, "temperature", 1.01)
     with pytest.raises(SpecMismatchError, match="on the first source at step 10 was .*Has its code changed"):
         run_here(tmp_path / "run", Edited(), checkpoint, sources, targets)
+
+
+def test_a_gradient_edited_between_two_runs_is_noticed(tmp_path, learner, checkpoint, sources, targets, monkeypatch):
+    run_here(tmp_path / "run", learner, checkpoint, sources, targets)
+    loss = PixelPrototypes.episode_loss
+    halved = lambda self, params, episode: loss(self, {k: (v + v.detach()) / 2 for k, v in params.items()}, episode)
+    monkeypatch.setattr(PixelPrototypes, "episode_loss", halved)
+    with pytest.raises(SpecMismatchError, match="whose gradient norm on the first source"):
+        run_here(tmp_path / "run", learner, checkpoint, sources, targets)
+
+
+def test_a_run_goes_on_with_the_threads_it_was_begun_with(tmp_path, learner, checkpoint, sources, targets):
+    seen = []
+
+    class Watching(PixelPrototypes):
+        def episode_loss(self, params, episode):
+            seen.append(torch.get_num_threads())
+            return super().episode_loss(params, episode)
+
+    run_here(tmp_path / "run", Watching(), checkpoint, sources, targets)
+    try:
+        torch.set_num_threads(2)
+        seen.clear()
+        run_here(tmp_path / "run", Watching(), checkpoint, sources, targets)
+        assert set(seen) == {1}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_samplers_of_one_mode_are_told_apart(tmp_path, learner, checkpoint, strokes, targets):
+    two = [tr.FewShot(strokes, ways=ways, shots=1, queries=2) for ways in (2, 3)]
+    frame = run_here(tmp_path / "run", learner, checkpoint, two, targets).pairs()
+    assert set(frame["source_mode"]) == {sampler.name for sampler in two}
+
+
+def test_nothing_that_moves_is_told(tmp_path, sources, targets):
+    class Partial:
+        def episode_loss(self, params, episode):
+            return params["used"].square().sum()
+
+    checkpoint = tr.Checkpoint({"used": torch.ones(2), "idle": torch.ones(2)}, 1)
+    with pytest.raises(LearnerError, match=r"depends on none of the parameters that move \(idle\)"):
+        run_here(tmp_path / "run", Partial(), checkpoint, sources, targets, lookahead=tr.SGD(0.1, moves=("idle",)))
+
+
+def test_targets_too_large_for_the_memory_are_told(tmp_path, learner, checkpoint, sources, targets):
+    class Huge(tr.Exact):
+        def prepare(self, learner, params, targets):
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
+
+    with pytest.raises(UsageError, match="ran out of memory on 1 targets before any step. Take fewer"):
+        run_here(tmp_path / "run", learner, checkpoint, sources, targets, estimator=Huge())
 
 
 def test_two_losses_on_one_module_are_two_specs(tmp_path, sources, targets):

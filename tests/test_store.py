@@ -60,8 +60,8 @@ def halve(path):
 @pytest.mark.parametrize("harm", [swap_files, halve])
 @pytest.mark.parametrize("folder", ["pairs", "sources", "self_transference"])
 def test_damage_is_found_and_named(run, harm, folder):
-    if harm is swap_files and folder != "pairs":
-        pytest.skip("only pairs have several files with the same number of rows")
+    if harm is swap_files and folder == "self_transference":
+        pytest.skip("there is one such file")
     path = sorted((run.path / folder).rglob("*.parquet"))[0]
     harm(path)
     found = tr.verify(run.path)
@@ -138,3 +138,45 @@ def test_a_leftover_of_a_killed_write_is_cleared(run, learner, checkpoint, sourc
     )
     assert not leftover.exists()
     assert tr.verify(run.path).complete
+
+
+def test_tasks_of_another_run_are_found(run, tmp_path, learner, checkpoint, sources, targets):
+    other = tr.measure(
+        learner, checkpoint, targets, sources, n_source=4, n_target=3, lookahead=tr.SGD(0.1), device="cpu", out=tmp_path / "other"
+    )
+    (run.path / "tasks.parquet").write_bytes((other.path / "tasks.parquet").read_bytes())
+    assert "tasks.parquet does not hold the 7 rows that it should" in tr.verify(run.path).problems[0]
+
+
+@pytest.mark.parametrize("name", ["tasks.parquet", "sources/checkpoint_step=00000010/sources-000002.parquet"])
+def test_what_was_deleted_is_made_again(run, learner, checkpoint, sources, targets, name):
+    content = (run.path / name).read_bytes()
+    (run.path / name).unlink()
+    assert not tr.verify(run.path).complete
+    tr.measure(
+        learner,
+        checkpoint,
+        sources,
+        targets,
+        n_source=4,
+        n_target=3,
+        lookahead=tr.SGD((1e-3, 1e-2)),
+        tile=(2, 2),
+        device="cpu",
+        out=run.path,
+    )
+    assert (run.path / name).read_bytes() == content
+
+
+def test_a_run_killed_between_a_tiles_two_files_is_only_incomplete(run):
+    for tile in (run.path / "pairs").rglob("tile-000002-*.parquet"):
+        tile.unlink()
+    found = tr.verify(run.path)
+    assert (found.missing, found.problems) == (2, [])
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"spec": {}}'])
+def test_a_foreign_run_json_is_told(run, content):
+    (run.path / "run.json").write_text(content)
+    with pytest.raises(StoreError, match="is damaged"):
+        tr.open_run(run.path)

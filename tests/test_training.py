@@ -96,3 +96,17 @@ def test_what_cannot_be_trained_is_told(tmp_path, tasks):
 
     with pytest.raises(LearnerError, match="became infinite or NaN at iteration 1"):
         train(Diverging(), SETTINGS, tasks, out=tmp_path / "d", iterations=1, save_every=1)
+
+
+def test_other_images_are_another_training(tmp_path, tasks):
+    train(PixelPrototypes(), SETTINGS, tasks, out=tmp_path, iterations=1, save_every=1)
+    other = [tasks[0], tr.FewShot(replace(tasks[1]._dataset, digest="other"), ways=3, shots=1, queries=2)]
+    with pytest.raises(SpecMismatchError, match="datasets: .*other"):
+        train(PixelPrototypes(), SETTINGS, other, out=tmp_path, iterations=2, save_every=1)
+
+
+def test_checkpoints_of_unknown_origin_are_not_continued(tmp_path, tasks):
+    tr.save_checkpoint(tr.Checkpoint(PixelPrototypes().init_params(3), 1), tmp_path / "step-00000001.safetensors")
+    (tmp_path / "step-best.safetensors").write_bytes(b"")
+    with pytest.raises(SpecMismatchError, match="nothing tells whose they are"):
+        train(PixelPrototypes(), SETTINGS, tasks, out=tmp_path, iterations=2, save_every=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -33,5 +34,14 @@ def digest(tensors: Iterable[tuple[str, Tensor]]) -> str:
 
 
 def settings(thing: object) -> dict[str, Any]:
-    """Return the fields of a dataclass instance as plain values; nothing for any other object."""
-    return dataclasses.asdict(thing) if dataclasses.is_dataclass(thing) and not isinstance(thing, type) else {}
+    """Return the fields of a dataclass instance as plain values, other values by the name of their type; nothing for any other object."""
+    if not dataclasses.is_dataclass(thing) or isinstance(thing, type):
+        return {}
+    return {field.name: _plain(getattr(thing, field.name)) for field in dataclasses.fields(thing)}
+
+
+def _plain(value: object) -> Any:  # noqa: ANN401 - any JSON value
+    try:
+        return json.loads(json.dumps(value))
+    except (TypeError, ValueError):
+        return f"{type(value).__module__}.{type(value).__qualname__}"

@@ -8,7 +8,6 @@ its step is the trailing number of its file name.
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import re
 import warnings
@@ -24,6 +23,7 @@ import torch
 from torch import Tensor
 
 from transference import _trees
+from transference._files import write_aside
 from transference.episodes import Params
 from transference.errors import CheckpointError
 
@@ -70,7 +70,7 @@ class Checkpoint:
         optimizer: state of the outer optimizer, or None.
         training: how it was trained, plain JSON values, for the reader's information.
         path: where it was read from.
-        unsafe: whether it was read with code execution allowed.
+        unsafe: whether it, or the file it was converted from, was read with code execution allowed.
     """
 
     params: Params
@@ -101,26 +101,31 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
         CheckpointError: the file name has another ending.
     """
     path = Path(path)
-    tensors = {name: value.detach().cpu().contiguous() for name, value in _tensors(checkpoint).items()}
-    header = {
-        "format": _FORMAT,
-        "step": checkpoint.step,
-        "learner": checkpoint.learner,
-        "config": dict(checkpoint.config),
-        "optimizer": _optimizer_header(checkpoint.optimizer),
-        "training": dict(checkpoint.training),
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    if path.suffix == ".safetensors":
-        safetensors.torch.save_file(tensors, aside, metadata={"transference": json.dumps(header)})
-    elif path.suffix == ".pt":
-        torch.save({"transference": json.dumps(header), "tensors": tensors}, aside)
-    else:
+    writers = {".safetensors": _write_safetensors, ".pt": _write_pickle}
+    if path.suffix not in writers:
         raise CheckpointError(f"{path} was asked for; a checkpoint's name ends in .safetensors or .pt.")
-    with aside.open("rb") as file:
-        os.fsync(file.fileno())
-    aside.replace(path)
+    # Copies: two names may share one tensor (tied weights), which safetensors refuses.
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in _tensors(checkpoint).items()}
+    header = json.dumps(
+        {
+            "format": _FORMAT,
+            "step": checkpoint.step,
+            "learner": checkpoint.learner,
+            "config": dict(checkpoint.config),
+            "optimizer": _optimizer_header(checkpoint.optimizer),
+            "training": dict(checkpoint.training),
+            "unsafe": checkpoint.unsafe,
+        }
+    )
+    write_aside(path, lambda aside: writers[path.suffix](aside, header, tensors))
+
+
+def _write_safetensors(path: Path, header: str, tensors: Params) -> None:
+    safetensors.torch.save_file(tensors, path, metadata={"transference": header})
+
+
+def _write_pickle(path: Path, header: str, tensors: Params) -> None:
+    torch.save({"transference": header, "tensors": tensors}, path)
 
 
 def load_checkpoint(path: str | Path, *, unsafe: bool = False) -> Checkpoint:
@@ -143,7 +148,11 @@ def load_checkpoint(path: str | Path, *, unsafe: bool = False) -> Checkpoint:
     if header is None:
         params = _state_dict(content, path)
         return Checkpoint(params, step=_step_in_name(path), path=path, unsafe=unsafe)
-    return replace(_from_header(json.loads(header), content, path), path=path, unsafe=unsafe)
+    try:
+        loaded = _from_header(json.loads(header), content, path)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path} has a damaged header ({error!r}). Copy or save it again.") from error
+    return replace(loaded, path=path, unsafe=unsafe or loaded.unsafe)
 
 
 def _read_safetensors(path: Path) -> tuple[str | None, dict[str, Any]]:
@@ -169,14 +178,14 @@ def _read_pickle(path: Path, unsafe: bool) -> tuple[str | None, dict[str, Any]]:
             f"{path} holds more than tensors: it wants to use {what}. Nothing of it was executed. "
             "Save its state_dict() alone, or, if you trust whoever made it, repeat with --unsafe-load (unsafe=True)."
         ) from error
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, IndexError, AttributeError) as error:
+    except Exception as error:  # a damaged pickle can fail anywhere inside torch's reader
         raise CheckpointError(f"{path} is truncated or is no checkpoint ({_first_line(error)}). Copy it again.") from error
     if isinstance(content, torch.nn.Module):  # only with unsafe
         content = content.state_dict()
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path} holds a {type(content).__name__}; a dictionary of tensors was expected.")
     if isinstance(content.get("transference"), str):
-        return content["transference"], content["tensors"]
+        return content["transference"], dict(content.get("tensors") or {})
     return None, dict(content)
 
 
@@ -243,4 +252,8 @@ def _from_header(header: Mapping[str, Any], tensors: Mapping[str, Tensor], path:
             exp_avg=below(f"{_MOMENTS}exp_avg/"),
             exp_avg_sq=below(f"{_MOMENTS}exp_avg_sq/"),
         )
-    return Checkpoint(below(_PARAMS), header["step"], header["learner"], header["config"], optimizer, header["training"])
+    step, training = header["step"], header["training"]
+    if not isinstance(step, int) or step < 0 or not isinstance(training, dict) or not isinstance(header["config"], dict):
+        raise ValueError("step, config or training is not what it should be")
+    unsafe = bool(header.get("unsafe", False))
+    return Checkpoint(below(_PARAMS), step, header["learner"], header["config"], optimizer, training, unsafe=unsafe)

@@ -110,7 +110,7 @@ def _adam_unit_step(name: str, g: Tensor, state: AdamState) -> Tensor:
 def step_sizes(lookahead: Lookahead) -> tuple[float, ...]:
     """Return the step sizes as a tuple, whether one was given or several."""
     alpha = lookahead.alpha
-    return (float(alpha),) if isinstance(alpha, int | float) else tuple(float(a) for a in alpha)
+    return tuple(float(a) for a in alpha) if isinstance(alpha, Sequence) else (float(alpha),)
 
 
 def moving(lookahead: Lookahead, names: Iterable[str]) -> list[str]:

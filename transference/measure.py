@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -89,14 +90,16 @@ def measure(
     from_tasks, to_tasks = Tasks(from_samplers, n_source, where, dtype), Tasks(to_samplers, n_target, where, dtype)
     store = Store(out)
     begun = store.check(spec)
-    with full_precision():
+    with full_precision(), _threads(store.about().get("threads") if begun else None):
         work = Work(learner, checkpoints, from_tasks, to_tasks, with_alpha(lookahead, checkpoints), estimator, where, dtype)
         if begun:
             _check_same_code(store, spec, work)
         if dry_run:
             return Run(out, spec)
+        if not store.has_tasks():
+            store.write_tasks(work.tasks())
         if not begun:
-            store.begin(spec, _about(checkpoints, where, command), work.tasks())
+            store.begin(spec, _about(checkpoints, where, command))
         with tqdm(total=spec.n_cells, unit="pair", unit_scale=True, disable=not progress, mininterval=0.5) as bar:
             for step in [ref.step for ref in spec.checkpoints]:
                 bar.set_description(f"checkpoint {step}")
@@ -109,19 +112,37 @@ def measure(
     return Run(out)
 
 
+@contextmanager
+def _threads(n: int | None) -> Iterator[None]:
+    """Compute with as many threads as the run was begun with: sums in another order change the last digits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def _check_same_code(store: Store, spec: RunSpec, work: Work) -> None:
-    """Compare the first source's losses with those that the run folder holds: a spec cannot see that a learner's code was edited.
+    """Make sure that torch and the learner's code are those that the run was begun with, which its spec cannot see.
+
+    The first source's loss and gradient norm at each checkpoint are compared with those in the folder.
 
     Raises:
-        SpecMismatchError: one differs by more than other kernels would make it.
+        SpecMismatchError: they differ by more than another machine would make them.
     """
+    versions = store.about().get("versions", {})
+    if versions.get("torch", version("torch")) != version("torch"):
+        raise SpecMismatchError(f"{store.path} was begun with torch {versions['torch']}; this is {version('torch')}. Choose a new --out.")
     for ref in spec.checkpoints:
-        stored, now = store.first_loss(next(spec.tiles(ref.step))), work.first_losses[ref.step]
-        if stored is not None and not math.isclose(stored, now, rel_tol=1e-4) and not (math.isnan(stored) or math.isnan(now)):
-            raise SpecMismatchError(
-                f"{store.path} was begun with a learner whose loss on the first source at step {ref.step} was {stored:.8g}; "
-                f"now it is {now:.8g}. Has its code changed, or a library? Choose a new --out."
-            )
+        stored = store.first_source(ref.step)
+        for name, now in work.first_sources[ref.step].items() if stored else ():
+            then = stored[name] if stored else now
+            if not (math.isclose(then, now, rel_tol=1e-3) or (math.isnan(then) and math.isnan(now))):
+                raise SpecMismatchError(
+                    f"{store.path} was begun with a learner whose {name.replace('_', ' ')} on the first source at step {ref.step} was "
+                    f"{then:.8g}; now it is {now:.8g}. Has its code changed? Choose a new --out."
+                )
 
 
 def _as_list(samplers: TaskSampler | Sequence[TaskSampler]) -> list[TaskSampler]:
@@ -133,6 +154,7 @@ def _about(checkpoints: Sequence[Checkpoint], device: torch.device, command: Seq
     """Return what a reader of run.json wants to know, and no number depends on."""
     return {
         "command": list(command) if command else None,
+        "folder": str(Path.cwd()),
         "checkpoints": [
             {
                 "step": c.step,

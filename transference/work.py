@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from transference import _trees
 from transference.checkpoints import AdamState, Checkpoint
 from transference.episodes import Episode, Params
-from transference.errors import LearnerError
+from transference.errors import LearnerError, UsageError
 from transference.estimators import Estimator, Readings
 from transference.learners import Learner, bind, check_pure
 from transference.lookahead import Lookahead, moving, step_sizes
@@ -25,7 +25,7 @@ from transference.plan import Tile
 from transference.samplers import TaskSampler, task_record
 from transference.store import SOURCES, TASKS, Columns, pair_rows, pairs_table, table
 
-_OUT_OF_MEMORY = (torch.OutOfMemoryError, MemoryError)
+_NOTHING_MOVES = "The loss depends on none of the parameters that move ({}); every ratio would be 1. See --moves."
 
 
 class Tasks:
@@ -107,12 +107,13 @@ class Work:
         self._lookahead, self._estimator = lookahead, estimator
         self._subjects = {checkpoint.step: _subject(learner, checkpoint, device, dtype) for checkpoint in checkpoints}
         self._prepared: tuple[tuple[int, tuple[int, int]], Any] | None = None
-        self.first_losses: dict[int, float] = {}
-        """The first source's loss at each checkpoint, by step."""
+        self.first_sources: dict[int, dict[str, float]] = {}
+        """Loss and gradient norm of the first source at each checkpoint, by step."""
         for step, subject in self._subjects.items():  # what can be wrong is found before the first tile, not after the first hour
             for episode in (*sources.firsts(), *targets.firsts()):
                 check_pure(subject.learner, subject.params, episode)
-            self.first_losses[step], _, _ = self._displacements(subject, sources[0])
+            loss, gradient, _ = self._displacements(subject, sources[0])
+            self.first_sources[step] = {"loss": loss, "gradient_norm": _trees.norm(gradient)}
 
     def tile(self, tile: Tile) -> tuple[pa.Table, pa.Table]:
         """Return the tile's pairs, and its sources."""
@@ -131,7 +132,7 @@ class Work:
         pairs: list[Columns] = []
         for j in range(len(self._targets)):
             episode = self._targets[j]
-            prepared = self._estimator.prepare(subject.learner, subject.params, [episode])
+            prepared = self._prepare_for(subject, [episode])
             pairs += self._read(subject, episode, j, prepared, [j])[0]
         return pairs_table(pairs)
 
@@ -140,13 +141,26 @@ class Work:
         return table(TASKS, self._sources.rows("source") + self._targets.rows("target"))
 
     def _prepare(self, tile: Tile) -> Any:  # noqa: ANN401 - what an estimator prepares is its own
-        """Return what the estimator prepared for this block of targets; it serves every tile of the block."""
+        """Return what is prepared for this block of targets; it serves every tile of the block."""
         key = (tile.step, tile.targets)
         if self._prepared is None or self._prepared[0] != key:
-            subject = self._subjects[tile.step]
-            episodes = [self._targets[j] for j in range(*tile.targets)]
-            self._prepared = (key, self._estimator.prepare(subject.learner, subject.params, episodes))
+            self._prepared = (key, self._prepare_for(self._subjects[tile.step], [self._targets[j] for j in range(*tile.targets)]))
         return self._prepared[1]
+
+    def _prepare_for(self, subject: _Subject, targets: Sequence[Episode]) -> Any:  # noqa: ANN401
+        """Return what the estimator prepares for these targets.
+
+        Raises:
+            UsageError: they do not fit into memory.
+        """
+        try:
+            return self._estimator.prepare(subject.learner, subject.params, targets)
+        except (RuntimeError, MemoryError) as error:
+            _only_out_of_memory(error)
+            raise UsageError(
+                f"The device ran out of memory on {len(targets)} targets before any step. Take fewer targets a tile (--tile), "
+                "smaller episodes, or --device cpu."
+            ) from error
 
     def _read(
         self,
@@ -163,7 +177,8 @@ class Work:
         sizes = step_sizes(self._lookahead)
         try:
             loss, gradient, displacements = self._displacements(subject, episode)
-        except _OUT_OF_MEMORY:
+        except (RuntimeError, MemoryError) as error:
+            _only_out_of_memory(error)
             loss, gradient, displacements = np.nan, {}, [None] * len(sizes)
         pairs, norms = [], []
         for alpha, displacement in zip(sizes, displacements, strict=True):
@@ -182,9 +197,16 @@ class Work:
     def _after(self, prepared: Any, displacement: Params) -> Readings | None:  # noqa: ANN401
         try:
             readings: Readings = self._estimator.after(prepared, displacement)
-        except _OUT_OF_MEMORY:
+        except (RuntimeError, MemoryError) as error:
+            _only_out_of_memory(error)
             return None
         return readings
+
+
+def _only_out_of_memory(error: RuntimeError | MemoryError) -> None:
+    """Raise ``error`` again unless it says that memory ran out; the CPU allocator says so in a plain RuntimeError."""
+    if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "allocate memory" not in str(error):
+        raise error
 
 
 def source_gradient(learner: Learner, params: Params, episode: Episode, names: Sequence[str]) -> tuple[float, Params]:
@@ -204,10 +226,12 @@ def source_gradient(learner: Learner, params: Params, episode: Episode, names: S
     """
     leaves = {name: value.detach().requires_grad_(name in names) for name, value in params.items()}
     loss = learner.episode_loss(leaves, episode)
+    if not loss.requires_grad:
+        raise LearnerError(_NOTHING_MOVES.format(", ".join(names[:5])))
     gradients = torch.autograd.grad(loss, [leaves[name] for name in names], allow_unused=True)
     found = {name: g.detach() for name, g in zip(names, gradients, strict=True) if g is not None}
     if not found:
-        raise LearnerError(f"The loss depends on none of the parameters that move ({', '.join(names[:5])}); every ratio would be 1.")
+        raise LearnerError(_NOTHING_MOVES.format(", ".join(names[:5])))
     return float(loss.detach()), found
 
 

@@ -50,7 +50,10 @@ class _Commands(click.Group):
         except TransferenceError as error:
             click.echo(f"error: {error}", err=True)
             ctx.exit(error.exit_code)
-        except KeyboardInterrupt:
+        except OSError as error:  # a disk that is full, a folder that is a file, a name without permission
+            click.echo(f"error: {error}", err=True)
+            ctx.exit(1)
+        except (KeyboardInterrupt, click.Abort):
             click.echo("interrupted; repeat the same command to go on from here", err=True)
             ctx.exit(130)
 

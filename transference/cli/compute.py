@@ -11,14 +11,16 @@ from transference.checkpoints import Checkpoint, load_checkpoint
 from transference.cli._table import as_json, summary_text
 from transference.cli.options import EPISODE, FAILED_CELLS, episode_options, import_from_here
 from transference.devices import choose_device
-from transference.errors import LearnerError
+from transference.errors import LearnerError, UsageError
 from transference.estimators import Exact
-from transference.learners import Learner, load_learner
+from transference.learners import load_learner
 from transference.lookahead import SGD, Adam
 from transference.measure import DEFAULT_TILE, measure
 from transference.plan import PRECISIONS
 from transference.samplers import few_shot
 from transference.statistics import summarise
+
+_SEED_HELP = "Of the source tasks; targets take the next.  [default: one above that of the training, whose tasks are then not met again]"
 
 _LOOKAHEADS: dict[str, type[SGD] | type[Adam]] = {"sgd": SGD, "adam": Adam}
 
@@ -39,14 +41,7 @@ Examples:
 @click.option("--n-target", type=click.IntRange(1), metavar="N", default=20, show_default=True, help="Target tasks per mode.")
 @click.option("--learner", help="Registered name or module:factory.  [default: what the checkpoint says]")
 @episode_options(from_checkpoint=True)
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    metavar="N",
-    default=1,
-    show_default=True,
-    help="Of the source tasks; targets take the next. Training takes 0.",
-)
+@click.option("--seed", type=click.IntRange(0, 2**62), metavar="N", help=_SEED_HELP)
 @click.option(
     "--lookahead",
     type=click.Choice(sorted(_LOOKAHEADS)),
@@ -97,7 +92,7 @@ def compute(
     queries: int | None,
     side: int | None,
     channels: int | None,
-    seed: int,
+    seed: int | None,
     lookahead: str,
     alpha: tuple[float, ...],
     moves: tuple[str, ...],
@@ -118,10 +113,11 @@ def compute(
     del estimator  # only one so far
     loaded = [load_checkpoint(path, unsafe=unsafe_load) for path in checkpoints]
     import_from_here()
-    analysed = load_learner(learner, loaded[0].config) if learner else _learner_of(loaded)
-    trained = loaded[0].training
+    _check_same_learner(loaded)
+    analysed = load_learner(learner, loaded[0].config) if learner else load_learner(loaded[0])
     given = {"ways": ways, "shots": shots, "queries": queries, "side": side, "channels": channels}
-    shape = {name: value if value is not None else int(trained.get(name, EPISODE[name])) for name, value in given.items()}
+    shape = {name: value if value is not None else _trained_with(loaded, name, EPISODE[name]) for name, value in given.items()}
+    seed = seed if seed is not None else _trained_with(loaded, "seed", 0) + 1
     where = choose_device(device)
     run = measure(
         analysed,
@@ -152,7 +148,7 @@ def compute(
         raise SystemExit(FAILED_CELLS)
 
 
-def _learner_of(checkpoints: list[Checkpoint]) -> Learner:
+def _check_same_learner(checkpoints: list[Checkpoint]) -> None:
     first = checkpoints[0]
     for other in checkpoints[1:]:
         if (other.learner, dict(other.config)) != (first.learner, dict(first.config)):
@@ -160,4 +156,11 @@ def _learner_of(checkpoints: list[Checkpoint]) -> Learner:
                 f"The checkpoints are of different learners: {first.path} of {first.learner} {dict(first.config)}, "
                 f"{other.path} of {other.learner} {dict(other.config)}. Measure them in runs of their own."
             )
-    return load_learner(first)
+
+
+def _trained_with(checkpoints: list[Checkpoint], name: str, default: int) -> int:
+    """Return what the checkpoints were trained with."""
+    values = {checkpoint.training.get(name, default) for checkpoint in checkpoints}
+    if len(values) > 1 or not isinstance(value := values.pop(), int):
+        raise UsageError(f"The checkpoints do not tell one value of {name} that they were trained with; give --{name}.")
+    return value

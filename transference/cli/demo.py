@@ -37,17 +37,17 @@ def demo(ctx: click.Context, out: Path, iterations: int, n_source: int, n_target
     with redirect_stdout(StringIO()):  # what these print is told once, at the end
         _call(ctx, "train", "--learner", "protonet", "--modes", ",".join(_MODES), "--iterations", str(every * _STAGES),
               "--save-every", str(every), "--meta-batch", "6", "--out", str(checkpoints))  # fmt: skip
-        _call(
-            ctx, "compute", *stages, *modes, "--n-source", str(n_source), "--n-target", str(n_target), "--alpha", alpha, "--out", str(run)
-        )
+        words = [*stages, *modes, "--n-source", str(n_source), "--n-target", str(n_target), "--alpha", alpha, "--out", str(run)]
+        failed = _call(ctx, "compute", *words)
         for kind in ("matrix", "training", "histogram"):
             _call(ctx, "plot", str(run), "--kind", kind, "--alpha", alpha, "-o", str(out / f"{kind}.png"))
     _call(ctx, "summary", str(run))
     click.echo(f"\n{out / 'histogram.png'}")
+    ctx.exit(failed)
 
 
-def _call(ctx: click.Context, *words: str) -> None:
-    """Show a command as one would type it, and run it; failed cells (exit code 3) do not end the demo."""
+def _call(ctx: click.Context, *words: str) -> int:
+    """Show a command as one would type it, run it, and return its exit code: 0, or 3 for failed cells, which do not end the demo."""
     click.secho(f"\n$ transference {' '.join(words)}", bold=True, err=True)
     root = ctx.find_root()
     assert isinstance(root.command, click.Group)
@@ -58,3 +58,5 @@ def _call(ctx: click.Context, *words: str) -> None:
     except SystemExit as leaving:
         if leaving.code != FAILED_CELLS:
             raise
+        return FAILED_CELLS
+    return 0

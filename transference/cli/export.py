@@ -35,5 +35,5 @@ def export(run: Path, file: Path) -> None:
 
 
 def _write_matrices(run: Run, file: Path) -> None:
-    matrices = {f"step={step},alpha={alpha:g}": run.matrix(step, alpha) for step in run.steps for alpha in run.alphas}
+    matrices = {f"step={step},alpha={alpha!r}": run.matrix(step, alpha) for step in run.steps for alpha in run.alphas}
     np.savez_compressed(file, **matrices)  # type: ignore[arg-type]

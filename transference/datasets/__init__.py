@@ -76,19 +76,19 @@ def find_reader(name: str, data_root: str | Path | None = None) -> DatasetReader
         DataError: there is none, or there are two.
     """
     registered = entry_points(group=_GROUP, name=name)
+    root = Path(data_root) if data_root is not None else None
+    places: list[Path] = []
+    if root is not None:
+        require_folder(root)
+        places = [path for path in (root / f"{name}.parquet", root / name) if path.exists()]
+    if len(places) + len(registered) > 1:
+        found = [*(f"the registered mode {name}" for _ in registered), *map(str, places)]
+        raise DataError(f"Both {' and '.join(found)} could be {name}; rename or move one of them.")
     if registered:
         reader: DatasetReader = next(iter(registered)).load()()
         return reader
-    root = Path(data_root) if data_root is not None else None
-    if root is not None:
-        require_folder(root)
-        file, folder = root / f"{name}.parquet", root / name
-        if file.exists() and folder.is_dir():
-            raise DataError(f"Both {file} and {folder} could be {name}; move one of them away.")
-        if file.exists():
-            return ParquetImages(file)
-        if folder.is_dir():
-            return ClassFolders(folder)
+    if places:
+        return ClassFolders(places[0]) if places[0].is_dir() else ParquetImages(places[0])
     known = dataset_names(root)
     close = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean {close[0]}?" if close else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,7 +30,7 @@ class ImageDataset:
         class_names: one name per class.
         starts: class ``c`` owns the images ``starts[c] … starts[c+1]-1``; one longer than ``class_names``.
         image_ids: one id per image, unique within the split.
-        digest: of names, ids and pixels; equal exactly when the content is.
+        digest: of class names, image ids and pixels; equal exactly when these are.
     """
 
     name: str
@@ -119,8 +120,7 @@ def _assemble(name: str, split: str, pixels: list[NDArray[np.uint8]], labels: li
         raise DataError(f"{name}:{split} uses an image id twice; ids must be unique, or a task could not be told from another.")
     class_names = tuple(sorted(set(classes)))
     starts = (*np.searchsorted(np.array(classes), np.array(class_names)).tolist(), len(classes))
-    identity = "\n".join(["|".join(label) for label in sorted(labels)])
-    words = torch.frombuffer(bytearray(identity.encode()), dtype=torch.uint8)
+    words = torch.frombuffer(bytearray(json.dumps(sorted(labels)).encode()), dtype=torch.uint8)
     digest = _trees.digest([("labels", words), ("images", images)])
     return ImageDataset(name, split, images, class_names, starts, image_ids, digest)
 

@@ -11,7 +11,7 @@ from transference.datasets._images import Picture, SplitSize
 from transference.errors import DataError
 
 _SPLITS = ("train", "val", "test")
-_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
 
 class ClassFolders:

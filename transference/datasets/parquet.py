@@ -39,9 +39,8 @@ class ParquetImages:
         except (OSError, pa.ArrowException) as error:
             raise DataError(f"{path} cannot be read as a parquet file ({error}). Copy or prepare it again.") from error
         columns = self._schema.names
-        pictured = "image" in columns and pa.types.is_struct(self._schema.field("image").type)
-        if not pictured or not {"class_name", "label"} & set(columns):
-            needed = "'image' (a struct of bytes and path) and one of 'class_name', 'label'"
+        if not _holds_images(self._schema) or not {"class_name", "label"} & set(columns):
+            needed = "'image' (a struct of binary bytes and path) and one of 'class_name', 'label'"
             raise DataError(f"{path} has the columns {', '.join(columns)}; it needs {needed}.")
 
     def splits(self) -> dict[str, SplitSize]:
@@ -59,15 +58,16 @@ class ParquetImages:
             DataError: the file is damaged, or a row holds no image or a damaged one.
         """
         rows = self._labels.index[self._labels["split"] == split]
-        images = self._read(["image"]).column("image").combine_chunks().take(pa.array(rows))
-        contents, paths = images.field("bytes"), _paths(images)
+        images = self._read(["image"]).column("image").take(pa.array(rows))
+        paths = [path for chunk in images.chunks for path in _paths(chunk)]
         # A path is the better id, since it survives a new order of the rows; some writers leave it out or repeat it.
         unique = len(set(paths)) == len(paths) and None not in paths
-        for row, class_name, content, path in zip(rows, self._labels["class_name"].iloc[rows], contents, paths, strict=True):
+        for row, class_name, image, path in zip(rows, self._labels["class_name"].iloc[rows], images, paths, strict=True):
             where = f"{self._path}, row {row} ({path})"
-            if not content.is_valid:
+            content = image["bytes"].as_py() if image.is_valid else None
+            if content is None:
                 raise DataError(f"{where}: the row holds no image bytes; files that only point to images are not supported.")
-            yield Picture(str(class_name), str(path) if unique else f"row {row}", decode(content.as_py(), where))
+            yield Picture(str(class_name), str(path) if unique else f"row {row}", decode(content, where))
 
     def _read(self, columns: list[str]) -> pa.Table:
         try:
@@ -89,19 +89,37 @@ class ParquetImages:
             raise DataError(f"{self._path} has rows without {' or '.join(frame.columns[frame.isna().any()])}; fill or remove them.")
         if "class_name" not in columns:
             names = self._label_names()
+            known = range(len(names)) if names else frame["label"].unique()
+            if bad := sorted(set(frame["label"]) - set(known)):
+                raise DataError(f"{self._path} has the labels {bad[:3]}, which have no name; -1 often stands for an unlabelled split.")
             frame["class_name"] = [names[label] if names else str(label) for label in frame["label"]]
         elif "label" in columns and frame.groupby("class_name")["label"].nunique().max() > 1:
             raise DataError(f"{self._path} uses one class_name for several labels; give each class a name of its own.")
         if "split" not in columns:
             frame["split"] = "all"
-        return frame[["split", "class_name"]]
+        return frame[["split", "class_name"]].astype(str)
 
     def _label_names(self) -> list[str] | None:
-        """Return the names that the Hugging Face ``datasets`` library keeps for the integer labels, if it wrote the file."""
+        """Return the names that the Hugging Face ``datasets`` library keeps for the integer labels, if it wrote the file.
+
+        Raises:
+            DataError: the metadata are there but not understood.
+        """
         raw = (self._schema.metadata or {}).get(b"huggingface")
-        features = json.loads(raw)["info"]["features"] if raw else {}
-        names = features.get("label", {}).get("names")
-        return [str(name) for name in names] if names else None
+        try:
+            features = json.loads(raw)["info"]["features"] if raw else {}
+            names = features.get("label", {}).get("names")
+            return [str(name) for name in names] if names else None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"{self._path} has huggingface metadata that cannot be read ({error!r}). Add a class_name column.") from error
+
+
+def _holds_images(schema: pa.Schema) -> bool:
+    """Whether the column ``image`` is a struct with binary ``bytes``; text would be taken for a path, and files of this machine opened."""
+    if "image" not in schema.names or not pa.types.is_struct(kind := schema.field("image").type):
+        return False
+    fields = {field.name: field.type for field in kind}
+    return "bytes" in fields and (pa.types.is_binary(fields["bytes"]) or pa.types.is_large_binary(fields["bytes"]))
 
 
 def _paths(images: pa.StructArray) -> list[str | None]:

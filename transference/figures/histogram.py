@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import ArrayLike
 
+from transference.errors import UsageError
 from transference.figures._style import COLOURS, STYLE, WORDS, new_figure
 from transference.statistics import CLASSES, NEUTRAL_BAND, classify
 
@@ -20,6 +21,7 @@ BINS, LIMITS = 60, (0.8, 1.3)
 """Of the paper's figure."""
 
 _PANEL = (2.1, 1.5)  # inches
+_TITLE_LETTERS = 24
 _OWN = {"color": "black", "linestyle": "none", "markersize": 4, "markeredgewidth": 0.7, "markerfacecolor": "white"}
 
 
@@ -48,7 +50,7 @@ def histogram(
                 chosen = pairs[(pairs["source_mode"] == source) & (pairs["target_mode"] == target)]
                 own = self_transference[self_transference["mode"] == target]
                 draw_histogram(ax, _ratios(chosen), _ratios(own), band=band, bins=bins, limits=limits)
-                ax.set_title(f"{source} → {target}", loc="left", pad=13)
+                ax.set_title(_arrow(source, target), loc="left", pad=13)
         step, alpha = pairs["checkpoint_step"].iloc[0], pairs["alpha"].iloc[0]
         _finish(figure, f"checkpoint {step:,}, step size α = {alpha:g}")
     return figure
@@ -108,7 +110,12 @@ def draw_histogram(
         band: the neutral band.
         bins: bars.
         limits: loss ratios of the first and last edge.
+
+    Raises:
+        UsageError: the limits are not in order.
     """
+    if not -np.inf < limits[0] < limits[1] < np.inf:
+        raise UsageError(f"The range {limits[0]} to {limits[1]} was asked for; the first must be below the second, both finite.")
     values, own_values = np.asarray(ratios, dtype=float), np.asarray(own, dtype=float)
     kinds = classify(values, band)
     edges = np.linspace(*limits, bins + 1)
@@ -179,6 +186,11 @@ def _finish(figure: Figure, title: str) -> None:
     )
     figure.supxlabel("loss ratio LR (after / before)", fontsize=8)
     figure.supylabel("pairs of tasks", fontsize=8)
+
+
+def _arrow(source: str, target: str) -> str:
+    """Return the pair's title, on two lines where one would reach into the next panel."""
+    return f"{source}{' ' if len(source) + len(target) <= _TITLE_LETTERS else chr(10)}→ {target}"
 
 
 def _modes(column: pd.Series) -> Sequence[str]:

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from transference.figures._style import STYLE, new_figure
 
 _SPAN_QUANTILE = 0.98
+_X_LETTERS, _Y_LETTERS = 26, 34  # as many fit along the axes
 
 
 def matrix(pairs: pd.DataFrame) -> Figure:
@@ -79,9 +80,11 @@ def _mode_blocks(pairs: pd.DataFrame, role: str) -> list[tuple[str, int, int]]:
 def _label_modes(ax: Axes, axis: str, blocks: list[tuple[str, int, int]]) -> None:
     centres, names = [(start + stop) / 2 for _, start, stop in blocks], [mode for mode, _, _ in blocks]
     if axis == "x":
-        ax.set_xticks(centres, names, rotation=0)
+        crowded = len(names) > 1 and sum(map(len, names)) > _X_LETTERS
+        ax.set_xticks(centres, names, rotation=90 if crowded else 0)
     else:
-        ax.set_yticks(centres, names, rotation=90, va="center")
+        crowded = len(names) > 1 and sum(map(len, names)) > _Y_LETTERS
+        ax.set_yticks(centres, names, rotation=0 if crowded else 90, va="center")
     ax.tick_params(axis=axis, length=0)  # type: ignore[arg-type]
     for _, start, _ in blocks[1:]:
         (ax.axvline if axis == "x" else ax.axhline)(start, color="black", linewidth=0.8)

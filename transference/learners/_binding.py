@@ -21,7 +21,7 @@ def bind(learner: Learner, checkpoint: Checkpoint) -> tuple[Learner, Params]:
         params, buffers = learner.split_buffers(checkpoint.params)
         bound = learner.with_buffers(buffers)
     if isinstance(learner, ConfiguredLearner):
-        _check_tensors(params, learner.init_params(seed=0), checkpoint)
+        _check_tensors(params, learner.init_params(0), checkpoint)
     return bound, params
 
 

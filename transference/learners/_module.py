@@ -9,7 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from transference import _trees
 from transference.episodes import Episode, Params
+from transference.errors import LearnerError
 
 
 class ModuleLearner:
@@ -49,11 +51,13 @@ class ModuleLearner:
         return {name: p.detach().clone() for name, p in self._call.module.named_parameters()}
 
     def describe(self) -> dict[str, Any]:
-        """Return the names of module and loss, and a digest of the architecture as the module prints it."""
+        """Return the names of module and loss, and digests of the architecture as the module prints it and of unsaved buffers."""
         module, loss = self._call.module, self._loss
+        unsaved = sorted((name, b) for name, b in self._buffers.items() if name not in module.state_dict())
         return {
             "module": f"{type(module).__module__}.{type(module).__qualname__}",
             "architecture": hashlib.blake2b(repr(module).encode(), digest_size=8).hexdigest(),
+            "unsaved_buffers": _trees.digest(unsaved),
             "loss": f"{getattr(loss, '__module__', '')}.{getattr(loss, '__qualname__', type(loss).__qualname__)}",
         }
 
@@ -62,7 +66,15 @@ class ModuleLearner:
         return _split(tensors, {name for name, _ in self._call.module.named_buffers()})
 
     def with_buffers(self, buffers: Params) -> ModuleLearner:
-        """Return the same learner with other buffers."""
+        """Return the same learner with other buffers.
+
+        Raises:
+            LearnerError: a buffer that the module saves is missing, or of another shape.
+        """
+        saved = {name: tuple(self._buffers[name].shape) for name in self._call.module.state_dict() if name in self._buffers}
+        wrong = [f"{name} {shape}" for name, shape in saved.items() if name not in buffers or tuple(buffers[name].shape) != shape]
+        if wrong:
+            raise LearnerError(f"The checkpoint lacks these buffers of the module, or has them in another shape: {', '.join(wrong)}.")
         return ModuleLearner(self._call.module, self._loss, {**self._buffers, **buffers})
 
 

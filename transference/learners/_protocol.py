@@ -61,4 +61,4 @@ class DescribingLearner(Learner, Protocol):
 def describe(learner: Learner) -> dict[str, Any]:
     """Return what a run's spec says of the learner: its class and its settings, as plain values."""
     told = learner.describe() if isinstance(learner, DescribingLearner) else _trees.settings(learner)
-    return {"class": f"{type(learner).__module__}.{type(learner).__qualname__}", **told}
+    return {"class": f"{type(learner).__module__}.{type(learner).__qualname__}", **dict(told)}

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from transference.episodes import Episode, Params
 from transference.errors import LearnerError
-from transference.learners._protocol import Learner
+from transference.learners._protocol import Learner, ScoringLearner
 
 
 def check_pure(learner: Learner, params: Params, episode: Episode) -> None:
@@ -20,7 +20,7 @@ def check_pure(learner: Learner, params: Params, episode: Episode) -> None:
 
     Raises:
         LearnerError: the learner fails on the episode, its loss is no scalar that depends on the parameters, two calls
-            disagree, or a call changed the parameters, the episode, the learner's own tensors or the global random state.
+            disagree or are negative, or a call changed the parameters, the episode, the learner's own tensors or the global random state.
     """
     before = _snapshot(learner, params, episode)
     random_state = torch.get_rng_state()
@@ -29,6 +29,7 @@ def check_pure(learner: Learner, params: Params, episode: Episode) -> None:
         leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
         loss = learner.episode_loss(leaves, episode)
         second = learner.episode_loss(params, episode)
+        scored = learner.episode_scores(params, episode)[0] if isinstance(learner, ScoringLearner) else second
     except Exception as error:
         hint = (
             " In an inner loop take torch.func.grad, or torch.autograd.grad of tensors that the loop itself made require gradients."
@@ -51,11 +52,20 @@ def check_pure(learner: Learner, params: Params, episode: Episode) -> None:
         )
     if not torch.equal(random_state, torch.get_rng_state()):
         raise LearnerError("episode_loss draws random numbers (dropout, augmentation, noise?). Switch them off: losses could not repeat.")
+    first, second, scored = first.detach(), second.detach(), scored.detach()
     tolerance = 1e-5 if first.dtype == torch.float32 else 1e-10  # some GPU kernels sum in varying order
     if not torch.allclose(first, second, rtol=tolerance, atol=0.0, equal_nan=True):
         raise LearnerError(
             f"Two calls on the same episode disagree: {float(first):.8g} and {float(second):.8g}. Something is kept between calls, or "
             "random numbers are drawn (dropout, augmentation, running statistics are the usual culprits)."
+        )
+    if not torch.allclose(second, scored, rtol=tolerance, atol=0.0, equal_nan=True):
+        raise LearnerError(
+            f"episode_scores gives the loss {float(scored):.8g} where episode_loss gives {float(second):.8g}; they must be the same number."
+        )
+    if float(first) < 0:
+        raise LearnerError(
+            f"The loss is negative ({float(first):.4g}); a ratio of losses means something only for losses of zero and above."
         )
 
 

@@ -17,12 +17,14 @@ Columns: TypeAlias = dict[str, Any]
 def loss_ratios(before: NDArray[np.float64], after: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
     """Return ``after / before`` and each cell's status, elementwise; the ratio is NaN unless the status is ``ok``.
 
-    A zero loss before gives no ratio rather than a clipped one, and an infinite or missing loss none either.
+    A zero loss before gives no ratio rather than a clipped one, and an infinite, missing or negative loss none either.
     """
     with np.errstate(all="ignore"):
         ratio = after / before
-    zero = (before == 0) & np.isfinite(after)
-    status = np.where(zero, "zero_loss", np.where(np.isfinite(ratio) & np.isfinite(before), "ok", "non_finite"))
+    zero = (before == 0) & np.isfinite(after) & (after >= 0)
+    status = np.where(
+        zero, "zero_loss", np.where(np.isfinite(ratio) & np.isfinite(before) & (before > 0) & (after >= 0), "ok", "non_finite")
+    )
     return np.where(status == "ok", ratio, np.nan), status
 
 

@@ -7,14 +7,14 @@ aside, fsynced and renamed: under its final name it is whole, and a killed run l
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from transference._files import write_aside
 from transference.errors import SpecMismatchError, StoreError
 from transference.plan import RunSpec, Tile
 from transference.store._schema import SOURCES
@@ -34,6 +34,11 @@ class Store:
     def run_json(self) -> Path:
         """The file with the spec and how it was run."""
         return self.path / "run.json"
+
+    @property
+    def tasks_path(self) -> Path:
+        """The file with one row per task."""
+        return self.path / "tasks.parquet"
 
     def check(self, spec: RunSpec) -> bool:
         """Return whether the folder holds a run of ``spec`` already; False means that it is free.
@@ -56,18 +61,15 @@ class Store:
             raise StoreError(f"{self.path} exists and is no run folder; choose a new --out.")
         return False
 
-    def begin(self, spec: RunSpec, about: Mapping[str, Any], tasks: pa.Table) -> None:
+    def begin(self, spec: RunSpec, about: Mapping[str, Any]) -> None:
         """Claim a free folder for ``spec``.
 
         Args:
             spec: the measurement.
             about: versions, device, command: what a reader wants to know, and no number depends on.
-            tasks: the table of tasks.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        _write_table(tasks, self.path / "tasks.parquet")
         content = {"digest": spec.digest, "spec": spec.to_json(), **about}
-        _write_aside(self.run_json, lambda aside: aside.write_text(json.dumps(content, indent=2) + "\n"))
+        write_aside(self.run_json, lambda aside: aside.write_text(json.dumps(content, indent=2) + "\n"))
 
     def about(self) -> dict[str, Any]:
         """Return the content of run.json.
@@ -81,6 +83,8 @@ class Store:
             content: dict[str, Any] = json.loads(self.run_json.read_text())
         except ValueError as error:
             raise StoreError(f"{self.run_json} is damaged ({error}).") from error
+        if not isinstance(content, dict):
+            raise StoreError(f"{self.run_json} is damaged: it holds no object.")
         return content
 
     def spec(self) -> RunSpec:
@@ -90,19 +94,31 @@ class Store:
             StoreError: run.json was altered: its digest is not that of its spec.
         """
         about = self.about()
-        spec = RunSpec.from_json(about["spec"])
-        if spec.digest != about["digest"]:
-            raise StoreError(f"{self.run_json} was altered: its digest is {about['digest']}, that of its spec {spec.digest}.")
+        try:
+            spec = RunSpec.from_json(about["spec"])
+            kept, computed = about["digest"], spec.digest
+        except (KeyError, TypeError, AttributeError) as error:
+            raise StoreError(f"{self.run_json} is damaged: it holds no whole spec ({error!r}).") from error
+        if kept != computed:
+            raise StoreError(f"{self.run_json} was altered: its digest is {kept}, that of its spec {computed}.")
         return spec
 
     def has(self, tile: Tile) -> bool:
-        """Whether the tile is published."""
-        return self.tile_path(tile).exists()
+        """Whether the tile is published, its pairs and its sources."""
+        return self.tile_path(tile).exists() and self.sources_path(tile).exists()
 
-    def first_loss(self, tile: Tile) -> float | None:
-        """Return the loss at θ of the tile's first source, or None while it is not published."""
-        path = self.sources_path(tile)
-        return float(read_table(path, SOURCES)["loss"][0].as_py()) if path.exists() else None
+    def has_tasks(self) -> bool:
+        """Whether the table of tasks is there."""
+        return self.tasks_path.exists()
+
+    def write_tasks(self, tasks: pa.Table) -> None:
+        """Write the table of tasks."""
+        _write_table(tasks, self.tasks_path)
+
+    def first_source(self, step: int) -> dict[str, float] | None:
+        """Return the row of the first source at one checkpoint and the first step size, or None while it is not published."""
+        path = self.path / "sources" / _partition(step) / "sources-000000.parquet"
+        return dict(read_table(path, SOURCES).slice(0, 1).to_pylist()[0]) if path.exists() else None
 
     def write(self, tile: Tile, pairs: pa.Table, sources: pa.Table) -> None:
         """Publish a tile: its sources first, since the pairs' file is what says that it is done."""
@@ -157,23 +173,4 @@ def _partition(step: int) -> str:
 
 
 def _write_table(content: pa.Table, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _write_aside(path, lambda aside: pq.write_table(content, aside, compression="zstd", write_page_checksum=True))
-
-
-def _write_aside(path: Path, write: Callable[[Path], object]) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(aside)
-        with aside.open("rb") as file:
-            os.fsync(file.fileno())
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
-    for leftover in path.parent.glob(f".{path.name}.*.tmp"):
-        leftover.unlink(missing_ok=True)  # of a run that was killed while writing this very file
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the new name itself must survive a power cut
-    finally:
-        os.close(folder)
+    write_aside(path, lambda aside: pq.write_table(content, aside, compression="zstd", write_page_checksum=True))

@@ -66,8 +66,8 @@ class Run:
     def pairs(self) -> pd.DataFrame:
         """Return one row per checkpoint, step size, source and target.
 
-        Columns: ``checkpoint_step``, ``source_mode``, ``target_mode``, then those of ``store``'s pairs: ids, α, both losses and their
-        ratio (NaN unless ``status`` is ``ok``), accuracies.
+        Columns: ``checkpoint_step``, the ids ``source`` and ``target``, ``replicate``, ``source_mode``, ``target_mode``, ``alpha``, both
+        losses and their ratio (NaN unless ``status`` is ``ok``), accuracies, ``status``.
 
         Raises:
             StoreError: tiles are missing or damaged.
@@ -158,11 +158,12 @@ class Run:
         return float(alpha)
 
     def _add_mode(self, frame: pd.DataFrame, role: str, column: str) -> None:
-        """Add the mode of each row's task, a categorical in the order of the spec; with the split where one mode has two."""
+        """Add the mode of each row's task, a categorical in the order of the spec; with split, or by sampler, where that is needed."""
         tasks = self.tasks()
         tasks = tasks[tasks["role"] == role].sort_values("id")
-        mode, split = tasks["mode"].astype(str), tasks["split"].astype(str)
-        labels = (mode if split.groupby(mode).nunique().max() <= 1 else mode + ":" + split).to_numpy()
+        sampler, mode = tasks["sampler"].astype(str), tasks["mode"].astype(str)
+        candidates = (mode, mode + ":" + tasks["split"].astype(str), sampler)  # the shortest that tells the samplers apart
+        labels = next(names for names in candidates if sampler.groupby(names).nunique().max() == 1 and names.notna().all()).to_numpy()
         values = pd.Categorical(labels[frame[role].to_numpy()], categories=list(dict.fromkeys(labels)))
         frame.insert(frame.columns.tolist().index("alpha"), column, pd.Series(values, index=frame.index))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 
 STATUSES = ("ok", "non_finite", "zero_loss", "out_of_memory")
-"""``ok``; a loss is infinite or NaN; the loss before is 0, so that there is no ratio; the device ran out of memory. Only ``ok`` cells have
-a loss ratio, the others hold NaN."""
+"""``ok``; a loss is infinite, NaN or negative; the loss before is 0, so that there is no ratio; the device ran out of memory. Only ``ok``
+cells have a loss ratio, the others hold NaN."""
 
 PAIRS = pa.schema(
     [

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -50,54 +54,64 @@ def verify(path: str | Path) -> Verification:
     spec = store.spec()
     problems: list[str] = []
     statuses: Counter[str] = Counter()
+    _check_ids(store.tasks_path, TASKS, ("role", "id", "sampler", "index"), _task_ids(spec), problems)
     tiles = [tile for ref in spec.checkpoints for tile in spec.tiles(ref.step)]
     published = [tile for tile in tiles if store.has(tile)]
-    expected = {store.path / "tasks.parquet"}
-    checks = [(store.path / "tasks.parquet", TASKS, spec.n_source + spec.n_target)]
     for tile in published:
-        file = store.tile_path(tile)
-        expected |= {file, store.sources_path(tile)}
-        checks.append((store.sources_path(tile), SOURCES, (tile.sources[1] - tile.sources[0]) * len(spec.alphas)))
-        statuses.update(_check_pairs(file, _cells(spec, tile), problems))
+        sources = {(i, a) for i in range(*tile.sources) for a in spec.alphas}
+        _check_ids(store.sources_path(tile), SOURCES, ("source", "alpha"), sources, problems)
+        statuses.update(_check_pairs(store.tile_path(tile), _cells(spec, tile), problems))
     for ref in spec.checkpoints:
         if store.has_self_transference(ref.step):
-            expected.add(store.self_path(ref.step))
             _check_pairs(store.self_path(ref.step), {(j, j, a) for j in range(spec.n_target) for a in spec.alphas}, problems)
         elif len(published) == len(tiles):
             problems.append(f"{store.self_path(ref.step)} is missing. Repeat the command in run.json.")
-    for file, schema, n_rows in checks:
-        _check_rows(file, schema, n_rows, problems)
+    # Those of unpublished tiles too: a run may be killed between a tile's two files.
+    expected = {store.tasks_path, *(store.self_path(ref.step) for ref in spec.checkpoints)}
+    expected |= {file for tile in tiles for file in (store.tile_path(tile), store.sources_path(tile))}
     strangers = sorted(set(store.path.rglob("*.parquet")) - expected)
     problems += [f"{file} belongs to no tile of this run. Was it copied from another one? Remove it." for file in strangers]
     return Verification(len(tiles), len(tiles) - len(published), dict(statuses), problems)
+
+
+def _task_ids(spec: RunSpec) -> set[tuple[str, int, str, int]]:
+    roles = (("source", spec.sources), ("target", spec.targets))
+    return {
+        (role, start + index, tasks.sampler, index)
+        for role, sets in roles
+        for start, tasks in zip(accumulate((tasks.n for tasks in sets), initial=0), sets, strict=False)
+        for index in range(tasks.n)
+    }
 
 
 def _cells(spec: RunSpec, tile: Tile) -> set[tuple[int, int, float]]:
     return {(i, j, a) for i in range(*tile.sources) for j in range(*tile.targets) for a in spec.alphas}
 
 
-def _check_rows(file: Path, schema: pa.Schema, n_rows: int, problems: list[str]) -> pa.Table | None:
+def _check_ids(
+    file: Path, schema: pa.Schema, names: Sequence[str], ids: AbstractSet[tuple[Any, ...]], problems: list[str]
+) -> pa.Table | None:
+    """Return the file's table if its rows are exactly those with these ids."""
     try:
         content = read_table(file, schema)
     except StoreError as error:
         problems.append(str(error))
         return None
-    if len(content) != n_rows:
-        problems.append(f"{file} has {len(content)} rows instead of {n_rows}. Delete it and repeat the command in run.json.")
+    found = list(zip(*(content[name].to_pylist() for name in names), strict=True))
+    if len(found) != len(ids) or set(found) != ids:
+        problems.append(f"{file} does not hold the {len(ids)} rows that it should. Delete it and repeat the command in run.json.")
         return None
     return content
 
 
 def _check_pairs(file: Path, cells: set[tuple[int, int, float]], problems: list[str]) -> Counter[str]:
-    content = _check_rows(file, PAIRS, len(cells), problems)
+    content = _check_ids(file, PAIRS, ("source", "target", "alpha"), cells, problems)
     if content is None:
         return Counter()
-    ids = zip(*(content[name].to_pylist() for name in ("source", "target", "alpha")), strict=True)
     before, after, ratio = (content[name].to_numpy() for name in ("loss_before", "loss_after", "loss_ratio"))
     status = np.array(content["status"].to_pylist())
-    ok = status == "ok"
     with np.errstate(all="ignore"):
-        sound = np.where(ok, ratio == after / before, np.isnan(ratio))
-    if set(ids) != cells or not sound.all() or not set(status) <= set(STATUSES):
-        problems.append(f"{file} does not hold the cells it should, or a ratio is not after / before. Delete it and repeat the command.")
+        sound = np.where(status == "ok", ratio == after / before, np.isnan(ratio))
+    if not sound.all() or not set(status) <= set(STATUSES):
+        problems.append(f"{file}: a ratio is not after / before, or a status is unknown. Delete it and repeat the command in run.json.")
     return Counter(status.tolist())
