@@ -95,6 +95,14 @@ def test_row_order_does_not_matter_but_content_does(tmp_path):
     assert a == b != c
 
 
+@pytest.mark.parametrize("path", ["same.png", None])
+def test_ids_are_rows_where_paths_do_not_tell_images_apart(tmp_path, path):
+    nameless = [{**row, "image": {**row["image"], "path": path}} for row in rows()]
+    write_parquet(tmp_path / "n.parquet", nameless)
+    ids = tr.open_dataset("n:train", data_root=tmp_path).image_ids
+    assert sorted(ids) == [f"row {k}" for k in range(6)]
+
+
 def test_parquet_with_hugging_face_label_names(tmp_path):
     plain = [{"image": row["image"], "label": row["label"]} for row in rows()]
     features = {"info": {"features": {"label": {"names": ["ant", "bee", "cat"]}}}}
