@@ -8,19 +8,15 @@ from transference.store import loss_ratios
 
 
 @pytest.fixture
-def run(tmp_path, learner, checkpoint, sources, targets):
-    return tr.measure(
-        learner,
-        checkpoint,
-        sources,
-        targets,
-        n_source=4,
-        n_target=3,
-        lookahead=tr.SGD((1e-3, 1e-2)),
-        tile=(2, 2),
-        device="cpu",
-        out=tmp_path / "run",
-    )
+def measure_here(tmp_path, learner, checkpoint, sources, targets):
+    """The measurement of this file's run folder; called again, it goes on with it."""
+    settings = {"n_source": 4, "n_target": 3, "lookahead": tr.SGD((1e-3, 1e-2)), "tile": (2, 2), "device": "cpu"}
+    return lambda: tr.measure(learner, checkpoint, sources, targets, out=tmp_path / "run", **settings)
+
+
+@pytest.fixture
+def run(measure_here):
+    return measure_here()
 
 
 def test_ratios_and_statuses():
@@ -118,24 +114,13 @@ def test_a_matrix_needs_its_step_size(run):
         run.matrix(step=3, alpha=1e-3)
 
 
-def test_a_leftover_of_a_killed_write_is_cleared(run, learner, checkpoint, sources, targets):
+def test_a_leftover_of_a_killed_write_is_cleared(run, measure_here):
     tile = sorted((run.path / "pairs").rglob("*.parquet"))[0]
     leftover = tile.with_name(f".{tile.name}.99999.tmp")
     leftover.write_bytes(b"half a file")
     tile.unlink()
     assert tr.verify(run.path).problems == []
-    tr.measure(
-        learner,
-        checkpoint,
-        sources,
-        targets,
-        n_source=4,
-        n_target=3,
-        lookahead=tr.SGD((1e-3, 1e-2)),
-        tile=(2, 2),
-        device="cpu",
-        out=run.path,
-    )
+    measure_here()
     assert not leftover.exists()
     assert tr.verify(run.path).complete
 
@@ -149,22 +134,11 @@ def test_tasks_of_another_run_are_found(run, tmp_path, learner, checkpoint, sour
 
 
 @pytest.mark.parametrize("name", ["tasks.parquet", "sources/checkpoint_step=00000010/sources-000002.parquet"])
-def test_what_was_deleted_is_made_again(run, learner, checkpoint, sources, targets, name):
+def test_what_was_deleted_is_made_again(run, measure_here, name):
     content = (run.path / name).read_bytes()
     (run.path / name).unlink()
     assert not tr.verify(run.path).complete
-    tr.measure(
-        learner,
-        checkpoint,
-        sources,
-        targets,
-        n_source=4,
-        n_target=3,
-        lookahead=tr.SGD((1e-3, 1e-2)),
-        tile=(2, 2),
-        device="cpu",
-        out=run.path,
-    )
+    measure_here()
     assert (run.path / name).read_bytes() == content
 
 
