@@ -65,6 +65,13 @@ def test_what_lies_outside_is_counted_at_the_edge():
     assert marks == {"v": [0.9], "<": [0.8], ">": [1.3]}
 
 
+def test_classes_that_share_a_bar_are_stacked():
+    ax = Figure().subplots()
+    figures.draw_histogram(ax, [0.9, 1.0, 1.0, 1.1, 1.1, 1.1], bins=1)
+    spans = [(patch.get_data().baseline.tolist(), patch.get_data().values.tolist()) for patch in ax.patches]
+    assert spans == [([0], [1]), ([1], [3]), ([3], [6])]
+
+
 def test_bins_and_limits_are_those_asked():
     ax = Figure().subplots()
     figures.draw_histogram(ax, np.linspace(0.9, 1.1, 50), bins=10, limits=(0.5, 1.5))
@@ -100,6 +107,7 @@ def test_matrix_is_centred_at_one_and_ordered_by_id():
     drawn = np.exp(mesh.get_array().reshape(4, 2))
     np.testing.assert_allclose(drawn[:, 0], [1.0, 1.1, 1.2, 1.3])
     assert mesh.norm.vmin == -mesh.norm.vmax
+    assert ax.yaxis_inverted(), "the first source is on top"
     red, blue = mesh.cmap(mesh.norm(0.2))[0], mesh.cmap(mesh.norm(-0.2))[2]
     assert min(red, blue) > 0.5, "above 1 is red, below is blue"
 

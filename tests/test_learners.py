@@ -91,7 +91,9 @@ def test_a_module_learner_takes_buffers_from_the_checkpoint_and_never_changes_th
     assert set(params) == {name for name, _ in Net().named_parameters()}
     episode = random_episode(ways=5)
     tr.check_pure(bound, params, episode)
+    kept = {name: value.clone() for name, value in bound._buffers.items()}
     first = bound.episode_loss(params, episode)
+    assert all(torch.equal(bound._buffers[name], value) for name, value in kept.items()), "running statistics moved"
     for _ in range(3):
         assert torch.equal(bound.episode_loss(params, episode), first)
     with pytest.raises(LearnerError, match="missing: head.weight"):
