@@ -192,7 +192,11 @@ def test_failed_cells_exit_with_3(tmp_path):
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["--source", "birds:train", "--target", "shapes:val"], 1, "There is no dataset 'birds' and no --data-root was given"),
+        (
+            ["--source", "birds:train", "--target", "shapes:val"],
+            1,
+            "There is no generated mode 'birds'; give the folder that holds it with --data-root",
+        ),
         (["--source", "strokes:dev", "--target", "shapes:val"], 1, "strokes (generated) has no split 'dev'; it has train, val, test"),
         (["--source", "strokes", "--target", "shapes:val"], 2, "write it as NAME:SPLIT"),
         ([*MODES, "--ways", "99"], 1, "16 classes, but 99 ways were asked for"),

@@ -185,7 +185,7 @@ def broken(tmp_path, name):
         ("ambiguous", "one class_name for several labels"),
         ("empty", "holds no images in class folders .* found: nothing"),
         ("twice", "Both .* could be twice"),
-        ("absent", "There is no dataset 'absent' in .* there are: shapes, strokes, textures"),
+        ("absent", "There is no dataset 'absent', neither generated nor in .* there are: shapes, strokes, textures"),
     ],
 )
 def test_bad_datasets_are_named(tmp_path, name, message):
@@ -194,7 +194,9 @@ def test_bad_datasets_are_named(tmp_path, name, message):
 
 
 def test_a_near_miss_is_suggested():
-    with pytest.raises(DataError, match="no --data-root was given.*Did you mean strokes"):
+    with pytest.raises(
+        DataError, match="There is no generated mode 'stroke'; give the folder that holds it with --data-root.*Did you mean strokes"
+    ):
         tr.open_dataset("stroke:train")
     with pytest.raises(UsageError, match="NAME:SPLIT"):
         tr.open_dataset("strokes")

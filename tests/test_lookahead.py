@@ -72,5 +72,5 @@ def test_the_step_size_defaults_to_the_checkpoints_outer_rate():
     assert with_alpha(tr.SGD(0.5), [at(1, 0.01), at(2, 0.02)]) == tr.SGD(0.5)
     with pytest.raises(UsageError, match="found: 0.01 at step 1, 0.02 at step 2.*Give --alpha"):
         with_alpha(tr.SGD(), [at(1, 0.01), at(2, 0.02)])
-    with pytest.raises(UsageError, match="none at step 1"):
+    with pytest.raises(UsageError, match="no checkpoint holds the outer learning rate"):
         with_alpha(tr.SGD(), [at(1, None)])

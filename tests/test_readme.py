@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
+import torch
 
 import transference as tr
 from tests.strangers import PixelPrototypes
@@ -70,6 +71,22 @@ def test_the_python_example_runs(tmp_path, monkeypatch):
     assert names["matrix"].shape == (3, 2)
     assert len(names["frame"]) == 2 * 2 * 3 * 2
     assert np.isfinite(names["matrix"]).all()
+
+
+def test_the_readmes_learner_can_be_measured(tmp_path):
+    code = next(block for language, block in blocks(PAGES[0].read_text()) if language == "python" and "class MyLearner" in block)
+    names = {}
+    exec(code, names)
+    checkpoint = tr.Checkpoint({name: value.detach() for name, value in Wrapped().state_dict().items()}, 1000)
+    tasks = tr.few_shot("strokes:val", ways=3, queries=2)
+    run = tr.measure(names["MyLearner"](), checkpoint, tasks, tasks, n_source=2, n_target=2, lookahead=tr.SGD(0.01), out=tmp_path / "run")
+    assert np.isfinite(run.matrix()).all()
+
+
+class Wrapped(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(3, 8, 3, stride=2)
 
 
 def test_the_package_page_shows_the_same_example():

@@ -108,7 +108,7 @@ def test_a_matrix_needs_its_step_size(run):
     assert run.matrix(alpha=1e-3).shape == (4, 3)
     with pytest.raises(UsageError, match="step sizes 0.001, 0.01, and none was named"):
         run.matrix()
-    with pytest.raises(UsageError, match="0.5 was asked for"):
+    with pytest.raises(UsageError, match="was measured at the step sizes 0.001, 0.01; 0.5 was asked for"):
         run.matrix(alpha=0.5)
     with pytest.raises(UsageError, match="no checkpoint at step 3; it has 10"):
         run.matrix(step=3, alpha=1e-3)

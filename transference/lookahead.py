@@ -150,6 +150,8 @@ def with_alpha(lookahead: Lookahead, checkpoints: Sequence[Checkpoint]) -> Looka
     if len(set(rates.values())) == 1 and known:
         stepped: Lookahead = dataclasses.replace(cast(Any, lookahead), alpha=(known.pop(),))
         return stepped
+    if not known:
+        raise UsageError("No step size was given, and no checkpoint holds the outer learning rate that it was trained with. Give --alpha.")
     found = ", ".join(f"{rate if rate is not None else 'none'} at step {step}" for step, rate in rates.items())
     raise UsageError(f"No step size was given, and the checkpoints do not share one outer learning rate (found: {found}). Give --alpha.")
 

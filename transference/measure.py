@@ -100,7 +100,8 @@ def measure(
             store.write_tasks(work.tasks())
         if not begun:
             store.begin(spec, _about(checkpoints, where, command))
-        with tqdm(total=spec.n_cells, unit="pair", unit_scale=True, disable=not progress, mininterval=0.5) as bar:
+        done = sum(spec.n_cells_of(a_tile) for ref in spec.checkpoints for a_tile in spec.tiles(ref.step) if store.has(a_tile))
+        with tqdm(total=spec.n_cells, initial=done, unit="pair", unit_scale=True, disable=not progress, mininterval=0.5) as bar:
             for step in [ref.step for ref in spec.checkpoints]:
                 bar.set_description(f"checkpoint {step}")
                 if not store.has_self_transference(step):
@@ -108,7 +109,7 @@ def measure(
                 for a_tile in spec.tiles(step):
                     if not store.has(a_tile):
                         store.write(a_tile, *work.tile(a_tile))
-                    bar.update(spec.n_cells_of(a_tile))
+                        bar.update(spec.n_cells_of(a_tile))
     return Run(out)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pandas as pd
 
@@ -22,7 +23,7 @@ def summary_text(summary: pd.DataFrame) -> str:
             "median": summary["q50"].map("{:.4f}".format),
             "95 %": summary["q95"].map("{:.3f}".format),
             **{name: shares[name] for name in shares},
-            "accuracy": summary["accuracy"].map("{:.1%}".format),
+            "accuracy": summary["accuracy"].map(lambda share: "–" if math.isnan(share) else f"{share:.1%}"),
         }
     )
     if not summary["failed"].any():

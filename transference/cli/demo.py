@@ -30,19 +30,20 @@ Examples:
 @click.pass_context
 def demo(ctx: click.Context, out: Path, iterations: int, n_source: int, n_target: int) -> None:
     """Train a ProtoNet on the three generated modes, measure it at four stages, and draw what came out."""
-    checkpoints, run, alpha = out / "checkpoints", out / "run", "0.01"
+    checkpoints, run = out / "checkpoints", out / "run"
     every = iterations // _STAGES
     stages = [str(checkpoints / f"step-{every * (k + 1):08d}.safetensors") for k in range(_STAGES)]
     modes = [word for mode in _MODES for word in ("--source", f"{mode}:train", "--target", f"{mode}:test")]
     with redirect_stdout(StringIO()):  # what these print is told once, at the end
         _call(ctx, "train", "--learner", "protonet", "--modes", ",".join(_MODES), "--iterations", str(every * _STAGES),
               "--save-every", str(every), "--meta-batch", "6", "--out", str(checkpoints))  # fmt: skip
-        words = [*stages, *modes, "--n-source", str(n_source), "--n-target", str(n_target), "--alpha", alpha, "--out", str(run)]
+        words = [*stages, *modes, "--n-source", str(n_source), "--n-target", str(n_target), "--out", str(run)]
         failed = _call(ctx, "compute", *words)
-        for kind in ("matrix", "training", "histogram"):
-            _call(ctx, "plot", str(run), "--kind", kind, "--alpha", alpha, "-o", str(out / f"{kind}.png"))
+        _call(ctx, "plot", str(run), "--kind", "matrix", "-o", str(out / "matrix.png"))
+        _call(ctx, "plot", str(run), "--kind", "training", "--target", _MODES[-1], "-o", str(out / "training.png"))
+        _call(ctx, "plot", str(run), "--kind", "histogram", "-o", str(out / "histogram.png"))
     _call(ctx, "summary", str(run))
-    click.echo(f"\n{out / 'histogram.png'}")
+    click.echo(f"\nAlso drawn: {out / 'matrix.png'}, {out / 'training.png'}\n{out / 'histogram.png'}")
     ctx.exit(failed)
 
 

@@ -10,6 +10,7 @@ from transference.cli.options import band_option
 from transference.errors import UsageError
 from transference.store import open_run
 
+_MUCH = 0.2
 _KINDS = ("histogram", "training", "matrix")
 
 
@@ -31,6 +32,7 @@ Examples:
     "--range",
     "limits",
     type=(float, float),
+    metavar="LOW HIGH",
     default=(0.8, 1.3),
     show_default=True,
     help="Loss ratios that a histogram spans.",
@@ -67,5 +69,8 @@ def plot(
         step = opened.choose_step(step)
         pairs, own = pairs[pairs["checkpoint_step"] == step], own[own["checkpoint_step"] == step]
         figure = figures.matrix(pairs) if kind == "matrix" else figures.histogram(pairs, own, band=neutral, bins=bins, limits=limits)
+    outside = float(((pairs["loss_ratio"] < limits[0]) | (pairs["loss_ratio"] > limits[1])).mean())
+    if kind != "matrix" and outside > _MUCH:
+        click.echo(f"{outside:.0%} of the pairs lie outside {limits[0]:g} to {limits[1]:g}; --range LOW HIGH draws another span", err=True)
     figures.save(figure, output)
     click.echo(output)

@@ -92,8 +92,10 @@ def find_reader(name: str, data_root: str | Path | None = None) -> DatasetReader
     known = dataset_names(root)
     close = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
-    place = f"in {root}" if root is not None else "and no --data-root was given"
-    raise DataError(f"There is no dataset {name!r} {place}; there are: {', '.join(known)}.{hint}")
+    if root is None:
+        advice = f"give the folder that holds it with --data-root. Without one there are: {', '.join(known)}."
+        raise DataError(f"There is no generated mode {name!r}; {advice}{hint}")
+    raise DataError(f"There is no dataset {name!r}, neither generated nor in {root}; there are: {', '.join(known)}.{hint}")
 
 
 def dataset_names(data_root: str | Path | None = None) -> list[str]:

@@ -46,7 +46,8 @@ class ParquetImages:
     def splits(self) -> dict[str, SplitSize]:
         """Return the size of each split; a file without a ``split`` column has one, called ``all``."""
         groups = self._labels.groupby("split", sort=True)["class_name"]
-        return {str(split): SplitSize(int(names.nunique()), len(names)) for split, names in groups}
+        sizes = {str(split): SplitSize(int(names.nunique()), len(names)) for split, names in groups}
+        return {split: sizes[split] for split in sorted(sizes, key=lambda split: ("train val test".find(split) % 99, split))}
 
     def pictures(self, split: str) -> Iterator[Picture]:
         """Yield the images of ``split``.

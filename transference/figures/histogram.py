@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import ArrayLike
 
 from transference.errors import UsageError
@@ -127,6 +128,9 @@ def draw_histogram(
         floor = floor + counts
     ax.axvline(1.0, color="black", linewidth=0.6, linestyle=(0, (4, 2)))
     ax.set_xlim(*limits)
+    ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    # No number beside the marks on top: the count of those beyond the edge stands there.
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}" if y < 0.88 * ax.get_ylim()[1] else ""))
     ax.margins(y=0.35)  # room above the bars for marks and notes
     for x, align, kind, part in zip((0.0, 0.5, 1.0), ("left", "center", "right"), CLASSES, parts, strict=True):
         share = f"{len(part) / len(values):.0%}" if len(values) else "none"
@@ -152,16 +156,17 @@ def draw_histogram(
 
 
 def _mark_own(ax: Axes, own: np.ndarray, limits: tuple[float, float]) -> None:
-    """Mark the self-transference along the top; a mark beyond the limits sits at the edge and points outwards."""
-    inside = (own >= limits[0]) & (own <= limits[1])
+    """Mark the self-transference along the top; what lies beyond the limits is one mark at the edge, with its count."""
+    below, above = int((own < limits[0]).sum()), int((own > limits[1]).sum())
+    inside = own[(own >= limits[0]) & (own <= limits[1])]
     height = ax.get_xaxis_transform()
-    for marker, x in (
-        ("v", own[inside]),
-        ("<", np.full(min((own < limits[0]).sum(), 1), limits[0])),
-        (">", np.full(min((own > limits[1]).sum(), 1), limits[1])),
-    ):
+    for marker, x in (("v", inside), ("<", np.full(min(below, 1), limits[0])), (">", np.full(min(above, 1), limits[1]))):
         if len(x):  # an empty line has no extent, which the layout cannot place
             ax.plot(x, np.full(len(x), 0.95), marker=marker, transform=height, clip_on=False, **_OWN)  # type: ignore[arg-type]
+    for count, edge, offset, align in ((below, limits[0], -5, "right"), (above, limits[1], 5, "left")):
+        if count:
+            where = {"xycoords": height, "textcoords": "offset points", "ha": align, "va": "center", "fontsize": 6}
+            ax.annotate(f"{count}", (edge, 0.95), (offset, 0), **where)  # type: ignore[arg-type]
 
 
 def _grid(n_rows: int, n_columns: int, *, share_counts: bool) -> tuple[Figure, np.ndarray]:
@@ -172,7 +177,7 @@ def _grid(n_rows: int, n_columns: int, *, share_counts: bool) -> tuple[Figure, n
 
 def _finish(figure: Figure, title: str) -> None:
     handles: list[Patch | Line2D] = [Patch(color=COLOURS[kind], label=WORDS[kind]) for kind in CLASSES]
-    handles.append(Line2D([], [], marker="v", label="self-transference", **_OWN))  # type: ignore[arg-type]
+    handles.append(Line2D([], [], marker="v", label="self-transference of targets", **_OWN))  # type: ignore[arg-type]
     columns = 4 if figure.get_figwidth() > 4.5 else 2
     figure.legend(
         handles=handles,

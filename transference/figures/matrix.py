@@ -49,7 +49,7 @@ def draw_matrix(ax: Axes, pairs: pd.DataFrame) -> Axes:
     mesh = ax.pcolormesh(np.ma.masked_invalid(logs), cmap="RdBu_r", norm=CenteredNorm(0.0, span), rasterized=True)
     ax.invert_yaxis()
     ticks = _nice_ratios(span)
-    bar = ax.figure.colorbar(mesh, ax=ax, label="loss ratio LR", extend="both", shrink=0.8, ticks=np.log(ticks))
+    bar = ax.figure.colorbar(mesh, ax=ax, label="loss ratio LR (blue helped, red hurt)", extend="both", shrink=0.8, ticks=np.log(ticks))
     bar.set_ticklabels([_as_ratio(ratio) for ratio in ticks])
     _label_modes(ax, "x", _mode_blocks(pairs, "target"))
     _label_modes(ax, "y", _mode_blocks(pairs, "source"))

@@ -19,6 +19,7 @@ class ModuleLearner:
 
     Args:
         module: its parameters name θ; its own values are never used nor changed. Buffers come from the checkpoint.
+            Its mode is kept: in ``train()`` batch norm uses the statistics of the batch, in ``eval()`` those of the checkpoint.
         loss: computes the query loss after adaptation, a scalar, with the module holding the parameters of the moment. It may take
             ``torch.autograd.grad`` with respect to ``module.parameters()`` for an inner loop.
 
@@ -57,6 +58,7 @@ class ModuleLearner:
         return {
             "module": f"{type(module).__module__}.{type(module).__qualname__}",
             "architecture": hashlib.blake2b(repr(module).encode(), digest_size=8).hexdigest(),
+            "training": module.training,
             "unsaved_buffers": _trees.digest(unsaved),
             "loss": f"{getattr(loss, '__module__', '')}.{getattr(loss, '__qualname__', type(loss).__qualname__)}",
         }

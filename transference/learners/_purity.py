@@ -40,8 +40,10 @@ def check_pure(learner: Learner, params: Params, episode: Episode) -> None:
             f"The learner failed on the first episode: {type(error).__name__}: {error}. The episode was: {episode.describe()}.{hint}"
         ) from error
     if not isinstance(loss, Tensor) or loss.dim() != 0:
-        found = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
-        raise LearnerError(f"episode_loss must return a scalar tensor []; it returned {found}. Take the mean over the queries.")
+        if not isinstance(loss, Tensor):
+            raise LearnerError(f"episode_loss must return a scalar tensor []; it returned {type(loss).__name__}. Leave out .item().")
+        found = tuple(loss.shape)
+        raise LearnerError(f"episode_loss must return a scalar tensor []; it returned shape {found}. Take the mean over the queries.")
     if not loss.requires_grad:
         raise LearnerError("episode_loss does not depend on params: no gradient reaches them. Does it use the module's own parameters?")
     moved = [name for name, value in _snapshot(learner, params, episode).items() if not _same(value, before.get(name))]

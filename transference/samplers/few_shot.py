@@ -82,7 +82,7 @@ class FewShot:
             raise DataError(
                 f"{mode}: {shots} shots and {queries} queries need {shots + queries} images a class, but {len(small)} of "
                 f"{len(dataset.class_names)} classes have fewer ({', '.join(small[:3])}; the least has {least}). "
-                f"Ask for fewer queries, or remove these classes."
+                f"Ask for fewer queries{', or remove these classes' if len(small) < len(dataset.class_names) else ''}."
             )
         self.identity = FewShotName(dataset.name, dataset.split, ways, shots, queries, seed)
         self.name = str(self.identity)

@@ -153,8 +153,11 @@ class Run:
             return self.alphas[0]
         if alpha not in self.alphas:
             found = ", ".join(map(str, self.alphas))
-            asked = "none was named" if alpha is None else f"{alpha} was asked for"
-            raise UsageError(f"{self.path} has the step sizes {found}, and {asked}. Shares depend on the step: choose one with --alpha.")
+            if alpha is None:
+                raise UsageError(
+                    f"{self.path} has the step sizes {found}, and none was named. Shares depend on the step: choose one with --alpha."
+                )
+            raise UsageError(f"{self.path} was measured at the step sizes {found}; {alpha} was asked for.")
         return float(alpha)
 
     def _add_mode(self, frame: pd.DataFrame, role: str, column: str) -> None:
