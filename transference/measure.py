@@ -152,7 +152,7 @@ def _as_list(samplers: TaskSampler | Sequence[TaskSampler]) -> list[TaskSampler]
 
 
 def _about(checkpoints: Sequence[Checkpoint], device: torch.device, command: Sequence[str] | None) -> dict[str, Any]:
-    """Return what a reader of run.json wants to know, and no number depends on."""
+    """Return what a reader of run.json wants to know; a resumed run is held to the torch and the threads named here."""
     return {
         "command": list(command) if command else None,
         "folder": str(Path.cwd()),

@@ -49,7 +49,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class RunSpec:
-    """Everything that a number in the table depends on, and nothing else. Two runs with equal specs give equal tables.
+    """All that was asked. Two runs with equal specs, on one kind of machine with one torch and one number of threads, give equal tables.
 
     Attributes:
         checkpoints: in the order of their steps.

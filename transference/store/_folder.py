@@ -66,7 +66,7 @@ class Store:
 
         Args:
             spec: the measurement.
-            about: versions, device, command: what a reader wants to know, and no number depends on.
+            about: versions, threads, device, command, for the reader and for whoever resumes the run.
         """
         content = {"digest": spec.digest, "spec": spec.to_json(), **about}
         write_aside(self.run_json, lambda aside: aside.write_text(json.dumps(content, indent=2) + "\n"))
