@@ -20,8 +20,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from transference import AdamState, Checkpoint, FewShot, Learner, Params, load_checkpoint, save_checkpoint
-from transference._files import write_aside
 from transference.errors import LearnerError, SpecMismatchError, UsageError
+from transference.files import write_aside
 from transference.learners import ConfiguredLearner, ScoringLearner
 
 

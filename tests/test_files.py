@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from transference._files import write_aside
+from transference.files import write_aside
 
 
 def test_the_new_content_arrives_by_rename(tmp_path):

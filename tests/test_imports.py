@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 ORDER = [
-    {"errors", "_files", "_trees", "_streams"},
+    {"errors", "files", "_trees", "_streams"},
     {"devices"},
     {"episodes"},
     {"datasets"},
@@ -66,6 +66,14 @@ def test_every_room_has_a_place():
 
 def test_nothing_in_transference_imports_meta_models():
     assert not [path for path in files() if "meta_models" in {m.split(".")[0] for m in modules_imported(path)}]
+
+
+def test_meta_models_uses_public_names_of_transference_only():
+    imported = {
+        module for path in (ROOT / "meta_models").rglob("*.py") for module in modules_imported(path) if module.startswith("transference")
+    }
+    assert imported
+    assert not [module for module in imported if any(part.startswith("_") for part in module.split("."))]
 
 
 def modules_imported(path):

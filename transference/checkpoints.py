@@ -23,9 +23,9 @@ import torch
 from torch import Tensor
 
 from transference import _trees
-from transference._files import write_aside
 from transference.episodes import Params
 from transference.errors import CheckpointError
+from transference.files import write_aside
 
 _FORMAT = "transference-checkpoint/1"
 _STATE_DICT_KEYS = ("model_state_dict", "state_dict", "model")

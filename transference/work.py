@@ -18,7 +18,7 @@ from transference import _trees
 from transference.checkpoints import AdamState, Checkpoint
 from transference.episodes import Episode, Params
 from transference.errors import LearnerError, UsageError
-from transference.estimators import Estimator, Readings
+from transference.estimators import Estimator, Prepared, Readings
 from transference.learners import Learner, bind, check_pure
 from transference.lookahead import Lookahead, moving, step_sizes
 from transference.plan import Tile
@@ -106,7 +106,7 @@ class Work:
         self._sources, self._targets = sources, targets
         self._lookahead, self._estimator = lookahead, estimator
         self._subjects = {checkpoint.step: _subject(learner, checkpoint, device, dtype) for checkpoint in checkpoints}
-        self._prepared: tuple[tuple[int, tuple[int, int]], Any] | None = None
+        self._prepared: tuple[tuple[int, tuple[int, int]], Prepared] | None = None
         self.first_sources: dict[int, dict[str, float]] = {}
         """Loss and gradient norm of the first source at each checkpoint, by step."""
         for step, subject in self._subjects.items():  # what can be wrong is found before the first tile, not after the first hour
@@ -140,14 +140,14 @@ class Work:
         """Return the table of all tasks."""
         return table(TASKS, self._sources.rows("source") + self._targets.rows("target"))
 
-    def _prepare(self, tile: Tile) -> Any:  # noqa: ANN401 - what an estimator prepares is its own
+    def _prepare(self, tile: Tile) -> Prepared:
         """Return what is prepared for this block of targets; it serves every tile of the block."""
         key = (tile.step, tile.targets)
         if self._prepared is None or self._prepared[0] != key:
             self._prepared = (key, self._prepare_for(self._subjects[tile.step], [self._targets[j] for j in range(*tile.targets)]))
         return self._prepared[1]
 
-    def _prepare_for(self, subject: _Subject, targets: Sequence[Episode]) -> Any:  # noqa: ANN401
+    def _prepare_for(self, subject: _Subject, targets: Sequence[Episode]) -> Prepared:
         """Return what the estimator prepares for these targets.
 
         Raises:
@@ -167,7 +167,7 @@ class Work:
         subject: _Subject,
         episode: Episode,
         source: int,
-        prepared: Any,  # noqa: ANN401
+        prepared: Prepared,
         targets: Sequence[int],
     ) -> tuple[list[Columns], list[dict[str, float]]]:
         """Step on one source at every step size, and return the rows of its pairs and its own rows.
@@ -194,7 +194,7 @@ class Work:
         loss, gradient = source_gradient(subject.learner, subject.params, episode, moving(self._lookahead, subject.params))
         return loss, gradient, [*self._lookahead.displacements(subject.params, gradient, subject.optimizer_state)]
 
-    def _after(self, prepared: Any, displacement: Params) -> Readings | None:  # noqa: ANN401
+    def _after(self, prepared: Prepared, displacement: Params) -> Readings | None:
         try:
             readings: Readings = self._estimator.after(prepared, displacement)
         except (RuntimeError, MemoryError) as error:

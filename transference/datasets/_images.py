@@ -18,6 +18,9 @@ from transference import _trees
 from transference.datasets._decode import to_pixels
 from transference.errors import DataError
 
+SPLITS = ("train", "val", "test")
+"""The splits that the field knows, in the order in which they are listed."""
+
 
 @dataclass(frozen=True)
 class ImageDataset:

@@ -7,10 +7,9 @@ from functools import cached_property
 from pathlib import Path
 
 from transference.datasets._decode import decode
-from transference.datasets._images import Picture, SplitSize
+from transference.datasets._images import SPLITS, Picture, SplitSize
 from transference.errors import DataError
 
-_SPLITS = ("train", "val", "test")
 _SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
 
@@ -52,7 +51,7 @@ class ClassFolders:
     @cached_property
     def _files(self) -> dict[str, dict[str, list[Path]]]:
         """Image files by split and class, everything sorted: a directory's own order differs between machines."""
-        present = [split for split in _SPLITS if (self._path / split).is_dir()]
+        present = [split for split in SPLITS if (self._path / split).is_dir()]
         roots = {split: self._path / split for split in present} or {"all": self._path}
         return {split: {folder.name: _images_in(folder) for folder in _folders_in(root)} for split, root in roots.items()}
 

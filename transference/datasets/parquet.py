@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transference.datasets._decode import decode
-from transference.datasets._images import Picture, SplitSize
+from transference.datasets._images import SPLITS, Picture, SplitSize
 from transference.errors import DataError
 
 
@@ -47,7 +47,9 @@ class ParquetImages:
         """Return the size of each split; a file without a ``split`` column has one, called ``all``."""
         groups = self._labels.groupby("split", sort=True)["class_name"]
         sizes = {str(split): SplitSize(int(names.nunique()), len(names)) for split, names in groups}
-        return {split: sizes[split] for split in sorted(sizes, key=lambda split: ("train val test".find(split) % 99, split))}
+        return {
+            split: sizes[split] for split in (*(name for name in SPLITS if name in sizes), *(name for name in sizes if name not in SPLITS))
+        }
 
     def pictures(self, split: str) -> Iterator[Picture]:
         """Yield the images of ``split``.

@@ -36,7 +36,7 @@ class Prepared(Protocol):
 class Estimator(Protocol):
     """Answers, for any displacement, what the targets' losses are after it."""
 
-    def prepare(self, learner: Learner, params: Params, targets: Sequence[Episode]) -> Any:  # noqa: ANN401 - only `after` looks inside
+    def prepare(self, learner: Learner, params: Params, targets: Sequence[Episode]) -> Prepared:
         """Do, once, all that depends on no source.
 
         Args:
@@ -45,8 +45,8 @@ class Estimator(Protocol):
             targets: the target episodes, on the same device and in the same precision as ``params``.
 
         Returns:
-            A `Prepared`, with whatever else this estimator keeps.
+            The readings at θ, with whatever else this estimator keeps; only `after` looks inside.
         """
 
-    def after(self, prepared: Any, displacement: Params) -> Readings:  # noqa: ANN401
+    def after(self, prepared: Any, displacement: Params) -> Readings:  # noqa: ANN401 - what its own `prepare` returned
         """Return the readings at ``θ + displacement``, one per target."""

@@ -14,8 +14,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transference._files import write_aside
 from transference.errors import SpecMismatchError, StoreError
+from transference.files import write_aside
 from transference.plan import RunSpec, Tile
 from transference.store._schema import SOURCES
 
