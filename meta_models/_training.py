@@ -117,6 +117,7 @@ def train(
     last = load_checkpoint(saved[max(saved)]) if saved else None
     params, optimizer = _start(learner, training, last, device)
     done = last.step if last else 0
+    _drop_metrics_after(done, out)
     metrics: list[dict[str, Any]] = []
     with tqdm(total=iterations, initial=min(done, iterations), unit="it", disable=not progress, mininterval=0.5) as bar:
         for iteration in range(done, iterations):
@@ -237,6 +238,13 @@ def _saved(out: Path) -> dict[int, Path]:
 def _save_metrics(metrics: list[dict[str, Any]], out: Path, step: int) -> None:
     """Write the rows since the last checkpoint, before the checkpoint that ends them: a resumed training writes the same file again."""
     write_aside(out / "metrics" / f"step-{step:08d}.parquet", lambda aside: pd.DataFrame(metrics).to_parquet(aside, index=False))
+
+
+def _drop_metrics_after(step: int, out: Path) -> None:
+    """Remove metrics that no checkpoint followed: their iterations come again, perhaps in parts of another length."""
+    for path in (out / "metrics").glob("step-[0-9]*.parquet"):
+        if int(path.stem.removeprefix("step-")) > step:
+            path.unlink()
 
 
 def _latest(metrics: list[dict[str, Any]], modes: int) -> dict[str, str]:

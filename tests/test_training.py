@@ -46,6 +46,13 @@ def test_a_training_killed_after_its_metrics_but_before_its_checkpoint_goes_on(t
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "b" / "metrics"), pd.read_parquet(tmp_path / "a" / "metrics"))
 
 
+def test_metrics_that_no_checkpoint_followed_are_not_counted_twice(tmp_path, tasks):
+    train(PixelPrototypes(), SETTINGS, tasks, out=tmp_path, iterations=8, save_every=4)
+    (tmp_path / "step-00000008.safetensors").unlink()
+    train(PixelPrototypes(), SETTINGS, tasks, out=tmp_path, iterations=7, save_every=4)
+    assert pd.read_parquet(tmp_path / "metrics")["iteration"].tolist() == [k for k in range(1, 8) for _ in range(2)]
+
+
 def test_one_update_is_adam_on_the_mean_loss_over_balanced_modes(tmp_path, tasks):
     learner = PixelPrototypes()
     (path,) = train(learner, SETTINGS, tasks, out=tmp_path, iterations=1, save_every=1)
