@@ -1,10 +1,36 @@
 """The learners: a file is a paper; its docstring cites it and lists its deviations.
 
-`train` meta-trains any of them, and any learner of yours that can begin from nothing.
+`train` meta-trains any of them, and any learner of yours that can begin from nothing; `evaluate` tests it.
 """
 
+from meta_models._evaluation import evaluate, summary
+from meta_models._recipe import Recipe
 from meta_models._training import Training, train
+from meta_models.kml import KML, kml_maml, kml_protonet
 from meta_models.maml import MAML
+from meta_models.mmaml import FiLM, mmaml, mprotonet
+from meta_models.multi import Multi, multi_maml, multi_protonet
 from meta_models.protonet import ProtoNet
+from meta_models.regression import RegressionMAML, RegressionMMAML, regression_multi_maml
 
-__all__ = ["MAML", "ProtoNet", "Training", "train"]
+__all__ = [
+    "KML",
+    "MAML",
+    "FiLM",
+    "Multi",
+    "ProtoNet",
+    "Recipe",
+    "RegressionMAML",
+    "RegressionMMAML",
+    "Training",
+    "evaluate",
+    "kml_maml",
+    "kml_protonet",
+    "mmaml",
+    "mprotonet",
+    "multi_maml",
+    "multi_protonet",
+    "regression_multi_maml",
+    "summary",
+    "train",
+]

@@ -2,6 +2,9 @@
 
 Task ``k`` of a training is task ``k // n_modes`` of mode ``k % n_modes``; iteration ``t`` takes tasks ``t·b … (t+1)·b-1``. Tasks are
 addressed, not drawn from a generator, so a resumed training meets the very tasks that an undisturbed one would have met.
+
+The released programs keep one Adam for the backbone and one for the encoder, with the same settings. Adam works element by element, so a
+single one is the same.
 """
 
 from __future__ import annotations
@@ -19,10 +22,15 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from transference import AdamState, Checkpoint, FewShot, Learner, Params, load_checkpoint, save_checkpoint
+from meta_models._evaluation import evaluate, summary
+from meta_models._gradients import Batching, Task, channels_last, faster
+from meta_models._gradients import batching as gradients
+from meta_models.backbones import task_encoder
+from transference import AdamState, Checkpoint, Learner, Params, load_checkpoint, save_checkpoint
 from transference.errors import LearnerError, SpecMismatchError, UsageError
 from transference.files import write_aside
-from transference.learners import ConfiguredLearner, ScoringLearner
+from transference.learners import ConfiguredLearner
+from transference.samplers import DescribingSampler, TaskSampler
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,7 @@ class Training:
         meta_batch: tasks per outer update.
         lr: Adam's rate; ``(0.9, 0.999)`` and 1e-8 are its other settings.
         halve_every: iterations after which the rate is halved, again and again; 0 keeps it constant.
+        clip_norm: the gradient's norm is limited to this, for encoder and generators and for the rest each; 0 does not limit it.
         seed: of the initial parameters and of the tasks.
     """
 
@@ -55,6 +64,7 @@ class Training:
     meta_batch: int = 10
     lr: float = 1e-3
     halve_every: int = 0
+    clip_norm: float = 0.0
     seed: int = 0
 
     def lr_at(self, iteration: int) -> float:
@@ -75,12 +85,15 @@ def checkpoint_path(out: Path, step: int) -> Path:
 def train(
     learner: Learner,
     training: Training,
-    tasks: Sequence[FewShot],
+    tasks: Sequence[DescribingSampler],
     *,
     out: str | Path,
     iterations: int,
     save_every: int,
+    validation: Sequence[TaskSampler] = (),
+    n_validation: int = 0,
     device: torch.device | str = "cpu",
+    batching: str = "auto",
     progress: bool = False,
 ) -> list[Path]:
     """Meta-train a learner and save checkpoints; called again, go on from the last one.
@@ -89,10 +102,15 @@ def train(
         learner: one that can begin from nothing (``init_params``).
         training: what the training depends on.
         tasks: one sampler per mode, on ``device``.
-        out: the folder for ``step-*.safetensors``, ``training.json`` and ``metrics/``.
+        out: the folder for ``step-*.safetensors``, ``training.json``, ``metrics/`` and ``validation/``.
         iterations: outer updates in all.
         save_every: updates between checkpoints; the last update is saved too.
+        validation: one sampler per mode. The checkpoint with the best mean over modes, of accuracy or, without one, of loss, is kept as
+            ``best.safetensors`` too.
+        n_validation: tasks per mode that each checkpoint is validated on; 0 for no validation.
         device: where to compute.
+        batching: ``"apart"`` (a thread per task), ``"together"`` (all tasks at once) or ``"auto"`` (what the folder was begun with, else
+            the faster one here). They differ in the last digits.
         progress: show a bar with loss and accuracy on stderr.
 
     Returns:
@@ -109,57 +127,70 @@ def train(
         )
     if not isinstance(learner, ConfiguredLearner):
         raise LearnerError(f"{training.learner} has no init_params(seed), so that it cannot be trained from nothing.")
-    out = Path(out)
+    out, device = Path(out), torch.device(device)
     check_folder(out, training, tasks)
-    identity = json.dumps(_identity(training, tasks), indent=2) + "\n"
-    write_aside(out / "training.json", lambda aside: aside.write_text(identity))
     saved = _saved(out)
     last = load_checkpoint(saved[max(saved)]) if saved else None
     params, optimizer = _start(learner, training, last, device)
+    if batching == "auto":
+        batching = _begun_with(out) or faster(learner, params, _meta_batch(training, tasks, 0), device)
+    identity = json.dumps({**_identity(training, tasks), "batching": batching}, indent=2) + "\n"
+    write_aside(out / "training.json", lambda aside: aside.write_text(identity))
     done = last.step if last else 0
-    _drop_metrics_after(done, out)
+    _drop_records_after(done, out)
     metrics: list[dict[str, Any]] = []
-    with tqdm(total=iterations, initial=min(done, iterations), unit="it", disable=not progress, mininterval=0.5) as bar:
+    bar = tqdm(total=iterations, initial=min(done, iterations), unit="it", disable=not progress, mininterval=0.5)
+    with bar, gradients(batching) as compute:
         for iteration in range(done, iterations):
-            metrics += _update(learner, training, tasks, params, optimizer, iteration)
+            metrics += _update(learner, training, tasks, params, optimizer, iteration, compute)
             bar.set_postfix(_latest(metrics, len(tasks)), refresh=False)
             bar.update()
             step = iteration + 1
             if step % save_every == 0 or step == iterations:
-                _save_metrics(metrics, out, step)
+                _save_records(metrics, out / "metrics", step)
+                if n_validation:
+                    scores = evaluate(learner, params, dict(zip(training.modes, validation, strict=True)), n_validation)
+                    _save_records(summary(scores), out / "validation", step)
                 save_checkpoint(_checkpoint(training, params, optimizer, step), checkpoint_path(out, step))
+                _keep_best(out)
                 metrics = []
     return [path for step, path in _saved(out).items() if step <= iterations]
+
+
+def _meta_batch(training: Training, tasks: Sequence[TaskSampler], iteration: int) -> list[Task]:
+    """Return the tasks of one update."""
+    numbers = range(iteration * training.meta_batch, (iteration + 1) * training.meta_batch)
+    return [(tasks[k % len(tasks)], k // len(tasks)) for k in numbers]
 
 
 def _update(
     learner: Learner,
     training: Training,
-    tasks: Sequence[FewShot],
+    tasks: Sequence[TaskSampler],
     params: Params,
     optimizer: torch.optim.Adam,
     iteration: int,
+    compute: Batching,
 ) -> list[dict[str, Any]]:
     """Take one outer step in place, and return one row of metrics per mode.
 
     Raises:
         LearnerError: the loss became infinite or NaN.
     """
-    optimizer.zero_grad()
+    batch = _meta_batch(training, tasks, iteration)
+    found = compute(learner, params, batch)
     scores: dict[str, list[tuple[float, float]]] = {mode: [] for mode in training.modes}
-    for k in range(iteration * training.meta_batch, (iteration + 1) * training.meta_batch):
-        mode = k % len(tasks)
-        episode = tasks[mode][k // len(tasks)]
-        if isinstance(learner, ScoringLearner):
-            loss, accuracy = learner.episode_scores(params, episode)
-        else:
-            loss, accuracy = learner.episode_loss(params, episode), torch.tensor(math.nan)
-        (loss / training.meta_batch).backward()  # type: ignore[no-untyped-call]
-        scores[training.modes[mode]].append((float(loss.detach()), float(accuracy.detach())))
+    for (sampler, _), score in zip(batch, zip(found.losses, found.accuracies, strict=True), strict=True):
+        scores[training.modes[tasks.index(sampler)]].append(score)
     lr = training.lr_at(iteration)
     for group in optimizer.param_groups:
         group["lr"] = lr
-    optimizer.step()
+    for name, param in params.items():
+        param.grad = found.gradient.get(name)
+    if training.clip_norm:
+        for encoder in (True, False):
+            part = [param for name, param in params.items() if name.startswith(task_encoder.PREFIXES) is encoder]
+            torch.nn.utils.clip_grad_norm_(part, training.clip_norm)
     rows = [
         {"iteration": iteration + 1, "mode": mode, "loss": mean[0], "accuracy": mean[1], "lr": lr}
         for mode, seen in scores.items()
@@ -168,6 +199,7 @@ def _update(
     ]
     if not all(math.isfinite(row["loss"]) for row in rows):
         raise LearnerError(f"The loss became infinite or NaN at iteration {iteration + 1}; lower the outer or inner rate.")
+    optimizer.step()
     return rows
 
 
@@ -176,14 +208,14 @@ def _start(
 ) -> tuple[Params, torch.optim.Adam]:
     """Return parameters and optimizer, fresh or as the last checkpoint left them."""
     values = last.params if last else learner.init_params(training.seed)
-    params = {name: value.to(device).clone().requires_grad_() for name, value in values.items()}
+    params = {name: channels_last(value.to(device)).clone().requires_grad_() for name, value in values.items()}
     optimizer = torch.optim.Adam(params.values(), lr=training.lr)
     if last and last.optimizer:
         for name, step in last.optimizer.steps.items():
             optimizer.state[params[name]] = {
                 "step": torch.tensor(float(step)),
-                "exp_avg": last.optimizer.exp_avg[name].to(device).clone(),
-                "exp_avg_sq": last.optimizer.exp_avg_sq[name].to(device).clone(),
+                "exp_avg": channels_last(last.optimizer.exp_avg[name].to(device)).clone(),
+                "exp_avg_sq": channels_last(last.optimizer.exp_avg_sq[name].to(device)).clone(),
             }
     return params, optimizer
 
@@ -203,7 +235,7 @@ def _detached(params: Params) -> dict[str, Tensor]:
     return {name: value.detach() for name, value in params.items()}
 
 
-def check_folder(out: Path, training: Training, tasks: Sequence[FewShot]) -> None:
+def check_folder(out: Path, training: Training, tasks: Sequence[DescribingSampler]) -> None:
     """Make sure that a folder is free or holds this very training, on these very images.
 
     Raises:
@@ -226,25 +258,44 @@ def check_folder(out: Path, training: Training, tasks: Sequence[FewShot]) -> Non
         raise SpecMismatchError(f"{out} holds another training. What it was → what was asked now:\n  {lines}\nChoose a new --out.")
 
 
-def _identity(training: Training, tasks: Sequence[FewShot]) -> dict[str, Any]:
+def _identity(training: Training, tasks: Sequence[DescribingSampler]) -> dict[str, Any]:
     return {**training.to_json(), "datasets": [sampler.digest for sampler in tasks]}
 
 
 def _saved(out: Path) -> dict[int, Path]:
     """Return the checkpoints by step, ascending."""
-    return {int(path.stem.removeprefix("step-")): path for path in sorted(out.glob("step-[0-9]*.safetensors"))}
+    return {_step(path): path for path in sorted(out.glob("step-[0-9]*.safetensors"))}
 
 
-def _save_metrics(metrics: list[dict[str, Any]], out: Path, step: int) -> None:
-    """Write the rows since the last checkpoint, before the checkpoint that ends them: a resumed training writes the same file again."""
-    write_aside(out / "metrics" / f"step-{step:08d}.parquet", lambda aside: pd.DataFrame(metrics).to_parquet(aside, index=False))
+def _begun_with(out: Path) -> str | None:
+    """Return the batching that the folder was begun with, if it was begun."""
+    file = out / "training.json"
+    return dict(json.loads(file.read_text())).get("batching") if file.exists() else None
 
 
-def _drop_metrics_after(step: int, out: Path) -> None:
-    """Remove metrics that no checkpoint followed: their iterations come again, perhaps in parts of another length."""
-    for path in (out / "metrics").glob("step-[0-9]*.parquet"):
-        if int(path.stem.removeprefix("step-")) > step:
+def _save_records(records: list[dict[str, Any]] | pd.DataFrame, folder: Path, step: int) -> None:
+    """Write rows before the checkpoint that ends them: a resumed training writes the same file again."""
+    write_aside(folder / f"step-{step:08d}.parquet", lambda aside: pd.DataFrame(records).to_parquet(aside, index=False))
+
+
+def _drop_records_after(step: int, out: Path) -> None:
+    """Remove records that no checkpoint followed: their iterations come again, perhaps in parts of another length."""
+    for path in (*(out / "metrics").glob("step-[0-9]*.parquet"), *(out / "validation").glob("step-[0-9]*.parquet")):
+        if _step(path) > step:
             path.unlink()
+
+
+def _keep_best(out: Path) -> None:
+    """Keep a copy of the best validated checkpoint, of equals the first, as ``best.safetensors``."""
+    validated = {_step(path): pd.read_parquet(path).iloc[-1] for path in sorted((out / "validation").glob("step-[0-9]*.parquet"))}
+    if validated:
+        merit = lambda step: -validated[step]["loss"] if math.isnan(validated[step]["accuracy"]) else validated[step]["accuracy"]
+        best = checkpoint_path(out, max(validated, key=merit))
+        write_aside(out / "best.safetensors", lambda aside: aside.write_bytes(best.read_bytes()))
+
+
+def _step(path: Path) -> int:
+    return int(path.stem.removeprefix("step-"))
 
 
 def _latest(metrics: list[dict[str, Any]], modes: int) -> dict[str, str]:

@@ -12,15 +12,58 @@ def batch_norm(x, weight=None, bias=None):
     return x if weight is None else x * weight[None, :, None, None] + bias[None, :, None, None]
 
 
-def conv_blocks(params, x):
+def conv_blocks(params, x, film=None, kml=None):
     for block in (1, 2, 3, 4):
         kernel, offset = params[f"features.layer{block}_conv.weight"], params[f"features.layer{block}_conv.bias"]
+        if kml is not None:
+            kernel = kernel * kml[block - 1]
         columns = torch.nn.functional.unfold(x, kernel_size=3, padding=1, stride=2)
         side = (x.shape[-1] + 1) // 2
         x = (kernel.flatten(1) @ columns + offset[:, None]).unflatten(2, (side, side))
         x = batch_norm(x, params.get(f"features.layer{block}_bn.weight"), params.get(f"features.layer{block}_bn.bias"))
+        if film is not None:
+            n = x.shape[1]
+            for c in range(n):
+                x = torch.cat([x[:, :c], (1 + film[block - 1][c]) * x[:, c : c + 1] + film[block - 1][n + c], x[:, c + 1 :]], dim=1)
         x = torch.where(x > 0, x, torch.zeros_like(x))
     return x
+
+
+def generated(params, images):
+    """What the generators make of a set of images."""
+    renamed = {}
+    for block in (1, 2, 3, 4):
+        for part in ("weight", "bias"):
+            renamed[f"features.layer{block}_conv.{part}"] = params[f"encoder.conv.conv{block}.{part}"]
+            renamed[f"features.layer{block}_bn.{part}"] = params[f"encoder.conv.bn{block}.{part}"]
+    maps = conv_blocks(renamed, images)
+    vectors = [params["encoder.linear.weight"] @ m.flatten(1).mean(dim=1) + params["encoder.linear.bias"] for m in maps]
+    vector = sum(v * (v > 0) for v in vectors) / len(vectors)
+    n = sum(name.startswith("generator.") and name.endswith(".bias") for name in params)
+    return [params[f"generator.{k}.weight"] @ vector + params[f"generator.{k}.bias"] for k in range(n)]
+
+
+def multipliers(params, made, residual):
+    """KML's number for every weight of every kernel, one at a time: row ``i // columns``, column ``i % columns`` of weight ``i``."""
+    numbers = []
+    for block in (1, 2, 3, 4):
+        kernel = params[f"features.layer{block}_conv.weight"]
+        rows, columns = made[3 * block - 3], made[3 * block - 2]
+        m = torch.stack([rows[i // len(columns)] * columns[i % len(columns)] for i in range(kernel.numel())])
+        numbers.append(m.reshape(kernel.shape) + (1 if residual else 0))
+    return numbers
+
+
+def modulated_protonet_loss(params, episode, kml=None, by_query=False):
+    def blocks(images, shown):
+        made = generated(params, shown)
+        if kml is None:
+            return conv_blocks(params, images, film=made).flatten(1)
+        return conv_blocks(params, images, kml=multipliers(params, made, kml == "residual")).flatten(1)
+
+    support = blocks(episode.support_x, episode.support_x)
+    query = blocks(episode.query_x, episode.query_x if by_query else episode.support_x)
+    return distance_loss(support, query, episode)
 
 
 def cross_entropy(logits, labels):
@@ -29,14 +72,30 @@ def cross_entropy(logits, labels):
     ) / len(labels)
 
 
-def protonet_loss(params, episode):
+def protonet_loss(params, episode, softened=False):
     support, query = conv_blocks(params, episode.support_x).flatten(1), conv_blocks(params, episode.query_x).flatten(1)
+    return distance_loss(support, query, episode, softened)
+
+
+def distance_loss(support, query, episode, softened=False):
     classes = sorted(set(episode.support_y.tolist()))
     prototypes = [
         sum(f for f, y in zip(support, episode.support_y, strict=True) if y == k) / (episode.support_y == k).sum() for k in classes
     ]
-    logits = torch.stack([torch.stack([-((q - c) ** 2).sum() for c in prototypes]) for q in query])
-    return cross_entropy(logits, episode.query_y)
+    far = lambda: torch.stack([torch.stack([-((q - c) ** 2).sum() for c in prototypes]) for q in query])
+    if softened:
+        p = torch.softmax(far(), dim=1)
+        shots = len(support) // len(classes)
+        moved = []
+        for j in classes:
+            total = torch.zeros_like(support[0])
+            for row in range(j * shots, (j + 1) * shots - 1):  # one row too few, as released
+                total = total + support[row]
+            for q in range(len(query)):
+                total = total + p[q, j] * query[q]
+            moved.append(total / (shots + p[:, j].sum()))
+        prototypes = moved
+    return cross_entropy(far(), episode.query_y)
 
 
 def maml_loss(params, episode, *, steps=1, lr=0.05, second_order=True):
@@ -52,6 +111,35 @@ def maml_loss(params, episode, *, steps=1, lr=0.05, second_order=True):
         clamped = [torch.minimum(torch.maximum(g, torch.full_like(g, -20.0)), torch.full_like(g, 20.0)) for g in gradients]
         adapted = {name: value - lr * g for (name, value), g in zip(adapted.items(), clamped, strict=True)}
     return cross_entropy(logits(adapted, episode.query_x), episode.query_y)
+
+
+def regression_loss(params, episode, *, steps, lr, clamp):
+    """MSE after an inner loop by plain autograd; the LSTM is torch's own module."""
+    film = {}
+    if "bias_transformation" not in params:
+        lstm = torch.nn.LSTM(2, 40, 2, bidirectional=True).double()
+        lstm.load_state_dict({name.removeprefix("encoder.rnn."): v for name, v in params.items() if name.startswith("encoder.rnn.")})
+        pairs = torch.cat([episode.support_x, episode.support_y], dim=1)
+        output, _ = lstm(pairs[:, None])
+        vector = torch.cat([output[-1, 0, :40], output[0, 0, 40:]])
+        film = {layer: params[f"generator.{3 - layer}.weight"] @ vector + params[f"generator.{3 - layer}.bias"] for layer in (1, 2, 3)}
+
+    def network(p, x):
+        if "bias_transformation" in p:
+            x = torch.stack([torch.cat([row, p["bias_transformation"]]) for row in x])
+        for layer in (1, 2, 3):
+            x = x @ p[f"layer{layer}_linear.weight"].T + p[f"layer{layer}_linear.bias"]
+            if layer in film:
+                x = (1 + film[layer][:100]) * x + film[layer][100:]
+            x = x.clamp(min=0)
+        return x @ p["output_linear.weight"].T + p["output_linear.bias"]
+
+    adapted = {name: v.detach().requires_grad_() for name, v in params.items() if not name.startswith(("encoder", "generator"))}
+    for _ in range(steps):
+        loss = ((network(adapted, episode.support_x) - episode.support_y) ** 2).mean()
+        gradients = torch.autograd.grad(loss, list(adapted.values()), create_graph=True)
+        adapted = {n: v - lr * g.clamp(-clamp, clamp) for (n, v), g in zip(adapted.items(), gradients, strict=True)}
+    return ((network(adapted, episode.query_x) - episode.query_y) ** 2).mean()
 
 
 def loss_ratios(loss, params, sources, targets, alpha):

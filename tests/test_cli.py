@@ -44,7 +44,20 @@ def computed(trained, tmp_path_factory):
 
 
 def test_every_command_explains_itself_with_two_examples():
-    commands = ["compute", "convert", "demo", "export", "learners", "plot", "summary", "train", "verify", "datasets list", "datasets show"]
+    commands = [
+        "compute",
+        "convert",
+        "demo",
+        "evaluate",
+        "export",
+        "learners",
+        "plot",
+        "summary",
+        "train",
+        "verify",
+        "datasets list",
+        "datasets show",
+    ]
     assert set(main.list_commands(None)) == {name.split()[0] for name in commands}
     for command in commands:
         result = call(*command.split(), "--help")

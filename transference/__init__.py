@@ -26,7 +26,7 @@ from transference.learners import Learner, ModuleLearner, check_pure, load_learn
 from transference.lookahead import SGD, Adam, Lookahead
 from transference.measure import measure
 from transference.plan import RunSpec, Tile
-from transference.samplers import FewShot, TaskRecord, TaskSampler, few_shot
+from transference.samplers import FewShot, FunctionFamily, TaskRecord, TaskSampler, few_shot, open_tasks
 from transference.statistics import NEUTRAL_BAND, classify, summarise
 from transference.store import Run, Store, Verification, open_run, verify
 
@@ -50,13 +50,15 @@ __all__ = [  # noqa: RUF022 - a table of contents, by subject
     "AdamState",
     "load_checkpoint",
     "save_checkpoint",
-    # Tasks and the images they are made of
+    # Tasks and what they are made of
     "Episode",
     "Params",
     "TaskSampler",
     "TaskRecord",
     "FewShot",
     "few_shot",
+    "FunctionFamily",
+    "open_tasks",
     "ImageDataset",
     "open_dataset",
     # Strategies

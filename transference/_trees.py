@@ -34,7 +34,10 @@ def digest(tensors: Iterable[tuple[str, Tensor]]) -> str:
 
 
 def settings(thing: object) -> dict[str, Any]:
-    """Return the fields of a dataclass instance as plain values, other values by the name of their type; nothing for any other object."""
+    """Return the fields of a dataclass instance as plain values; nothing for any other object.
+
+    A field that is a dataclass itself is told by its type and its fields, any other value that is not plain by the name of its type.
+    """
     if not dataclasses.is_dataclass(thing) or isinstance(thing, type):
         return {}
     return {field.name: _plain(getattr(thing, field.name)) for field in dataclasses.fields(thing)}
@@ -44,4 +47,7 @@ def _plain(value: object) -> Any:  # noqa: ANN401 - any JSON value
     try:
         return json.loads(json.dumps(value))
     except (TypeError, ValueError):
-        return f"{type(value).__module__}.{type(value).__qualname__}"
+        name = f"{type(value).__module__}.{type(value).__qualname__}"
+        if isinstance(value, Mapping):
+            return {str(key): _plain(inside) for key, inside in value.items()}
+        return {"class": name, **settings(value)} if dataclasses.is_dataclass(value) else name

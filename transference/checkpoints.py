@@ -2,7 +2,8 @@
 
 Two containers hold the same content: ``.safetensors``, and ``.pt`` read with ``weights_only=True``. Nothing in a file is ever executed
 unless ``unsafe=True`` says so, which is recorded. A plain ``state_dict`` in either container is read as well; it brings no learner, and
-its step is the trailing number of its file name.
+its step is the trailing number of its file name. Files of other programs are read where an installed package knows their layout (entry
+points in ``transference.layouts``).
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import json
 import pickle
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import safetensors
 import safetensors.torch
@@ -27,6 +29,10 @@ from transference.episodes import Params
 from transference.errors import CheckpointError
 from transference.files import write_aside
 
+Layout: TypeAlias = Callable[[Mapping[str, Any], Path], "Checkpoint | None"]
+"""Reads what a file held, if it knows how; raises `CheckpointError` where a file is nearly but not quite what it knows."""
+
+_LAYOUTS = "transference.layouts"
 _FORMAT = "transference-checkpoint/1"
 _STATE_DICT_KEYS = ("model_state_dict", "state_dict", "model")
 _PARAMS, _MOMENTS = "params/", "optimizer/"
@@ -128,26 +134,32 @@ def _write_pickle(path: Path, header: str, tensors: Params) -> None:
     torch.save({"transference": header, "tensors": tensors}, path)
 
 
-def load_checkpoint(path: str | Path, *, unsafe: bool = False) -> Checkpoint:
+def load_checkpoint(path: str | Path, *, unsafe: bool = False, plain: bool = False) -> Checkpoint:
     """Read a checkpoint.
 
     Args:
         path: a ``.safetensors`` file, or any name for a file written by ``torch.save``.
         unsafe: allow a pickle to run code. Only for files whose author you trust; recorded in every run that uses it.
+        plain: take a file without our header for a plain ``state_dict``, even where another layout is recognised.
 
     Returns:
         The checkpoint, its tensors in host memory.
 
     Raises:
-        CheckpointError: the file is missing, truncated, wants to run code, or holds no parameters.
+        CheckpointError: the file is missing, truncated, wants to run code, holds no parameters, or is of a known layout but incomplete.
     """
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"There is no checkpoint file {path}.")
     header, content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path, unsafe)
     if header is None:
+        layouts = () if plain else entry_points(group=_LAYOUTS)
+        for layout in layouts:
+            recognise: Layout = layout.load()
+            if (found := recognise(content, path)) is not None:
+                return replace(found, path=path, unsafe=unsafe)
         params = _state_dict(content, path)
-        return Checkpoint(params, step=_step_in_name(path), path=path, unsafe=unsafe)
+        return Checkpoint(params, step=step_in_name(path), path=path, unsafe=unsafe)
     try:
         loaded = _from_header(json.loads(header), content, path)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -215,7 +227,8 @@ def _state_dict(content: Mapping[str, Any], path: Path) -> Params:
     return params
 
 
-def _step_in_name(path: Path) -> int:
+def step_in_name(path: Path) -> int:
+    """Return the number at the end of a file's name, 0 where there is none."""
     match = re.search(r"(\d+)$", path.stem)
     return int(match[1]) if match else 0
 

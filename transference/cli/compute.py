@@ -7,17 +7,15 @@ from pathlib import Path
 
 import click
 
-from transference.checkpoints import Checkpoint, load_checkpoint
 from transference.cli._table import as_json, summary_text
-from transference.cli.options import EPISODE, FAILED_CELLS, episode_options, import_from_here
+from transference.cli.checkpoints import open_checkpoints
+from transference.cli.options import FAILED_CELLS, config_option, episode_options, import_from_here
 from transference.devices import choose_device
-from transference.errors import LearnerError, UsageError
 from transference.estimators import Exact
-from transference.learners import load_learner
 from transference.lookahead import SGD, Adam
 from transference.measure import DEFAULT_TILE, measure
 from transference.plan import PRECISIONS
-from transference.samplers import few_shot
+from transference.samplers import open_tasks
 from transference.statistics import summarise
 
 _SEED_HELP = "Of the source tasks; targets take the next.  [default: one above that of the training, whose tasks are then not met again]"
@@ -40,7 +38,8 @@ Examples:
 @click.option("--n-source", type=click.IntRange(1), metavar="N", default=300, show_default=True, help="Source tasks per mode.")
 @click.option("--n-target", type=click.IntRange(1), metavar="N", default=20, show_default=True, help="Target tasks per mode.")
 @click.option("--learner", help="Registered name or module:factory.  [default: what the checkpoint says]")
-@episode_options(from_checkpoint=True)
+@episode_options("the checkpoint's")
+@config_option
 @click.option("--seed", type=click.IntRange(0, 2**62), metavar="N", help=_SEED_HELP)
 @click.option(
     "--lookahead",
@@ -92,6 +91,7 @@ def compute(
     queries: int | None,
     side: int | None,
     channels: int | None,
+    config: Path | None,
     seed: int | None,
     lookahead: str,
     alpha: tuple[float, ...],
@@ -111,19 +111,16 @@ def compute(
     Repeating the command goes on where it stopped. Nothing is downloaded.
     """
     del estimator  # only one so far
-    loaded = [load_checkpoint(path, unsafe=unsafe_load) for path in checkpoints]
     import_from_here()
-    _check_same_learner(loaded)
-    analysed = load_learner(learner, loaded[0].config) if learner else load_learner(loaded[0])
     given = {"ways": ways, "shots": shots, "queries": queries, "side": side, "channels": channels}
-    shape = {name: value if value is not None else _trained_with(loaded, name, EPISODE[name]) for name, value in given.items()}
-    seed = seed if seed is not None else _trained_with(loaded, "seed", 0) + 1
+    subject = open_checkpoints(checkpoints, learner=learner, config=config, shape=given, unsafe=unsafe_load)
+    shape, seed = subject.shape, seed if seed is not None else subject.trained_with("seed", 0) + 1
     where = choose_device(device)
     run = measure(
-        analysed,
-        loaded,
-        [few_shot(mode, data_root=data_root, **shape, seed=seed, device=where) for mode in sources],
-        [few_shot(mode, data_root=data_root, **shape, seed=seed + 1, device=where) for mode in targets],
+        subject.learner,
+        subject.checkpoints,
+        [open_tasks(mode, data_root=data_root, **shape, seed=seed, device=where) for mode in sources],
+        [open_tasks(mode, data_root=data_root, **shape, seed=seed + 1, device=where) for mode in targets],
         n_source=n_source,
         n_target=n_target,
         lookahead=_LOOKAHEADS[lookahead](alpha=alpha, moves=moves),
@@ -146,21 +143,3 @@ def compute(
         failed = int(summary["failed"].sum())
         click.echo(f"{failed} of {run.spec.n_cells} cells failed; the column status in the table says why", err=True)
         raise SystemExit(FAILED_CELLS)
-
-
-def _check_same_learner(checkpoints: list[Checkpoint]) -> None:
-    first = checkpoints[0]
-    for other in checkpoints[1:]:
-        if (other.learner, dict(other.config)) != (first.learner, dict(first.config)):
-            raise LearnerError(
-                f"The checkpoints are of different learners: {first.path} of {first.learner} {dict(first.config)}, "
-                f"{other.path} of {other.learner} {dict(other.config)}. Measure them in runs of their own."
-            )
-
-
-def _trained_with(checkpoints: list[Checkpoint], name: str, default: int) -> int:
-    """Return what the checkpoints were trained with."""
-    values = {checkpoint.training.get(name, default) for checkpoint in checkpoints}
-    if len(values) > 1 or not isinstance(value := values.pop(), int):
-        raise UsageError(f"The checkpoints do not tell one value of {name} that they were trained with; give --{name}.")
-    return value

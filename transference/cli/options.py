@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
+import tomllib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -29,22 +32,47 @@ _EPISODE_HELP = {
 }
 
 
-def episode_options(*, from_checkpoint: bool) -> Callable[[_F], _F]:
-    """Return a decorator that adds the shape of an episode.
+def episode_options(whose: str) -> Callable[[_F], _F]:
+    """Return a decorator that adds the shape of an episode; what is not given is None.
 
     Args:
-        from_checkpoint: leave what is not given to the checkpoint (None) rather than to `EPISODE`.
+        whose: says in the help text who decides then, before `EPISODE` does.
     """
 
     def decorate(command: _F) -> _F:
         for name, default in reversed(EPISODE.items()):
-            whose = "the checkpoint's, else " if from_checkpoint else ""
-            text = f"{_EPISODE_HELP[name]}  [default: {whose}{default}]"
-            number = click.IntRange(1)
-            command = click.option(f"--{name}", type=number, metavar="N", default=None if from_checkpoint else default, help=text)(command)
+            text = f"{_EPISODE_HELP[name]}  [default: {whose}, else {default}]"
+            command = click.option(f"--{name}", type=click.IntRange(1), metavar="N", help=text)(command)
         return command
 
     return decorate
+
+
+def config_option(command: _F) -> _F:
+    """Add the file with settings of the learner."""
+    return click.option(
+        "--config",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        help="TOML file with settings of the learner; see transference learners.",
+    )(command)
+
+
+def read_config(config: Path | None) -> dict[str, Any]:
+    """Return the settings in a TOML file, none without one.
+
+    Raises:
+        UsageError: it is no TOML, or holds what a checkpoint cannot carry.
+    """
+    if config is None:
+        return {}
+    try:
+        settings = tomllib.loads(config.read_text())
+        json.dumps(settings)  # what a checkpoint can carry
+    except (tomllib.TOMLDecodeError, TypeError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"{config} is no TOML file of plain settings ({error}). Write one setting a line, for example inner_steps = 1."
+        ) from error
+    return settings
 
 
 def band_option(command: _F) -> _F:

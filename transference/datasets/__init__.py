@@ -11,12 +11,13 @@ import re
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from transference.datasets._images import DatasetReader, ImageDataset, Picture, SplitSize, read_split, require_folder
+from transference.datasets._images import SPLITS, DatasetReader, ImageDataset, Picture, SplitSize, read_split, require_folder
 from transference.datasets.folder import ClassFolders
 from transference.datasets.parquet import ParquetImages
 from transference.errors import DataError, UsageError
 
 __all__ = [
+    "SPLITS",
     "ClassFolders",
     "DatasetReader",
     "ImageDataset",

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from transference import _trees
 from transference.episodes import Episode, Params
 from transference.estimators._protocol import Readings
-from transference.learners import Learner, ScoringLearner
+from transference.learners import Learner, read_scores
 
 
 @dataclass(frozen=True)
@@ -36,15 +35,7 @@ class Exact:
 
 
 def _read(learner: Learner, params: Params, targets: Sequence[Episode]) -> Readings:
-    scores = [_scores(learner, params, episode) for episode in targets]
+    scores = [[score.detach() for score in read_scores(learner, params, episode)] for episode in targets]
     # One transfer for all targets: a GPU is not made to wait after each.
     loss, accuracy = torch.stack([torch.stack([score.double() for score in pair]) for pair in scores]).cpu().unbind(1)
     return Readings(loss, accuracy.float())
-
-
-def _scores(learner: Learner, params: Params, episode: Episode) -> tuple[Tensor, Tensor]:
-    if isinstance(learner, ScoringLearner):
-        loss, accuracy = learner.episode_scores(params, episode)
-        return loss.detach(), accuracy.detach()
-    loss = learner.episode_loss(params, episode).detach()
-    return loss, loss.new_full((), torch.nan)

@@ -6,7 +6,15 @@ A learner is anything with ``episode_loss(params, episode)``, a pure function. S
 from transference.learners._binding import bind
 from transference.learners._loading import learner_factory, learner_names, load_learner, offered_config
 from transference.learners._module import ModuleLearner
-from transference.learners._protocol import BufferedLearner, ConfiguredLearner, DescribingLearner, Learner, ScoringLearner, describe
+from transference.learners._protocol import (
+    BufferedLearner,
+    ConfiguredLearner,
+    DescribingLearner,
+    Learner,
+    ScoringLearner,
+    describe,
+    read_scores,
+)
 from transference.learners._purity import check_pure
 
 __all__ = [
@@ -23,4 +31,5 @@ __all__ = [
     "learner_names",
     "load_learner",
     "offered_config",
+    "read_scores",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from transference import _trees
@@ -56,6 +57,14 @@ class DescribingLearner(Learner, Protocol):
 
     def describe(self) -> dict[str, Any]:
         """Return what distinguishes this learner from others of its class, as plain values."""
+
+
+def read_scores(learner: Learner, params: Params, episode: Episode) -> tuple[Tensor, Tensor]:
+    """Return loss and accuracy, both ``[]``, from one forward pass; NaN for an accuracy that the learner does not know."""
+    if isinstance(learner, ScoringLearner):
+        return learner.episode_scores(params, episode)
+    loss = learner.episode_loss(params, episode)
+    return loss, torch.full_like(loss.detach(), torch.nan)
 
 
 def describe(learner: Learner) -> dict[str, Any]:

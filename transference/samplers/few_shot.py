@@ -105,6 +105,7 @@ class FewShot:
             labels.repeat_interleave(who.shots),
             self._images(query),
             labels.repeat_interleave(who.queries),
+            mode=who.mode,
         )
 
     def describe(self, index: int) -> TaskRecord:

@@ -1,0 +1,76 @@
+"""Meta-test: loss and accuracy of a checkpoint on tasks, and the mean per mode with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from meta_models._gradients import Task, channels_last, workers
+from transference import Learner, Params
+from transference.learners import read_scores
+from transference.samplers import TaskSampler
+
+
+def evaluate(learner: Learner, params: Params, modes: Mapping[str, TaskSampler], n: int, *, progress: bool = False) -> pd.DataFrame:
+    """Return the scores of tasks ``0 … n-1`` of every mode.
+
+    Args:
+        learner: the learner.
+        params: on the device of the tasks.
+        modes: a sampler for each.
+        n: tasks per mode.
+        progress: show a bar on stderr.
+
+    Returns:
+        One row per task: ``mode``, ``index``, ``loss``, ``accuracy`` (NaN where the learner knows none).
+    """
+    tasks = [(mode, sampler, index) for mode, sampler in modes.items() for index in range(n)]
+    laid_out = {name: channels_last(value) for name, value in params.items()}
+    with workers() as pool, tqdm(total=len(tasks), unit="task", disable=not progress, mininterval=0.5) as bar:
+        rows = []
+        for (mode, _, index), (loss, accuracy) in zip(
+            tasks, pool.map(partial(_scores, learner, laid_out), [(sampler, index) for _, sampler, index in tasks]), strict=True
+        ):
+            rows.append({"mode": mode, "index": index, "loss": loss, "accuracy": accuracy})
+            bar.update()
+    return pd.DataFrame(rows)
+
+
+def _scores(learner: Learner, params: Params, task: Task) -> tuple[float, float]:
+    sampler, index = task
+    loss, accuracy = read_scores(learner, params, sampler[index].map(channels_last))
+    return float(loss.detach()), float(accuracy.detach())
+
+
+def summary(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return mean loss and accuracy per mode with the half-widths of their 95 % intervals, and the mean of the modes.
+
+    The half-width is 1.96 s / √n with s the standard deviation over the n tasks (ddof 1). For the mean of M modes it is
+    1.96 √(Σ s_m² / n_m) / M: the modes are given, only their tasks are drawn. All of it is conditional on the classes of the split.
+
+    Args:
+        scores: as `evaluate` returns them.
+
+    Returns:
+        ``mode``, ``n``, ``loss``, ``loss_ci``, ``accuracy``, ``accuracy_ci``; with several modes the last row is their mean, called
+        ``mean``.
+    """
+    rows = []
+    for mode, part in scores.groupby("mode", sort=False):
+        row: dict[str, object] = {"mode": mode, "n": len(part)}
+        for name in ("loss", "accuracy"):
+            values = part[name].to_numpy(dtype=float)
+            spread = values.std(ddof=1) if len(values) > 1 else np.nan
+            row |= {name: values.mean(), f"{name}_ci": 1.96 * spread / np.sqrt(len(values))}
+        rows.append(row)
+    table = pd.DataFrame(rows)
+    if len(table) > 1:
+        mean: dict[str, object] = {"mode": "mean", "n": int(table["n"].sum())}
+        for name in ("loss", "accuracy"):
+            mean |= {name: table[name].mean(), f"{name}_ci": np.sqrt((table[f"{name}_ci"] ** 2).sum()) / len(table)}
+        table = pd.concat([table, pd.DataFrame([mean])], ignore_index=True)
+    return table

@@ -1,0 +1,159 @@
+"""The gradient of a meta-batch: the mean over its tasks, computed task by task on all cores, or for all tasks at once.
+
+On a CPU the convolutions of one task already fill a core, so each task runs on a thread of its own with a single kernel thread, its images
+channels last. On a GPU, or where tensors are tiny, what counts is the number of launches, and all tasks go through the network together
+(``torch.vmap``). Either way the sum runs in the order of the tasks, so it does not depend on how many threads there are.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from transference import Episode, Learner, Params
+from transference.learners import read_scores
+from transference.samplers import TaskSampler
+
+Task = tuple[TaskSampler, int]
+"""A task, not yet drawn."""
+
+BATCHINGS = ("apart", "together")
+
+
+@dataclass(frozen=True)
+class MetaGradient:
+    """What a meta-batch gives.
+
+    Attributes:
+        gradient: of the mean loss; a parameter that no task's loss depends on has no entry.
+        losses: one per task.
+        accuracies: likewise, NaN where the learner knows none.
+    """
+
+    gradient: Params
+    losses: list[float]
+    accuracies: list[float]
+
+
+class Batching(Protocol):
+    """A way to compute it."""
+
+    def __call__(self, learner: Learner, params: Params, tasks: Sequence[Task]) -> MetaGradient:
+        """Return the gradient of the mean loss of the tasks."""
+
+
+@contextmanager
+def batching(name: str) -> Iterator[Batching]:
+    """Provide a way to compute gradients: ``"apart"`` or ``"together"``.
+
+    Yields:
+        The way.
+    """
+    with workers() as pool:
+        yield partial(_apart, pool) if name == "apart" else _together
+
+
+@contextmanager
+def workers() -> Iterator[ThreadPoolExecutor]:
+    """Provide as many threads as torch would use, with one kernel thread each.
+
+    Yields:
+        The pool.
+    """
+    threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(threads, initializer=partial(torch.set_num_threads, 1)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(threads)  # the BLAS library keeps one setting for all threads
+
+
+def faster(learner: Learner, params: Params, tasks: Sequence[Task], device: torch.device) -> str:
+    """Return the name of the faster way for this learner: on a GPU together, on a CPU by trying both on one meta-batch.
+
+    A way that the learner cannot go (not everything can be batched) is the slower one; if it can go neither, the training will say so.
+    """
+    seconds: dict[str, float] = {}
+    for name in BATCHINGS:
+        with batching(name) as compute:
+            try:
+                for _ in range(1 if device.type == "cuda" else 2):  # the first run warms up
+                    begun = time.perf_counter()
+                    compute(learner, params, tasks)
+                    seconds[name] = time.perf_counter() - begun
+            except (RuntimeError, ValueError):
+                seconds[name] = math.inf
+    if device.type == "cuda":
+        return "together" if seconds["together"] < math.inf else "apart"
+    return min(BATCHINGS, key=seconds.__getitem__)
+
+
+def channels_last(tensor: Tensor) -> Tensor:
+    """Return a batch of images, or a kernel, with its channels last in memory, where CPUs convolve faster; other tensors as they are."""
+    return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 and tensor.device.type == "cpu" else tensor
+
+
+def _apart(pool: ThreadPoolExecutor, learner: Learner, params: Params, tasks: Sequence[Task]) -> MetaGradient:
+    total: Params = {}
+    losses, accuracies = [], []
+    for loss, accuracy, gradient in pool.map(partial(_one, learner, params), tasks):
+        for name, g in gradient.items():
+            total[name] = total[name] + g if name in total else g
+        losses.append(loss)
+        accuracies.append(accuracy)
+    return MetaGradient({name: g / len(tasks) for name, g in total.items()}, *_floats(losses, accuracies))
+
+
+def _one(learner: Learner, params: Params, task: Task) -> tuple[Tensor, Tensor, Params]:
+    sampler, index = task
+    leaves = _leaves(params)
+    loss, accuracy = read_scores(learner, leaves, sampler[index].map(channels_last))
+    return loss.detach(), accuracy.detach(), _gradient(loss, leaves)
+
+
+def _together(learner: Learner, params: Params, tasks: Sequence[Task]) -> MetaGradient:
+    episodes = [sampler[index] for sampler, index in tasks]
+    leaves = _leaves(params)
+    total: Params = {}
+    losses: list[Any] = [None] * len(tasks)
+    accuracies: list[Any] = [None] * len(tasks)
+    told = getattr(learner, "told_mode", False)
+    for mode in dict.fromkeys(episode.mode if told else None for episode in episodes):
+        chosen = [k for k, episode in enumerate(episodes) if not told or episode.mode == mode]
+        columns = [torch.stack(column) for column in zip(*(episodes[k].tensors for k in chosen), strict=True)]
+        loss, accuracy = torch.vmap(partial(_of_tensors, learner, leaves, mode))(*columns)
+        for name, g in _gradient(loss.sum(), leaves).items():
+            total[name] = total[name] + g if name in total else g
+        for position, k in enumerate(chosen):
+            losses[k], accuracies[k] = loss[position].detach(), accuracy[position].detach()
+    return MetaGradient({name: g / len(tasks) for name, g in total.items()}, *_floats(losses, accuracies))
+
+
+def _of_tensors(
+    learner: Learner, params: Params, mode: str | None, support_x: Tensor, support_y: Tensor, query_x: Tensor, query_y: Tensor
+) -> tuple[Tensor, Tensor]:
+    return read_scores(learner, params, Episode(support_x, support_y, query_x, query_y, mode))
+
+
+def _leaves(params: Params) -> Params:
+    return {name: value.detach().requires_grad_() for name, value in params.items()}
+
+
+def _gradient(loss: Tensor, leaves: Params) -> Params:
+    gradients = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
+    return {name: g for name, g in zip(leaves, gradients, strict=True) if g is not None}
+
+
+def _floats(losses: Sequence[Tensor], accuracies: Sequence[Tensor]) -> tuple[list[float], list[float]]:
+    # One transfer for all: a GPU is not made to wait after each task.
+    both = torch.stack([torch.stack([t.double() for t in column]) for column in (losses, accuracies)]).cpu()
+    return both[0].tolist(), both[1].tolist()

@@ -1,0 +1,1 @@
+"""The commands that meta_models adds to ``transference``."""

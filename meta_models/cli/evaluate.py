@@ -1,0 +1,98 @@
+"""The command ``transference evaluate``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+import pandas as pd
+
+from meta_models._evaluation import evaluate as run_evaluation
+from meta_models._evaluation import summary
+from transference.cli.checkpoints import open_checkpoints
+from transference.cli.options import config_option, episode_options, import_from_here
+from transference.devices import choose_device
+from transference.errors import UsageError
+from transference.files import write_aside
+from transference.learners import bind
+from transference.samplers import open_tasks
+
+
+@click.command(
+    short_help="Mean accuracy of checkpoints on test tasks.",
+    epilog="""\b
+Examples:
+  transference evaluate runs/toy/best.safetensors --target strokes:test --json
+  transference evaluate runs/toy/step-*.safetensors --target strokes:test --target shapes:test --n-tasks 600""",
+)
+@click.argument("checkpoints", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="CHECKPOINT...")
+@click.option("--target", "targets", multiple=True, required=True, metavar="NAME:SPLIT", help="Mode to test on; repeat for several.")
+@click.option("--n-tasks", type=click.IntRange(2), metavar="N", default=1000, show_default=True, help="Tasks per mode.")
+@click.option("--learner", help="Registered name or module:factory.  [default: what the checkpoint says]")
+@episode_options("the checkpoint's")
+@config_option
+@click.option("--seed", type=click.IntRange(0, 2**62), metavar="N", help="Of the tasks.  [default: two above that of the training]")
+@click.option("--data-root", type=click.Path(path_type=Path), help="Folder with NAME.parquet or NAME/ for each dataset.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--unsafe-load", is_flag=True, help="Let a checkpoint run code while it loads.")
+@click.option("--json", "json_output", is_flag=True, help="Print the table as JSON.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Keep the scores of every task, as parquet.")
+def evaluate(
+    checkpoints: tuple[Path, ...],
+    targets: tuple[str, ...],
+    n_tasks: int,
+    learner: str | None,
+    ways: int | None,
+    shots: int | None,
+    queries: int | None,
+    side: int | None,
+    channels: int | None,
+    config: Path | None,
+    seed: int | None,
+    data_root: Path | None,
+    device: str,
+    unsafe_load: bool,
+    json_output: bool,
+    out: Path | None,
+) -> None:
+    """Print mean loss and accuracy on test tasks, per mode and over modes, each with its 95 % interval.
+
+    Every checkpoint meets the same tasks. The interval is 1.96 standard errors over tasks; it says nothing of other classes or trainings.
+    """
+    if len(set(targets)) != len(targets):
+        raise UsageError(f"A target is given twice: {', '.join(targets)}.")
+    import_from_here()
+    given = {"ways": ways, "shots": shots, "queries": queries, "side": side, "channels": channels}
+    subject = open_checkpoints(checkpoints, learner=learner, config=config, shape=given, unsafe=unsafe_load)
+    seed = seed if seed is not None else subject.trained_with("seed", 0) + 2
+    where = choose_device(device)
+    modes = {mode: open_tasks(mode, data_root=data_root, **subject.shape, seed=seed, device=where) for mode in targets}
+    scores, tables = [], []
+    for checkpoint in subject.checkpoints:
+        bound, params = bind(subject.learner, checkpoint)
+        placed = {name: value.to(where) for name, value in params.items()}
+        found = run_evaluation(bound, placed, modes, n_tasks, progress=True)
+        scores.append(found.assign(checkpoint=checkpoint.step))
+        tables.append(summary(found).assign(checkpoint=checkpoint.step))
+    if out is not None:
+        everything = pd.concat(scores, ignore_index=True)
+        write_aside(out, lambda aside: everything.to_parquet(aside, index=False))
+    table = pd.concat(tables, ignore_index=True)
+    click.echo(json.dumps(json.loads(table.to_json(orient="records")), indent=2) if json_output else _text(table))
+
+
+def _text(table: pd.DataFrame) -> str:
+    shown = pd.DataFrame(
+        {
+            "checkpoint": table["checkpoint"],
+            "mode": table["mode"],
+            "n": table["n"],
+            "loss": [f"{mean:.4f} ± {half:.4f}" for mean, half in zip(table["loss"], table["loss_ci"], strict=True)],
+            "accuracy": [
+                "" if pd.isna(mean) else f"{mean:.2%} ± {half:.2%}"
+                for mean, half in zip(table["accuracy"], table["accuracy_ci"], strict=True)
+            ],
+        }
+    )
+    return shown.to_string(index=False)

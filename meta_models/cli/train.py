@@ -1,0 +1,129 @@
+"""The command ``transference train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from meta_models._gradients import BATCHINGS
+from meta_models._recipe import recipe_of
+from meta_models._training import Training, check_folder
+from meta_models._training import train as run_training
+from transference.cli.options import EPISODE, config_option, episode_options, import_from_here, read_config, split_modes
+from transference.devices import choose_device
+from transference.learners import load_learner, offered_config
+from transference.samplers import open_tasks
+
+_RECIPE = "[default: as the learner's paper was trained]"
+_VALIDATE = "Tasks per mode of the val split that each checkpoint is validated on; the best is kept as best.safetensors."
+_BATCHING = "Tasks of a meta-batch: a thread each (apart), all at once (together), or the faster of the two here."
+
+
+@click.command(
+    short_help="Meta-train a learner, saving checkpoints.",
+    epilog="""\b
+Examples:
+  transference train --learner protonet --modes strokes,shapes --iterations 200 --save-every 50 --out runs/toy
+  transference train --learner maml --modes strokes --iterations 100 --out runs/toy-maml""",
+)
+@click.option("--learner", required=True, help="A registered learner (see transference learners) or module:factory.")
+@click.option("--modes", required=True, help="Datasets to train on, separated by commas; tasks are shared out evenly.")
+@episode_options("the learner's paper's for shots and queries")
+@click.option("--iterations", type=click.IntRange(1), metavar="N", help=f"Outer updates in all.  {_RECIPE}")
+@click.option("--save-every", type=click.IntRange(1), metavar="N", default=5_000, show_default=True, help="Updates between checkpoints.")
+@click.option("--validate", type=click.IntRange(0), metavar="N", default=0, show_default=True, help=_VALIDATE)
+@click.option("--meta-batch", type=click.IntRange(1), metavar="N", help=f"Tasks per outer update.  {_RECIPE}")
+@click.option("--lr", type=float, metavar="X", help=f"Outer learning rate (Adam).  {_RECIPE}")
+@click.option("--halve-every", type=click.IntRange(0), metavar="N", help=f"Halve the outer rate every N updates; 0: never.  {_RECIPE}")
+@click.option("--clip-norm", type=float, metavar="X", help=f"Limit of the gradient's norm; 0: none.  {_RECIPE}")
+@click.option("--batching", type=click.Choice(["auto", *BATCHINGS]), default="auto", show_default=True, help=_BATCHING)
+@config_option
+@click.option("--data-root", type=click.Path(path_type=Path), help="Folder with NAME.parquet or NAME/ for each dataset.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**62), metavar="N", default=0, show_default=True, help="Of the initial parameters and the tasks."
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--dry-run", is_flag=True, help="Check everything and print what would be trained.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for checkpoints and metrics.")
+def train(
+    learner: str,
+    modes: str,
+    ways: int | None,
+    shots: int | None,
+    queries: int | None,
+    side: int | None,
+    channels: int | None,
+    iterations: int | None,
+    save_every: int,
+    validate: int,
+    meta_batch: int | None,
+    lr: float | None,
+    halve_every: int | None,
+    clip_norm: float | None,
+    batching: str,
+    config: Path | None,
+    data_root: Path | None,
+    seed: int,
+    device: str,
+    dry_run: bool,
+    out: Path,
+) -> None:
+    """Meta-train a learner and save checkpoints on the way.
+
+    Modes are datasets, of which the train split is used, or function families (sinusoid, linear, quadratic, tanh, abs). Repeating the
+    command goes on from the last checkpoint; a larger --iterations trains longer. OUT/metrics is a table (parquet) with loss and accuracy
+    per iteration and mode, OUT/validation one with those of each checkpoint on the val split.
+    """
+    import_from_here()
+    names = split_modes(modes)
+    offers = {"modes": list(names), "ways": ways or EPISODE["ways"], "channels": channels or EPISODE["channels"]}
+    settings = {**offered_config(learner, offers), **read_config(config)}
+    built = load_learner(learner, settings)
+    recipe = recipe_of(built, len(names))
+    usual = {**EPISODE, "shots": recipe.shots, "queries": recipe.queries}
+    given = {"ways": ways, "shots": shots, "queries": queries, "side": side, "channels": channels}
+    shape = {name: usual[name] if value is None else value for name, value in given.items()}
+    where = choose_device(device)
+    training = Training(
+        learner=learner,
+        config=settings,
+        modes=names,
+        **shape,
+        meta_batch=recipe.meta_batch if meta_batch is None else meta_batch,
+        lr=recipe.lr if lr is None else lr,
+        halve_every=recipe.halve_every if halve_every is None else halve_every,
+        clip_norm=recipe.clip_norm if clip_norm is None else clip_norm,
+        seed=seed,
+    )
+    total = recipe.iterations if iterations is None else iterations
+    tasks, validation = (
+        [
+            open_tasks(f"{name}:{split}", data_root=data_root, **shape, seed=seed, device=where)
+            for name in names
+            if split == "train" or validate
+        ]
+        for split in ("train", "val")
+    )
+    check_folder(out, training, tasks)
+    if dry_run:
+        click.echo(
+            f"would train {learner} {settings} on {', '.join(names)} for {total} iterations of {training.meta_batch} tasks, "
+            f"saving every {save_every} in {out}"
+        )
+        return
+    paths = run_training(
+        built,
+        training,
+        tasks,
+        out=out,
+        iterations=total,
+        save_every=save_every,
+        validation=validation,
+        n_validation=validate,
+        device=where,
+        batching=batching,
+        progress=True,
+    )
+    for path in paths:
+        click.echo(path)

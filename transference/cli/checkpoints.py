@@ -1,0 +1,82 @@
+"""What commands that analyse checkpoints do first: read them, build their learner, and find out what tasks they were trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from transference.checkpoints import Checkpoint, load_checkpoint
+from transference.cli.options import EPISODE, read_config
+from transference.errors import LearnerError, UsageError
+from transference.learners import Learner, load_learner
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Checkpoints of one learner.
+
+    Attributes:
+        checkpoints: in the order given.
+        learner: built, with the checkpoints' settings and those of ``--config``.
+        shape: of episodes: as asked, else as the checkpoints were trained, else `EPISODE`.
+    """
+
+    checkpoints: list[Checkpoint]
+    learner: Learner
+    shape: dict[str, int]
+
+    def trained_with(self, name: str, default: int) -> int:
+        """Return what the checkpoints were trained with."""
+        return _trained_with(self.checkpoints, name, default)
+
+
+def open_checkpoints(
+    paths: Sequence[Path], *, learner: str | None, config: Path | None, shape: Mapping[str, int | None], unsafe: bool = False
+) -> Subject:
+    """Read checkpoints and build their learner.
+
+    Args:
+        paths: of the files.
+        learner: a registered name or ``module:factory``; by default what the checkpoints say. For a ``module:factory`` files of other
+            programs are taken for plain state_dicts.
+        config: TOML file with settings that replace those of the checkpoints.
+        shape: of episodes, None where the checkpoints decide.
+        unsafe: let a checkpoint run code while it loads.
+
+    Raises:
+        LearnerError: the checkpoints are of different learners, or theirs cannot be built.
+        UsageError: the checkpoints were trained on different tasks, and ``shape`` does not decide.
+    """
+    plain = learner is not None and ":" in learner
+    loaded = [load_checkpoint(path, unsafe=unsafe, plain=plain) for path in paths]
+    _check_same_learner(loaded)
+    for assumed in {str(dict(c.training["assumed"])) for c in loaded if c.training.get("assumed")}:
+        click.echo(
+            f"{loaded[0].path}: a released checkpoint of {loaded[0].learner}, with no train_config.json beside it. "
+            f"These settings are assumed: {assumed}. --config changes them.",
+            err=True,
+        )
+    settings = {**loaded[0].config, **read_config(config)}
+    built = load_learner(learner or loaded[0], settings)
+    decided = {name: _trained_with(loaded, name, EPISODE[name]) if value is None else value for name, value in shape.items()}
+    return Subject(loaded, built, decided)
+
+
+def _check_same_learner(checkpoints: list[Checkpoint]) -> None:
+    first = checkpoints[0]
+    for other in checkpoints[1:]:
+        if (other.learner, dict(other.config)) != (first.learner, dict(first.config)):
+            raise LearnerError(
+                f"The checkpoints are of different learners: {first.path} of {first.learner} {dict(first.config)}, "
+                f"{other.path} of {other.learner} {dict(other.config)}. Measure them in runs of their own."
+            )
+
+
+def _trained_with(checkpoints: Sequence[Checkpoint], name: str, default: int) -> int:
+    values = {checkpoint.training.get(name, default) for checkpoint in checkpoints}
+    if len(values) > 1 or not isinstance(value := values.pop(), int):
+        raise UsageError(f"The checkpoints do not tell one value of {name} that they were trained with; give --{name}.")
+    return value
