@@ -7,8 +7,6 @@ channels last. On a GPU, or where tensors are tiny, what counts is the number of
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -77,24 +75,19 @@ def workers() -> Iterator[ThreadPoolExecutor]:
         torch.set_num_threads(threads)  # the BLAS library keeps one setting for all threads
 
 
-def faster(learner: Learner, params: Params, tasks: Sequence[Task], device: torch.device) -> str:
-    """Return the name of the faster way for this learner: on a GPU together, on a CPU by trying both on one meta-batch.
+def usual(learner: Learner, params: Params, task: Task) -> str:
+    """Return the way that suits a learner's tasks: apart for images on a CPU, otherwise together, if the learner can be batched.
 
-    A way that the learner cannot go (not everything can be batched) is the slower one; if it can go neither, the training will say so.
+    It depends on nothing that changes from one time to the next, such as a trial run would, so that a training can be repeated to the bit.
     """
-    seconds: dict[str, float] = {}
-    for name in BATCHINGS:
-        with batching(name) as compute:
-            try:
-                for _ in range(1 if device.type == "cuda" else 2):  # the first run warms up
-                    begun = time.perf_counter()
-                    compute(learner, params, tasks)
-                    seconds[name] = time.perf_counter() - begun
-            except (RuntimeError, ValueError):
-                seconds[name] = math.inf
-    if device.type == "cuda":
-        return "together" if seconds["together"] < math.inf else "apart"
-    return min(BATCHINGS, key=seconds.__getitem__)
+    images, _ = task[0][task[1]].tensors[:2]
+    if images.dim() == 4 and images.device.type == "cpu":
+        return "apart"
+    try:
+        _together(learner, params, [task, task])
+    except (RuntimeError, ValueError):  # not everything can be batched; whether the learner runs at all, the training will show
+        return "apart"
+    return "together"
 
 
 def channels_last(tensor: Tensor) -> Tensor:

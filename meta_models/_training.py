@@ -23,7 +23,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from meta_models._evaluation import evaluate, summary
-from meta_models._gradients import Batching, Task, channels_last, faster
+from meta_models._gradients import Batching, Task, channels_last, usual
 from meta_models._gradients import batching as gradients
 from meta_models.backbones import task_encoder
 from transference import AdamState, Checkpoint, Learner, Params, load_checkpoint, save_checkpoint
@@ -110,7 +110,7 @@ def train(
         n_validation: tasks per mode that each checkpoint is validated on; 0 for no validation.
         device: where to compute.
         batching: ``"apart"`` (a thread per task), ``"together"`` (all tasks at once) or ``"auto"`` (what the folder was begun with, else
-            the faster one here). They differ in the last digits.
+            what suits the tasks and the device). They differ in the last digits.
         progress: show a bar with loss and accuracy on stderr.
 
     Returns:
@@ -132,8 +132,7 @@ def train(
     saved = _saved(out)
     last = load_checkpoint(saved[max(saved)]) if saved else None
     params, optimizer = _start(learner, training, last, device)
-    if batching == "auto":
-        batching = _begun_with(out) or faster(learner, params, _meta_batch(training, tasks, 0), device)
+    batching = _batching(out, batching) or usual(learner, params, (tasks[0], 0))
     identity = json.dumps({**_identity(training, tasks), "batching": batching}, indent=2) + "\n"
     write_aside(out / "training.json", lambda aside: aside.write_text(identity))
     done = last.step if last else 0
@@ -208,7 +207,8 @@ def _start(
 ) -> tuple[Params, torch.optim.Adam]:
     """Return parameters and optimizer, fresh or as the last checkpoint left them."""
     values = last.params if last else learner.init_params(training.seed)
-    params = {name: channels_last(value.to(device)).clone().requires_grad_() for name, value in values.items()}
+    # Sorted, as a file has them: a norm over all parameters sums in the same order before and after a resume.
+    params = {name: channels_last(values[name].to(device)).clone().requires_grad_() for name in sorted(values)}
     optimizer = torch.optim.Adam(params.values(), lr=training.lr)
     if last and last.optimizer:
         for name, step in last.optimizer.steps.items():
@@ -267,10 +267,17 @@ def _saved(out: Path) -> dict[int, Path]:
     return {_step(path): path for path in sorted(out.glob("step-[0-9]*.safetensors"))}
 
 
-def _begun_with(out: Path) -> str | None:
-    """Return the batching that the folder was begun with, if it was begun."""
+def _batching(out: Path, asked: str) -> str | None:
+    """Return the batching that the folder was begun with, else the one asked for, None if that is left open.
+
+    Raises:
+        SpecMismatchError: another one is asked for than the folder was begun with.
+    """
     file = out / "training.json"
-    return dict(json.loads(file.read_text())).get("batching") if file.exists() else None
+    begun = dict(json.loads(file.read_text())).get("batching") if file.exists() else None
+    if begun and asked not in {"auto", begun}:
+        raise SpecMismatchError(f"{out} was begun with tasks batched {begun}, and {asked} was asked for, which changes the last digits.")
+    return begun or (None if asked == "auto" else asked)
 
 
 def _save_records(records: list[dict[str, Any]] | pd.DataFrame, folder: Path, step: int) -> None:

@@ -74,7 +74,14 @@ def recognise(content: Mapping[str, Any], path: Path) -> Checkpoint | None:
             ``train_config.json`` make no sense.
     """
     model, encoder = content.get(_MODEL), content.get(_ENCODER) or {}
-    if not isinstance(model, Mapping) or not isinstance(encoder, Mapping) or not any(sign in model for sign in _SIGNS):
+    if not isinstance(model, Mapping) or not isinstance(encoder, Mapping):
+        return None
+    if not any(sign in model for sign in _SIGNS):
+        if encoder:
+            raise CheckpointError(
+                f"{path} has an encoder, but its {_MODEL} has none of {', '.join(_SIGNS)}: it is no released checkpoint. "
+                "If it is a checkpoint of your own learner, name that with --learner module:factory."
+            )
         return None
     tensors = {_MODEL: _parameters(model, path), _ENCODER: _parameters(encoder, path)}
     kind = _kind(tensors[_MODEL], tensors[_ENCODER], path)

@@ -7,6 +7,7 @@ import sys
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from click.testing import CliRunner
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 import transference as tr
 from tests.strangers import Net, PixelPrototypes
 from transference.cli import main
+from transference.learners import learner_names
 
 SMALL = ["--ways", "3", "--shots", "1", "--queries", "2", "--n-source", "4", "--n-target", "3"]
 MODES = ["--source", "strokes:val", "--target", "shapes:val"]
@@ -376,3 +378,71 @@ def test_an_interrupt_exits_with_130_and_can_be_resumed(trained, tmp_path):
     assert "repeat the same command" in errors
     assert "Traceback" not in errors
     assert call("compute", *words).exit_code in FINISHED
+
+
+@pytest.mark.parametrize("learner", learner_names())
+def test_every_learner_is_trained_tested_and_analysed_by_the_commands(learner, tmp_path):
+    functions = learner.startswith("regression")
+    modes = ["sinusoid", "linear"] if functions else ["textures", "shapes"]
+    shape = ["--queries", 4, *([] if functions else ["--ways", 3])]
+    (tmp_path / "config.toml").write_text("" if "protonet" in learner else "inner_steps = 1")
+    result = call("train", "--learner", learner, "--modes", ",".join(modes), *shape, "--meta-batch", 2, "--iterations", 2, "--validate", 2,
+                  "--config", tmp_path / "config.toml", "--device", "cpu", "--out", tmp_path / "trained")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    checkpoint = tmp_path / "trained" / "step-00000002.safetensors"
+    targets = [word for mode in modes for word in ("--target", f"{mode}:test")]
+    result = call("evaluate", checkpoint, *targets, "--n-tasks", 3, "--out", tmp_path / "scores.parquet", "--json")
+    assert result.exit_code == 0, result.output
+    table = json.loads(result.stdout)
+    assert [row["mode"] for row in table] == [f"{mode}:test" for mode in modes] + ["mean"]
+    assert all(row["loss"] > 0 and row["loss_ci"] > 0 and (row["accuracy"] is None) == functions for row in table)
+    assert len(pd.read_parquet(tmp_path / "scores.parquet")) == 6
+    result = call(
+        "compute", checkpoint, "--source", f"{modes[0]}:train", *targets, "--n-source", 2, "--n-target", 2, "--out", tmp_path / "run"
+    )
+    assert result.exit_code == 0, result.output
+    run = tr.open_run(tmp_path / "run")
+    assert (run.pairs()["status"] == "ok").all()
+    assert run.spec.alphas == (0.001,), "the outer rate it was trained with"
+    if "multi" in learner:
+        pairs = run.pairs()
+        assert (pairs["loss_ratio"][pairs["target"] >= 2] == 1.0).all(), "a step on one mode leaves the other alone"
+
+
+def test_defaults_of_a_training_are_those_of_the_paper(tmp_path):
+    said = lambda *words: call("train", *words, "--dry-run", "--out", tmp_path / "x").stdout
+    assert "for 30000 iterations of 10 tasks" in said("--learner", "kml-protonet", "--modes", "strokes,shapes")
+    assert "for 60000 iterations of 10 tasks" in said("--learner", "mmaml", "--modes", "strokes,shapes")
+    assert "for 80000 iterations of 5 tasks" in said("--learner", "maml", "--modes", "strokes", "--ways", 20)
+    assert "for 80000 iterations of 12 tasks" in said("--learner", "multi-maml", "--modes", "strokes,shapes,textures")
+    assert "for 70000 iterations of 125 tasks" in said("--learner", "regression-mmaml", "--modes", "sinusoid,linear,quadratic,tanh,abs")
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_setting_may_differ_from_the_checkpoints(trained, tmp_path):
+    (tmp_path / "soft.toml").write_text("transductive = true")
+    losses = [
+        json.loads(call("evaluate", trained[-1], "--target", "strokes:test", "--n-tasks", 3, "--json", *more).stdout)[0]["loss"]
+        for more in ([], ["--config", tmp_path / "soft.toml"])
+    ]
+    assert losses[0] != losses[1]
+    (tmp_path / "wrong.toml").write_text("warmth = 3")
+    result = call("evaluate", trained[-1], "--target", "strokes:test", "--config", tmp_path / "wrong.toml")
+    assert result.exit_code == 1
+    assert "cannot be built with the settings" in result.stderr
+
+
+def test_a_released_checkpoint_is_analysed_and_converted(shared, tmp_path):
+    file = shared / "fixtures" / "maml_conv" / "checkpoint_legacy.pt"
+    shape = ["--side", 28, "--n-source", 2, "--n-target", 2, "--queries", 3]
+    result = call("compute", file, *MODES, *shape, "--lookahead", "adam", "--precision", "fp64", "--out", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    assert "a released checkpoint of maml, with no train_config.json beside it" in result.stderr
+    assert "'inner_lr': 0.05" in result.stderr
+    assert call("convert", file, tmp_path / "ours.safetensors").exit_code == 0
+    again = call(
+        "compute", tmp_path / "ours.safetensors", *MODES, *shape, "--lookahead", "adam", "--precision", "fp64", "--out", tmp_path / "two"
+    )
+    assert again.exit_code == 0, again.output
+    pairs = [tr.open_run(tmp_path / name).pairs() for name in ("run", "two")]
+    assert pairs[0]["loss_ratio"].tolist() == pairs[1]["loss_ratio"].tolist()

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 import transference as tr
-from meta_models import ProtoNet, Training, train
+from meta_models import ProtoNet, RegressionMMAML, Training, evaluate, kml_protonet, mmaml, multi_maml, summary, train
+from meta_models._gradients import BATCHINGS, batching, usual
 from tests.strangers import Impure, PixelPrototypes
 from transference.errors import LearnerError, SpecMismatchError, UsageError
 
@@ -117,3 +118,144 @@ def test_checkpoints_of_unknown_origin_are_not_continued(tmp_path, tasks):
     (tmp_path / "step-best.safetensors").write_bytes(b"")
     with pytest.raises(SpecMismatchError, match="nothing tells whose they are"):
         train(PixelPrototypes(), SETTINGS, tasks, out=tmp_path, iterations=2, save_every=1)
+
+
+IMAGE_LEARNERS = {
+    "protonet": ProtoNet(),
+    "kml-protonet": kml_protonet(),
+    "mmaml": mmaml(ways=3, inner_steps=2),
+    "multi-maml": multi_maml(["strokes", "shapes"], ways=3, inner_steps=1),
+    "a stranger": PixelPrototypes(),
+}
+
+
+@pytest.mark.parametrize("learner", IMAGE_LEARNERS.values(), ids=IMAGE_LEARNERS)
+@pytest.mark.parametrize("name", BATCHINGS)
+def test_a_meta_gradient_is_the_mean_of_the_tasks_gradients(learner, name, tasks):
+    if name == "together" and isinstance(learner, PixelPrototypes):
+        pytest.skip("it looks at values, and cannot be batched")
+    params = {key: value.double() for key, value in learner.init_params(0).items()}
+    exact = [Doubled(sampler) for sampler in tasks]
+    batch = [(exact[0], 0), (exact[1], 0), (exact[0], 1)]
+    with batching(name) as compute:
+        found = compute(learner, params, batch)
+    leaves = {key: value.clone().requires_grad_() for key, value in params.items()}
+    losses = [learner.episode_loss(leaves, sampler[index]) for sampler, index in batch]
+    torch.stack(losses).mean().backward()
+    np.testing.assert_allclose(found.losses, [float(loss.detach()) for loss in losses], rtol=1e-10)
+    assert set(found.gradient) == set(params)
+    for key, leaf in leaves.items():
+        torch.testing.assert_close(found.gradient[key], leaf.grad, rtol=1e-8, atol=1e-10)
+    accuracies = [float(learner.episode_scores(params, s[k])[1]) if hasattr(learner, "episode_scores") else np.nan for s, k in batch]
+    np.testing.assert_allclose(found.accuracies, accuracies, rtol=1e-6)
+
+
+class Flat:
+    """A sampler whose images have lost their shape."""
+
+    def __init__(self, sampler):
+        self.sampler, self.name = sampler, sampler.name
+
+    def __getitem__(self, index):
+        return self.sampler[index].map(lambda t: t.flatten(1) if t.dim() == 4 else t)
+
+
+class Doubled:
+    """A sampler whose episodes are float64."""
+
+    def __init__(self, sampler):
+        self.sampler, self.name = sampler, sampler.name
+
+    def __getitem__(self, index):
+        return self.sampler[index].to(dtype=torch.float64)
+
+
+def test_the_number_of_threads_does_not_change_a_bit(tasks):
+    learner, batch = ProtoNet(), [(tasks[0], 0), (tasks[1], 0), (tasks[0], 1), (tasks[1], 1)]
+    params, before, found = learner.init_params(0), torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            with batching("apart") as compute:
+                found.append(compute(learner, params, batch).gradient)
+            assert torch.get_num_threads() == threads, "what the workers set is theirs"
+    finally:
+        torch.set_num_threads(before)
+    for other in found[1:]:
+        assert all(torch.equal(other[name], g) for name, g in found[0].items())
+
+
+def test_a_learner_that_cannot_be_batched_is_trained_apart(tmp_path, tasks):
+    class Branching(PixelPrototypes):
+        def episode_loss(self, params, episode):
+            loss = super().episode_loss(params, episode)
+            return loss if float(loss) >= 0 else -loss  # needs a number, which vmap has none of
+
+    assert usual(Branching(), Branching().init_params(0), (Flat(tasks[0]), 0)) == "apart"
+    assert usual(ProtoNet(), ProtoNet().init_params(0), (tasks[0], 0)) == "apart", "images on a CPU always are"
+    assert usual(RegressionMMAML(), RegressionMMAML().init_params(0), (tr.FunctionFamily("abs"), 0)) == "together"
+
+
+def test_a_resumed_training_keeps_its_batching(tmp_path, tasks):
+    train(ProtoNet(), SETTINGS, tasks, out=tmp_path, iterations=1, save_every=1, batching="together")
+    train(ProtoNet(), SETTINGS, tasks, out=tmp_path, iterations=2, save_every=1)
+    assert json.loads((tmp_path / "training.json").read_text())["batching"] == "together"
+    with pytest.raises(SpecMismatchError, match="begun with tasks batched together, and apart was asked for"):
+        train(ProtoNet(), SETTINGS, tasks, out=tmp_path, iterations=3, save_every=1, batching="apart")
+
+
+def test_the_gradient_is_clipped_for_encoder_and_rest_apart(tmp_path):
+    functions = [tr.FunctionFamily("quadratic"), tr.FunctionFamily("linear")]
+    learner, settings = RegressionMMAML(), replace(SETTINGS, modes=("quadratic", "linear"), clip_norm=0.5, lr=0.01)
+    (path,) = train(learner, settings, functions, out=tmp_path, iterations=1, save_every=1, batching="together")
+    moments = tr.load_checkpoint(path).optimizer.exp_avg  # (1 - β₁) times the clipped gradient after one step
+    leaves = {name: value.requires_grad_() for name, value in learner.init_params(0).items()}
+    torch.stack([learner.episode_loss(leaves, functions[k % 2][k // 2]) for k in range(4)]).mean().backward()
+    for encoder in (True, False):
+        names = [name for name in moments if name.startswith(("encoder.", "generator.")) is encoder]
+        whole = torch.stack([leaves[name].grad.square().sum() for name in names]).sum().sqrt()
+        kept = torch.stack([moments[name].square().sum() for name in names]).sum().sqrt() * 10
+        assert float(kept) == pytest.approx(min(0.5, float(whole)), rel=1e-3)
+    assert float(whole) > 0.5, "or nothing would have been clipped"
+
+
+def test_the_best_validated_checkpoint_is_kept(tmp_path, tasks):
+    validation = [tr.few_shot(f"{mode}:val", ways=3, shots=1, queries=2) for mode in ("strokes", "shapes")]
+    more = {"save_every": 2, "validation": validation, "n_validation": 4}
+    straight = train(ProtoNet(), SETTINGS, tasks, out=tmp_path / "straight", iterations=8, **more)
+    table = pd.concat([pd.read_parquet(p).assign(step=int(p.stem[5:])) for p in sorted((tmp_path / "straight" / "validation").iterdir())])
+    assert table.groupby("step")["mode"].agg(list).tolist() == [["strokes", "shapes", "mean"]] * 4
+    mean = table[table["mode"] == "mean"].set_index("step")["accuracy"]
+    best = tr.load_checkpoint(tmp_path / "straight" / "best.safetensors")
+    assert mean[best.step] == mean.max()
+    assert best.digest == tr.load_checkpoint(straight[best.step // 2 - 1]).digest
+    scored = evaluate(ProtoNet(), best.params, dict(zip(SETTINGS.modes, validation, strict=True)), 4)
+    assert summary(scored).iloc[-1]["accuracy"] == pytest.approx(mean.max())
+
+    train(ProtoNet(), SETTINGS, tasks, out=tmp_path / "twice", iterations=4, **more)
+    train(ProtoNet(), SETTINGS, tasks, out=tmp_path / "twice", iterations=8, **more)
+    for name in ("best.safetensors", "validation/step-00000008.parquet"):
+        assert (tmp_path / "twice" / name).read_bytes() == (tmp_path / "straight" / name).read_bytes()
+
+
+def test_scores_are_those_of_the_learner_task_by_task(tasks):
+    learner = mmaml(ways=3, inner_steps=1)
+    params = learner.init_params(0)
+    table = evaluate(learner, params, {"strokes": tasks[0], "shapes": tasks[1]}, 3)
+    assert list(table["mode"]) == ["strokes"] * 3 + ["shapes"] * 3
+    for mode, index, loss, accuracy in table.itertuples(index=False):
+        expected = learner.episode_scores(params, tasks[0 if mode == "strokes" else 1][index])
+        assert (loss, accuracy) == pytest.approx([float(score) for score in expected], rel=1e-4)
+
+
+def test_intervals_cover_the_mean_of_the_modes():
+    """Simulated: the stated half-width contains the true mean in 95 % of evaluations, for single modes and for their mean."""
+    rng, inside = np.random.default_rng(0), np.zeros(3)
+    for _ in range(400):
+        a, b = rng.binomial(75, 0.9, 100) / 75, rng.binomial(75, 0.3, 100) / 75
+        scores = pd.DataFrame({"mode": ["a"] * 100 + ["b"] * 100, "accuracy": np.concatenate([a, b]), "loss": 1.0})
+        table = summary(scores)
+        inside += (table["accuracy"] - [0.9, 0.3, 0.6]).abs() <= table["accuracy_ci"]
+    assert (inside / 400 > 0.91).all()
+    assert (inside / 400 < 0.985).all()
+    assert table["loss_ci"].tolist() == [0.0, 0.0, 0.0]

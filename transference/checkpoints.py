@@ -244,7 +244,11 @@ def _tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
 
 
 def _optimizer_header(state: AdamState | None) -> dict[str, Any] | None:
-    return None if state is None else {"lr": state.lr, "betas": list(state.betas), "eps": state.eps, "steps": dict(state.steps)}
+    return (
+        None
+        if state is None
+        else {"lr": state.lr, "betas": list(state.betas), "eps": state.eps, "steps": dict(sorted(state.steps.items()))}
+    )
 
 
 def _from_header(header: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path) -> Checkpoint:

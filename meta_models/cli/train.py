@@ -17,7 +17,7 @@ from transference.samplers import open_tasks
 
 _RECIPE = "[default: as the learner's paper was trained]"
 _VALIDATE = "Tasks per mode of the val split that each checkpoint is validated on; the best is kept as best.safetensors."
-_BATCHING = "Tasks of a meta-batch: a thread each (apart), all at once (together), or the faster of the two here."
+_BATCHING = "Tasks of a meta-batch: a thread each (apart), all at once (together), or what suits the device."
 
 
 @click.command(
