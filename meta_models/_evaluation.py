@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from meta_models._gradients import Task, channels_last, workers
+from meta_models.gradients import Task, channels_last, workers
 from transference import Learner, Params
 from transference.learners import read_scores
 from transference.samplers import TaskSampler

@@ -23,9 +23,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from meta_models._evaluation import evaluate, summary
-from meta_models._gradients import Batching, Task, channels_last, usual
-from meta_models._gradients import batching as gradients
 from meta_models.backbones import task_encoder
+from meta_models.gradients import Batching, Task, channels_last, usual
+from meta_models.gradients import batching as gradients
 from transference import AdamState, Checkpoint, Learner, Params, load_checkpoint, save_checkpoint
 from transference.errors import LearnerError, SpecMismatchError, UsageError
 from transference.files import write_aside

@@ -8,7 +8,7 @@ import torch
 
 import transference as tr
 from meta_models import ProtoNet, RegressionMMAML, Training, evaluate, kml_protonet, mmaml, multi_maml, summary, train
-from meta_models._gradients import BATCHINGS, batching, usual
+from meta_models.gradients import BATCHINGS, batching, usual
 from tests.strangers import Impure, PixelPrototypes
 from transference.errors import LearnerError, SpecMismatchError, UsageError
 

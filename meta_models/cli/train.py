@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from meta_models._gradients import BATCHINGS
 from meta_models._recipe import recipe_of
 from meta_models._training import Training, check_folder
 from meta_models._training import train as run_training
+from meta_models.gradients import BATCHINGS
 from transference.cli.options import EPISODE, config_option, episode_options, import_from_here, read_config, split_modes
 from transference.devices import choose_device
 from transference.learners import load_learner, offered_config

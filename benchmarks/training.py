@@ -1,0 +1,104 @@
+"""Iterations per second of meta-training, beside a straightforward loop over the tasks of a meta-batch.
+
+    python -m benchmarks.training [--side 84] [--rounds 5] [--learners protonet,maml] [--json FILE]
+
+Both take the same tasks from the same samplers, compute the same mean gradient and take the same Adam step. The straightforward loop calls
+``backward()`` task by task and leaves threads to torch; ours is what ``transference train`` does here. They take turns, and the medians are
+compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+import transference as tr
+from meta_models.gradients import batching, channels_last, usual
+
+LEARNERS = ("maml", "multi-maml", "mmaml", "kml-maml", "protonet", "multi-protonet", "mprotonet", "kml-protonet")
+MODES = ("strokes", "shapes")
+
+
+def main() -> None:
+    """Time every learner, print a table, and write it as JSON if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--side", type=int, default=84)
+    parser.add_argument("--meta-batch", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--learners", default=",".join(LEARNERS))
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--json", type=Path)
+    asked = parser.parse_args()
+    device = torch.device(asked.device)
+    tasks = [tr.few_shot(f"{mode}:train", side=asked.side, device=device) for mode in MODES]
+    about = {
+        "machine": platform.processor() or platform.machine(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "side": asked.side,
+        "meta_batch": asked.meta_batch,
+    }
+    print(json.dumps(about))
+    print(f"{'learner':16}{'straightforward':>17}{'ours':>10}   ratio  batching   (iterations per second)")
+    rows = []
+    for name in asked.learners.split(","):
+        row = {"learner": name, **_time(name, tasks, asked.meta_batch, asked.rounds, device)}
+        rows.append(row)
+        print(f"{name:16}{row['straightforward']:17.2f}{row['ours']:10.2f}{row['ratio']:8.2f}  {row['batching']}", flush=True)
+    if asked.json:
+        asked.json.write_text(json.dumps({**about, "rows": rows}, indent=2) + "\n")
+
+
+def _time(name: str, tasks: list[tr.FewShot], meta_batch: int, rounds: int, device: torch.device) -> dict[str, float | str]:
+    """Return iterations per second of both ways, and their ratio."""
+    config = {"modes": list(MODES)} if name.startswith("multi") else {}
+    learner = tr.load_learner(name, config)
+    fresh = learner.init_params(0)
+    batch = [(tasks[k % len(tasks)], k // len(tasks)) for k in range(meta_batch)]
+    theirs = {key: value.to(device).requires_grad_() for key, value in fresh.items()}
+    mine = {key: channels_last(value.to(device)).clone().requires_grad_() for key, value in fresh.items()}
+    optimizers = [torch.optim.Adam(params.values(), lr=0.0) for params in (theirs, mine)]  # the work of a step, without its effect
+
+    def straightforward() -> None:
+        optimizers[0].zero_grad()
+        for sampler, index in batch:
+            (learner.episode_loss(theirs, sampler[index]) / meta_batch).backward()
+        optimizers[0].step()
+
+    way = usual(learner, mine, batch[0])
+    with batching(way) as compute:
+
+        def ours() -> None:
+            found = compute(learner, mine, batch)
+            for key, param in mine.items():
+                param.grad = found.gradient.get(key)
+            optimizers[1].step()
+
+        seconds = _in_turn([straightforward, ours], rounds, device)
+    return {"straightforward": 1 / seconds[0], "ours": 1 / seconds[1], "ratio": seconds[0] / seconds[1], "batching": way}
+
+
+def _in_turn(ways: list[Callable[[], None]], rounds: int, device: torch.device) -> list[float]:
+    """Return the median seconds of each, after one round to warm up."""
+    seconds: list[list[float]] = [[] for _ in ways]
+    for _ in range(rounds + 1):
+        for taken, way in zip(seconds, ways, strict=True):
+            begun = time.perf_counter()
+            way()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            taken.append(time.perf_counter() - begun)
+    return [statistics.median(taken[1:]) for taken in seconds]
+
+
+if __name__ == "__main__":
+    main()
