@@ -55,7 +55,7 @@ class InnerLoop:
 
 @dataclass(frozen=True)
 class MAML:
-    """MAML on the released backbone.
+    """MAML: gradient steps on the support set, on the released backbone.
 
     Args:
         ways: outputs of the head; episodes may have at most as many classes.

@@ -26,7 +26,7 @@ from transference import Episode, Params
 
 @dataclass(frozen=True)
 class ProtoNet:
-    """A prototypical network on the released backbone. Ways, shots and image sides are whatever the episode's are.
+    """ProtoNet: the nearest class mean, on the released backbone. Ways, shots and image sides are whatever the episode's are.
 
     Args:
         channels: of the images, 1 or 3.

@@ -40,7 +40,7 @@ _DIRECTIONS = ("", "_reverse")
 
 @dataclass(frozen=True)
 class RegressionMAML:
-    """MAML on the benchmark's network, 22 521 parameters.
+    """MAML on functions: the benchmark's network of 22 521 parameters.
 
     Args:
         inner_steps: gradient steps on the support set.
@@ -80,7 +80,7 @@ class RegressionMAML:
 
 @dataclass(frozen=True)
 class RegressionMMAML:
-    """MMAML on the benchmark's network, 20 501 parameters and 101 720 in encoder and generators.
+    """MMAML on functions: the benchmark's network of 20 501 parameters, and 101 720 in encoder and generators.
 
     Args:
         inner_steps: gradient steps on the support set.

@@ -44,12 +44,13 @@ def generated(params, images):
 
 
 def multipliers(params, made, residual):
-    """KML's number for every weight of every kernel, one at a time: row ``i // columns``, column ``i % columns`` of weight ``i``."""
+    """KML's number for every weight ``i`` of every kernel: that of row ``i // columns`` times that of column ``i % columns``."""
     numbers = []
     for block in (1, 2, 3, 4):
         kernel = params[f"features.layer{block}_conv.weight"]
         rows, columns = made[3 * block - 3], made[3 * block - 2]
-        m = torch.stack([rows[i // len(columns)] * columns[i % len(columns)] for i in range(kernel.numel())])
+        i = torch.arange(kernel.numel())
+        m = rows[i // len(columns)] * columns[i % len(columns)]
         numbers.append(m.reshape(kernel.shape) + (1 if residual else 0))
     return numbers
 
@@ -98,12 +99,18 @@ def distance_loss(support, query, episode, softened=False):
     return cross_entropy(far(), episode.query_y)
 
 
-def maml_loss(params, episode, *, steps=1, lr=0.05, second_order=True):
+def maml_loss(params, episode, *, steps=1, lr=0.05, second_order=True, modulation=None):
+    """``modulation`` is None, "film", or "residual" or "released" for the two forms of KML."""
+    made = None if modulation is None else generated(params, episode.support_x)
+
     def logits(p, x):
-        pooled = conv_blocks(p, x).mean(dim=(2, 3))
+        if modulation in {None, "film"}:
+            pooled = conv_blocks(p, x, film=made).mean(dim=(2, 3))
+        else:
+            pooled = conv_blocks(p, x, kml=multipliers(p, made, modulation == "residual")).mean(dim=(2, 3))
         return pooled @ p["classifier.fully_connected.weight"].T + p["classifier.fully_connected.bias"]
 
-    adapted = dict(params)
+    adapted = {name: value for name, value in params.items() if not name.startswith(("encoder.", "generator."))}
     for _ in range(steps):
         adapted = {name: value if value.requires_grad else value.detach().requires_grad_() for name, value in adapted.items()}
         loss = cross_entropy(logits(adapted, episode.support_x), episode.support_y)

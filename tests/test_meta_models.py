@@ -242,6 +242,21 @@ def test_film_agrees_with_its_oracle(query_modulation):
     assert float(learner.episode_loss(params, episode)) == pytest.approx(float(expected), rel=1e-9)
 
 
+@pytest.mark.parametrize("modulation", ["film", "residual", "released"])
+def test_modulated_inner_loops_agree_with_their_oracle(modulation):
+    """One set of modulators, from the support set, serves every inner step and the queries."""
+    settings = {"ways": 3, "inner_steps": 2, "inner_lr": 0.1}
+    learner = mmaml(**settings) if modulation == "film" else kml_maml(**settings, residual=modulation == "residual")
+    episode = random_episode(dtype=torch.float64)
+    generator = torch.Generator().manual_seed(1)
+    params = {  # as initialised, the generators hardly do anything yet
+        name: value + 0.2 * torch.randn(value.shape, generator=generator, dtype=torch.float64)
+        for name, value in double(learner.init_params(0)).items()
+    }
+    expected = oracles.maml_loss(params, episode, steps=2, lr=0.1, modulation=modulation)
+    assert float(learner.episode_loss(params, episode)) == pytest.approx(float(expected.detach()), rel=1e-8)
+
+
 @pytest.mark.parametrize("shots", [1, 3])
 def test_softened_prototypes_agree_with_their_oracle(shots):
     """Groups stand in another order than their labels, as the released sampler draws them: the slices then mix classes."""

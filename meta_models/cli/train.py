@@ -15,7 +15,7 @@ from transference.devices import choose_device
 from transference.learners import load_learner, offered_config
 from transference.samplers import open_tasks
 
-_RECIPE = "[default: as the learner's paper was trained]"
+_RECIPE = "[default: as in the learner's paper]"
 _VALIDATE = "Tasks per mode of the val split that each checkpoint is validated on; the best is kept as best.safetensors."
 _BATCHING = "Tasks of a meta-batch: a thread each (apart), all at once (together), or what suits the device."
 
@@ -29,7 +29,7 @@ Examples:
 )
 @click.option("--learner", required=True, help="A registered learner (see transference learners) or module:factory.")
 @click.option("--modes", required=True, help="Datasets to train on, separated by commas; tasks are shared out evenly.")
-@episode_options("the learner's paper's for shots and queries")
+@episode_options("as in the learner's paper", ("shots", "queries"))
 @click.option("--iterations", type=click.IntRange(1), metavar="N", help=f"Outer updates in all.  {_RECIPE}")
 @click.option("--save-every", type=click.IntRange(1), metavar="N", default=5_000, show_default=True, help="Updates between checkpoints.")
 @click.option("--validate", type=click.IntRange(0), metavar="N", default=0, show_default=True, help=_VALIDATE)

@@ -50,6 +50,8 @@ class _Commands(click.Group):
         except TransferenceError as error:
             click.echo(f"error: {error}", err=True)
             ctx.exit(error.exit_code)
+        except BrokenPipeError:  # whoever reads has had enough, as in `| head`; click knows what to do
+            raise
         except OSError as error:  # a disk that is full, a folder that is a file, a name without permission
             click.echo(f"error: {error}", err=True)
             ctx.exit(1)

@@ -21,5 +21,6 @@ def learners() -> None:
     for name in learner_names():
         factory = learner_factory(name)
         about = (inspect.getdoc(factory) or "").splitlines()[0]
-        settings = ", ".join(f"{parameter.name}={parameter.default}" for parameter in inspect.signature(factory).parameters.values())
-        click.echo(f"{name:12} {about}\n{'':12} settings: {settings}")
+        parameters = inspect.signature(factory).parameters.values()
+        settings = ", ".join(p.name if p.default is p.empty else f"{p.name}={p.default}" for p in parameters)
+        click.echo(f"{name}\n    {about}\n    settings: {settings}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,16 +32,17 @@ _EPISODE_HELP = {
 }
 
 
-def episode_options(whose: str) -> Callable[[_F], _F]:
+def episode_options(whose: str, names: Collection[str] = tuple(EPISODE)) -> Callable[[_F], _F]:
     """Return a decorator that adds the shape of an episode; what is not given is None.
 
     Args:
         whose: says in the help text who decides then, before `EPISODE` does.
+        names: of the options that this is true of; for the others `EPISODE` decides.
     """
 
     def decorate(command: _F) -> _F:
         for name, default in reversed(EPISODE.items()):
-            text = f"{_EPISODE_HELP[name]}  [default: {whose}, else {default}]"
+            text = f"{_EPISODE_HELP[name]}  [default: {f'{whose}, else {default}' if name in names else default}]"
             command = click.option(f"--{name}", type=click.IntRange(1), metavar="N", help=text)(command)
         return command
 
