@@ -8,7 +8,7 @@ from meta_models._recipe import Recipe
 from meta_models._training import Training, train
 from meta_models.kml import KML, kml_maml, kml_protonet
 from meta_models.maml import MAML
-from meta_models.mmaml import FiLM, mmaml, mprotonet
+from meta_models.mmaml import FiLM, film_maml, film_protonet
 from meta_models.multi import Multi, multi_maml, multi_protonet
 from meta_models.protonet import ProtoNet
 from meta_models.regression import RegressionMAML, RegressionMMAML, regression_multi_maml
@@ -24,10 +24,10 @@ __all__ = [
     "RegressionMMAML",
     "Training",
     "evaluate",
+    "film_maml",
+    "film_protonet",
     "kml_maml",
     "kml_protonet",
-    "mmaml",
-    "mprotonet",
     "multi_maml",
     "multi_protonet",
     "regression_multi_maml",

@@ -71,6 +71,7 @@ def summary(scores: pd.DataFrame) -> pd.DataFrame:
     if len(table) > 1:
         mean: dict[str, object] = {"mode": "mean", "n": int(table["n"].sum())}
         for name in ("loss", "accuracy"):
-            mean |= {name: table[name].mean(), f"{name}_ci": np.sqrt((table[f"{name}_ci"] ** 2).sum()) / len(table)}
+            means, halves = table[name].to_numpy(dtype=float), table[f"{name}_ci"].to_numpy(dtype=float)  # numpy leaves no NaN out
+            mean |= {name: means.mean(), f"{name}_ci": np.sqrt((halves**2).sum()) / len(table)}
         table = pd.concat([table, pd.DataFrame([mean])], ignore_index=True)
     return table

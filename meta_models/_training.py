@@ -27,9 +27,10 @@ from meta_models.backbones import task_encoder
 from meta_models.gradients import Batching, Task, channels_last, usual
 from meta_models.gradients import batching as gradients
 from transference import AdamState, Checkpoint, Learner, Params, load_checkpoint, save_checkpoint
+from transference.devices import full_precision
 from transference.errors import LearnerError, SpecMismatchError, UsageError
 from transference.files import write_aside
-from transference.learners import ConfiguredLearner
+from transference.learners import ConfiguredLearner, check_pure
 from transference.samplers import DescribingSampler, TaskSampler
 
 
@@ -51,6 +52,9 @@ class Training:
         halve_every: iterations after which the rate is halved, again and again; 0 keeps it constant.
         clip_norm: the gradient's norm is limited to this, for encoder and generators and for the rest each; 0 does not limit it.
         seed: of the initial parameters and of the tasks.
+
+    Raises:
+        UsageError: a number is out of range.
     """
 
     learner: str
@@ -66,6 +70,13 @@ class Training:
     halve_every: int = 0
     clip_norm: float = 0.0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        wrong = [name for name in ("halve_every", "clip_norm", "seed") if not 0 <= getattr(self, name) < math.inf]
+        wrong += [name for name in ("meta_batch", "lr") if not 0 < getattr(self, name) < math.inf]
+        if wrong:
+            told = ", ".join(f"{name} {getattr(self, name)}" for name in wrong)
+            raise UsageError(f"The training was to have {told}; meta_batch and lr must be above 0, all of them finite and not negative.")
 
     def lr_at(self, iteration: int) -> float:
         """Return the outer rate of update number ``iteration``, counted from 0."""
@@ -121,13 +132,10 @@ def train(
         SpecMismatchError: ``out`` holds another training.
         UsageError: a number is below one.
     """
-    if min(iterations, save_every, training.meta_batch) < 1 or not 0 < training.lr < math.inf:
-        raise UsageError(
-            f"{iterations} iterations, saving every {save_every}, meta-batch {training.meta_batch}, rate {training.lr}: all must be > 0."
-        )
-    if not isinstance(learner, ConfiguredLearner):
-        raise LearnerError(f"{training.learner} has no init_params(seed), so that it cannot be trained from nothing.")
+    if min(iterations, save_every) < 1 or n_validation < 0:
+        raise UsageError(f"{iterations} iterations, saving every {save_every}, {n_validation} validation tasks: the first two must be > 0.")
     out, device = Path(out), torch.device(device)
+    learner = check_tasks(learner, training, tasks)
     check_folder(out, training, tasks)
     saved = _saved(out)
     last = load_checkpoint(saved[max(saved)]) if saved else None
@@ -137,9 +145,10 @@ def train(
     write_aside(out / "training.json", lambda aside: aside.write_text(identity))
     done = last.step if last else 0
     _drop_records_after(done, out)
+    _keep_best(out, n_validation)  # a training that was killed just before it could
     metrics: list[dict[str, Any]] = []
     bar = tqdm(total=iterations, initial=min(done, iterations), unit="it", disable=not progress, mininterval=0.5)
-    with bar, gradients(batching) as compute:
+    with full_precision(), bar, gradients(batching) as compute:
         for iteration in range(done, iterations):
             metrics += _update(learner, training, tasks, params, optimizer, iteration, compute)
             bar.set_postfix(_latest(metrics, len(tasks)), refresh=False)
@@ -148,10 +157,10 @@ def train(
             if step % save_every == 0 or step == iterations:
                 _save_records(metrics, out / "metrics", step)
                 if n_validation:
-                    scores = evaluate(learner, params, dict(zip(training.modes, validation, strict=True)), n_validation)
+                    scores = evaluate(learner, _detached(params), dict(zip(training.modes, validation, strict=True)), n_validation)
                     _save_records(summary(scores), out / "validation", step)
                 save_checkpoint(_checkpoint(training, params, optimizer, step), checkpoint_path(out, step))
-                _keep_best(out)
+                _keep_best(out, n_validation)
                 metrics = []
     return [path for step, path in _saved(out).items() if step <= iterations]
 
@@ -174,7 +183,7 @@ def _update(
     """Take one outer step in place, and return one row of metrics per mode.
 
     Raises:
-        LearnerError: the loss became infinite or NaN.
+        LearnerError: the loss or its gradient became infinite or NaN.
     """
     batch = _meta_batch(training, tasks, iteration)
     found = compute(learner, params, batch)
@@ -196,8 +205,9 @@ def _update(
         if seen
         for mean in [torch.tensor(seen, dtype=torch.float64).mean(dim=0).tolist()]
     ]
-    if not all(math.isfinite(row["loss"]) for row in rows):
-        raise LearnerError(f"The loss became infinite or NaN at iteration {iteration + 1}; lower the outer or inner rate.")
+    total = torch.stack([g.abs().sum() for g in found.gradient.values()]).sum()
+    if not all(math.isfinite(number) for number in (float(total), *(row["loss"] for row in rows))):
+        raise LearnerError(f"The loss or its gradient became infinite or NaN at iteration {iteration + 1}; lower the outer or inner rate.")
     optimizer.step()
     return rows
 
@@ -233,6 +243,20 @@ def _checkpoint(training: Training, params: Params, optimizer: torch.optim.Adam,
 
 def _detached(params: Params) -> dict[str, Tensor]:
     return {name: value.detach() for name, value in params.items()}
+
+
+def check_tasks(learner: Learner, training: Training, tasks: Sequence[TaskSampler]) -> ConfiguredLearner:
+    """Make sure that the learner can be trained on the first task of every mode; return it.
+
+    Raises:
+        LearnerError: it has no initial parameters, or fails on a task.
+    """
+    if not isinstance(learner, ConfiguredLearner):
+        raise LearnerError(f"{training.learner} has no init_params(seed), so that it cannot be trained from nothing.")
+    params = learner.init_params(training.seed)
+    for sampler in tasks:
+        check_pure(learner, params, sampler[0].to("cpu"))
+    return learner
 
 
 def check_folder(out: Path, training: Training, tasks: Sequence[DescribingSampler]) -> None:
@@ -292,12 +316,17 @@ def _drop_records_after(step: int, out: Path) -> None:
             path.unlink()
 
 
-def _keep_best(out: Path) -> None:
-    """Keep a copy of the best validated checkpoint, of equals the first, as ``best.safetensors``."""
-    validated = {_step(path): pd.read_parquet(path).iloc[-1] for path in sorted((out / "validation").glob("step-[0-9]*.parquet"))}
-    if validated:
-        merit = lambda step: -validated[step]["loss"] if math.isnan(validated[step]["accuracy"]) else validated[step]["accuracy"]
-        best = checkpoint_path(out, max(validated, key=merit))
+def _keep_best(out: Path, n: int) -> None:
+    """Keep a copy of the best checkpoint, of equals the first, as ``best.safetensors``, among those validated on ``n`` tasks per mode."""
+    merits: dict[int, float] = {}
+    for path in sorted((out / "validation").glob("step-[0-9]*.parquet")):
+        table = pd.read_parquet(path)
+        if table["n"].iloc[0] == n and checkpoint_path(out, _step(path)).exists():
+            score = table.iloc[-1]
+            merit = -score["loss"] if math.isnan(score["accuracy"]) else score["accuracy"]
+            merits[_step(path)] = -math.inf if math.isnan(merit) else merit
+    if merits:
+        best = checkpoint_path(out, max(merits, key=merits.__getitem__))
         write_aside(out / "best.safetensors", lambda aside: aside.write_bytes(best.read_bytes()))
 
 

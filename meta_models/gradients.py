@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from transference import Episode, Learner, Params
+from transference.errors import UsageError
 from transference.learners import read_scores
 from transference.samplers import TaskSampler
 
@@ -55,9 +56,14 @@ def batching(name: str) -> Iterator[Batching]:
 
     Yields:
         The way.
+
+    Raises:
+        UsageError: there is no such way.
     """
+    if name not in BATCHINGS:
+        raise UsageError(f"The batching {name!r} was asked for; it must be one of {', '.join(BATCHINGS)}.")
     with workers() as pool:
-        yield partial(_apart, pool) if name == "apart" else _together
+        yield partial(_apart if name == "apart" else _on_one_thread, pool)
 
 
 @contextmanager
@@ -111,6 +117,11 @@ def _one(learner: Learner, params: Params, task: Task) -> tuple[Tensor, Tensor, 
     leaves = _leaves(params)
     loss, accuracy = read_scores(learner, leaves, sampler[index].map(channels_last))
     return loss.detach(), accuracy.detach(), _gradient(loss, leaves)
+
+
+def _on_one_thread(pool: ThreadPoolExecutor, learner: Learner, params: Params, tasks: Sequence[Task]) -> MetaGradient:
+    """Compute all tasks together with a single kernel thread: with more, sums on a CPU would change their last digits."""
+    return pool.submit(_together, learner, params, tasks).result()
 
 
 def _together(learner: Learner, params: Params, tasks: Sequence[Task]) -> MetaGradient:

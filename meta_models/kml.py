@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from meta_models._modulation import Modulators
+from meta_models._settings import check_settings
 from meta_models.backbones import conv4, task_encoder
 from meta_models.maml import MAML
 from meta_models.protonet import ProtoNet
@@ -37,9 +38,15 @@ class KML:
     Args:
         residual: multiply the kernels by J + M, as in the paper; else by M alone, as in the released code, where the modulated kernels
             are so small at first that batch norm's eps counts.
+
+    Raises:
+        ValueError: ``residual`` is no truth value.
     """
 
     residual: bool = True
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
     def init(self, generator: torch.Generator, channels: int) -> Params:
         """Return fresh parameters of encoder and generators, 751 867 numbers at 3 channels."""
@@ -52,6 +59,10 @@ class KML:
 
     def features(self, params: Params, images: Tensor, modulators: Modulators) -> Tensor:
         """Return the feature maps ``[n, 256, s, s]`` of the backbone with modulated kernels."""
+        return conv4.features(self.modulated(params, modulators), images)
+
+    def modulated(self, params: Params, modulators: Modulators) -> Params:
+        """Return the parameters with Ŵ and b̂ in place of each block's W and b."""
         modulated = dict(params)
         for k in range(len(conv4.WIDTHS)):
             name = conv4.BACKBONE.conv.format(k + 1)
@@ -60,7 +71,7 @@ class KML:
             m = torch.outer(rows, columns).reshape(kernel.shape)
             modulated[f"{name}.weight"] = kernel * (1 + m if self.residual else m)
             modulated[f"{name}.bias"] = params[f"{name}.bias"] + shift
-        return conv4.features(modulated, images)
+        return modulated
 
 
 def factors(channels: int) -> list[tuple[int, int, int]]:
@@ -81,9 +92,17 @@ def kml_maml(
     residual: bool = True,
 ) -> MAML:
     """MMAML+KML: MAML whose kernels are modulated. Settings are those of MAML and KML."""
-    return MAML(ways, channels, inner_steps, inner_lr, clamp, second_order, modulation=KML(residual))
+    return MAML(
+        ways=ways,
+        channels=channels,
+        inner_steps=inner_steps,
+        inner_lr=inner_lr,
+        clamp=clamp,
+        second_order=second_order,
+        modulation=KML(residual),
+    )
 
 
 def kml_protonet(channels: int = 3, residual: bool = True, transductive: bool = False, query_modulation: str = "support") -> ProtoNet:
     """MProtoNet+KML: a prototypical network whose kernels are modulated. Settings are those of ProtoNet and KML."""
-    return ProtoNet(channels, transductive, KML(residual), query_modulation)
+    return ProtoNet(channels=channels, transductive=transductive, modulation=KML(residual), query_modulation=query_modulation)

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from meta_models._modulation import Modulation, Modulators, check, features
 from meta_models._recipe import Recipe
+from meta_models._settings import check_settings
 from meta_models.backbones import conv4, task_encoder
 from transference import Episode, Params
 
@@ -67,7 +68,7 @@ class MAML:
         modulation: how the backbone changes with the task, or None.
 
     Raises:
-        ValueError: ``modulation`` is something else.
+        ValueError: ``modulation`` is something else, or a number is negative or of the wrong kind.
     """
 
     ways: int = 5
@@ -80,6 +81,7 @@ class MAML:
 
     def __post_init__(self) -> None:
         check(self.modulation)
+        check_settings(self, ways=1, channels=1)
 
     def init_params(self, seed: int) -> Params:
         """Return fresh parameters, 389 701 numbers at 5 ways and 3 channels, and those of the modulation."""

@@ -42,13 +42,21 @@ class FiLM:
         return conv4.features(params, images, film=modulators)
 
 
-def mmaml(
+def film_maml(
     ways: int = 5, channels: int = 3, inner_steps: int = 5, inner_lr: float = 0.05, clamp: float = 20.0, second_order: bool = True
 ) -> MAML:
     """MMAML: MAML whose backbone is modulated by FiLM. Settings are those of MAML."""
-    return MAML(ways, channels, inner_steps, inner_lr, clamp, second_order, modulation=FiLM())
+    return MAML(
+        ways=ways,
+        channels=channels,
+        inner_steps=inner_steps,
+        inner_lr=inner_lr,
+        clamp=clamp,
+        second_order=second_order,
+        modulation=FiLM(),
+    )
 
 
-def mprotonet(channels: int = 3, transductive: bool = False, query_modulation: str = "support") -> ProtoNet:
+def film_protonet(channels: int = 3, transductive: bool = False, query_modulation: str = "support") -> ProtoNet:
     """MProtoNet: a prototypical network whose backbone is modulated by FiLM. Settings are those of ProtoNet."""
-    return ProtoNet(channels, transductive, FiLM(), query_modulation)
+    return ProtoNet(channels=channels, transductive=transductive, modulation=FiLM(), query_modulation=query_modulation)

@@ -60,8 +60,10 @@ class Multi:
         """Build one learner per mode with the shared settings, and a mode's own ones where it has any.
 
         Raises:
-            ValueError: ``per_mode`` names a mode that is none.
+            ValueError: ``modes`` are no list of different names, or ``per_mode`` names a mode that is none.
         """
+        if isinstance(modes, str) or len(set(modes)) != len(modes):
+            raise ValueError(f"modes is {modes!r}; it must be a list of different names")
         own = per_mode or {}
         if unknown := sorted(set(own) - set(modes)):
             raise ValueError(f"per_mode has settings for {', '.join(unknown)}, but the modes are {', '.join(modes)}")

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from meta_models._modulation import Modulation, Modulators, check, features
 from meta_models._recipe import Recipe
+from meta_models._settings import check_settings
 from meta_models.backbones import conv4
 from transference import Episode, Params
 
@@ -36,7 +37,7 @@ class ProtoNet:
             released code.
 
     Raises:
-        ValueError: ``query_modulation`` is neither, or ``modulation`` is none.
+        ValueError: ``query_modulation`` is neither, or asks for what there is no modulation for; or a setting is of the wrong kind.
     """
 
     channels: int = 3
@@ -46,8 +47,11 @@ class ProtoNet:
 
     def __post_init__(self) -> None:
         check(self.modulation)
+        check_settings(self, channels=1)
         if self.query_modulation not in {"support", "query"}:
             raise ValueError(f"query_modulation is {self.query_modulation!r}; it must be 'support' or 'query'.")
+        if self.query_modulation == "query" and self.modulation is None:
+            raise ValueError("query_modulation is 'query', but there is no modulation; choose the learner mprotonet or kml-protonet.")
 
     def init_params(self, seed: int) -> Params:
         """Return fresh parameters, 389 376 numbers at 3 channels, and those of the modulation."""

@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from meta_models._recipe import Recipe
+from meta_models._settings import check_settings
 from meta_models.backbones import conv4, task_encoder
 from meta_models.maml import InnerLoop
 from meta_models.multi import Multi
@@ -47,16 +48,26 @@ class RegressionMAML:
         inner_lr: their size.
         clamp: each element of an inner gradient is limited to ± this; 0 does not limit it.
         second_order: let the outer gradient go through the inner steps.
+        adapt_bias: let the inner loop adapt b. The released Multi-MAML does not: only the outer loop learns its b, which begins at N(0, 1).
+
+    Raises:
+        ValueError: a number is negative or of the wrong kind.
     """
 
     inner_steps: int = 5
     inner_lr: float = 0.001
     clamp: float = 0.0
     second_order: bool = True
+    adapt_bias: bool = True
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
     def init_params(self, seed: int) -> Params:
-        """Return fresh parameters: weights N(0, 0.01²), all else zero."""
-        return {"bias_transformation": torch.zeros(B)} | _network(torch.Generator().manual_seed(seed), inputs=1 + B)
+        """Return fresh parameters: weights N(0, 0.01²), all else zero, but for a b that is not adapted, N(0, 1)."""
+        generator = torch.Generator().manual_seed(seed)
+        b = torch.zeros(B) if self.adapt_bias else torch.empty(B).normal_(generator=generator)
+        return {"bias_transformation": b} | _network(generator, inputs=1 + B)
 
     def recipe(self, modes: int) -> Recipe:
         """Return the released training."""
@@ -69,13 +80,10 @@ class RegressionMAML:
     def predict(self, params: Params, episode: Episode) -> Tensor:
         """Return the queries' values ``[n_query, 1]`` after adaptation."""
         inner_loop = InnerLoop(self.inner_steps, self.inner_lr, self.clamp, self.second_order)
-        adapted = inner_loop(lambda p: F.mse_loss(self._network(p, episode.support_x), episode.support_y), params)
-        return self._network(adapted, episode.query_x)
-
-    @staticmethod
-    def _network(params: Params, x: Tensor) -> Tensor:
-        b = params["bias_transformation"].expand(len(x), B)
-        return _layers(params, torch.cat([x, b], dim=1), {})
+        fixed = {} if self.adapt_bias else {"bias_transformation": params["bias_transformation"]}
+        support_loss = lambda adapted: F.mse_loss(_with_bias({**adapted, **fixed}, episode.support_x), episode.support_y)
+        adapted = inner_loop(support_loss, {name: value for name, value in params.items() if name not in fixed})
+        return _with_bias({**adapted, **fixed}, episode.query_x)
 
 
 @dataclass(frozen=True)
@@ -87,7 +95,10 @@ class RegressionMMAML:
         inner_lr: their size.
         clamp: each element of an inner gradient is limited to ± this; 0 does not limit it.
         second_order: let the outer gradient go through the inner steps.
-        generators: layers that are modulated, from the first.
+        generators: layers that are modulated, from the first; 0 to 3.
+
+    Raises:
+        ValueError: a number is negative or of the wrong kind.
     """
 
     inner_steps: int = 5
@@ -95,6 +106,11 @@ class RegressionMMAML:
     clamp: float = 10.0
     second_order: bool = True
     generators: int = LAYERS
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        if self.generators > LAYERS:
+            raise ValueError(f"generators is {self.generators}; there are {LAYERS} layers to modulate")
 
     def init_params(self, seed: int) -> Params:
         """Return fresh parameters: the network's weights N(0, 0.01²) and biases zero, encoder and generators as torch initialises them."""
@@ -143,10 +159,17 @@ def regression_multi_maml(
     inner_lr: float = 0.001,
     clamp: float = 0.0,
     second_order: bool = True,
+    adapt_bias: bool = True,
     per_mode: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Multi:
     """Multi-MAML on functions: one RegressionMAML per mode. ``per_mode`` has other settings for single modes."""
-    shared = {"inner_steps": inner_steps, "inner_lr": inner_lr, "clamp": clamp, "second_order": second_order}
+    shared = {
+        "inner_steps": inner_steps,
+        "inner_lr": inner_lr,
+        "clamp": clamp,
+        "second_order": second_order,
+        "adapt_bias": adapt_bias,
+    }
     return Multi.of(RegressionMAML, modes, shared, per_mode)
 
 
@@ -166,6 +189,12 @@ def _network(generator: torch.Generator, inputs: int) -> Params:
         params[f"{name}.weight"] = torch.empty(shape).normal_(0.0, 0.01, generator=generator)
         params[f"{name}.bias"] = torch.zeros(shape[0])
     return params
+
+
+def _with_bias(params: Params, x: Tensor) -> Tensor:
+    """Return the values of the network that reads x and b, ``[n, 1]``."""
+    b = params["bias_transformation"].expand(len(x), B)
+    return _layers(params, torch.cat([x, b], dim=1), {})
 
 
 def _layers(params: Params, x: Tensor, film: Mapping[int, Tensor]) -> Tensor:

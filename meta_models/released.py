@@ -31,7 +31,19 @@ _SIGNS = ("features.layer1_conv.weight", "layer1_linear.weight", "task0_layer1_l
 _BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 _HEAD = "classifier.fully_connected"
 
-_INNER_LOOP = {"fast_lr": "inner_lr", "num_updates": "inner_steps", "inner_loop_grad_clip": "clamp"}
+_INNER_LOOP = {"fast_lr": ("inner_lr", float), "num_updates": ("inner_steps", int), "inner_loop_grad_clip": ("clamp", float)}
+_USUAL = {
+    "use_max_pool": (False,),
+    "condition_type": ("affine",),
+    "condition_order": ("low2high",),
+    "embedding_pooling": ("avg",),
+    "oracle": (False,),
+    "task_oracle": (False,),
+}
+"""Options that change what is computed without changing any key, with the values that our learners follow."""
+_SIDES = {"omniglot": 28, "cifar": 32, "miniimagenet": 84}
+"""Pixels of images where a program was trained on a single dataset."""
+_MEND = "Mend it, or move it away to assume the defaults."
 _KINDS = {
     # (affine batch norm, generators): learner. The released KML program has no head, and its own form; with a head, the paper's is meant.
     (False, 0): "maml",
@@ -145,51 +157,94 @@ def _regression(model: Params, encoder: Params, generators: int) -> _Kind:
     if "layer1_linear.weight" in model:
         return _Kind("regression-maml", {}, assumed, episode)
     tasks = len([name for name in model if re.fullmatch(r"task\d+_layer1_linear\.weight", name)])
-    return _Kind("regression-multi-maml", {"modes": list(FAMILIES)[:tasks]}, assumed, episode)
+    return _Kind("regression-multi-maml", {"modes": list(FAMILIES)[:tasks], "adapt_bias": False}, assumed, episode)
 
 
 def _settings(kind: _Kind, path: Path) -> tuple[dict[str, Any], dict[str, int], dict[str, Any]]:
-    """Return the learner's settings, the shape of episodes, and what to tell of where they come from."""
-    config = _train_config(path)
-    found = {ours: config[theirs] for theirs, ours in _INNER_LOOP.items() if theirs in config and ours in kind.assumed}
-    if "first_order" in config and "second_order" in kind.assumed:
-        found["second_order"] = not config["first_order"]
-    if "transductive" in config and kind.assumed.get("transductive"):
-        found["transductive"] = config["transductive"]
+    """Return the learner's settings, the shape of episodes, and what to tell of where they come from.
+
+    Raises:
+        CheckpointError: ``train_config.json`` asks for what our learners do not do, or contradicts the tensors.
+    """
+    config = _TrainConfig(path)
+    config.refuse_others()
+    found: dict[str, Any] = {
+        ours: config.get(theirs, wanted)
+        for theirs, (ours, wanted) in _INNER_LOOP.items()
+        if theirs in config.options and ours in kind.assumed
+    }
+    if "first_order" in config.options and "second_order" in kind.assumed:
+        found["second_order"] = not config.get("first_order", bool)
+    if "transductive" in config.options and "transductive" in kind.assumed:
+        found["transductive"] = config.get("transductive", bool)
     regression = kind.learner.startswith("regression")
     names = {"num_samples_per_class": "shots", "num_val_samples": "queries"}
+    shape: dict[str, int] = {}
     if not regression:
+        dataset = config.options.get("dataset", "multimodal_few_shot")
         names |= {"num_classes_per_batch": "ways"}
-        if config.get("dataset") == "multimodal_few_shot":
+        if dataset == "multimodal_few_shot":
             names |= {"common_img_side_len": "side", "common_img_channel": "channels"}
-    episode = {**kind.episode, **{ours: int(config[theirs]) for theirs, ours in names.items() if theirs in config}}
-    if regression and "shots" in {names[theirs] for theirs in names if theirs in config}:
-        episode["shots"] -= episode["queries"]  # those programs count the samples of a function in all
-    guessed = {name: value for name, value in kind.assumed.items() if name not in found}
-    training: dict[str, Any] = {"layout": "released", "config_file": bool(config)}
+        elif dataset in _SIDES:
+            shape["side"] = _SIDES[dataset]
+    shape |= {ours: config.get(theirs, int) for theirs, ours in names.items() if theirs in config.options}
+    if regression and "shots" in shape:
+        shape["shots"] -= shape.get("queries", kind.episode["queries"])  # those programs count the samples of a function in all
+    for name, value in shape.items():
+        if kind.told.get(name, value) != value:
+            raise CheckpointError(f"{config.file} says {name} {value}, but the tensors of {path.name} say {kind.told[name]}.")
+    guessed = {name: value for name, value in {**kind.assumed, **kind.episode}.items() if name not in {**found, **shape, **kind.told}}
+    training: dict[str, Any] = {"layout": "released"}
     if guessed:
-        training["assumed"] = guessed
-    return {**kind.told, **kind.assumed, **found}, episode, training
+        told = ", ".join(f"{name} {value}" for name, value in guessed.items())
+        training["note"] = (
+            f"a checkpoint of the released code, read as {kind.learner}; no train_config.json tells these, so they are assumed: {told}"
+        )
+    return {**kind.told, **kind.assumed, **found}, {**kind.episode, **shape}, training
 
 
-def _train_config(path: Path) -> dict[str, Any]:
-    """Return the options that the program was started with, nothing where they were not kept.
+class _TrainConfig:
+    """The options that the program was started with, none where they were not kept.
+
+    Args:
+        path: of the checkpoint that they stand beside.
 
     Raises:
         CheckpointError: the file is no JSON object.
     """
-    file = path.parent / "train_config.json"
-    if not file.exists():
-        return {}
-    try:
-        config = json.loads(file.read_text())
-    except ValueError as error:
-        raise CheckpointError(
-            f"{file}, beside {path.name}, is damaged ({error}). Mend it, or move it away to assume the defaults."
-        ) from error
-    if not isinstance(config, dict):
-        raise CheckpointError(f"{file}, beside {path.name}, holds no settings by name. Mend it, or move it away to assume the defaults.")
-    return config
+
+    def __init__(self, path: Path) -> None:
+        self.file = path.parent / "train_config.json"
+        self.options: dict[str, Any] = {}
+        if self.file.exists():
+            try:
+                self.options = json.loads(self.file.read_text())
+            except ValueError as error:
+                raise CheckpointError(f"{self.file}, beside {path.name}, is damaged ({error}). {_MEND}") from error
+            if not isinstance(self.options, dict):
+                raise CheckpointError(f"{self.file}, beside {path.name}, holds no settings by name. {_MEND}")
+
+    def get(self, name: str, wanted: type) -> Any:  # noqa: ANN401 - a value of the wanted type
+        """Return an option.
+
+        Raises:
+            CheckpointError: it is not of the wanted type.
+        """
+        value = self.options[name]
+        if type(value) is not wanted and not (wanted is float and type(value) is int):
+            raise CheckpointError(f"{self.file} says {name} = {value!r}, which is no {wanted.__name__}. {_MEND}")
+        return value
+
+    def refuse_others(self) -> None:
+        """Refuse options that change the network or its tasks in ways that our learners do not follow.
+
+        Raises:
+            CheckpointError: there is one.
+        """
+        for name, usual in _USUAL.items():
+            value = self.options.get(name, usual[0])
+            if value not in usual:
+                raise CheckpointError(f"{self.file} says {name} = {value!r}; only {' or '.join(map(repr, usual))} can be analysed.")
 
 
 def _renamed(part: str, name: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:

@@ -120,7 +120,7 @@ def maml_loss(params, episode, *, steps=1, lr=0.05, second_order=True, modulatio
     return cross_entropy(logits(adapted, episode.query_x), episode.query_y)
 
 
-def regression_loss(params, episode, *, steps, lr, clamp):
+def regression_loss(params, episode, *, steps, lr, clamp, fixed=False):
     """MSE after an inner loop by plain autograd; the LSTM is torch's own module."""
     film = {}
     if "bias_transformation" not in params:
@@ -142,11 +142,12 @@ def regression_loss(params, episode, *, steps, lr, clamp):
         return x @ p["output_linear.weight"].T + p["output_linear.bias"]
 
     adapted = {name: v.detach().requires_grad_() for name, v in params.items() if not name.startswith(("encoder", "generator"))}
+    held = {"bias_transformation": adapted.pop("bias_transformation")} if fixed else {}
     for _ in range(steps):
-        loss = ((network(adapted, episode.support_x) - episode.support_y) ** 2).mean()
+        loss = ((network(adapted | held, episode.support_x) - episode.support_y) ** 2).mean()
         gradients = torch.autograd.grad(loss, list(adapted.values()), create_graph=True)
         adapted = {n: v - lr * g.clamp(-clamp, clamp) for (n, v), g in zip(adapted.items(), gradients, strict=True)}
-    return ((network(adapted, episode.query_x) - episode.query_y) ** 2).mean()
+    return ((network(adapted | held, episode.query_x) - episode.query_y) ** 2).mean()
 
 
 def loss_ratios(loss, params, sources, targets, alpha):

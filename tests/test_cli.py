@@ -13,6 +13,7 @@ import torch
 from click.testing import CliRunner
 
 import transference as tr
+from meta_models import multi_protonet
 from tests.strangers import Net, PixelPrototypes
 from transference.cli import main
 from transference.learners import learner_names
@@ -411,6 +412,9 @@ def test_every_learner_is_trained_tested_and_analysed_by_the_commands(learner, t
 
 def test_defaults_of_a_training_are_those_of_the_paper(tmp_path):
     said = lambda *words: call("train", *words, "--dry-run", "--out", tmp_path / "x").stdout
+    assert "halve_every = 10000" in said("--learner", "protonet", "--modes", "strokes")
+    assert "clip_norm = 2.0" in said("--learner", "regression-maml", "--modes", "abs")
+    assert "shots = 5" in said("--learner", "regression-maml", "--modes", "abs")
     assert "for 30000 iterations of 10 tasks" in said("--learner", "kml-protonet", "--modes", "strokes,shapes")
     assert "for 60000 iterations of 10 tasks" in said("--learner", "mmaml", "--modes", "strokes,shapes")
     assert "for 80000 iterations of 5 tasks" in said("--learner", "maml", "--modes", "strokes", "--ways", 20)
@@ -432,14 +436,49 @@ def test_a_setting_may_differ_from_the_checkpoints(trained, tmp_path):
     assert "cannot be built with the settings" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "settings", "message"),
+    [
+        (["--learner", "protonet", "--modes", "sinusoid"], "", "The learner failed on the first episode"),
+        (["--learner", "protonet", "--modes", "strokes,linear"], "", "The learner failed on the first episode"),
+        (["--learner", "multi-maml", "--modes", "strokes"], 'modes = "strokes"', "has its own modes, but the command asks for --modes"),
+        (["--learner", "maml", "--modes", "strokes"], "ways = 2", "has its own ways, but the command asks for --ways 5; leave it out"),
+        (["--learner", "maml", "--modes", "strokes"], "clamp = -1", "clamp is -1; it must be a finite number, 0 or above"),
+        (["--learner", "maml", "--modes", "strokes"], "inner_steps = 2.0", "inner_steps is 2.0; it must be a whole number, 0 or above"),
+        (["--learner", "protonet", "--modes", "strokes"], 'transductive = "false"', "transductive is 'false'; it must be true or false"),
+        (["--learner", "protonet", "--modes", "strokes", "--lr", "nan"], "", "The training was to have lr nan"),
+        (["--learner", "protonet", "--modes", "strokes", "--clip-norm", "-1"], "", "The training was to have clip_norm -1.0"),
+        (["--learner", "regression-mmaml", "--modes", "linear"], "generators = 5", "generators is 5; there are 3 layers"),
+    ],
+)
+def test_a_training_that_makes_no_sense_is_told_and_writes_nothing(words, settings, message, tmp_path):
+    (tmp_path / "config.toml").write_text(settings)
+    for more in ([], ["--dry-run"]):
+        result = call("train", *words, "--config", tmp_path / "config.toml", "--iterations", 2, "--out", tmp_path / "out", *more)
+        assert result.exit_code in {1, 2}
+        assert message in result.stderr
+        assert not (tmp_path / "out").exists()
+
+
+def test_a_mode_that_a_learner_cannot_take_is_told(tmp_path):
+    learner = multi_protonet(["strokes"])
+    tr.save_checkpoint(tr.Checkpoint(learner.init_params(0), 1, "multi-protonet", {"modes": ["strokes"]}), tmp_path / "x.safetensors")
+    result = call("evaluate", tmp_path / "x.safetensors", "--target", "shapes:test", "--n-tasks", 2)
+    assert result.exit_code == 1
+    assert "The task is of mode 'shapes', but there are learners for strokes only" in result.stderr
+    (tmp_path / "data" / "linear").mkdir(parents=True)
+    result = call("evaluate", tmp_path / "x.safetensors", "--target", "linear:test", "--data-root", tmp_path / "data")
+    assert "Both the functions linear and" in result.stderr
+
+
 def test_a_released_checkpoint_is_analysed_and_converted(shared, tmp_path):
     file = shared / "fixtures" / "maml_conv" / "checkpoint_legacy.pt"
     shape = ["--side", 28, "--n-source", 2, "--n-target", 2, "--queries", 3]
     result = call("compute", file, *MODES, *shape, "--lookahead", "adam", "--precision", "fp64", "--out", tmp_path / "run")
     assert result.exit_code == 0, result.output
-    assert "a released checkpoint of maml, with no train_config.json beside it" in result.stderr
-    assert "'inner_lr': 0.05" in result.stderr
-    assert call("convert", file, tmp_path / "ours.safetensors").exit_code == 0
+    note = "a checkpoint of the released code, read as maml; no train_config.json tells these, so they are assumed: inner_lr 0.05"
+    assert note in result.stderr
+    assert note in call("convert", file, tmp_path / "ours.safetensors").stderr
     again = call(
         "compute", tmp_path / "ours.safetensors", *MODES, *shape, "--lookahead", "adam", "--precision", "fp64", "--out", tmp_path / "two"
     )

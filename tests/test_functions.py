@@ -108,8 +108,11 @@ def test_a_name_parses_back():
     assert again == tasks.identity
     shape = {key: value for key, value in asdict(again).items() if key not in {"family", "split"}}
     assert torch.equal(tr.FunctionFamily(again.family, again.split, **shape)[2].query_y, tasks[2].query_y)
-    with pytest.raises(UsageError, match="is no name of a function family; one looks like sinusoid:train/"):
-        FunctionFamilyName.parse("tanh")
+    third = tr.FunctionFamily("tanh", noise=1 / 3).identity
+    assert FunctionFamilyName.parse(str(third)) == third
+    for text in ("tanh", "abs:train/1-shot/1-query/noise-e/seed-0"):
+        with pytest.raises(UsageError, match="is no name of a function family; one looks like sinusoid:train/"):
+            FunctionFamilyName.parse(text)
 
 
 @pytest.mark.parametrize(

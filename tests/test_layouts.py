@@ -7,7 +7,17 @@ import pytest
 import torch
 
 import transference as tr
-from meta_models import MAML, ProtoNet, RegressionMMAML, kml_maml, kml_protonet, mmaml, mprotonet, regression_multi_maml
+from meta_models import (
+    MAML,
+    ProtoNet,
+    RegressionMAML,
+    RegressionMMAML,
+    film_maml,
+    film_protonet,
+    kml_maml,
+    kml_protonet,
+    regression_multi_maml,
+)
 from meta_models import released as layouts
 from tests.conftest import random_episode
 from transference.errors import CheckpointError
@@ -45,15 +55,16 @@ def _adam(part, ids, step):
 KINDS = {
     # name: (learner, idle head in the file, settings recognised beyond the learner's own defaults)
     "maml": (MAML(), False, {}),
-    "mmaml": (mmaml(), False, {}),
+    "mmaml": (film_maml(), False, {}),
     "kml-maml": (kml_maml(), False, {}),
     "protonet": (ProtoNet(transductive=True), True, {"transductive": True}),
-    "mprotonet": (mprotonet(), True, {}),
+    "mprotonet": (film_protonet(), True, {}),
     "kml-protonet": (
         kml_protonet(residual=False, transductive=True, query_modulation="query"),
         False,
         {"residual": False, "transductive": True, "query_modulation": "query"},
     ),
+    "regression-maml": (RegressionMAML(), False, {}),
     "regression-mmaml": (RegressionMMAML(), False, {}),
 }
 every_kind = pytest.mark.parametrize("kind", KINDS)
@@ -102,7 +113,7 @@ def test_without_optimizers_there_is_no_state(tmp_path):
 
 
 def test_multi_maml_on_functions_falls_apart_into_its_modes(tmp_path):
-    learner = regression_multi_maml(["sinusoid", "linear", "quadratic"])
+    learner = regression_multi_maml(["sinusoid", "linear", "quadratic"], adapt_bias=False)
     params = learner.init_params(1)
     model = {"bias_transformation.weight": torch.arange(60.0).reshape(3, 20)}
     for k, mode in enumerate(learner.learners):
@@ -127,12 +138,15 @@ def test_settings_come_from_the_config_beside_the_file(tmp_path):
         "num_samples_per_class": 3, "num_val_samples": 6,
         "dataset": "multimodal_few_shot", "common_img_side_len": 32, "common_img_channel": 3,
     }  # fmt: skip
-    assert tr.load_checkpoint(tmp_path / "maml_conv_3.pt").training["assumed"]["inner_steps"] == 5
+    assert (
+        "assumed: inner_lr 0.05, inner_steps 5, clamp 20.0, second_order True, shots 1, queries 15, side 84"
+        in (tr.load_checkpoint(tmp_path / "maml_conv_3.pt").training["note"])
+    )
     (tmp_path / "train_config.json").write_text(json.dumps(config))
     loaded = tr.load_checkpoint(tmp_path / "maml_conv_3.pt")
     assert tr.load_learner(loaded) == MAML(ways=4, inner_steps=2, inner_lr=0.1, clamp=5.0, second_order=False)
     assert {k: loaded.training[k] for k in ("ways", "shots", "queries", "side")} == {"ways": 4, "shots": 3, "queries": 6, "side": 32}
-    assert "assumed" not in loaded.training
+    assert "note" not in loaded.training
     (tmp_path / "train_config.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"train_config.json, beside maml_conv_3.pt, is damaged"):
         tr.load_checkpoint(tmp_path / "maml_conv_3.pt")
@@ -155,6 +169,35 @@ def test_functions_count_their_samples_in_all(tmp_path):
     (tmp_path / "train_config.json").write_text('{"num_samples_per_class": 12, "num_val_samples": 5}')
     training = tr.load_checkpoint(tmp_path / "maml_gated_1.pt").training
     assert (training["shots"], training["queries"]) == (7, 5)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ('{"num_classes_per_batch": null}', "says num_classes_per_batch = None, which is no int"),
+        ('{"first_order": "False"}', "says first_order = 'False', which is no bool"),
+        ('{"num_updates": "3"}', "says num_updates = '3', which is no int"),
+        ('{"fast_lr": true}', "says fast_lr = True, which is no float"),
+        ('{"num_classes_per_batch": 20}', "says ways 20, but the tensors of maml_conv_3.pt say 5"),
+        ('{"use_max_pool": true}', "says use_max_pool = True; only False can be analysed"),
+    ],
+)
+def test_a_config_that_makes_no_sense_is_told(config, message, tmp_path):
+    _, content = released(MAML(), optimizers=False)
+    torch.save(content, tmp_path / "maml_conv_3.pt")
+    (tmp_path / "train_config.json").write_text(config)
+    with pytest.raises(CheckpointError, match=message):
+        tr.load_checkpoint(tmp_path / "maml_conv_3.pt")
+
+
+def test_a_single_dataset_tells_the_side(tmp_path):
+    _, content = released(MAML(), optimizers=False)
+    torch.save(content, tmp_path / "maml_conv_3.pt")
+    (tmp_path / "train_config.json").write_text('{"dataset": "cifar", "fast_lr": 1}')
+    loaded = tr.load_checkpoint(tmp_path / "maml_conv_3.pt")
+    assert (loaded.training["side"], loaded.config["inner_lr"]) == (32, 1)
+    assert "inner_steps 5" in loaded.training["note"]
+    assert "side" not in loaded.training["note"]
 
 
 def spoil_missing(content):
@@ -213,7 +256,7 @@ def spoil_rates(content):
     ],
 )
 def test_an_incomplete_or_mixed_file_is_refused(spoil, message, tmp_path):
-    _, content = released(mmaml())
+    _, content = released(film_maml())
     spoil(content)
     torch.save(content, tmp_path / "maml_gatedconv_1.pt")
     with pytest.raises(CheckpointError, match=message):

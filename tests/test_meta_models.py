@@ -12,12 +12,13 @@ from meta_models import (
     MAML,
     FiLM,
     ProtoNet,
+    Recipe,
     RegressionMAML,
     RegressionMMAML,
+    film_maml,
+    film_protonet,
     kml_maml,
     kml_protonet,
-    mmaml,
-    mprotonet,
     multi_maml,
     multi_protonet,
     regression_multi_maml,
@@ -48,22 +49,23 @@ INNER = ("ways", "channels")
 IMAGES = [
     Case("protonet", ProtoNet),
     Case("multi-protonet", multi_protonet, settings=(("modes", ("a", "b")),)),
-    Case("mprotonet", mprotonet),
+    Case("mprotonet", film_protonet),
     Case("kml-protonet", kml_protonet),
     Case("maml", MAML, INNER, (("inner_steps", 2),)),
     Case("multi-maml", multi_maml, INNER, (("inner_steps", 2), ("modes", ("a", "b")))),
-    Case("mmaml", mmaml, INNER, (("inner_steps", 2),)),
+    Case("mmaml", film_maml, INNER, (("inner_steps", 2),)),
     Case("kml-maml", kml_maml, INNER, (("inner_steps", 2),)),
     # Forms of the above
     Case("maml", MAML, INNER, (("inner_steps", 2), ("second_order", False))),
     Case("kml-protonet", kml_protonet, settings=(("residual", False), ("query_modulation", "query"))),
+    Case("protonet", ProtoNet, settings=(("transductive", True),)),
 ]
 FUNCTIONS = [
     Case("regression-maml", RegressionMAML, ()),
     Case("regression-multi-maml", regression_multi_maml, (), (("modes", ("a", "b")),)),
     Case("regression-mmaml", RegressionMMAML, ()),
 ]
-label = lambda case: "-".join([case.name, *(f"{k}={v}" for k, v in case.settings if k in {"second_order", "residual"})])
+label = lambda case: "-".join([case.name, *(f"{k}={v}" for k, v in case.settings if k in {"second_order", "residual", "transductive"})])
 on_images = pytest.mark.parametrize("make", IMAGES, ids=label)
 every_learner = pytest.mark.parametrize("make", IMAGES + FUNCTIONS, ids=label)
 
@@ -113,6 +115,8 @@ def test_takes_any_episode(make, ways, shots, queries):
 
 @on_images
 def test_the_order_of_support_rows_does_not_matter(make):
+    if "transductive=True" in label(make):
+        pytest.skip("the released update of prototypes takes rows by position")
     learner = make(ways=3)
     params, episode = double(learner.init_params(0)), episode_for(make, torch.float64)
     rows = torch.randperm(6, generator=torch.Generator().manual_seed(3))
@@ -123,6 +127,8 @@ def test_the_order_of_support_rows_does_not_matter(make):
 
 @on_images
 def test_how_classes_are_numbered_does_not_matter(make):
+    if "transductive=True" in label(make):
+        pytest.skip("the released update of prototypes takes rows by position")
     learner = make(ways=3)
     params, episode = double(learner.init_params(0)), episode_for(make, torch.float64)
     number = torch.tensor([2, 0, 1])
@@ -188,12 +194,93 @@ def test_the_seed_decides_the_initial_parameters(make):
     assert not any(torch.equal(first[name], other[name]) for name in drawn)
 
 
+MAML_RECIPE = Recipe(iterations=60_000, meta_batch=10, lr=1e-3, halve_every=0, clip_norm=0.0, shots=1, queries=15)
+PROTONET_RECIPE = Recipe(iterations=30_000, meta_batch=10, lr=1e-3, halve_every=10_000, clip_norm=0.0, shots=1, queries=15)
+FUNCTIONS_RECIPE = Recipe(iterations=70_000, meta_batch=75, lr=1e-3, halve_every=0, clip_norm=2.0, shots=5, queries=5)
+RECIPES = {
+    **dict.fromkeys(("maml", "mmaml", "kml-maml"), MAML_RECIPE),
+    "multi-maml": replace(MAML_RECIPE, iterations=80_000, meta_batch=12),
+    **dict.fromkeys(("protonet", "mprotonet", "kml-protonet"), PROTONET_RECIPE),
+    "multi-protonet": replace(PROTONET_RECIPE, meta_batch=30),
+    **dict.fromkeys(("regression-maml", "regression-mmaml", "regression-multi-maml"), FUNCTIONS_RECIPE),
+}
+"""The released training on three modes."""
+
+
 @every_learner
-def test_a_recipe_is_offered_for_any_number_of_modes(make):
-    learner = make()
-    assert learner.recipe(3).iterations >= 30_000
-    many = make in FUNCTIONS or "multi" in make.name
-    assert learner.recipe(3).meta_batch == learner.recipe(1).meta_batch * (3 if many else 1)
+def test_the_recipe_is_that_of_the_released_code(make):
+    assert make().recipe(3) == RECIPES[make.name]
+    assert MAML(ways=20).recipe(3) == replace(MAML_RECIPE, iterations=80_000, meta_batch=5)
+
+
+def test_defaults_are_the_papers_and_settings_arrive():
+    inner = {"ways": 5, "channels": 3, "inner_steps": 5, "inner_lr": 0.05, "clamp": 20.0, "second_order": True}
+    other = {"ways": 4, "channels": 1, "inner_steps": 2, "inner_lr": 0.3, "clamp": 7.0, "second_order": False}
+    for make, modulation in ((MAML, {}), (film_maml, {"modulation": FiLM()}), (kml_maml, {"modulation": KML(residual=True)})):
+        assert make() == MAML(**inner, **modulation)
+        assert make(**other) == MAML(**other, **modulation)
+    assert kml_maml(residual=False).modulation == KML(residual=False)
+    assert multi_maml(["a"]).learners == {"a": MAML(**{**inner, "inner_lr": 0.01})}
+    assert multi_maml(["a"], **other).learners == {"a": MAML(**other)}
+    soft = {"channels": 1, "transductive": True}
+    assert ProtoNet() == ProtoNet(channels=3, transductive=False, modulation=None, query_modulation="support")
+    assert film_protonet(**soft, query_modulation="query") == ProtoNet(**soft, modulation=FiLM(), query_modulation="query")
+    assert kml_protonet(**soft, query_modulation="query", residual=False) == ProtoNet(
+        **soft, modulation=KML(residual=False), query_modulation="query"
+    )
+    assert kml_protonet() == ProtoNet(modulation=KML(residual=True))
+    assert multi_protonet(["a"], **soft).learners == {"a": ProtoNet(**soft)}
+    function = {"inner_steps": 5, "inner_lr": 0.001, "second_order": True}
+    assert RegressionMAML() == RegressionMAML(**function, clamp=0.0, adapt_bias=True)
+    assert RegressionMMAML() == RegressionMMAML(**function, clamp=10.0, generators=3)
+    assert regression_multi_maml(["a"], clamp=3.0, adapt_bias=False).learners == {"a": RegressionMAML(clamp=3.0, adapt_bias=False)}
+
+
+def test_initial_parameters_are_those_of_torchs_own_layers():
+    """Bounds of the uniform draws, as torch's layers have them; a bound is nearly reached where there are many weights."""
+    params = kml_maml().init_params(0)
+    xavier = lambda fan_in, fan_out: math.sqrt(6 / (fan_in + fan_out))
+    expected = {
+        "features.layer2_conv.weight": xavier(9 * 32, 9 * 64),
+        "classifier.fully_connected.weight": xavier(256, 5),
+        "encoder.conv.conv3.weight": 1 / math.sqrt(9 * 64),
+        "encoder.linear.weight": 1 / math.sqrt(256),
+        "generator.9.weight": 1 / math.sqrt(128),
+        "generator.9.bias": 1 / math.sqrt(128),
+    }
+    for name, bound in expected.items():
+        assert float(params[name].abs().max()) == pytest.approx(bound, rel=0.02), name
+        assert float(params[name].abs().max()) <= bound
+        assert float(params[name].std()) == pytest.approx(bound / math.sqrt(3), rel=0.1), name
+    zero = [n for n in params if n.endswith("bias") and n.startswith(("features", "classifier"))]
+    assert not any(params[name].any() for name in zero)
+    one = [n for n in params if ".bn" in n and n.endswith("weight")]
+    assert all((params[name] == 1).all() for name in one)
+    assert (len(zero), len(one)) == (5, 4)
+    function = RegressionMMAML().init_params(0)
+    assert float(function["layer2_linear.weight"].std()) == pytest.approx(0.01, rel=0.05)
+    assert float(function["encoder.rnn.weight_hh_l1"].abs().max()) == pytest.approx(1 / math.sqrt(40), rel=0.02)
+    assert float(RegressionMAML(adapt_bias=False).init_params(0)["bias_transformation"].std()) == pytest.approx(1, rel=0.5)
+
+
+def test_kml_shifts_each_bias():
+    """The shift cannot be seen behind a batch norm, so it is looked at before."""
+    params = ProtoNet().init_params(0)
+    params["features.layer1_conv.bias"] = torch.arange(32.0)
+    made = [torch.ones(size) for c_out, rows, columns in factors(3) for size in (rows, columns, c_out)]
+    made[2] = torch.full((32,), 2.5)
+    modulated = KML().modulated(params, tuple(made))
+    assert torch.equal(modulated["features.layer1_conv.bias"], torch.arange(32.0) + 2.5)
+    assert torch.equal(modulated["features.layer1_conv.weight"], params["features.layer1_conv.weight"] * 2)
+
+
+def test_accuracy_after_adaptation_counts_correct_queries():
+    learner, episode = MAML(ways=3), random_episode()
+    params = learner.init_params(0)
+    predicted = learner.logits(params, episode).argmax(dim=1)
+    right = replace(episode, query_y=predicted)
+    assert float(learner.episode_scores(params, right)[1]) == 1.0
+    assert float(learner.episode_scores(params, replace(right, query_y=(predicted + 1) % 3))[1]) == 0.0
 
 
 def count(params):
@@ -204,7 +291,7 @@ def test_parameter_counts_are_those_of_the_released_models():
     assert count(ProtoNet().init_params(0)) == 389_376
     assert count(MAML().init_params(0)) == 389_701
     assert count(MAML(channels=1).init_params(0)) == 389_125
-    assert count(mmaml().init_params(0)) == 935_813
+    assert count(film_maml().init_params(0)) == 935_813
     assert count(kml_protonet().init_params(0)) == 1_141_243
     assert count(FiLM().init(torch.Generator(), 3)) == 546_112
     assert count(KML().init(torch.Generator(), 3)) == 751_867
@@ -236,7 +323,7 @@ def test_kml_multiplies_each_weight_by_its_own_number(residual, channels):
 
 @pytest.mark.parametrize("query_modulation", ["support", "query"])
 def test_film_agrees_with_its_oracle(query_modulation):
-    learner, episode = mprotonet(query_modulation=query_modulation), random_episode(dtype=torch.float64)
+    learner, episode = film_protonet(query_modulation=query_modulation), random_episode(dtype=torch.float64)
     params = double(learner.init_params(0))
     expected = oracles.modulated_protonet_loss(params, episode, by_query=query_modulation == "query")
     assert float(learner.episode_loss(params, episode)) == pytest.approx(float(expected), rel=1e-9)
@@ -246,7 +333,7 @@ def test_film_agrees_with_its_oracle(query_modulation):
 def test_modulated_inner_loops_agree_with_their_oracle(modulation):
     """One set of modulators, from the support set, serves every inner step and the queries."""
     settings = {"ways": 3, "inner_steps": 2, "inner_lr": 0.1}
-    learner = mmaml(**settings) if modulation == "film" else kml_maml(**settings, residual=modulation == "residual")
+    learner = film_maml(**settings) if modulation == "film" else kml_maml(**settings, residual=modulation == "residual")
     episode = random_episode(dtype=torch.float64)
     generator = torch.Generator().manual_seed(1)
     params = {  # as initialised, the generators hardly do anything yet
@@ -332,7 +419,7 @@ def test_the_inner_gradient_is_clamped_element_by_element():
 
 
 def test_encoder_and_generators_are_not_adapted():
-    learner = mmaml(ways=3)
+    learner = film_maml(ways=3)
     params = learner.init_params(0)
     moved = learner.adapt(params, random_episode())
     assert set(moved) == {name for name in params if not name.startswith(("encoder.", "generator."))}
@@ -346,14 +433,17 @@ def test_float32_distances_keep_their_digits():
     assert single == pytest.approx(exact, rel=2e-6)
 
 
-@pytest.mark.parametrize("modulated", [False, True])
-def test_regression_agrees_with_its_oracle(modulated):
-    learner = RegressionMMAML(inner_lr=0.01) if modulated else RegressionMAML(inner_lr=0.01)
+@pytest.mark.parametrize(
+    "learner", [RegressionMAML(inner_lr=0.01), RegressionMAML(inner_lr=0.01, adapt_bias=False), RegressionMMAML(inner_lr=0.01)]
+)
+def test_regression_agrees_with_its_oracle(learner):
+    modulated = isinstance(learner, RegressionMMAML)
     generator = torch.Generator().manual_seed(5)
     params = {  # the initial weights are so small that nothing would show
         name: value + 0.2 * torch.randn(value.shape, generator=generator, dtype=torch.float64)
         for name, value in double(learner.init_params(0)).items()
     }
     episode = tr.FunctionFamily("quadratic", shots=4, queries=3)[0].to(dtype=torch.float64)
-    expected = oracles.regression_loss(params, episode, steps=5, lr=0.01, clamp=10.0 if modulated else math.inf)
+    fixed, clamp = not getattr(learner, "adapt_bias", True), 10.0 if modulated else math.inf
+    expected = oracles.regression_loss(params, episode, steps=5, lr=0.01, clamp=clamp, fixed=fixed)
     assert float(learner.episode_loss(params, episode)) == pytest.approx(float(expected.detach()), rel=1e-10)

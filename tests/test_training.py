@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import transference as tr
-from meta_models import ProtoNet, RegressionMMAML, Training, evaluate, kml_protonet, mmaml, multi_maml, summary, train
+from meta_models import ProtoNet, RegressionMMAML, Training, evaluate, film_maml, kml_protonet, multi_maml, summary, train
 from meta_models.gradients import BATCHINGS, batching, usual
 from tests.strangers import Impure, PixelPrototypes
 from transference.errors import LearnerError, SpecMismatchError, UsageError
@@ -123,7 +123,7 @@ def test_checkpoints_of_unknown_origin_are_not_continued(tmp_path, tasks):
 IMAGE_LEARNERS = {
     "protonet": ProtoNet(),
     "kml-protonet": kml_protonet(),
-    "mmaml": mmaml(ways=3, inner_steps=2),
+    "mmaml": film_maml(ways=3, inner_steps=2),
     "multi-maml": multi_maml(["strokes", "shapes"], ways=3, inner_steps=1),
     "a stranger": PixelPrototypes(),
 }
@@ -170,13 +170,14 @@ class Doubled:
         return self.sampler[index].to(dtype=torch.float64)
 
 
-def test_the_number_of_threads_does_not_change_a_bit(tasks):
+@pytest.mark.parametrize("name", BATCHINGS)
+def test_the_number_of_threads_does_not_change_a_bit(tasks, name):
     learner, batch = ProtoNet(), [(tasks[0], 0), (tasks[1], 0), (tasks[0], 1), (tasks[1], 1)]
     params, before, found = learner.init_params(0), torch.get_num_threads(), []
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            with batching("apart") as compute:
+            with batching(name) as compute:
                 found.append(compute(learner, params, batch).gradient)
             assert torch.get_num_threads() == threads, "what the workers set is theirs"
     finally:
@@ -185,7 +186,7 @@ def test_the_number_of_threads_does_not_change_a_bit(tasks):
         assert all(torch.equal(other[name], g) for name, g in found[0].items())
 
 
-def test_a_learner_that_cannot_be_batched_is_trained_apart(tmp_path, tasks):
+def test_a_learner_that_cannot_be_batched_goes_apart(tasks):
     class Branching(PixelPrototypes):
         def episode_loss(self, params, episode):
             loss = super().episode_loss(params, episode)
@@ -238,8 +239,65 @@ def test_the_best_validated_checkpoint_is_kept(tmp_path, tasks):
         assert (tmp_path / "twice" / name).read_bytes() == (tmp_path / "straight" / name).read_bytes()
 
 
+def test_only_checkpoints_validated_on_as_many_tasks_are_compared(tmp_path, tasks):
+    more = {"save_every": 1, "validation": tasks}
+    settings = replace(SETTINGS, lr=1e-9)  # nothing changes, so the first of equals is the best
+    paths = train(ProtoNet(), settings, tasks, out=tmp_path, iterations=2, n_validation=1, **more)
+    train(ProtoNet(), settings, tasks, out=tmp_path, iterations=4, n_validation=3, **more)
+    assert tr.load_checkpoint(tmp_path / "best.safetensors").step == 3
+    (tmp_path / "best.safetensors").unlink()
+    train(ProtoNet(), settings, tasks, out=tmp_path, iterations=4, n_validation=3, **more)
+    assert tr.load_checkpoint(tmp_path / "best.safetensors").step == 3, "made good on a resume with nothing else to do"
+    paths[0].unlink()
+    train(ProtoNet(), settings, tasks, out=tmp_path, iterations=5, n_validation=1, **more)
+    assert tr.load_checkpoint(tmp_path / "best.safetensors").step == 2, "the oldest that is still there"
+
+
+def test_validation_builds_no_graph(tmp_path, tasks):
+    seen = []
+
+    class Watching(PixelPrototypes):
+        def episode_scores(self, params, episode):
+            seen.append((episode.query_x.shape[0], params["map.weight"].requires_grad))
+            return self.episode_loss(params, episode), torch.tensor(0.5)
+
+    other = [tr.few_shot(f"{mode}:val", ways=3, shots=1, queries=3) for mode in SETTINGS.modes]
+    train(Watching(), SETTINGS, tasks, out=tmp_path, iterations=1, save_every=1, validation=other, n_validation=2)
+    assert {grad for queries, grad in seen if queries == 9} == {False}
+
+
+def test_a_gradient_that_is_not_finite_stops_the_training_before_it_is_taken(tmp_path, tasks):
+    class Cliff(PixelPrototypes):
+        def episode_loss(self, params, episode):
+            loss = super().episode_loss(params, episode)
+            return loss + (loss - loss.detach()).abs().sqrt()  # finite, but its slope is not
+
+    with pytest.raises(LearnerError, match="its gradient became infinite or NaN at iteration 1"):
+        train(Cliff(), SETTINGS, tasks, out=tmp_path, iterations=1, save_every=1)
+    assert not list(tmp_path.glob("step-*"))
+
+
+@pytest.mark.parametrize("wrong", [{"lr": np.nan}, {"lr": 0}, {"clip_norm": -1}, {"halve_every": -3}, {"meta_batch": 0}])
+def test_a_training_out_of_range_is_told(wrong):
+    ((name, _),) = wrong.items()
+    with pytest.raises(UsageError, match=f"The training was to have {name}"):
+        Training("x", **wrong)
+    with pytest.raises(UsageError, match="The batching 'aprat'"), batching("aprat"):
+        pass
+
+
+def test_a_mean_over_modes_leaves_no_nan_out():
+    scores = pd.DataFrame({"mode": ["a", "a", "b", "b"], "index": [0, 1, 0, 1], "loss": [np.nan, np.nan, 1.0, 3.0], "accuracy": 0.5})
+    table = summary(scores).set_index("mode")
+    assert np.isnan(table.loc["mean", "loss"])
+    assert np.isnan(table.loc["mean", "loss_ci"])
+    assert table.loc["b", "loss_ci"] == pytest.approx(1.96 * np.sqrt(2) / np.sqrt(2))
+    assert table.loc["mean", "accuracy"] == 0.5
+    assert table.loc["mean", "accuracy_ci"] == 0.0
+
+
 def test_scores_are_those_of_the_learner_task_by_task(tasks):
-    learner = mmaml(ways=3, inner_steps=1)
+    learner = film_maml(ways=3, inner_steps=1)
     params = learner.init_params(0)
     table = evaluate(learner, params, {"strokes": tasks[0], "shapes": tasks[1]}, 3)
     assert list(table["mode"]) == ["strokes"] * 3 + ["shapes"] * 3

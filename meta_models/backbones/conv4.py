@@ -77,7 +77,7 @@ def features(params: Params, images: Tensor, *, film: Sequence[Tensor] | None = 
         if film is not None:
             gamma, beta = film[block - 1].chunk(2)
             x = (1 + gamma[:, None, None]) * x + beta[:, None, None]
-        x = F.relu(x)  # nothing needs what it overwrites, and a second copy of the largest maps costs time
+        x = F.relu(x)
     return x
 
 

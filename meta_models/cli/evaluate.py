@@ -12,10 +12,10 @@ from meta_models._evaluation import evaluate as run_evaluation
 from meta_models._evaluation import summary
 from transference.cli.checkpoints import open_checkpoints
 from transference.cli.options import config_option, episode_options, import_from_here
-from transference.devices import choose_device
+from transference.devices import choose_device, full_precision
 from transference.errors import UsageError
 from transference.files import write_aside
-from transference.learners import bind
+from transference.learners import bind, check_pure
 from transference.samplers import open_tasks
 
 
@@ -69,12 +69,16 @@ def evaluate(
     where = choose_device(device)
     modes = {mode: open_tasks(mode, data_root=data_root, **subject.shape, seed=seed, device=where) for mode in targets}
     scores, tables = [], []
-    for checkpoint in subject.checkpoints:
-        bound, params = bind(subject.learner, checkpoint)
-        placed = {name: value.to(where) for name, value in params.items()}
-        found = run_evaluation(bound, placed, modes, n_tasks, progress=True)
-        scores.append(found.assign(checkpoint=checkpoint.step))
-        tables.append(summary(found).assign(checkpoint=checkpoint.step))
+    with full_precision():
+        for checkpoint in subject.checkpoints:
+            bound, params = bind(subject.learner, checkpoint)
+            for mode in modes.values():
+                check_pure(bound, params, mode[0].to("cpu"))
+            placed = {name: value.to(where) for name, value in params.items()}
+            found = run_evaluation(bound, placed, modes, n_tasks, progress=True)
+            step, file = checkpoint.step, str(checkpoint.path)
+            scores.append(found.assign(checkpoint=step, file=file))
+            tables.append(summary(found).assign(checkpoint=step, file=file))
     if out is not None:
         everything = pd.concat(scores, ignore_index=True)
         write_aside(out, lambda aside: everything.to_parquet(aside, index=False))
@@ -95,4 +99,6 @@ def _text(table: pd.DataFrame) -> str:
             ],
         }
     )
+    if table["file"].nunique() > 1:
+        shown.insert(0, "file", table["file"])
     return shown.to_string(index=False)

@@ -7,11 +7,12 @@ from pathlib import Path
 import click
 
 from meta_models._recipe import recipe_of
-from meta_models._training import Training, check_folder
+from meta_models._training import Training, check_folder, check_tasks
 from meta_models._training import train as run_training
 from meta_models.gradients import BATCHINGS
 from transference.cli.options import EPISODE, config_option, episode_options, import_from_here, read_config, split_modes
 from transference.devices import choose_device
+from transference.errors import UsageError
 from transference.learners import load_learner, offered_config
 from transference.samplers import open_tasks
 
@@ -78,7 +79,12 @@ def train(
     import_from_here()
     names = split_modes(modes)
     offers = {"modes": list(names), "ways": ways or EPISODE["ways"], "channels": channels or EPISODE["channels"]}
-    settings = {**offered_config(learner, offers), **read_config(config)}
+    offered, own = offered_config(learner, offers), read_config(config)
+    contradicted = [name for name in own if name in offered and own[name] != offered[name]]
+    if contradicted:
+        options = ", ".join(f"--{name} {offered[name]}" for name in contradicted)
+        raise UsageError(f"{config} has its own {', '.join(contradicted)}, but the command asks for {options}; leave it out of the file.")
+    settings = {**offered, **own}
     built = load_learner(learner, settings)
     recipe = recipe_of(built, len(names))
     usual = {**EPISODE, "shots": recipe.shots, "queries": recipe.queries}
@@ -107,10 +113,9 @@ def train(
     )
     check_folder(out, training, tasks)
     if dry_run:
-        click.echo(
-            f"would train {learner} {settings} on {', '.join(names)} for {total} iterations of {training.meta_batch} tasks, "
-            f"saving every {save_every} in {out}"
-        )
+        check_tasks(built, training, tasks)
+        told = "\n".join(f"  {name} = {value}" for name, value in training.to_json().items())
+        click.echo(f"would train for {total} iterations of {training.meta_batch} tasks, saving every {save_every} in {out}:\n{told}")
         return
     paths = run_training(
         built,

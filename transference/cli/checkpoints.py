@@ -53,16 +53,18 @@ def open_checkpoints(
     plain = learner is not None and ":" in learner
     loaded = [load_checkpoint(path, unsafe=unsafe, plain=plain) for path in paths]
     _check_same_learner(loaded)
-    for assumed in {str(dict(c.training["assumed"])) for c in loaded if c.training.get("assumed")}:
-        click.echo(
-            f"{loaded[0].path}: a released checkpoint of {loaded[0].learner}, with no train_config.json beside it. "
-            f"These settings are assumed: {assumed}. --config changes them.",
-            err=True,
-        )
+    for checkpoint in loaded:
+        echo_note(checkpoint)
     settings = {**loaded[0].config, **read_config(config)}
     built = load_learner(learner or loaded[0], settings)
     decided = {name: _trained_with(loaded, name, EPISODE[name]) if value is None else value for name, value in shape.items()}
     return Subject(loaded, built, decided)
+
+
+def echo_note(checkpoint: Checkpoint) -> None:
+    """Print on stderr what whoever recognised the checkpoint has to say of it."""
+    if note := checkpoint.training.get("note"):
+        click.echo(f"{checkpoint.path}: {note}. --config and the options of episodes change them.", err=True)
 
 
 def _check_same_learner(checkpoints: list[Checkpoint]) -> None:

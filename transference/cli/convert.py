@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from transference.checkpoints import load_checkpoint, save_checkpoint
+from transference.cli.checkpoints import echo_note
 
 
 @click.command(
@@ -20,6 +21,11 @@ Examples:
 @click.argument("new", type=click.Path(path_type=Path))
 @click.option("--unsafe-load", is_flag=True, help="Let the old file run code while it loads.")
 def convert(old: Path, new: Path, unsafe_load: bool) -> None:
-    """Rewrite a checkpoint in the other container (.pt or .safetensors). The content, and so its digest, stays."""
-    save_checkpoint(load_checkpoint(old, unsafe=unsafe_load), new)
+    """Rewrite a checkpoint in the other container (.pt or .safetensors), or one of the released code as ours.
+
+    The content, and so its digest, stays.
+    """
+    loaded = load_checkpoint(old, unsafe=unsafe_load)
+    echo_note(loaded)
+    save_checkpoint(loaded, new)
     click.echo(new)

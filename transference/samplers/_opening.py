@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from transference.datasets import parse_mode
+from transference.errors import DataError
 from transference.samplers._protocol import DescribingSampler
 from transference.samplers.few_shot import few_shot
 from transference.samplers.functions import FAMILIES, FunctionFamily
@@ -47,6 +48,9 @@ def open_tasks(
     """
     name, split = parse_mode(mode)
     if name in FAMILIES:
+        clash = [str(path) for path in (Path(data_root) / f"{name}.parquet", Path(data_root) / name) if path.exists()] if data_root else []
+        if clash:
+            raise DataError(f"Both the functions {name} and {clash[0]} could be {name}; rename or move the images.")
         return FunctionFamily(name, split, shots=shots, queries=queries, seed=seed, device=device)
     return few_shot(
         mode, data_root=data_root, ways=ways, shots=shots, queries=queries, seed=seed, side=side, channels=channels, device=device

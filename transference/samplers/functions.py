@@ -24,7 +24,7 @@ from transference.samplers._protocol import TaskRecord
 Numbers = NDArray[np.float64]
 
 _NAME = re.compile(
-    r"(?P<family>[\w]+):(?P<split>\w+)/(?P<shots>\d+)-shot/(?P<queries>\d+)-query/noise-(?P<noise>[\d.e+-]+)/seed-(?P<seed>\d+)"
+    r"(?P<family>[\w]+):(?P<split>\w+)/(?P<shots>\d+)-shot/(?P<queries>\d+)-query/noise-(?P<noise>\d+(\.\d+)?(e-?\d+)?)/seed-(?P<seed>\d+)"
 )
 _VERSION = "functions/1"
 """Changes when the same name would give other numbers."""
@@ -86,7 +86,7 @@ class FunctionFamilyName:
     seed: int
 
     def __str__(self) -> str:
-        return f"{self.family}:{self.split}/{self.shots}-shot/{self.queries}-query/noise-{self.noise:g}/seed-{self.seed}"
+        return f"{self.family}:{self.split}/{self.shots}-shot/{self.queries}-query/noise-{self.noise!r}/seed-{self.seed}"
 
     @classmethod
     def parse(cls, text: str) -> FunctionFamilyName:
@@ -145,7 +145,7 @@ class FunctionFamily:
             raise UsageError(
                 f"{shots} shots, {queries} queries, noise {noise}, seed {seed} were asked for; the first two must be at least 1."
             )
-        self.identity = FunctionFamilyName(family, split, shots, queries, noise, seed)
+        self.identity = FunctionFamilyName(family, split, shots, queries, float(noise), seed)
         self.name = str(self.identity)
         self.digest = _VERSION
         self._device = device
