@@ -83,6 +83,11 @@ def _time(name: str, tasks: list[tr.FewShot], meta_batch: int, rounds: int, devi
                 param.grad = found.gradient.get(key)
             optimizers[1].step()
 
+        straightforward()
+        ours()
+        for key, param in mine.items():
+            if param.grad is not None:
+                torch.testing.assert_close(param.grad, theirs[key].grad, rtol=0.05, atol=0.05 * float(param.grad.abs().max()) + 1e-6)
         seconds = _in_turn([straightforward, ours], rounds, device)
     return {"straightforward": 1 / seconds[0], "ours": 1 / seconds[1], "ratio": seconds[0] / seconds[1], "batching": way}
 

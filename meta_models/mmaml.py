@@ -1,14 +1,12 @@
 """MMAML (Vuorio, Sun, Hu & Lim, "Multimodal Model-Agnostic Meta-Learning via Task-Aware Modulation", NeurIPS 2019), and FiLM on ProtoNet.
 
-    v = encoder(support images),    (γ_l, β_l) = G_l v + g_l,    x_l ← (1 + γ_l) ⊙ batch_norm(conv_l(x)) + β_l, then ReLU, in all four
-    blocks
+    v = encoder(support images),    (γ_l, β_l) = G_l v + g_l,    x_l ← ReLU((1 + γ_l) ⊙ batch_norm(conv_l(x)) + β_l)    in every block l
 
 FiLM is by Perez et al. (AAAI 2018). The backbone is MAML's or ProtoNet's of the released code; heads are not modulated. In MAML the
 modulators are computed once a task and serve all inner steps and the queries; encoder and generators learn from the outer loss alone.
 
 Deviations: MProtoNet, which Abdollahzadeh et al. (NeurIPS 2021) compare with, has no released code; it is put together here from the
-    released
-ProtoNet and MMAML, with modulators from the support set.
+released ProtoNet and MMAML, with modulators from the support set.
 """
 
 from __future__ import annotations

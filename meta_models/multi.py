@@ -3,12 +3,16 @@
     L(θ; task of mode m) = L_base(θ_m; task),    θ = (θ_m for each mode m)
 
 Nothing is shared between modes, so a step on a task of one mode leaves the tasks of every other as they were (their loss ratio is exactly
-1). Trained on all modes together this is the same as training each learner on its own mode: Adam works element by element.
+1). Trained on all modes together this is the same as training each learner on its own mode, since Adam works element by element (but
+for a ``clip_norm``, which limits the norm over all modes at once, as the released regression program does).
 
 Source: the comparison in Vuorio et al. (NeurIPS 2019) and Abdollahzadeh et al. (NeurIPS 2021), who train one program per dataset and
-    average
-the accuracies. The released settings differ by dataset (Omniglot: inner rate 0.4, one step; the others: 0.01, five steps), hence
-``per_mode``.
+average the accuracies. The released settings differ by dataset (Omniglot: inner rate 0.4, one step; the others: 0.01, five steps), hence
+``per_mode``; in a settings file
+
+    [per_mode.omniglot]
+    inner_lr = 0.4
+    inner_steps = 1
 """
 
 from __future__ import annotations
@@ -126,5 +130,5 @@ def multi_maml(
 
 
 def multi_protonet(modes: Sequence[str], channels: int = 3, transductive: bool = False) -> Multi:
-    """Multi-ProtoNet: one prototypical network per mode. Settings are those of ProtoNet."""
+    """Multi-ProtoNet: one prototypical network per mode, without modulation."""
     return Multi.of(ProtoNet, modes, {"channels": channels, "transductive": transductive})

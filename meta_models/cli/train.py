@@ -18,7 +18,7 @@ from transference.samplers import open_tasks
 
 _RECIPE = "[default: as in the learner's paper]"
 _VALIDATE = "Tasks per mode of the val split that each checkpoint is validated on; the best is kept as best.safetensors."
-_BATCHING = "Tasks of a meta-batch: a thread each (apart), all at once (together), or what suits the device."
+_BATCHING = "Tasks of a meta-batch: a thread each (apart), all at once (together), or what suits the device; a training keeps it."
 
 
 @click.command(

@@ -108,7 +108,8 @@ def compute(
 ) -> None:
     """Measure how a step on each source task changes the loss of each target task.
 
-    Repeating the command goes on where it stopped. Nothing is downloaded.
+    Modes are datasets or function families (sinusoid, linear, quadratic, tanh, abs). Checkpoints of the released MMAML and KML programs are
+    recognised. Repeating the command goes on where it stopped. Nothing is downloaded.
     """
     del estimator  # only one so far
     import_from_here()

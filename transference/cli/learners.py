@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import sys
+import textwrap
+from collections.abc import Callable
+from typing import Any, get_type_hints
 
 import click
 
@@ -14,13 +18,29 @@ from transference.learners import learner_factory, learner_names
     epilog="""\b
 Examples:
   transference learners
-  transference compute CHECKPOINT --learner protonet ...""",
+  transference learners kml-protonet""",
 )
-def learners() -> None:
-    """List the registered learners with their settings."""
-    for name in learner_names():
-        factory = learner_factory(name)
+@click.argument("name", required=False)
+def learners(name: str | None) -> None:
+    """List the registered learners with their settings; of one, tell all: its formula, its source, what each setting means.
+
+    A setting is changed by --config FILE.toml, one "setting = value" a line.
+    """
+    for each in [name] if name else learner_names():
+        factory = learner_factory(each)
         about = (inspect.getdoc(factory) or "").splitlines()[0]
         parameters = inspect.signature(factory).parameters.values()
         settings = ", ".join(p.name if p.default is p.empty else f"{p.name}={p.default}" for p in parameters)
-        click.echo(f"{name}\n    {about}\n    settings: {settings}")
+        click.echo(f"{each}\n    {about}\n    settings: {settings}")
+    if name:
+        click.echo("\n" + "\n\n".join(_documents(learner_factory(name))))
+
+
+def _documents(factory: Callable[..., Any]) -> list[str]:
+    """Return the docstrings of the factory's module, and of the class that it makes where that is defined elsewhere."""
+    module = sys.modules[factory.__module__]
+    made = factory if inspect.isclass(factory) else get_type_hints(factory).get("return")
+    documents = [inspect.getdoc(module) or ""]
+    if inspect.isclass(made):
+        documents.append(f"{made.__name__}\n" + textwrap.indent(inspect.getdoc(made) or "", "    "))
+    return documents

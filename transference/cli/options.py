@@ -25,8 +25,8 @@ EPISODE = {"ways": 5, "shots": 1, "queries": 15, "side": 28, "channels": 3}
 
 _EPISODE_HELP = {
     "ways": "Classes per task.",
-    "shots": "Support images per class.",
-    "queries": "Query images per class.",
+    "shots": "Support images per class; for functions, support points.",
+    "queries": "Query images per class; for functions, query points.",
     "side": "Image side in pixels.",
     "channels": "Image channels, 1 or 3.",
 }
