@@ -17,19 +17,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from meta_models._evaluation import evaluate, summary
+from meta_models._folder import Folder
 from meta_models.backbones import task_encoder
 from meta_models.gradients import Batching, Task, channels_last, usual
 from meta_models.gradients import batching as gradients
 from transference import AdamState, Checkpoint, Learner, Params, load_checkpoint, save_checkpoint
 from transference.devices import full_precision
-from transference.errors import LearnerError, SpecMismatchError, UsageError
-from transference.files import write_aside
+from transference.errors import LearnerError, UsageError
 from transference.learners import ConfiguredLearner, check_pure
 from transference.samplers import DescribingSampler, TaskSampler
 
@@ -82,15 +81,14 @@ class Training:
         """Return the outer rate of update number ``iteration``, counted from 0."""
         return self.lr * 0.5 ** (iteration // self.halve_every) if self.halve_every else self.lr
 
+    def identity(self, tasks: Sequence[DescribingSampler]) -> dict[str, Any]:
+        """Return what distinguishes this training, on these tasks, from any other, as plain JSON values."""
+        return {**self.to_json(), "datasets": [sampler.digest for sampler in tasks]}
+
     def to_json(self) -> dict[str, Any]:
         """Return the training as plain JSON values."""
         plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
         return plain
-
-
-def checkpoint_path(out: Path, step: int) -> Path:
-    """Return where the checkpoint after ``step`` updates is kept."""
-    return out / f"step-{step:08d}.safetensors"
 
 
 def train(
@@ -134,18 +132,17 @@ def train(
     """
     if min(iterations, save_every) < 1 or n_validation < 0:
         raise UsageError(f"{iterations} iterations, saving every {save_every}, {n_validation} validation tasks: the first two must be > 0.")
-    out, device = Path(out), torch.device(device)
+    folder, device = Folder(Path(out)), torch.device(device)
     learner = check_tasks(learner, training, tasks)
-    check_folder(out, training, tasks)
-    saved = _saved(out)
+    folder.check(training.identity(tasks))
+    saved = folder.saved()
     last = load_checkpoint(saved[max(saved)]) if saved else None
-    params, optimizer = _start(learner, training, last, device)
-    batching = _batching(out, batching) or usual(learner, params, (tasks[0], 0))
-    identity = json.dumps({**_identity(training, tasks), "batching": batching}, indent=2) + "\n"
-    write_aside(out / "training.json", lambda aside: aside.write_text(identity))
     done = last.step if last else 0
-    _drop_records_after(done, out)
-    _keep_best(out, n_validation)  # a training that was killed just before it could
+    params, optimizer = _start(learner, training, last, device)
+    batching = folder.batching(batching) or usual(learner, params, (tasks[0], 0))
+    folder.begin(training.identity(tasks), batching)
+    folder.drop_records_after(done)
+    folder.keep_best(n_validation)  # a training that was killed just before it could
     metrics: list[dict[str, Any]] = []
     bar = tqdm(total=iterations, initial=min(done, iterations), unit="it", disable=not progress, mininterval=0.5)
     with full_precision(), bar, gradients(batching) as compute:
@@ -155,14 +152,14 @@ def train(
             bar.update()
             step = iteration + 1
             if step % save_every == 0 or step == iterations:
-                _save_records(metrics, out / "metrics", step)
+                folder.record("metrics", metrics, step)
                 if n_validation:
                     scores = evaluate(learner, _detached(params), dict(zip(training.modes, validation, strict=True)), n_validation)
-                    _save_records(summary(scores), out / "validation", step)
-                save_checkpoint(_checkpoint(training, params, optimizer, step), checkpoint_path(out, step))
-                _keep_best(out, n_validation)
+                    folder.record("validation", summary(scores), step)
+                save_checkpoint(_checkpoint(training, params, optimizer, step), folder.checkpoint(step))
+                folder.keep_best(n_validation)
                 metrics = []
-    return [path for step, path in _saved(out).items() if step <= iterations]
+    return [path for step, path in folder.saved().items() if step <= iterations]
 
 
 def _meta_batch(training: Training, tasks: Sequence[TaskSampler], iteration: int) -> list[Task]:
@@ -257,81 +254,6 @@ def check_tasks(learner: Learner, training: Training, tasks: Sequence[TaskSample
     for sampler in tasks:
         check_pure(learner, params, sampler[0].to("cpu"))
     return learner
-
-
-def check_folder(out: Path, training: Training, tasks: Sequence[DescribingSampler]) -> None:
-    """Make sure that a folder is free or holds this very training, on these very images.
-
-    Raises:
-        SpecMismatchError: it holds another one.
-    """
-    file, asked = out / "training.json", _identity(training, tasks)
-    if not file.exists():
-        if _saved(out):
-            raise SpecMismatchError(
-                f"{out} holds checkpoints but no training.json, so that nothing tells whose they are. Choose a new --out."
-            )
-        return
-    try:
-        found = dict(json.loads(file.read_text()))
-    except (ValueError, TypeError) as error:
-        raise SpecMismatchError(f"{file} is damaged ({error}). Choose a new --out.") from error
-    differences = [f"{key}: {found.get(key)} → {asked[key]}" for key in asked if found.get(key) != asked[key]]
-    if differences:
-        lines = "\n  ".join(differences)
-        raise SpecMismatchError(f"{out} holds another training. What it was → what was asked now:\n  {lines}\nChoose a new --out.")
-
-
-def _identity(training: Training, tasks: Sequence[DescribingSampler]) -> dict[str, Any]:
-    return {**training.to_json(), "datasets": [sampler.digest for sampler in tasks]}
-
-
-def _saved(out: Path) -> dict[int, Path]:
-    """Return the checkpoints by step, ascending."""
-    return {_step(path): path for path in sorted(out.glob("step-[0-9]*.safetensors"))}
-
-
-def _batching(out: Path, asked: str) -> str | None:
-    """Return the batching that the folder was begun with, else the one asked for, None if that is left open.
-
-    Raises:
-        SpecMismatchError: another one is asked for than the folder was begun with.
-    """
-    file = out / "training.json"
-    begun = dict(json.loads(file.read_text())).get("batching") if file.exists() else None
-    if begun and asked not in {"auto", begun}:
-        raise SpecMismatchError(f"{out} was begun with tasks batched {begun}, and {asked} was asked for, which changes the last digits.")
-    return begun or (None if asked == "auto" else asked)
-
-
-def _save_records(records: list[dict[str, Any]] | pd.DataFrame, folder: Path, step: int) -> None:
-    """Write rows before the checkpoint that ends them: a resumed training writes the same file again."""
-    write_aside(folder / f"step-{step:08d}.parquet", lambda aside: pd.DataFrame(records).to_parquet(aside, index=False))
-
-
-def _drop_records_after(step: int, out: Path) -> None:
-    """Remove records that no checkpoint followed: their iterations come again, perhaps in parts of another length."""
-    for path in (*(out / "metrics").glob("step-[0-9]*.parquet"), *(out / "validation").glob("step-[0-9]*.parquet")):
-        if _step(path) > step:
-            path.unlink()
-
-
-def _keep_best(out: Path, n: int) -> None:
-    """Keep a copy of the best checkpoint, of equals the first, as ``best.safetensors``, among those validated on ``n`` tasks per mode."""
-    merits: dict[int, float] = {}
-    for path in sorted((out / "validation").glob("step-[0-9]*.parquet")):
-        table = pd.read_parquet(path)
-        if table["n"].iloc[0] == n and checkpoint_path(out, _step(path)).exists():
-            score = table.iloc[-1]
-            merit = -score["loss"] if math.isnan(score["accuracy"]) else score["accuracy"]
-            merits[_step(path)] = -math.inf if math.isnan(merit) else merit
-    if merits:
-        best = checkpoint_path(out, max(merits, key=merits.__getitem__))
-        write_aside(out / "best.safetensors", lambda aside: aside.write_bytes(best.read_bytes()))
-
-
-def _step(path: Path) -> int:
-    return int(path.stem.removeprefix("step-"))
 
 
 def _latest(metrics: list[dict[str, Any]], modes: int) -> dict[str, str]:

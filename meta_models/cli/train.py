@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
+from meta_models._folder import Folder
 from meta_models._recipe import recipe_of
-from meta_models._training import Training, check_folder, check_tasks
+from meta_models._training import Training, check_tasks
 from meta_models._training import train as run_training
 from meta_models.gradients import BATCHINGS
 from transference.cli.options import EPISODE, config_option, episode_options, import_from_here, read_config, split_modes
@@ -111,7 +112,7 @@ def train(
         ]
         for split in ("train", "val")
     )
-    check_folder(out, training, tasks)
+    Folder(out).check(training.identity(tasks))
     if dry_run:
         check_tasks(built, training, tasks)
         told = "\n".join(f"  {name} = {value}" for name, value in training.to_json().items())
