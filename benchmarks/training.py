@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 
 import transference as tr
-from meta_models.gradients import batching, channels_last, usual
+from meta_models.gradients import BATCHINGS, batching, channels_last, usual
 
 LEARNERS = ("maml", "multi-maml", "mmaml", "kml-maml", "protonet", "multi-protonet", "mprotonet", "kml-protonet")
 MODES = ("strokes", "shapes")
@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--learners", default=",".join(LEARNERS))
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--batching", choices=BATCHINGS, help="ours; by default what suits the device")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     device = torch.device(asked.device)
@@ -51,19 +52,19 @@ def main() -> None:
     print(f"{'learner':16}{'straightforward':>17}{'ours':>10}   ratio  batching   (iterations per second)")
     rows = []
     for name in asked.learners.split(","):
-        row = {"learner": name, **_time(name, tasks, asked.meta_batch, asked.rounds, device)}
+        row = {"learner": name, **_time(name, tasks, asked, device)}
         rows.append(row)
         print(f"{name:16}{row['straightforward']:17.2f}{row['ours']:10.2f}{row['ratio']:8.2f}  {row['batching']}", flush=True)
     if asked.json:
         asked.json.write_text(json.dumps({**about, "rows": rows}, indent=2) + "\n")
 
 
-def _time(name: str, tasks: list[tr.FewShot], meta_batch: int, rounds: int, device: torch.device) -> dict[str, float | str]:
+def _time(name: str, tasks: list[tr.FewShot], asked: argparse.Namespace, device: torch.device) -> dict[str, float | str]:
     """Return iterations per second of both ways, and their ratio."""
     config = {"modes": list(MODES)} if name.startswith("multi") else {}
     learner = tr.load_learner(name, config)
     fresh = learner.init_params(0)
-    batch = [(tasks[k % len(tasks)], k // len(tasks)) for k in range(meta_batch)]
+    batch = [(tasks[k % len(tasks)], k // len(tasks)) for k in range(asked.meta_batch)]
     theirs = {key: value.to(device).requires_grad_() for key, value in fresh.items()}
     mine = {key: channels_last(value.to(device)).clone().requires_grad_() for key, value in fresh.items()}
     optimizers = [torch.optim.Adam(params.values(), lr=0.0) for params in (theirs, mine)]  # the work of a step, without its effect
@@ -71,10 +72,10 @@ def _time(name: str, tasks: list[tr.FewShot], meta_batch: int, rounds: int, devi
     def straightforward() -> None:
         optimizers[0].zero_grad()
         for sampler, index in batch:
-            (learner.episode_loss(theirs, sampler[index]) / meta_batch).backward()
+            (learner.episode_loss(theirs, sampler[index]) / asked.meta_batch).backward()
         optimizers[0].step()
 
-    way = usual(learner, mine, batch[0])
+    way = asked.batching or usual(learner, mine, batch[0])
     with batching(way) as compute:
 
         def ours() -> None:
@@ -88,7 +89,7 @@ def _time(name: str, tasks: list[tr.FewShot], meta_batch: int, rounds: int, devi
         for key, param in mine.items():
             if param.grad is not None:
                 torch.testing.assert_close(param.grad, theirs[key].grad, rtol=0.05, atol=0.05 * float(param.grad.abs().max()) + 1e-6)
-        seconds = _in_turn([straightforward, ours], rounds, device)
+        seconds = _in_turn([straightforward, ours], asked.rounds, device)
     return {"straightforward": 1 / seconds[0], "ours": 1 / seconds[1], "ratio": seconds[0] / seconds[1], "batching": way}
 
 

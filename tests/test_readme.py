@@ -14,7 +14,7 @@ from tests.strangers import PixelPrototypes
 from transference.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "meta_models" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def blocks(text):
