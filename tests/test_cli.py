@@ -410,6 +410,14 @@ def test_every_learner_is_trained_tested_and_analysed_by_the_commands(learner, t
         assert (pairs["loss_ratio"][pairs["target"] >= 2] == 1.0).all(), "a step on one mode leaves the other alone"
 
 
+def test_evaluate_names_the_files_where_steps_do_not_tell_them_apart(trained, tmp_path):
+    other = tmp_path / "best.safetensors"
+    other.write_bytes(trained[-1].read_bytes())
+    words = ["--target", "strokes:test", "--n-tasks", 2]
+    assert "best.safetensors" in call("evaluate", trained[-1], other, *words).stdout
+    assert "safetensors" not in call("evaluate", *trained, *words).stdout
+
+
 def test_defaults_of_a_training_are_those_of_the_paper(tmp_path):
     said = lambda *words: call("train", *words, "--dry-run", "--out", tmp_path / "x").stdout
     assert "halve_every = 10000" in said("--learner", "protonet", "--modes", "strokes")

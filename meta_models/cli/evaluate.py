@@ -99,6 +99,6 @@ def _text(table: pd.DataFrame) -> str:
             ],
         }
     )
-    if table["file"].nunique() > 1:
+    if table.groupby("checkpoint")["file"].nunique().max() > 1:  # the step alone does not tell them apart
         shown.insert(0, "file", table["file"])
     return shown.to_string(index=False)
