@@ -2,7 +2,7 @@
 
 On a CPU the convolutions of one task already fill a core, so each task runs on a thread of its own with a single kernel thread, its images
 channels last. On a GPU, or where tensors are tiny, what counts is the number of launches, and all tasks go through the network together
-(``torch.vmap``). Either way the sum runs in the order of the tasks, so it does not depend on how many threads there are.
+(``torch.vmap``), on a CPU with a single kernel thread. Either way sums run in one order, and do not depend on how many threads there are.
 """
 
 from __future__ import annotations
@@ -86,8 +86,9 @@ def usual(learner: Learner, params: Params, task: Task) -> str:
 
     It depends on nothing that changes from one time to the next, such as a trial run would, so that a training can be repeated to the bit.
     """
-    images, _ = task[0][task[1]].tensors[:2]
-    if images.dim() == 4 and images.device.type == "cpu":
+    sampler, index = task
+    support_x = sampler[index].support_x
+    if support_x.dim() == 4 and support_x.device.type == "cpu":
         return "apart"
     try:
         _together(learner, params, [task, task])
@@ -105,8 +106,7 @@ def _apart(pool: ThreadPoolExecutor, learner: Learner, params: Params, tasks: Se
     total: Params = {}
     losses, accuracies = [], []
     for loss, accuracy, gradient in pool.map(partial(_one, learner, params), tasks):
-        for name, g in gradient.items():
-            total[name] = total[name] + g if name in total else g
+        _add(total, gradient)
         losses.append(loss)
         accuracies.append(accuracy)
     return MetaGradient({name: g / len(tasks) for name, g in total.items()}, *_floats(losses, accuracies))
@@ -135,8 +135,7 @@ def _together(learner: Learner, params: Params, tasks: Sequence[Task]) -> MetaGr
         chosen = [k for k, episode in enumerate(episodes) if not told or episode.mode == mode]
         columns = [torch.stack(column) for column in zip(*(episodes[k].tensors for k in chosen), strict=True)]
         loss, accuracy = torch.vmap(partial(_of_tensors, learner, leaves, mode))(*columns)
-        for name, g in _gradient(loss.sum(), leaves).items():
-            total[name] = total[name] + g if name in total else g
+        _add(total, _gradient(loss.sum(), leaves))
         for position, k in enumerate(chosen):
             losses[k], accuracies[k] = loss[position].detach(), accuracy[position].detach()
     return MetaGradient({name: g / len(tasks) for name, g in total.items()}, *_floats(losses, accuracies))
@@ -150,6 +149,12 @@ def _of_tensors(
 
 def _leaves(params: Params) -> Params:
     return {name: value.detach().requires_grad_() for name, value in params.items()}
+
+
+def _add(total: Params, gradient: Params) -> None:
+    """Add a gradient to a sum in place; a name may be missing from either."""
+    for name, g in gradient.items():
+        total[name] = total[name] + g if name in total else g
 
 
 def _gradient(loss: Tensor, leaves: Params) -> Params:

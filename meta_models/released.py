@@ -181,7 +181,7 @@ def _settings(kind: _Kind, path: Path) -> tuple[dict[str, Any], dict[str, int], 
     names = {"num_samples_per_class": "shots", "num_val_samples": "queries"}
     shape: dict[str, int] = {}
     if not regression:
-        dataset = config.options.get("dataset", "multimodal_few_shot")
+        dataset = config.get("dataset", str) if "dataset" in config.options else "multimodal_few_shot"
         names |= {"num_classes_per_batch": "ways"}
         if dataset == "multimodal_few_shot":
             names |= {"common_img_side_len": "side", "common_img_channel": "channels"}

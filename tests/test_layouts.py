@@ -179,6 +179,7 @@ def test_functions_count_their_samples_in_all(tmp_path):
         ('{"num_updates": "3"}', "says num_updates = '3', which is no int"),
         ('{"fast_lr": true}', "says fast_lr = True, which is no float"),
         ('{"num_classes_per_batch": 20}', "says ways 20, but the tensors of maml_conv_3.pt say 5"),
+        ('{"dataset": ["cifar"]}', "which is no str"),
         ('{"use_max_pool": true}', "says use_max_pool = True; only False can be analysed"),
     ],
 )

@@ -29,8 +29,6 @@ from tests import oracles
 from tests.conftest import random_episode
 from transference.learners import learner_names
 
-ALONE = {"modes": ["a", "b"]}
-
 
 @dataclass(frozen=True)
 class Case:

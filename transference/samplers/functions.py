@@ -24,7 +24,7 @@ from transference.samplers._protocol import TaskRecord
 Numbers = NDArray[np.float64]
 
 _NAME = re.compile(
-    r"(?P<family>[\w]+):(?P<split>\w+)/(?P<shots>\d+)-shot/(?P<queries>\d+)-query/noise-(?P<noise>\d+(\.\d+)?(e-?\d+)?)/seed-(?P<seed>\d+)"
+    r"(?P<family>[\w]+):(?P<split>\w+)/(?P<shots>\d+)-shot/(?P<queries>\d+)-query/noise-(?P<noise>\d+(\.\d+)?(e[+-]?\d+)?)/seed-(?P<seed>\d+)"
 )
 _VERSION = "functions/1"
 """Changes when the same name would give other numbers."""
