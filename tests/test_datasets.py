@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 import transference as tr
-from transference.datasets import dataset_names, find_reader
+from transference.datasets import dataset_names, find_reader, split_sizes
 from transference.errors import DataError, UsageError
 
 MODES = ("strokes", "textures", "shapes")
@@ -214,7 +214,7 @@ def test_an_image_bomb_is_refused(tmp_path, monkeypatch):
 def test_real_images_open_with_their_splits(shared):
     root = shared / "data"
     assert {"omniglot", "cifar100", "strokes"} <= set(dataset_names(root))
-    sizes = find_reader("omniglot", root).splits()
+    sizes = split_sizes(find_reader("omniglot", root))
     assert {split: size.classes for split, size in sizes.items()} == {"train": 803, "val": 161, "test": 659}
     table = pd.read_parquet(root / "cub200.parquet", columns=["class_name", "split"])
     birds = tr.open_dataset("cub200:val", data_root=root)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -25,12 +25,30 @@ def norm(tree: Mapping[str, Tensor]) -> float:
 
 def digest(tensors: Iterable[tuple[str, Tensor]]) -> str:
     """Return a hexadecimal digest of names, dtypes, shapes and bytes: equal exactly when the tensors are."""
-    h = hashlib.blake2b(digest_size=16)
+    growing = Digest()
     for name, tensor in tensors:
-        h.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
-        flat = tensor.detach().cpu().contiguous().reshape(-1)
-        h.update(flat.view(torch.uint8).numpy().tobytes())
-    return h.hexdigest()
+        growing.begin(name, tensor.dtype, tensor.shape)
+        growing.feed(tensor)
+    return growing.hexdigest()
+
+
+class Digest:
+    """The digest of tensors that need not be in memory at once: what `digest` returns, fed in pieces."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.blake2b(digest_size=16)
+
+    def begin(self, name: str, dtype: torch.dtype, shape: Sequence[int]) -> None:
+        """Say which tensor comes next."""
+        self._hash.update(f"{name}|{dtype}|{tuple(shape)}|".encode())
+
+    def feed(self, part: Tensor) -> None:
+        """Add the next rows of that tensor."""
+        self._hash.update(part.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+
+    def hexdigest(self) -> str:
+        """Return the digest of all that was fed."""
+        return self._hash.hexdigest()
 
 
 def settings(thing: object) -> dict[str, Any]:

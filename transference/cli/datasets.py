@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import click
 
-from transference.datasets import dataset_names, find_reader, open_dataset
-from transference.errors import DataError
+from transference.cli.options import EPISODE
+from transference.datasets import (
+    DatasetReader,
+    ImageDataset,
+    Prepared,
+    check_new_name,
+    dataset_names,
+    find_reader,
+    open_dataset,
+    parse_mode,
+    prepared_files,
+    split_sizes,
+)
+from transference.datasets.originals import find_original, original_names
+from transference.errors import DataError, UsageError
+
+_PLACES = "Folder with prepared files, NAME.parquet or NAME/ for each dataset."
 
 
 @click.group()
 def datasets() -> None:
-    """List the datasets, or look at one."""
+    """List the datasets, look at one, or prepare one's own."""
 
 
 @datasets.command(
@@ -22,39 +39,220 @@ Examples:
   transference datasets list
   transference datasets list --data-root data""",
 )
-@click.option("--data-root", type=click.Path(path_type=Path), help="Folder with NAME.parquet or NAME/ for each dataset.")
-def list_datasets(data_root: Path | None) -> None:
-    """List what there is, with its splits.
+@click.option("--data-root", type=click.Path(path_type=Path), help=_PLACES)
+@click.option("--json", "json_output", is_flag=True, help="Print the list as JSON.")
+def list_datasets(data_root: Path | None, json_output: bool) -> None:
+    """List what there is: splits, sizes, whether prepared, and where.
 
-    The generated modes come first, then what lies in the data root: classes and images per split.
+    The generated modes come first, then what lies in the data root, last what is known but not there.
     """
-    for name in dataset_names(data_root):
-        try:
-            reader = find_reader(name, data_root)
-            sizes = ", ".join(f"{split}: {size.classes} classes, {size.images} images" for split, size in reader.splits().items())
-            click.echo(f"{name:16} {sizes}  ({reader.where})")
-        except DataError as error:  # one bad file must not hide the others
-            click.echo(f"{name:16} cannot be used: {error}")
+    entries = [_described(name, data_root) for name in dataset_names(data_root)]
+    here = {entry["name"] for entry in entries}
+    known = {name: original.page for name in original_names() if name not in here and (original := find_original(name))}
+    if json_output:
+        click.echo(json.dumps({"datasets": entries, "known": known}, indent=2))
+        return
+    width = max(len(name) for name in (*here, *known))
+    for entry in entries:
+        if "error" in entry:
+            click.echo(f"{entry['name']:{width}}  cannot be used: {entry['error']}")
+            continue
+        sizes = "; ".join(f"{split} {size['classes']} classes, {size['images']} images" for split, size in entry["splits"].items())
+        prepared = f"prepared at {', '.join(entry['prepared'])}" if entry["prepared"] else "not prepared"
+        state = entry["where"] if entry["where"] == "generated" else f"{prepared}; {entry['where']}"
+        click.echo(f"{entry['name']:{width}}  {sizes}  ({state})")
+    for name, page in known.items():
+        click.echo(f"{name:{width}}  not here; see transference datasets prepare {name} --help and {page}")
+
+
+def _described(name: str, data_root: Path | None) -> dict[str, Any]:
+    """Return what the list tells of one dataset."""
+    try:
+        ready = prepared_files(data_root, name) if data_root else []
+        reader: Prepared | DatasetReader = ready[0] if ready else find_reader(name, data_root)
+        return {
+            "name": name,
+            "splits": {split: size._asdict() for split, size in split_sizes(reader).items()},
+            "prepared": [f"{file.side}x{file.side}x{file.channels}" for file in ready],
+            "where": ", ".join(str(file.path) for file in ready) or find_reader(name, data_root).where,
+        }
+    except DataError as error:  # one bad file must not hide the others
+        return {"name": name, "error": str(error)}
+
+
+@datasets.command(
+    short_help="Decode a dataset once, into one file that every command maps.",
+    epilog="""\b
+Examples:
+  transference datasets prepare omniglot --from ~/Downloads --data-root data --side 84
+  transference datasets prepare fc100 --from cifar-100-python.tar.gz --data-root data --side 84
+  transference datasets prepare birds --from birds/ --split-file birds.csv --data-root data
+  transference datasets prepare omniglot --download --data-root data""",
+)
+@click.argument("name")
+@click.option("--from", "place", type=click.Path(path_type=Path), help="Archive, folder or parquet file that holds the images.")
+@click.option("--download", is_flag=True, help="Download the archives first, into DATA_ROOT/.downloads; they are kept.")
+@click.option("--data-root", type=click.Path(path_type=Path), required=True, help="Folder for the prepared file.")
+@click.option("--side", type=click.IntRange(1), metavar="N", default=EPISODE["side"], show_default=True, help="Image side in pixels.")
+@click.option(
+    "--channels", type=click.Choice(["1", "3"]), help="Image channels.  [default: 3; for omniglot 1, which serves commands that ask for 3]"
+)
+@click.option("--split-file", metavar="FILE|NAME", help="csv with class_name,split; or a list that comes with the package.")
+@click.option("--invert", is_flag=True, help="Exchange light and dark: for black ink on white, in a parquet file or class folders.")
+@click.option("--force", is_flag=True, help="Replace a prepared file of other images or settings.")
+@click.option("--dry-run", is_flag=True, help="Look, unpack if need be, and print what would be prepared.")
+def prepare(
+    name: str,
+    place: Path | None,
+    download: bool,
+    data_root: Path,
+    side: int,
+    channels: str | None,
+    split_file: str | None,
+    invert: bool,
+    force: bool,
+    dry_run: bool,
+) -> None:
+    """Decode, scale and sort every image of a dataset into DATA_ROOT/NAME.SIDExSIDExCHANNELS.safetensors.
+
+    \b
+    NAME is one's own choice, but for five datasets the form in which they are
+    distributed and the splits of the field are known:
+      omniglot       images_background.zip, images_evaluation.zip
+      mini-imagenet  train.csv, val.csv, test.csv with images.zip
+      fc100          cifar-100-python.tar.gz
+      cub            CUB_200_2011.tgz
+      aircraft       fgvc-aircraft-2013b.tar.gz
+    each as distributed or unpacked, alone or in a folder with other files.
+    Whatever the name, class folders ([train|val|test/]CLASS/IMAGE), archives of
+    them, and parquet image files are read as well.
+
+    A split list is a csv file with the columns class_name and split, one row per class; GROUP/* stands for every class GROUP/…, the split
+    none leaves a class out. Lists that come with the package: aircraft, cub, fc100, omniglot (default for these), omniglot-halves.
+
+    An interrupted command goes on where it stopped when it is repeated.
+    """
+    from transference.datasets.preparing import preparation
+    from transference.datasets.preparing import prepare as run
+
+    check_new_name(name)
+    if (place is None) != download:
+        raise UsageError(f"Say where {name} is with --from, or that it is to be downloaded with --download: one of them, not both.")
+    place = place if place is not None else _download(name, data_root)
+    settings: dict[str, Any] = {"split_file": split_file, "invert": invert, "channels": int(channels) if channels else None}
+    with preparation(name, place, data_root, side=side, **settings, say=_note) as asked:
+        if asked.absent:
+            few = ", ".join(asked.absent[:3])
+            _note(f"{len(asked.absent)} entries of the split list have no images here ({few}{', …' if len(asked.absent) > 3 else ''})")
+        if dry_run:
+            click.echo(f"would prepare {asked.n_images} images, {asked.n_bytes / 1e6:.0f} MB, in {asked.path}")
+            _echo_splits(name, asked.reader)
+            return
+        done = run(asked, force=force, progress=True)
+    _echo_splits(name, done)
+    click.echo(done.path)
+
+
+def _note(text: str) -> None:
+    click.echo(f"note: {text}", err=True)
+
+
+def _echo_splits(name: str, reader: DatasetReader | Prepared) -> None:
+    for split, size in split_sizes(reader).items():
+        click.echo(f"{name}:{split:8} {size.classes:5} classes {size.images:7} images")
+
+
+def _download(name: str, data_root: Path) -> Path:
+    """Return the folder with the downloaded archives.
+
+    Raises:
+        UsageError: there is nothing that may be downloaded without a person.
+    """
+    from transference.datasets.intake import download
+
+    original = find_original(name)
+    if not original:
+        raise UsageError(f"Nothing is known of where {name} could be downloaded; give its place with --from.")
+    if not original.remotes:
+        raise UsageError(
+            f"{original.title}, may not be downloaded automatically. Get it from {original.page}, then give its folder with --from: "
+            f"{original.expects}."
+        )
+    folder = data_root / ".downloads" / name
+    for remote in original.remotes:
+        download(remote, folder, progress=True)
+    return folder
 
 
 @datasets.command(
     epilog="""\b
 Examples:
-  transference datasets show strokes:train -o strokes.png
+  transference datasets verify --data-root data
+  transference datasets verify omniglot --data-root data""",
+)
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--data-root", type=click.Path(path_type=Path), required=True, help=_PLACES)
+def verify(names: tuple[str, ...], data_root: Path) -> None:
+    """Read every image of prepared datasets and compare their digests; decode every image of those that are not prepared.
+
+    Exit code 1 if anything is wrong.
+    """
+    wrong = False
+    for name in names or [name for name in dataset_names(data_root) if name not in dataset_names()]:
+        try:
+            checked = [(file.path, file.verify()) for file in prepared_files(data_root, name)]
+            if not checked:
+                reader = find_reader(name, data_root)
+                for split in reader.classes():
+                    open_dataset(f"{name}:{split}", data_root=data_root)
+                checked = [(Path(reader.where), [])]
+        except DataError as error:
+            checked = [(data_root / name, [str(error)])]
+        for path, problems in checked:
+            wrong |= bool(problems)
+            click.echo(f"{name}: {path}: {'; '.join(problems) or 'good'}")
+    if wrong:
+        raise SystemExit(1)
+
+
+@datasets.command(
+    epilog="""\b
+Examples:
+  transference datasets show strokes -o strokes.png
   transference datasets show omniglot:test --data-root data --classes 6 -o sheet.png"""
 )
-@click.argument("mode", metavar="NAME:SPLIT")
-@click.option("--data-root", type=click.Path(path_type=Path), help="Folder with NAME.parquet or NAME/ for each dataset.")
-@click.option("--side", type=click.IntRange(1), metavar="N", default=28, show_default=True, help="Pixels along each edge.")
-@click.option("--classes", type=click.IntRange(1), metavar="N", default=8, show_default=True, help="Rows.")
+@click.argument("mode", metavar="NAME[:SPLIT]")
+@click.option("--data-root", type=click.Path(path_type=Path), help=_PLACES)
+@click.option("--side", type=click.IntRange(1), metavar="N", help="Pixels along each edge.  [default: as prepared, else 28]")
+@click.option("--classes", type=click.IntRange(1), metavar="N", default=8, show_default=True, help="Rows, shared out among the splits.")
 @click.option("--images", type=click.IntRange(1), metavar="N", default=10, show_default=True, help="Columns.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="PNG, PDF or SVG.")
-def show(mode: str, data_root: Path | None, side: int, classes: int, images: int, output: Path) -> None:
-    """Draw a contact sheet: one row per class."""
+def show(mode: str, data_root: Path | None, side: int | None, classes: int, images: int, output: Path) -> None:
+    """Draw a contact sheet: one row per class, of one split or of all."""
     from transference.figures import contact_sheet, save
 
-    dataset = open_dataset(mode, data_root=data_root, side=side)
-    rows = range(min(classes, len(dataset.class_names)))
-    pictures = [dataset.images[dataset.starts[c] : min(dataset.starts[c] + images, dataset.starts[c + 1])].numpy() for c in rows]
-    save(contact_sheet(pictures, [dataset.class_names[c] for c in rows]), output)
+    name = mode.partition(":")[0]
+    ready = prepared_files(data_root, name) if data_root else []
+    side = side or (ready[-1].side if ready else EPISODE["side"])
+    reader: Prepared | DatasetReader = ready[0] if ready else find_reader(name, data_root)
+    splits = [parse_mode(mode)[1]] if ":" in mode else list(split_sizes(reader))
+    rows: list[tuple[str, Any]] = []
+    for number, split in enumerate(splits):
+        share = classes // len(splits) + (number < classes % len(splits))
+        rows += _rows(open_dataset(f"{name}:{split}", data_root=data_root, side=side), share, images, with_split=":" not in mode)
+    save(contact_sheet([pictures for _, pictures in rows], [label for label, _ in rows]), output)
     click.echo(output)
+
+
+def _rows(dataset: ImageDataset, classes: int, images: int, *, with_split: bool) -> list[tuple[str, Any]]:
+    """Return label and images of some classes, spread evenly over all of them."""
+    n = len(dataset.class_names)
+    chosen = sorted({k * n // classes for k in range(classes)}) if classes else []
+    label = f"{dataset.split}: " if with_split else ""
+    return [
+        (
+            f"{label}{dataset.class_names[c]}",
+            dataset.images[dataset.starts[c] : min(dataset.starts[c] + images, dataset.starts[c + 1])].numpy(),
+        )
+        for c in chosen
+    ]

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import io
-import warnings
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +18,15 @@ from transference.errors import DataError
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """What is tried on a file. Others stay out: Pillow hands PostScript to an external interpreter, for one."""
+
+MOST_PIXELS = 89_478_485
+"""A larger image is taken for a decompression bomb. It is the size from which Pillow warns: a quarter of a GiB at three bytes a pixel."""
+
+_AHEAD = 64
+"""Images in work at a time: enough to keep every core busy, few enough to bound the memory."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 _GREY_MODES = frozenset({"1", "L", "LA", "I;16", "I;16B", "I;16L"})
 
@@ -29,12 +42,14 @@ def decode(source: bytes | Path, where: str) -> Image.Image:
         DataError: the image is truncated, damaged, of no known format, or so large that it looks like a decompression bomb.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
+        image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
+        # Pillow only warns at this size, and turning its warnings into errors for a moment is not safe in threads.
+        if image.width * image.height <= MOST_PIXELS:
             image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except Exception as error:  # a damaged file makes Pillow's plugins raise anything: struct.error, IndexError, zlib.error, …
         raise DataError(f"{where}: the image cannot be decoded ({error}). Replace or remove the file.") from error
+    if image.width * image.height > MOST_PIXELS:
+        raise DataError(f"{where}: the image cannot be decoded: {image.width} × {image.height} pixels could be a decompression bomb.")
     return image
 
 
@@ -62,3 +77,32 @@ def to_pixels(image: Image.Image, side: int, channels: int, where: str) -> NDArr
     pixels = np.asarray(image, dtype=np.uint8)
     stacked = np.repeat(pixels[None], channels, axis=0) if grey else pixels.transpose(2, 0, 1)
     return np.ascontiguousarray(stacked)
+
+
+def each_in_turn(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[Item, Callable[[], Result]]]:
+    """Do ``work`` on every item, on all cores, a bounded number at a time.
+
+    Decoding and scaling are done outside of Python's lock, so threads suffice; nothing has to be copied between processes.
+
+    Args:
+        work: what to do; may raise.
+        items: taken as needed.
+
+    Yields:
+        In the order of the items, each with a function that returns its result or raises what ``work`` raised.
+    """
+    waiting: deque[tuple[Item, Callable[[], Result]]] = deque()
+    pool = ThreadPoolExecutor(cores())
+    try:
+        for item in items:
+            waiting.append((item, pool.submit(work, item).result))
+            if len(waiting) >= _AHEAD:
+                yield waiting.popleft()
+        yield from waiting
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -7,6 +7,7 @@ image can be drawn alone and again. Nothing is downloaded.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from transference._streams import Stream
-from transference.datasets._images import Picture, SplitSize
+from transference.datasets._images import Picture
 
 SIDE = 28
 """Pixels along each edge of a drawn image."""
@@ -47,21 +48,27 @@ class GeneratedMode:
         self.name = name
         self._draw = draw
 
-    def splits(self) -> dict[str, SplitSize]:
+    def classes(self) -> dict[str, dict[str, int]]:
         """Return 64, 16 and 20 classes of 30 images."""
-        return {split: SplitSize(len(classes), len(classes) * _IMAGES_PER_CLASS) for split, classes in _CLASSES.items()}
+        return {split: {f"{self.name}-{c:03d}": _IMAGES_PER_CLASS for c in classes} for split, classes in _CLASSES.items()}
+
+    def fingerprint(self) -> str:
+        """Return the name: what is drawn never changes."""
+        return self.name
 
     def pictures(self, split: str) -> Iterator[Picture]:
-        """Draw the images of ``split``.
+        """Yield the images of ``split``.
 
         Yields:
             One picture per image.
         """
         for c in _CLASSES[split]:
             for k in range(_IMAGES_PER_CLASS):
-                canvas = self._draw(Stream(self.name, "class", c), Stream(self.name, "image", c, k), k)
-                pixels = np.rint(np.clip(canvas, 0.0, 1.0) * 255.0).astype(np.uint8)
-                yield Picture(f"{self.name}-{c:03d}", f"{self.name}-{c:03d}-{k:02d}", Image.fromarray(pixels))
+                yield Picture(f"{self.name}-{c:03d}", f"{self.name}-{c:03d}-{k:02d}", partial(self._image, c, k))
+
+    def _image(self, c: int, k: int) -> Image.Image:
+        canvas = self._draw(Stream(self.name, "class", c), Stream(self.name, "image", c, k), k)
+        return Image.fromarray(np.rint(np.clip(canvas, 0.0, 1.0) * 255.0).astype(np.uint8))
 
 
 def grid() -> tuple[Canvas, Canvas]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -15,11 +17,15 @@ from PIL import Image
 from torch import Tensor
 
 from transference import _trees
-from transference.datasets._decode import to_pixels
+from transference.datasets._decode import each_in_turn, to_pixels
 from transference.errors import DataError
 
 SPLITS = ("train", "val", "test")
 """The splits that the field knows, in the order in which they are listed."""
+
+
+Label = tuple[str, str]
+"""Class name and image id."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +60,13 @@ class ImageDataset:
         return replace(self, images=self.images.to(device))
 
 
-class Picture(NamedTuple):
-    """One image as a reader finds it: its class, its id, and the pixels still to be scaled."""
+@dataclass(frozen=True)
+class Picture:
+    """One image as a reader finds it: its class, its id, and how to decode it, which is done later and on any core."""
 
     class_name: str
     image_id: str
-    image: Image.Image
+    load: Callable[[], Image.Image]
 
 
 class SplitSize(NamedTuple):
@@ -69,8 +76,15 @@ class SplitSize(NamedTuple):
     images: int
 
 
-class DatasetReader(Protocol):
-    """Where the images of one mode come from. A new source of images is one file with one such class."""
+class Classified(Protocol):
+    """What knows its classes."""
+
+    def classes(self) -> Mapping[str, Mapping[str, int]]:
+        """Return the number of images of each class of each split, without decoding anything."""
+
+
+class DatasetReader(Classified, Protocol):
+    """Where the images of one mode come from. A new place of images is one file with one such class."""
 
     @property
     def name(self) -> str:
@@ -80,11 +94,26 @@ class DatasetReader(Protocol):
     def where(self) -> str:
         """The place the images are in, for lists and messages."""
 
-    def splits(self) -> dict[str, SplitSize]:
-        """Return the size of each split, without decoding anything."""
-
     def pictures(self, split: str) -> Iterable[Picture]:
-        """Yield every image of ``split``, in any order; a damaged one raises `DataError` naming it."""
+        """Yield every image of ``split``, always in the same order; a damaged one raises `DataError`, naming it, when it is loaded."""
+
+    def fingerprint(self) -> str:
+        """Return a digest, quickly found, that changes when images come, go, or change their size on disk."""
+
+
+def split_sizes(reader: Classified) -> dict[str, SplitSize]:
+    """Return how many classes and images each split has."""
+    return {split: SplitSize(sum(n > 0 for n in sizes.values()), sum(sizes.values())) for split, sizes in reader.classes().items()}
+
+
+def check_size(side: int, channels: int) -> None:
+    """Raise `DataError` unless images can have this size.
+
+    Raises:
+        DataError: they cannot.
+    """
+    if channels not in (1, 3) or side < 1:
+        raise DataError(f"Images of {side} pixels and {channels} channels were asked for; the side must be positive, the channels 1 or 3.")
 
 
 def read_split(reader: DatasetReader, split: str, side: int, channels: int) -> ImageDataset:
@@ -99,33 +128,65 @@ def read_split(reader: DatasetReader, split: str, side: int, channels: int) -> I
     Raises:
         DataError: the split does not exist or is empty, an image is damaged, or colour images were asked for in one channel.
     """
-    if channels not in (1, 3) or side < 1:
-        raise DataError(f"Images of {side} pixels and {channels} channels were asked for; the side must be positive, the channels 1 or 3.")
-    sizes = reader.splits()
-    if split not in sizes:
-        raise DataError(f"{reader.name} ({reader.where}) has no split {split!r}; it has {', '.join(sizes) or 'none'}.")
+    check_size(side, channels)
+    splits = reader.classes()
+    if split not in splits:
+        raise DataError(f"{reader.name} ({reader.where}) has no split {split!r}; it has {', '.join(splits) or 'none'}.")
     pixels: list[NDArray[np.uint8]] = []
-    labels: list[tuple[str, str]] = []
-    for picture in reader.pictures(split):
-        pixels.append(to_pixels(picture.image, side, channels, f"{reader.name}: {picture.image_id}"))
+    labels: list[Label] = []
+    for picture, image in each_in_turn(partial(pixels_of, reader.name, side, channels), reader.pictures(split)):
+        pixels.append(image())
         labels.append((picture.class_name, picture.image_id))
     if not labels:
         raise DataError(f"{reader.name}:{split} ({reader.where}) holds no images.")
-    return _assemble(reader.name, split, pixels, labels)
-
-
-def _assemble(name: str, split: str, pixels: list[NDArray[np.uint8]], labels: list[tuple[str, str]]) -> ImageDataset:
     order = sorted(range(len(labels)), key=labels.__getitem__)
     images = torch.from_numpy(np.stack([pixels[i] for i in order]))
-    classes = [labels[i][0] for i in order]
-    image_ids = tuple(labels[i][1] for i in order)
+    ordered = [labels[i] for i in order]
+    digest = content_digest(ordered, images.shape)
+    digest.feed(images)
+    return assemble(reader.name, split, ordered, images, digest.hexdigest())
+
+
+def pixels_of(name: str, side: int, channels: int, picture: Picture) -> NDArray[np.uint8]:
+    """Return one image of the mode ``name`` as ``[channels, side, side]`` uint8."""
+    return to_pixels(picture.load(), side, channels, f"{name}: {picture.image_id}")
+
+
+def assemble(name: str, split: str, labels: Sequence[Label], images: Tensor, digest: str) -> ImageDataset:
+    """Return the dataset whose images have these labels.
+
+    Args:
+        name: the mode.
+        split: its split.
+        labels: ``(class name, image id)`` of each image, sorted.
+        images: ``[n_images, channels, side, side]`` uint8.
+        digest: of labels and images.
+
+    Raises:
+        DataError: an image id is used twice.
+    """
+    classes, image_ids = [label[0] for label in labels], tuple(label[1] for label in labels)
     if len(set(image_ids)) != len(image_ids):
         raise DataError(f"{name}:{split} uses an image id twice; ids must be unique, or a task could not be told from another.")
     class_names = tuple(sorted(set(classes)))
     starts = (*np.searchsorted(np.array(classes), np.array(class_names)).tolist(), len(classes))
-    words = torch.frombuffer(bytearray(json.dumps(sorted(labels)).encode()), dtype=torch.uint8)
-    digest = _trees.digest([("labels", words), ("images", images)])
     return ImageDataset(name, split, images, class_names, starts, image_ids, digest)
+
+
+def content_digest(labels: Sequence[Label], shape: Sequence[int]) -> _trees.Digest:
+    """Return the digest of sorted labels and of images of this shape, to which the images are still to be fed."""
+    words = torch.frombuffer(bytearray(json.dumps(labels).encode()), dtype=torch.uint8)
+    digest = _trees.Digest()
+    digest.begin("labels", words.dtype, words.shape)
+    digest.feed(words)
+    digest.begin("images", torch.uint8, shape)
+    return digest
+
+
+def fingerprint(parts: Iterable[object]) -> str:
+    """Return a digest of the parts' JSON form, whatever their order."""
+    lines = sorted(json.dumps(part) for part in parts)
+    return hashlib.blake2b("\n".join(lines).encode(), digest_size=16).hexdigest()
 
 
 def require_folder(path: Path) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from transference.datasets._decode import decode
-from transference.datasets._images import SPLITS, Picture, SplitSize
+from transference.datasets._images import SPLITS, Picture, fingerprint
 from transference.errors import DataError
 
 _SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
@@ -17,26 +17,28 @@ class ClassFolders:
     """The images of one folder. With ``train``, ``val`` or ``test`` on top these are the splits; without, there is one called ``all``.
 
     Args:
-        path: ``DIR/NAME``; the mode is called ``NAME``.
+        path: ``DIR/NAME``.
+        name: the mode's name, by default ``NAME``.
 
     Raises:
         DataError: the folder holds no images.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.name = path.name
+    def __init__(self, path: Path, name: str | None = None) -> None:
+        self.name = name or path.name
         self.where = str(path)
         self._path = path
-        if not any(files for classes in self._files.values() for files in classes.values()):
+        if not any(self._all()):
             found = ", ".join(sorted(child.name for child in path.iterdir())[:8]) or "nothing"
             raise DataError(f"{path} holds no images in class folders (CLASS/IMAGE or train/CLASS/IMAGE); found: {found}.")
 
-    def splits(self) -> dict[str, SplitSize]:
-        """Return the size of each split."""
-        return {
-            split: SplitSize(sum(bool(files) for files in classes.values()), sum(map(len, classes.values())))
-            for split, classes in self._files.items()
-        }
+    def classes(self) -> dict[str, dict[str, int]]:
+        """Return the number of images of each class of each split."""
+        return {split: {name: len(files) for name, files in classes.items()} for split, classes in self._files.items()}
+
+    def fingerprint(self) -> str:
+        """Return a digest of the files' names and sizes."""
+        return fingerprint((str(file.relative_to(self._path)), file.stat().st_size) for file in self._all())
 
     def pictures(self, split: str) -> Iterator[Picture]:
         """Yield the images of ``split``; an id is the file's path below the mode's folder.
@@ -46,7 +48,12 @@ class ClassFolders:
         """
         for class_name, files in self._files[split].items():
             for file in files:
-                yield Picture(class_name, file.relative_to(self._path).as_posix(), decode(file, str(file)))
+                yield Picture(class_name, file.relative_to(self._path).as_posix(), partial(decode, file, str(file)))
+
+    def _all(self) -> Iterator[Path]:
+        for classes in self._files.values():
+            for files in classes.values():
+                yield from files
 
     @cached_property
     def _files(self) -> dict[str, dict[str, list[Path]]]:

@@ -1,55 +1,56 @@
-"""Parquet image files in the layout of Hugging Face image datasets.
+"""Parquet image files in the layout of Hugging Face image datasets, one file or several shards.
 
-Columns: ``image`` (a struct of ``bytes`` and ``path``) and ``label`` or ``class_name``; optional ``split``. Class names come from
-``class_name``, else from the label names in the file's ``huggingface`` metadata, else they are the labels themselves.
+Columns: ``image`` or ``img`` (a struct of ``bytes`` and ``path``); ``class_name``, ``label`` or ``fine_label``; optional ``split``. Class
+names come from ``class_name``, else from the label names in the file's ``huggingface`` metadata, else they are the labels themselves.
+Without a ``split`` column, shards called ``SPLIT-00000-of-00002.parquet`` say by their name which split they belong to.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from functools import cached_property
+import re
+from collections.abc import Iterator, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from transference.datasets._decode import decode
-from transference.datasets._images import SPLITS, Picture, SplitSize
+from transference.datasets._images import SPLITS, Picture, fingerprint
 from transference.errors import DataError
+
+_IMAGE = ("image", "img")
+_LABEL = ("class_name", "label", "fine_label")
+_SHARD = re.compile(r"(?P<split>\w+)-\d+-of-\d+")
+_BATCH = 256
 
 
 class ParquetImages:
-    """The images of one parquet file.
+    """The images of one parquet file, or of the shards of one dataset.
 
     Args:
-        path: ``DIR/NAME.parquet``; the mode is called ``NAME``.
+        paths: ``DIR/NAME.parquet``, or the shards.
+        name: the mode's name, by default ``NAME``.
 
     Raises:
-        DataError: the file is no parquet file or lacks the columns.
+        DataError: a file is no parquet file or lacks the columns.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.name = path.stem
-        self.where = str(path)
-        self._path = path
-        try:
-            self._schema: pa.Schema = pq.read_schema(path)
-        except (OSError, pa.ArrowException) as error:
-            raise DataError(f"{path} cannot be read as a parquet file ({error}). Copy or prepare it again.") from error
-        columns = self._schema.names
-        if not _holds_images(self._schema) or not {"class_name", "label"} & set(columns):
-            needed = "'image' (a struct of binary bytes and path) and one of 'class_name', 'label'"
-            raise DataError(f"{path} has the columns {', '.join(columns)}; it needs {needed}.")
+    def __init__(self, paths: Path | Sequence[Path], name: str | None = None) -> None:
+        files = [paths] if isinstance(paths, Path) else sorted(paths)
+        self._shards = [_Shard(path) for path in files]
+        self.name = name or (files[0].stem if isinstance(paths, Path) else files[0].parent.name)
+        self.where = str(files[0] if isinstance(paths, Path) else files[0].parent)
 
-    def splits(self) -> dict[str, SplitSize]:
-        """Return the size of each split; a file without a ``split`` column has one, called ``all``."""
-        groups = self._labels.groupby("split", sort=True)["class_name"]
-        sizes = {str(split): SplitSize(int(names.nunique()), len(names)) for split, names in groups}
-        return {
-            split: sizes[split] for split in (*(name for name in SPLITS if name in sizes), *(name for name in sizes if name not in SPLITS))
-        }
+    def classes(self) -> dict[str, dict[str, int]]:
+        """Return the number of images of each class of each split; without any word of splits there is one, called ``all``."""
+        groups = {str(split): names.value_counts().to_dict() for split, names in self._labels.groupby("split", sort=True)["class_name"]}
+        ordered = [split for split in SPLITS if split in groups] + [split for split in groups if split not in SPLITS]
+        return {split: {str(name): int(n) for name, n in groups[split].items()} for split in ordered}
 
     def pictures(self, split: str) -> Iterator[Picture]:
         """Yield the images of ``split``.
@@ -58,49 +59,119 @@ class ParquetImages:
             One picture per row.
 
         Raises:
-            DataError: the file is damaged, or a row holds no image or a damaged one.
+            DataError: the file is damaged, or a row holds no image.
         """
-        rows = self._labels.index[self._labels["split"] == split]
-        images = self._read(["image"]).column("image").take(pa.array(rows))
-        paths = [path for chunk in images.chunks for path in _paths(chunk)]
+        chosen = self._labels[self._labels["split"] == split]
         # A path is the better id, since it survives a new order of the rows; some writers leave it out or repeat it.
-        unique = len(set(paths)) == len(paths) and None not in paths
-        for row, class_name, image, path in zip(rows, self._labels["class_name"].iloc[rows], images, paths, strict=True):
-            where = f"{self._path}, row {row} ({path})"
-            content = image["bytes"].as_py() if image.is_valid else None
-            if content is None:
-                raise DataError(f"{where}: the row holds no image bytes; files that only point to images are not supported.")
-            yield Picture(str(class_name), str(path) if unique else f"row {row}", decode(content, where))
+        unique = bool(chosen["path"].notna().all() and chosen["path"].is_unique)
+        for number, shard in enumerate(self._shards):
+            labels = chosen[chosen["shard"] == number]
+            row_of = "row {}" if len(self._shards) == 1 else f"{shard.path.stem} row {{}}"
+            images = shard.images(labels["row"].to_numpy())
+            for row, class_name, path, content in zip(labels["row"], labels["class_name"], labels["path"], images, strict=True):
+                where = f"{shard.path}, row {row} ({path})"
+                if content is None:
+                    raise DataError(f"{where}: the row holds no image bytes; files that only point to images are not supported.")
+                yield Picture(str(class_name), str(path) if unique else row_of.format(row), partial(decode, content, where))
 
-    def _read(self, columns: list[str]) -> pa.Table:
-        try:
-            return pq.read_table(self._path, columns=columns)
-        except (OSError, pa.ArrowException) as error:
-            raise DataError(f"{self._path} is damaged ({error}). Copy or prepare it again.") from error
+    def fingerprint(self) -> str:
+        """Return a digest of the files' names, sizes and footers; a footer has statistics and positions of every column."""
+        return fingerprint((shard.path.name, shard.path.stat().st_size, shard.footer()) for shard in self._shards)
 
     @cached_property
     def _labels(self) -> pd.DataFrame:
-        """One row per image: ``split`` and ``class_name`` as strings.
+        """One row per image: ``shard``, ``row``, ``path``, ``split``, ``class_name``."""
+        frames = [shard.labels().assign(shard=number) for number, shard in enumerate(self._shards)]
+        return pd.concat(frames, ignore_index=True)
+
+
+class _Shard:
+    """One file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._schema: pa.Schema = pq.read_schema(path)
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(f"{path} cannot be read as a parquet file ({error}). Copy or prepare it again.") from error
+        columns = self._schema.names
+        self._image = next((name for name in _IMAGE if _holds_images(self._schema, name)), "")
+        self._label = next((name for name in _LABEL if name in columns), "")
+        if not self._image or not self._label:
+            needed = "'image' (a struct of binary bytes and path) and one of 'class_name', 'label'"
+            raise DataError(f"{path} has the columns {', '.join(columns)}; it needs {needed}.")
+
+    def footer(self) -> str:
+        """Return the end of the file, where parquet describes its columns, in hexadecimal digits."""
+        with self.path.open("rb") as file:
+            file.seek(-8, 2)
+            size = int.from_bytes(file.read(4), "little")
+            file.seek(-8 - size, 2)
+            return fingerprint([file.read(size).hex()])
+
+    def images(self, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Iterator[bytes | None]:
+        """Yield the encoded images of these rows, which are in order, batch by batch.
+
+        Raises:
+            DataError: the file is damaged.
+        """
+        try:
+            start = 0
+            with pq.ParquetFile(self.path) as file:
+                for batch in file.iter_batches(_BATCH, columns=[f"{self._image}.bytes"]) if len(rows) else ():
+                    here = rows[(rows >= start) & (rows < start + len(batch))] - start
+                    yield from _field(batch.column(0).take(pa.array(here)), "bytes").to_pylist()
+                    start += len(batch)
+        except (OSError, pa.ArrowException) as error:
+            raise self._damaged(error) from error
+
+    def labels(self) -> pd.DataFrame:
+        """Return one row per image: ``row``, ``path``, ``split``, ``class_name``.
 
         Raises:
             DataError: the file is damaged, or its labels are incomplete or ambiguous.
         """
-        columns = [name for name in ("class_name", "label", "split") if name in self._schema.names]
+        columns = [name for name in dict.fromkeys(("class_name", self._label, "label", "split")) if name in self._schema.names]
         table = self._read(columns)
         frame = pd.DataFrame({name: table.column(name).to_numpy(zero_copy_only=False) for name in columns})
         if frame.isna().any().any():
-            raise DataError(f"{self._path} has rows without {' or '.join(frame.columns[frame.isna().any()])}; fill or remove them.")
-        if "class_name" not in columns:
-            names = self._label_names()
-            known = range(len(names)) if names else frame["label"].unique()
-            if bad := sorted(set(frame["label"]) - set(known)):
-                raise DataError(f"{self._path} has the labels {bad[:3]}, which have no name; -1 often stands for an unlabelled split.")
-            frame["class_name"] = [names[label] if names else str(label) for label in frame["label"]]
+            raise DataError(f"{self.path} has rows without {' or '.join(frame.columns[frame.isna().any()])}; fill or remove them.")
+        if self._label != "class_name":
+            frame["class_name"] = self._class_names(frame[self._label])
         elif "label" in columns and frame.groupby("class_name")["label"].nunique().max() > 1:
-            raise DataError(f"{self._path} uses one class_name for several labels; give each class a name of its own.")
+            raise DataError(f"{self.path} uses one class_name for several labels; give each class a name of its own.")
         if "split" not in columns:
-            frame["split"] = "all"
-        return frame[["split", "class_name"]].astype(str)
+            frame["split"] = self._split()
+        named = frame[["split", "class_name"]].astype(str)
+        return named.assign(row=np.arange(len(named)), path=pd.Series(self._paths(), dtype=object))
+
+    def _paths(self) -> list[str | None]:
+        """Return the file name kept with each image, or None."""
+        if "path" not in self._schema.field(self._image).type.names:
+            return [None] * int(pq.read_metadata(self.path).num_rows)
+        paths: list[str | None] = _field(self._read([f"{self._image}.path"]).column(0), "path").to_pylist()
+        return paths
+
+    def _read(self, columns: list[str]) -> pa.Table:
+        try:
+            return pq.read_table(self.path, columns=columns)
+        except (OSError, pa.ArrowException) as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: Exception) -> DataError:
+        return DataError(f"{self.path} is damaged ({error}). Copy or prepare it again.")
+
+    def _split(self) -> str:
+        """Return the split that the file's name tells, ``validation`` as ``val``."""
+        found = _SHARD.match(self.path.stem)
+        return {"validation": "val"}.get(found["split"], found["split"]) if found else "all"
+
+    def _class_names(self, labels: pd.Series[int]) -> list[str]:
+        names = self._label_names()
+        known = range(len(names)) if names else labels.unique()
+        if bad := sorted(set(labels) - set(known)):
+            raise DataError(f"{self.path} has the labels {bad[:3]}, which have no name; -1 often stands for an unlabelled split.")
+        return [names[label] if names else str(label) for label in labels]
 
     def _label_names(self) -> list[str] | None:
         """Return the names that the Hugging Face ``datasets`` library keeps for the integer labels, if it wrote the file.
@@ -111,20 +182,20 @@ class ParquetImages:
         raw = (self._schema.metadata or {}).get(b"huggingface")
         try:
             features = json.loads(raw)["info"]["features"] if raw else {}
-            names = features.get("label", {}).get("names")
+            names = features.get(self._label, {}).get("names")
             return [str(name) for name in names] if names else None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"{self._path} has huggingface metadata that cannot be read ({error!r}). Add a class_name column.") from error
+            raise DataError(f"{self.path} has huggingface metadata that cannot be read ({error!r}). Add a class_name column.") from error
 
 
-def _holds_images(schema: pa.Schema) -> bool:
-    """Whether the column ``image`` is a struct with binary ``bytes``; text would be taken for a path, and files of this machine opened."""
-    if "image" not in schema.names or not pa.types.is_struct(kind := schema.field("image").type):
+def _field(column: pa.Array | pa.ChunkedArray, name: str) -> pa.Array | pa.ChunkedArray:
+    """Return one field of a column of structs; some ways of reading give the field itself when it is the only one asked for."""
+    return pc.struct_field(column, name) if pa.types.is_struct(column.type) else column
+
+
+def _holds_images(schema: pa.Schema, name: str) -> bool:
+    """Whether a column is a struct with binary ``bytes``; text would be taken for a path, and files of this machine opened."""
+    if name not in schema.names or not pa.types.is_struct(kind := schema.field(name).type):
         return False
     fields = {field.name: field.type for field in kind}
     return "bytes" in fields and (pa.types.is_binary(fields["bytes"]) or pa.types.is_large_binary(fields["bytes"]))
-
-
-def _paths(images: pa.StructArray) -> list[str | None]:
-    """Return the file name kept with each image, or None."""
-    return list(images.field("path").to_pylist()) if "path" in images.type.names else [None] * len(images)

@@ -1,0 +1,157 @@
+"""From the name of a mode to its images."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from transference.datasets._images import DatasetReader, ImageDataset, check_size, read_split, require_folder
+from transference.datasets.folder import ClassFolders
+from transference.datasets.originals import find_original
+from transference.datasets.parquet import ParquetImages
+from transference.datasets.prepared import Prepared, prepared_files
+from transference.errors import DataError, UsageError
+
+_GROUP = "transference.datasets"
+_NAME = re.compile(r"[\w.-]+")
+_MODE = re.compile(rf"(?P<name>{_NAME.pattern}):(?P<split>\w+)")
+
+
+def parse_mode(text: str) -> tuple[str, str]:
+    """Split ``"omniglot:train"`` into name and split.
+
+    Raises:
+        UsageError: the text is not of that form.
+    """
+    match = _MODE.fullmatch(text)
+    if not match:
+        raise UsageError(f"{text!r} does not name a mode and a split; write it as NAME:SPLIT, for example omniglot:train.")
+    return match["name"], match["split"]
+
+
+def open_dataset(mode: str, *, data_root: str | Path | None = None, side: int = 28, channels: int = 3) -> ImageDataset:
+    """Open one split of one mode: mapped into memory where it is prepared at this size, else decoded.
+
+    Args:
+        mode: ``"NAME:SPLIT"``.
+        data_root: the folder with prepared files, ``NAME.parquet`` or ``NAME/``; not needed for the generated modes.
+        side: pixels along each edge.
+        channels: 1 or 3.
+
+    Returns:
+        The dataset with ``images [n, channels, side, side]`` uint8 in host memory.
+
+    Raises:
+        UsageError: ``mode`` is not of the form ``NAME:SPLIT``.
+        DataError: there is no such dataset or split, it is damaged, or it is only prepared at another size.
+
+    Example:
+        >>> open_dataset("strokes:val").images.shape
+        torch.Size([480, 3, 28, 28])
+    """
+    name, split = parse_mode(mode)
+    check_size(side, channels)
+    ready = prepared_files(Path(data_root), name) if data_root is not None else []
+    if not ready:
+        return read_split(find_reader(name, data_root), split, side, channels)
+    beside = _beside(name, data_root, ready)
+    fitting = [file for file in ready if file.side == side and file.channels in {1, channels}]
+    if fitting:
+        return fitting[-1].open(split, channels)
+    if beside:
+        return read_split(beside, split, side, channels)
+    sizes = " and ".join(file.size for file in ready)
+    raise DataError(
+        f"{name} is prepared at {sizes} in {data_root}, but {side}×{side}, {channels} channel{'s' if channels > 1 else ''} was asked for. "
+        f"Ask with --side {ready[0].side}, or prepare it with --side {side} too."
+    )
+
+
+def find_reader(name: str, data_root: str | Path | None = None) -> DatasetReader:
+    """Return the reader of the mode called ``name``, which decodes its images; prepared files are not looked at.
+
+    Raises:
+        DataError: there is none, or there are two.
+    """
+    registered = entry_points(group=_GROUP, name=name)
+    root = Path(data_root) if data_root is not None else None
+    places = [] if root is None else _places(name, root)
+    if len(places) + len(registered) > 1:
+        found = [*(f"the registered mode {name}" for _ in registered), *map(str, places)]
+        raise DataError(f"Both {' and '.join(found)} could be {name}; rename or move one of them.")
+    if registered:
+        reader: DatasetReader = next(iter(registered)).load()()
+        return reader
+    if places:
+        return _reader(places[0])
+    known = dataset_names(root)
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f" Did you mean {close[0]}?" if close else ""
+    if find_original(name):
+        hint = f" To bring it here: transference datasets prepare {name}."
+    if root is None:
+        advice = f"give the folder that holds it with --data-root. Without one there are: {', '.join(known)}."
+        raise DataError(f"There is no generated mode {name!r}; {advice}{hint}")
+    raise DataError(f"There is no dataset {name!r}, neither generated nor in {root}; there are: {', '.join(known)}.{hint}")
+
+
+def dataset_names(data_root: str | Path | None = None) -> list[str]:
+    """Return the names of the registered modes, then of those in ``data_root``."""
+    names = sorted(entry_points(group=_GROUP).names)
+    if data_root is not None:
+        root = Path(data_root)
+        require_folder(root)
+        children = sorted(root.iterdir())
+        names += [file.name for file in prepared_files(root)]
+        names += [child.stem for child in children if child.suffix == ".parquet"]
+        names += [child.name for child in children if child.is_dir() and not child.name.startswith(".")]
+    return list(dict.fromkeys(names))
+
+
+def check_new_name(name: str) -> None:
+    """Raise `UsageError` unless images can be prepared under this name.
+
+    Raises:
+        UsageError: no mode can have it, or a generated mode has.
+    """
+    if not _NAME.fullmatch(name) or name.startswith("."):
+        raise UsageError(f"{name!r} cannot be the name of a mode; use letters, digits, '.', '_' and '-'.")
+    if name in entry_points(group=_GROUP).names:
+        raise UsageError(f"{name} is a generated mode, which needs no preparing; choose another name for your images.")
+
+
+def _places(name: str, root: Path) -> list[Path]:
+    require_folder(root)
+    return [path for path in (root / f"{name}.parquet", root / name) if path.exists()]
+
+
+def _reader(place: Path) -> DatasetReader:
+    if place.is_file():
+        return ParquetImages(place)
+    shards = [path for folder in (place, place / "data") for path in sorted(folder.glob("*.parquet"))]
+    return ParquetImages(shards, place.name) if shards else ClassFolders(place)
+
+
+def _beside(name: str, data_root: str | Path | None, ready: list[Prepared]) -> DatasetReader | None:
+    """Return the reader of images that lie beside their prepared files; they must be the same images in the same splits.
+
+    Raises:
+        DataError: they may not be.
+    """
+    if not _places(name, Path(data_root or "")) and not entry_points(group=_GROUP, name=name):
+        return None
+    reader = find_reader(name, data_root)
+    for file in ready:
+        if file.about.get("images") != reader.fingerprint():
+            raise DataError(
+                f"{file.path} was prepared from other images than those in {reader.where}. Prepare {name} again with --force, "
+                "or move one of them."
+            )
+        if file.about.get("split_list") or file.about.get("inverted"):
+            raise DataError(
+                f"{file.path} has other splits or light and dark exchanged, while {reader.where} is read as it is: both could be {name}. "
+                "Move one of them."
+            )
+    return reader

@@ -1,0 +1,7 @@
+"""What comes from outside, taken in with care: downloads, archives, python pickles. Everything here is hostile until proven otherwise."""
+
+from transference.datasets.intake.archives import Limits, is_archive, unpack
+from transference.datasets.intake.downloads import Remote, download
+from transference.datasets.intake.pickles import read_pickle
+
+__all__ = ["Limits", "Remote", "download", "is_archive", "read_pickle", "unpack"]
