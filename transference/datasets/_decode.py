@@ -42,7 +42,8 @@ def decode(source: bytes | Path, where: str) -> Image.Image:
         DataError: the image is truncated, damaged, of no known format, or so large that it looks like a decompression bomb.
     """
     try:
-        image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
+        content = source if isinstance(source, bytes) else source.read_bytes()
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
         # Pillow only warns at this size, and turning its warnings into errors for a moment is not safe in threads.
         if image.width * image.height <= MOST_PIXELS:
             image.load()
