@@ -51,6 +51,7 @@ class Training:
         halve_every: iterations after which the rate is halved, again and again; 0 keeps it constant.
         clip_norm: the gradient's norm is limited to this, for encoder and generators and for the rest each; 0 does not limit it.
         seed: of the initial parameters and of the tasks.
+        rotated: names of the datasets whose classes are turned by a random number of quarter turns, anew in every task.
 
     Raises:
         UsageError: a number is out of range.
@@ -69,6 +70,7 @@ class Training:
     halve_every: int = 0
     clip_norm: float = 0.0
     seed: int = 0
+    rotated: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         wrong = [name for name in ("halve_every", "clip_norm", "seed") if not 0 <= getattr(self, name) < math.inf]
@@ -88,6 +90,8 @@ class Training:
     def to_json(self) -> dict[str, Any]:
         """Return the training as plain JSON values."""
         plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        if not self.rotated:
+            del plain["rotated"]  # as in trainings that were begun before there was a choice
         return plain
 
 

@@ -59,7 +59,9 @@ def test_every_command_explains_itself_with_two_examples():
         "train",
         "verify",
         "datasets list",
+        "datasets prepare",
         "datasets show",
+        "datasets verify",
     ]
     assert set(main.list_commands(None)) == {name.split()[0] for name in commands}
     for command in commands:
@@ -493,3 +495,32 @@ def test_a_released_checkpoint_is_analysed_and_converted(shared, tmp_path):
     assert again.exit_code == 0, again.output
     pairs = [tr.open_run(tmp_path / name).pairs() for name in ("run", "two")]
     assert pairs[0]["loss_ratio"].tolist() == pairs[1]["loss_ratio"].tolist()
+
+
+def test_rotation_is_a_matter_of_training_and_is_recorded(tmp_path):
+    words = [
+        "train",
+        "--learner",
+        "protonet",
+        "--modes",
+        "strokes,shapes",
+        "--ways",
+        3,
+        "--queries",
+        2,
+        "--iterations",
+        2,
+        "--meta-batch",
+        2,
+    ]
+    plain, turned = call(*words, "--out", tmp_path / "plain"), call(*words, "--rotate", "strokes", "--out", tmp_path / "turned")
+    assert (plain.exit_code, turned.exit_code) == (0, 0), turned.output
+    told = [json.loads((tmp_path / name / "training.json").read_text()) for name in ("plain", "turned")]
+    assert "rotated" not in told[0]
+    assert told[1]["rotated"] == ["strokes"]
+    digests = {tr.load_checkpoint(tmp_path / name / "step-00000002.safetensors").digest for name in ("plain", "turned")}
+    assert len(digests) == 2
+    result = call(*words, "--out", tmp_path / "turned")
+    assert (result.exit_code, "rotated" in result.stderr) == (2, True), result.output
+    assert call(*words, "--rotate", "textures", "--out", tmp_path / "other").exit_code == 2
+    assert "--rotate" not in call("compute", "--help").stdout

@@ -126,7 +126,7 @@ def test_prepared_listed_shown_and_measured(name, tmp_path):
     listed = call("datasets", "list", "--data-root", data).stdout
     assert f"prepared at {SIDE}x{SIDE}x{1 if name == 'omniglot' else 3}" in listed
     assert all(
-        f"{split} {len(classes)} classes, {len(classes) * PER_CLASS[name]} images" in listed for split, classes in CLASSES[name].items()
+        f"{split}: {len(classes)} classes, {len(classes) * PER_CLASS[name]} images" in listed for split, classes in CLASSES[name].items()
     )
     assert call("datasets", "show", name, "--data-root", data, "-o", tmp_path / "sheet.png").exit_code == 0
     with Image.open(tmp_path / "sheet.png") as sheet:

@@ -128,3 +128,29 @@ def test_a_stranger_is_known_by_its_first_episode():
             return tr.Episode(x, x, x, x)
 
     assert sampler_digest(Constant(1.0)) == sampler_digest(Constant(1.0)) != sampler_digest(Constant(2.0))
+
+
+def test_rotation_turns_all_images_of_a_class_alike(strokes):
+    plain, turned = (tr.FewShot(strokes, ways=5, shots=2, queries=3, seed=1, rotated=rotated) for rotated in (False, True))
+    seen = []
+    for index in range(30):
+        a, b = plain[index], turned[index]
+        assert torch.equal(a.query_y, b.query_y)
+        for label in range(5):
+            before, after = (torch.cat([e.support_x[e.support_y == label], e.query_x[e.query_y == label]]) for e in (a, b))
+            (turns,) = [k for k in range(4) if torch.equal(torch.rot90(before, k, (2, 3)), after)]
+            seen.append(turns)
+    counts = [seen.count(k) for k in range(4)]
+    assert min(counts) > 20, f"150 turns, each of the four expected 37.5 times: {counts}"
+
+
+def test_rotated_tasks_have_a_name_of_their_own_that_parses_back(strokes):
+    turned = tr.FewShot(strokes, rotated=True)
+    assert turned.name.endswith("/seed-0/rotated")
+    assert FewShotName.parse(turned.name) == turned.identity != tr.FewShot(strokes).identity
+    assert torch.equal(turned[4].query_x, tr.FewShot(strokes, rotated=True)[4].query_x)
+
+
+def test_functions_are_not_rotated():
+    with pytest.raises(UsageError, match="linear is a family of functions, which cannot be rotated"):
+        tr.open_tasks("linear:train", rotated=True)

@@ -33,7 +33,7 @@ Examples:
 @episode_options("the checkpoint's")
 @config_option
 @click.option("--seed", type=click.IntRange(0, 2**62), metavar="N", help="Of the tasks.  [default: two above that of the training]")
-@click.option("--data-root", type=click.Path(path_type=Path), help="Folder with NAME.parquet or NAME/ for each dataset.")
+@click.option("--data-root", type=click.Path(path_type=Path), help="Folder with prepared files, NAME.parquet or NAME/ for each dataset.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--unsafe-load", is_flag=True, help="Let a checkpoint run code while it loads.")
 @click.option("--json", "json_output", is_flag=True, help="Print the table as JSON.")

@@ -41,7 +41,12 @@ Examples:
 @click.option("--clip-norm", type=float, metavar="X", help=f"Limit of the gradient's norm; 0: none.  {_RECIPE}")
 @click.option("--batching", type=click.Choice(["auto", *BATCHINGS]), default="auto", show_default=True, help=_BATCHING)
 @config_option
-@click.option("--data-root", type=click.Path(path_type=Path), help="Folder with NAME.parquet or NAME/ for each dataset.")
+@click.option(
+    "--rotate",
+    metavar="NAMES",
+    help="Datasets of --modes whose classes are turned by 0, 90, 180 or 270° in each task, as is usual for omniglot.",
+)
+@click.option("--data-root", type=click.Path(path_type=Path), help="Folder with prepared files, NAME.parquet or NAME/ for each dataset.")
 @click.option(
     "--seed", type=click.IntRange(0, 2**62), metavar="N", default=0, show_default=True, help="Of the initial parameters and the tasks."
 )
@@ -65,6 +70,7 @@ def train(
     clip_norm: float | None,
     batching: str,
     config: Path | None,
+    rotate: str | None,
     data_root: Path | None,
     seed: int,
     device: str,
@@ -78,7 +84,9 @@ def train(
     per iteration and mode, OUT/validation one with those of each checkpoint on the val split.
     """
     import_from_here()
-    names = split_modes(modes)
+    names, rotated = split_modes(modes), split_modes(rotate, "--rotate") if rotate else ()
+    if not set(rotated) <= set(names):
+        raise UsageError(f"--rotate {rotate} was asked for, but the modes are {modes}; name some of these.")
     offers = {"modes": list(names), "ways": ways or EPISODE["ways"], "channels": channels or EPISODE["channels"]}
     offered, own = offered_config(learner, offers), read_config(config)
     contradicted = [name for name in own if name in offered and own[name] != offered[name]]
@@ -102,11 +110,14 @@ def train(
         halve_every=recipe.halve_every if halve_every is None else halve_every,
         clip_norm=recipe.clip_norm if clip_norm is None else clip_norm,
         seed=seed,
+        rotated=rotated,
     )
     total = recipe.iterations if iterations is None else iterations
     tasks, validation = (
         [
-            open_tasks(f"{name}:{split}", data_root=data_root, **shape, seed=seed, device=where)
+            open_tasks(
+                f"{name}:{split}", data_root=data_root, **shape, seed=seed, rotated=split == "train" and name in rotated, device=where
+            )
             for name in names
             if split == "train" or validate
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -26,7 +27,7 @@ class Subject:
 
     checkpoints: list[Checkpoint]
     learner: Learner
-    shape: dict[str, int]
+    shape: dict[str, Any]
 
     def trained_with(self, name: str, default: int) -> int:
         """Return what the checkpoints were trained with."""

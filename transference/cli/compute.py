@@ -74,7 +74,7 @@ Examples:
     show_default=True,
     help="Sources, targets per file.",
 )
-@click.option("--data-root", type=click.Path(path_type=Path), help="Folder with NAME.parquet or NAME/ for each dataset.")
+@click.option("--data-root", type=click.Path(path_type=Path), help="Folder with prepared files, NAME.parquet or NAME/ for each dataset.")
 @click.option("--unsafe-load", is_flag=True, help="Let a checkpoint run code while it loads. Recorded in run.json.")
 @click.option("--dry-run", is_flag=True, help="Check everything, print tiles done and to do, compute nothing.")
 @click.option("--json", "json_output", is_flag=True, help="Print the summary as JSON.")

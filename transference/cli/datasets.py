@@ -57,12 +57,12 @@ def list_datasets(data_root: Path | None, json_output: bool) -> None:
         if "error" in entry:
             click.echo(f"{entry['name']:{width}}  cannot be used: {entry['error']}")
             continue
-        sizes = "; ".join(f"{split} {size['classes']} classes, {size['images']} images" for split, size in entry["splits"].items())
+        sizes = "; ".join(f"{split}: {size['classes']} classes, {size['images']} images" for split, size in entry["splits"].items())
         prepared = f"prepared at {', '.join(entry['prepared'])}" if entry["prepared"] else "not prepared"
         state = entry["where"] if entry["where"] == "generated" else f"{prepared}; {entry['where']}"
         click.echo(f"{entry['name']:{width}}  {sizes}  ({state})")
     for name, page in known.items():
-        click.echo(f"{name:{width}}  not here; see transference datasets prepare {name} --help and {page}")
+        click.echo(f"{name:{width}}  not here; to be had from {page}")
 
 
 def _described(name: str, data_root: Path | None) -> dict[str, Any]:

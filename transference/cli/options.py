@@ -93,7 +93,7 @@ def import_from_here() -> None:
         sys.path.insert(0, "")
 
 
-def split_modes(text: str) -> tuple[str, ...]:
+def split_modes(text: str, option: str = "--modes") -> tuple[str, ...]:
     """Return the names in a comma-separated list.
 
     Raises:
@@ -101,5 +101,5 @@ def split_modes(text: str) -> tuple[str, ...]:
     """
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     if not names or len(set(names)) != len(names) or any(":" in name for name in names):
-        raise UsageError(f"--modes {text!r} was asked for; give different dataset names without a split, for example omniglot,cifar100.")
+        raise UsageError(f"{option} {text!r} was asked for; give different dataset names without a split, for example omniglot,cifar100.")
     return names

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -50,7 +50,7 @@ class ImageDataset:
     image_ids: tuple[str, ...]
     digest: str
 
-    @property
+    @cached_property
     def class_sizes(self) -> tuple[int, ...]:
         """Images per class."""
         return tuple(stop - start for start, stop in zip(self.starts[:-1], self.starts[1:], strict=True))

@@ -74,10 +74,10 @@ class Resplit:
             One picture per image.
         """
         for old in self._found:
-            prefix = f"{old}/" if len(self._found) > 1 else ""
             for picture in self._reader.pictures(old):
                 if self._list.split_of(picture.class_name) == split:
-                    yield Picture(picture.class_name, prefix + picture.image_id, picture.load)
+                    known = len(self._found) == 1 or picture.image_id.startswith(f"{old}/")
+                    yield Picture(picture.class_name, picture.image_id if known else f"{old}/{picture.image_id}", picture.load)
 
     def fingerprint(self) -> str:
         """Return that of the images."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,14 +16,17 @@ from transference.episodes import Episode
 from transference.errors import DataError, UsageError
 from transference.samplers._protocol import TaskRecord
 
-_NAME = re.compile(r"(?P<mode>[\w.-]+):(?P<split>\w+)/(?P<ways>\d+)-way/(?P<shots>\d+)-shot/(?P<queries>\d+)-query/seed-(?P<seed>\d+)")
+_NAME = re.compile(
+    r"(?P<mode>[\w.-]+):(?P<split>\w+)/(?P<ways>\d+)-way/(?P<shots>\d+)-shot/(?P<queries>\d+)-query/seed-(?P<seed>\d+)(?P<rotated>/rotated)?"
+)
 
 
 @dataclass(frozen=True)
 class FewShotName:
     """The identity of a family of few-shot tasks; as text ``omniglot:train/5-way/1-shot/15-query/seed-0``.
 
-    The side and channels of the images are not part of it: task 7 shows the same images at 28 and at 84 pixels.
+    Where classes are turned, ``/rotated`` follows. The side and channels of the images are not part of it: task 7 shows the same images at
+    28 and at 84 pixels.
     """
 
     mode: str
@@ -32,9 +35,11 @@ class FewShotName:
     shots: int
     queries: int
     seed: int
+    rotated: bool = False
 
     def __str__(self) -> str:
-        return f"{self.mode}:{self.split}/{self.ways}-way/{self.shots}-shot/{self.queries}-query/seed-{self.seed}"
+        turned = "/rotated" if self.rotated else ""
+        return f"{self.mode}:{self.split}/{self.ways}-way/{self.shots}-shot/{self.queries}-query/seed-{self.seed}{turned}"
 
     @classmethod
     def parse(cls, text: str) -> FewShotName:
@@ -48,7 +53,7 @@ class FewShotName:
             raise UsageError(f"{text!r} is no few-shot task name; one looks like {cls('omniglot', 'train', 5, 1, 15, 0)}.")
         found = match.groupdict()
         numbers = {key: int(found[key]) for key in ("ways", "shots", "queries", "seed")}
-        return cls(found["mode"], found["split"], **numbers)
+        return cls(found["mode"], found["split"], **numbers, rotated=bool(found["rotated"]))
 
 
 class FewShot:
@@ -62,13 +67,17 @@ class FewShot:
         shots: support images per class.
         queries: query images per class.
         seed: one family of tasks per seed.
+        rotated: turn all images of a class by 0, 90, 180 or 270 degrees, drawn for each class of each task: the augmentation of Omniglot in
+            training. Task 7 has the same images either way.
 
     Raises:
         UsageError: ways, shots or queries are below one, or the seed below zero.
         DataError: there are fewer classes than ways, or a class has fewer images than ``shots + queries``.
     """
 
-    def __init__(self, dataset: ImageDataset, *, ways: int = 5, shots: int = 1, queries: int = 15, seed: int = 0) -> None:
+    def __init__(
+        self, dataset: ImageDataset, *, ways: int = 5, shots: int = 1, queries: int = 15, seed: int = 0, rotated: bool = False
+    ) -> None:
         if min(ways, shots, queries) < 1 or seed < 0:
             raise UsageError(
                 f"{ways} ways, {shots} shots, {queries} queries, seed {seed} were asked for; the first three must be at least 1."
@@ -84,7 +93,7 @@ class FewShot:
                 f"{len(dataset.class_names)} classes have fewer ({', '.join(small[:3])}; the least has {least}). "
                 f"Ask for fewer queries{', or remove these classes' if len(small) < len(dataset.class_names) else ''}."
             )
-        self.identity = FewShotName(dataset.name, dataset.split, ways, shots, queries, seed)
+        self.identity = FewShotName(dataset.name, dataset.split, ways, shots, queries, seed, rotated)
         self.name = str(self.identity)
         self.digest = dataset.digest
         self._dataset = dataset
@@ -97,13 +106,12 @@ class FewShot:
         """
         who = self.identity
         drawn = self._draw(index)
-        support = [row for rows in drawn for row in rows[: who.shots]]
-        query = [row for rows in drawn for row in rows[who.shots :]]
+        turns = self._turns(index)
         labels = torch.arange(who.ways, device=self._dataset.images.device)
         return Episode(
-            self._images(support),
+            self._images([rows[: who.shots] for rows in drawn], turns),
             labels.repeat_interleave(who.shots),
-            self._images(query),
+            self._images([rows[who.shots :] for rows in drawn], turns),
             labels.repeat_interleave(who.queries),
             mode=who.mode,
         )
@@ -134,13 +142,25 @@ class FewShot:
         if index < 0:
             raise IndexError(f"Task {index} of {self.name} was asked for; tasks are numbered from 0.")
         who, data = self.identity, self._dataset
-        stream = Stream("few-shot task", self.name, index)
+        stream = Stream("few-shot task", str(replace(who, rotated=False)), index)
         classes = stream.choice(len(data.class_names), who.ways)
         return [[data.starts[c] + k for k in stream.choice(data.class_sizes[c], who.shots + who.queries)] for c in classes]
 
-    def _images(self, rows: list[int]) -> Tensor:
+    def _turns(self, index: int) -> list[int]:
+        """Return the quarter turns of each class."""
+        who = self.identity
+        stream = Stream("few-shot rotation", self.name, index)
+        return [stream.below(4) if who.rotated else 0 for _ in range(who.ways)]
+
+    def _images(self, rows: list[list[int]], turns: list[int]) -> Tensor:
+        """Return the images of each class, turned, one class after another."""
         images = self._dataset.images
-        return images[torch.tensor(rows, device=images.device)].float() / 255.0
+        flat = torch.tensor(rows, device=images.device).flatten()
+        chosen = images.index_select(0, flat)  # copies whole images; plain indexing goes byte by byte, ten times slower
+        if any(turns):
+            by_class = zip(chosen.reshape(len(rows), len(rows[0]), *chosen.shape[1:]), turns, strict=True)
+            chosen = torch.cat([of_class.rot90(turn, (-2, -1)) for of_class, turn in by_class])
+        return chosen.float().div_(255.0)
 
 
 def few_shot(
@@ -151,6 +171,7 @@ def few_shot(
     shots: int = 1,
     queries: int = 15,
     seed: int = 0,
+    rotated: bool = False,
     side: int = 28,
     channels: int = 3,
     device: torch.device | str = "cpu",
@@ -159,11 +180,12 @@ def few_shot(
 
     Args:
         mode: ``"NAME:SPLIT"``.
-        data_root: the folder with ``NAME.parquet`` or ``NAME/``; not needed for the generated modes.
+        data_root: the folder with prepared files, ``NAME.parquet`` or ``NAME/``; not needed for the generated modes.
         ways: classes per task.
         shots: support images per class.
         queries: query images per class.
         seed: one family of tasks per seed.
+        rotated: turn the images of each class by a random number of quarter turns.
         side: pixels along each edge.
         channels: 1 or 3.
         device: where the images are kept and episodes gathered.
@@ -178,4 +200,4 @@ def few_shot(
         torch.Size([75, 3, 28, 28])
     """
     dataset = open_dataset(mode, data_root=data_root, side=side, channels=channels).to(device)
-    return FewShot(dataset, ways=ways, shots=shots, queries=queries, seed=seed)
+    return FewShot(dataset, ways=ways, shots=shots, queries=queries, seed=seed, rotated=rotated)

@@ -105,7 +105,7 @@ def download(
                 last = "the server ended the transfer early"
             except _GONE as error:
                 last = _told(error)
-                if isinstance(error, urllib.error.HTTPError) and 400 <= error.code < 500 and error.code not in (408, 416, 429):
+                if isinstance(error, urllib.error.HTTPError) and error.code < 500 and error.code not in (408, 416, 429):
                     raise DataError(
                         f"{remote.url} cannot be downloaded: {last}. Is the address still right? See where to get it by hand."
                     ) from error
@@ -150,7 +150,7 @@ def _fetch(opener: urllib.request.OpenerDirector, remote: Remote, part: Path, ti
         bar.total, bar.n = most, have
         with part.open("r+b" if have else "wb") as file:
             file.seek(have)
-            while block := answer.read(_PART):
+            while block := answer.read1(_PART):  # what has come so far; a plain read would lose it when the server stalls
                 have += len(block)
                 if most is not None and have > most:
                     file.close()

@@ -1,0 +1,316 @@
+"""What comes from outside: archives, pickles and images that mean harm, each refused with its message and nothing left behind."""
+
+import bz2
+import gzip
+import io
+import os
+import pickle
+import stat
+import struct
+import tarfile
+import zipfile
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests import originals as make
+from transference.datasets import _decode
+from transference.datasets._decode import decode
+from transference.datasets.intake import Limits, is_archive, read_pickle, unpack
+from transference.errors import DataError
+
+
+def tar_of(*members, kind="w:gz"):
+    """A tar archive of ``(name, content)`` or of ready-made members."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode=kind) as archive:
+        for member in members:
+            if isinstance(member, tarfile.TarInfo):
+                archive.addfile(member)
+            else:
+                info = tarfile.TarInfo(member[0])
+                info.size = len(member[1])
+                archive.addfile(info, io.BytesIO(member[1]))
+    return content.getvalue()
+
+
+def special(name, kind, target=""):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+def zip_of(*members, **settings):
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, **settings) as archive:
+        for name, data in members:
+            archive.writestr(name, data)
+    return content.getvalue()
+
+
+def zip_link():
+    info = zipfile.ZipInfo("images/link")
+    info.external_attr = (stat.S_IFLNK | 0o777) << 16
+    return zip_of((info, "/etc/passwd"))
+
+
+def sparse():
+    """A member that claims a gigabyte of holes."""
+    header = bytearray(tar_of(("images/sparse", b""), kind="w")[:512])
+    header[156:157] = tarfile.GNUTYPE_SPARSE
+    header[483:495] = b"%011o\0" % 2**30
+    header[148:156] = b"        "
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header) + bytes(1024)
+
+
+def long_header():
+    """An extended header that claims 2 GiB, for a reader that asks for it all at once."""
+    info = tarfile.TarInfo("././@PaxHeader")
+    info.type, info.size = tarfile.XHDTYPE, 2**31
+    return info.tobuf(tarfile.USTAR_FORMAT) + bytes(1024)
+
+
+def encrypted():
+    content = bytearray(zip_of(("a.png", b"abc")))
+    content[6] |= 1
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    return bytes(content)
+
+
+def twice():
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        return zip_of(("a.png", b"1"), ("a.png", b"2"))
+
+
+def lying_size():
+    """A zip entry that unpacks to more than it says."""
+    content = bytearray(zip_of(("a.png", bytes(100_000))))
+    at = content.index(b"PK\x01\x02") + 24
+    content[at : at + 4] = struct.pack("<I", 10)
+    return bytes(content)
+
+
+def altered(content):
+    return content[:20_000] + bytes([content[20_000] ^ 1]) + content[20_001:]
+
+
+PLAIN = ("images/a.png", b"content")
+REFUSED = {
+    "parent in tar": (lambda: tar_of(PLAIN, ("../escaped", b"x")), r"holds '../escaped', which is not a plain relative name"),
+    "parent inside": (lambda: tar_of(("images/../../escaped", b"x")), "is not a plain relative name"),
+    "absolute in tar": (lambda: tar_of(PLAIN, ("/tmp/escaped", b"x")), "is not a plain relative name"),
+    "parent in zip": (lambda: zip_of(PLAIN, ("../escaped", b"x")), "is not a plain relative name"),
+    "absolute in zip": (lambda: zip_of(("/tmp/escaped", b"x")), "is not a plain relative name"),
+    "backslash in zip": (lambda: tar_of(("..\\escaped", b"x")), "is not a plain relative name"),
+    "drive letter": (lambda: zip_of(("C:escaped", b"x")), "is not a plain relative name"),
+    "control letter": (lambda: tar_of(("images/a\x1b[2J.png", b"x")), "is not a plain relative name"),
+    "too deep": (lambda: tar_of(("a/" * 40 + "b", b"x")), "is not a plain relative name"),
+    "too long": (lambda: tar_of(("a" * 300, b"x")), "is not a plain relative name"),
+    "link": (lambda: tar_of(PLAIN, special("images/link", tarfile.SYMTYPE, "/etc")), "a link, device or sparse file"),
+    "through a link": (
+        lambda: tar_of(special("images", tarfile.SYMTYPE, "/tmp"), ("images/escaped", b"x")),
+        "a link, device or sparse",
+    ),
+    "hard link": (lambda: tar_of(PLAIN, special("b.png", tarfile.LNKTYPE, "images/a.png")), "a link, device or sparse file"),
+    "device": (lambda: tar_of(special("null", tarfile.CHRTYPE)), "a link, device or sparse file"),
+    "pipe": (lambda: tar_of(special("pipe", tarfile.FIFOTYPE)), "a link, device or sparse file"),
+    "sparse": (sparse, "a link, device or sparse file"),
+    "link in zip": (zip_link, "a link or device"),
+    "encrypted": (encrypted, "which is encrypted"),
+    "twice in zip": (twice, "holds a.png twice"),
+    "twice in tar": (lambda: tar_of(PLAIN, PLAIN), "holds images/a.png twice"),
+    "file and folder": (lambda: tar_of(("a", b"x"), ("a/b", b"x")), "cannot be unpacked"),
+    "too many": (lambda: tar_of(*((f"{k}.png", b"") for k in range(60))), "holds more than 50 files"),
+    "too many in zip": (lambda: zip_of(*((f"{k}.png", b"") for k in range(60))), "holds 60 files, more than 50"),
+    "too large": (lambda: tar_of(("noise", os.urandom(5_000_000)), kind="w"), "unpacks to more than 4000000 bytes"),
+    "too large in zip": (lambda: zip_of(("noise", os.urandom(5_000_000))), "unpacks to more than 4000000 bytes"),
+    "bomb in tar": (lambda: tar_of(("zeros", bytes(3_000_000))), "unpacks to more than 100 times its own size"),
+    "bomb in zip": (lambda: zip_of(("zeros", bytes(3_000_000))), "unpacks to more than 100 times its own size"),
+    "bomb of bombs": (lambda: gzip.compress(bytes(3_000_000)), "neither|cannot be unpacked|more than 100 times"),
+    "long header": (long_header, r"has a header that claims \d+ bytes"),
+    "size that lies": (lying_size, "cannot be unpacked"),
+    "cut tar": (lambda: tar_of(("noise", os.urandom(50_000)))[:-20_000], "cannot be unpacked .* Is it whole?"),
+    "cut before the checksum": (lambda: tar_of(("noise", os.urandom(50_000)))[:-6], "cannot be unpacked"),
+    "wrong checksum": (lambda: tar_of(PLAIN)[:-8] + b"\0" * 8, "cannot be unpacked"),
+    "cut zip": (lambda: zip_of(("noise", os.urandom(50_000)))[:-20_000], "cannot be unpacked"),
+    "altered zip": (lambda: altered(zip_of(("noise", os.urandom(50_000)))), "cannot be unpacked"),
+    "no archive": (lambda: b"just some text", "cannot be unpacked"),
+    "empty file": (lambda: b"", "cannot be unpacked"),
+}
+LIMITS = Limits(files=50, size=4_000_000)
+
+
+def everything_in(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_hostile_archives_are_refused_and_leave_nothing(case, tmp_path):
+    build, message = REFUSED[case]
+    (tmp_path / "outer").mkdir()
+    archive = tmp_path / "outer" / "evil"
+    archive.write_bytes(build())
+    before = everything_in(tmp_path)
+    with pytest.raises(DataError, match=message) as refused:
+        unpack(archive, tmp_path / "outer" / "place" / "target", LIMITS)
+    assert str(archive) in str(refused.value)
+    assert everything_in(tmp_path) in (before, sorted([*before, "outer/place"]))
+
+
+@pytest.mark.parametrize("kind", ["w", "w:gz", "w:bz2", "zip"])
+def test_honest_archives_are_unpacked_whole(kind, tmp_path):
+    files = {"images/a.png": os.urandom(300_000), "images/b/ü.png": b"", "list.txt": b"words " * 9}
+    content = zip_of(*files.items()) if kind == "zip" else tar_of(special("./", tarfile.DIRTYPE), *files.items(), kind=kind)
+    (tmp_path / "archive").write_bytes(content)
+    assert is_archive(tmp_path / "archive")
+    unpack(tmp_path / "archive", tmp_path / "target")
+    found = {
+        path.relative_to(tmp_path / "target").as_posix(): path.read_bytes() for path in (tmp_path / "target").rglob("*") if path.is_file()
+    }
+    assert found == files
+    assert everything_in(tmp_path)[:1] == ["archive"]
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"\x1f\x8b", gzip.compress(b"text"), bz2.compress(b"text"), b"\x89PNG\r\n" + bytes(600)])
+def test_what_is_no_archive_is_not_taken_for_one(content, tmp_path):
+    (tmp_path / "file").write_bytes(content)
+    assert not is_archive(tmp_path / "file")
+
+
+def test_unpacked_files_are_not_executable_and_belong_to_us(tmp_path):
+    info = tarfile.TarInfo("run.sh")
+    info.mode, info.uid = 0o4777, 12345
+    (tmp_path / "a.tar").write_bytes(tar_of(info))
+    unpack(tmp_path / "a.tar", tmp_path / "target")
+    state = (tmp_path / "target" / "run.sh").stat()
+    assert not state.st_mode & 0o7111
+    assert state.st_uid == os.getuid()
+
+
+# Pickles
+
+
+class Harm:
+    def __init__(self, function, *words):
+        self.call = function, words
+
+    def __reduce__(self):
+        return self.call
+
+
+def opcodes(*parts):
+    return b"\x80\x02" + b"".join(parts) + b"."
+
+
+ENCODE, ARRAY, DTYPE = b"c_codecs\nencode\n", b"cnumpy.core.multiarray\n_reconstruct\n", b"cnumpy\ndtype\n"
+EVIL = {
+    "system": (lambda path: pickle.dumps(Harm(os.system, f"touch {path}")), "asks for posix.system"),
+    "eval": (lambda path: pickle.dumps(Harm(eval, f"open({str(path)!r}, 'w')")), "asks for builtins.eval"),
+    "getattr": (lambda _: pickle.dumps({"a": getattr}), "asks for builtins.getattr"),
+    "import by dots": (lambda _: opcodes(b"\x8c\x05numpy\x8c\x0dos.system.foo\x93"), "cannot be read as a pickle"),
+    "numpy load": (lambda _: opcodes(b"cnumpy\nload\n(U\x05/etc/tR"), "asks for numpy.load"),
+    "objects": (lambda _: pickle.dumps({"data": np.array([Harm(os.getpid)], dtype=object)}), "asks for|dtype"),
+    "other numbers": (lambda _: pickle.dumps({"data": np.arange(3.0)}), "an array of dtype 'f8'"),
+    "wrong shape": (lambda _: make.python2_pickle({"data": _Shaped((2, 2), b"abc")}), r"shape \(2, 2\) with 3 bytes"),
+    "huge shape": (lambda _: make.python2_pickle({"data": _Shaped((2**31 - 1, 2**31 - 1), b"")}), "shape"),
+    "persistent": (lambda _: opcodes(b"Psomething\n"), "refers to"),
+    "state on a stand-in": (lambda _: opcodes(ENCODE, b"}U\x08__code__Nsb"), "cannot be read as a pickle"),
+    "attributes on a class": (lambda _: opcodes(ARRAY, b"N}U\x08__init__Ns\x86b"), "cannot be read as a pickle"),
+    "other encoding": (lambda _: opcodes(ENCODE, b"(X\x01\x00\x00\x00aX\x05\x00\x00\x00utf_8tR"), "encodes text as"),
+    "ndarray called": (lambda _: opcodes(b"cnumpy\nndarray\n(K\x01tR"), "calls numpy.ndarray"),
+    "a set": (lambda _: pickle.dumps({"a": {1, 2}}), "asks for|holds a set"),
+    "cut": (lambda _: make.python2_pickle(make.cifar_batch("train"))[:-100], "cannot be read as a pickle"),
+    "empty": (lambda _: b"", "cannot be read as a pickle"),
+    "text": (lambda _: b"not a pickle", "cannot be read as a pickle"),
+    "huge claim": (lambda _: b"\x80\x05\x96" + struct.pack("<Q", 2**62) + b".", "cannot be read as a pickle"),
+    "itself": (lambda _: b"\x80\x02}q\x00U\x01ah\x00s.", "cannot be read as a pickle"),
+}
+
+
+class _Shaped:
+    """Looks like an array to `make.python2_pickle`."""
+
+    def __init__(self, shape, raw):
+        self.shape, self.raw = shape, raw
+
+    def tobytes(self):
+        return self.raw
+
+
+@pytest.mark.parametrize("case", EVIL)
+def test_hostile_pickles_do_nothing(case, tmp_path):
+    build, message = EVIL[case]
+    path, mark = tmp_path / "evil.pkl", tmp_path / "executed"
+    path.write_bytes(build(mark))
+    with pytest.raises(DataError, match=message) as refused:
+        read_pickle(path)
+    assert str(path) in str(refused.value)
+    assert not mark.exists()
+    path.write_bytes(make.python2_pickle(make.cifar_batch("train")))
+    assert np.array_equal(read_pickle(path)["data"], make.cifar_batch("train")["data"]), "nothing was changed for the next file"
+
+
+@pytest.mark.parametrize("write", [
+    make.python2_pickle,
+    *(lambda content, protocol=protocol: pickle.dumps(content, protocol) for protocol in (0, 2, 3, 4, 5)),
+    lambda content: pickle.dumps({key.encode(): value for key, value in content.items()}, 2),
+])  # fmt: skip
+def test_plain_pickles_of_every_protocol_are_read(write, tmp_path):
+    content = {
+        **make.cifar_batch("train"),
+        "fortran": np.asfortranarray(np.arange(6, dtype=np.uint8).reshape(2, 3)),
+        "note": None,
+        "nested": {"a": (1, 2.5)},
+    }
+    if write is make.python2_pickle:
+        content = make.cifar_batch("train")
+    (tmp_path / "good.pkl").write_bytes(write(content))
+    found = read_pickle(tmp_path / "good.pkl")
+    assert found.keys() == content.keys()
+    assert np.array_equal(found["data"], content["data"])
+    assert found["filenames"] == content["filenames"]
+    if "fortran" in content:
+        assert np.array_equal(found["fortran"], content["fortran"])
+        assert found["nested"] == {"a": [1, 2.5]}
+
+
+# Images
+
+
+def test_an_image_bomb_is_named(monkeypatch):
+    monkeypatch.setattr(_decode, "MOST_PIXELS", 50)
+    with pytest.raises(DataError, match=r"bomb.png: .* 20 × 14 pixels could be a decompression bomb"):
+        decode(make.encoded(make.noise(0)), "bomb.png")
+
+
+def test_a_small_file_that_claims_to_be_enormous_is_refused():
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    with pytest.raises(DataError, match="claims.png: the image cannot be decoded"):
+        decode(content, "claims.png")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM"])
+def test_damaged_images_are_named_whatever_their_damage(kind):
+    """Cut anywhere, or with bytes exchanged anywhere: decoded or refused, never anything else."""
+    whole = make.encoded(make.noise(1, (40, 30)), kind)
+    rng = np.random.default_rng(5)
+    refused = 0
+    for k in range(120):
+        content = bytearray(whole[: rng.integers(1, len(whole))] if k % 2 else whole)
+        for at in rng.integers(0, min(len(content), 400), 6):
+            content[at] = rng.integers(0, 256)
+        try:
+            image = decode(bytes(content), "damaged")
+        except DataError as error:
+            refused += 1
+            assert "damaged: the image cannot be decoded" in str(error)  # noqa: PT017 - of those that are refused
+        else:
+            assert isinstance(image, Image.Image)
+    assert refused > 40

@@ -1,0 +1,479 @@
+"""The prepared form: the same dataset as decoding anew, whatever happens on the way."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+import transference as tr
+from tests import originals as make
+from tests.test_datasets import rows, write_parquet
+from transference.cli import main
+from transference.datasets import find_reader, prepared_files, preparing, split_lists
+from transference.datasets._decode import each_in_turn
+from transference.datasets.preparing import preparation, prepare
+from transference.errors import DataError, SpecMismatchError, UsageError
+
+SIDE = 9
+
+
+def call(*words):
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def class_folders(folder, per_class=4, channels=3, splits=("train", "test")):
+    files = {
+        f"{split}/{split} {c}/{k:02d}.png": make.encoded(make.noise([c, k, len(split)], channels=channels))
+        for split in splits
+        for c in (97, 98)
+        for k in range(per_class)
+    }
+    return make.write_folder(folder, files)
+
+
+def prepared(name, place, data_root, force=False, **settings):
+    with preparation(name, place, data_root, **{"side": SIDE, **settings}) as asked:
+        return prepare(asked, force=force)
+
+
+def same(a, b):
+    assert (a.digest, a.class_names, a.starts, a.image_ids, a.name, a.split) == (
+        b.digest,
+        b.class_names,
+        b.starts,
+        b.image_ids,
+        b.name,
+        b.split,
+    )
+    assert torch.equal(a.images, b.images)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_prepared_and_decoded_are_the_same_dataset(tmp_path, channels):
+    place = class_folders(tmp_path / "direct" / "toys", channels=channels)
+    prepared("toys", place, tmp_path / "data", channels=channels)
+    for split in ("train", "test"):
+        for asked in {channels, 3}:
+            direct, mapped = (
+                tr.open_dataset(f"toys:{split}", data_root=tmp_path / root, side=SIDE, channels=asked) for root in ("direct", "data")
+            )
+            same(direct, mapped)
+            tasks = [tr.FewShot(dataset, ways=2, shots=1, queries=2) for dataset in (direct, mapped)]
+            assert all(torch.equal(a, b) for a, b in zip(tasks[0][3].tensors, tasks[1][3].tensors, strict=True))
+            assert tasks[1][3].support_x.is_contiguous()
+
+
+def test_colours_are_not_prepared_as_one_channel(tmp_path):
+    place = class_folders(tmp_path / "toys")
+    with pytest.raises(DataError, match=r"16 of 16 images of toys cannot be used:\n.*has colours, but 1 channel was asked for"):
+        prepared("toys", place, tmp_path / "data", channels=1)
+
+
+def test_a_file_is_mapped_not_read(tmp_path):
+    prepared("toys", class_folders(tmp_path / "toys"), tmp_path / "data")
+    file = prepared_files(tmp_path / "data")[0]
+    dataset = tr.open_dataset("toys:train", data_root=tmp_path / "data", side=SIDE)
+    assert str(file.path) in Path("/proc/self/maps").read_text() if Path("/proc/self/maps").exists() else True
+    assert len(dataset.images) == 8
+
+
+def test_archives_of_class_folders_and_shards_of_parquet(tmp_path):
+    folder = class_folders(tmp_path / "toys")
+    files = {f"toys/{path.relative_to(folder)}": path.read_bytes() for path in folder.rglob("*.png")}
+    digests = set()
+    for k, archive in enumerate((make.write_tar(tmp_path / "a.tgz", files), make.write_zip(tmp_path / "a.zip", files), folder)):
+        file = prepared("toys", archive, tmp_path / f"data{k}")
+        digests.add(file.digest("train", 3))
+    assert len(digests) == 1
+    shards = tmp_path / "shards"
+    shards.mkdir()
+    for split in ("train", "validation"):
+        for k in range(2):
+            plain = [{key: row[key] for key in ("image", "class_name")} for row in rows(2, 3)]
+            write_parquet(shards / f"{split}-{k:05d}-of-00002.parquet", plain)
+    sizes = prepared("shards", shards, tmp_path / "data").classes()
+    assert sizes == {split: {"class 0": 6, "class 1": 6} for split in ("train", "val")}
+    assert "train-00001-of-00002 row 5" in tr.open_dataset("shards:train", data_root=tmp_path / "data", side=SIDE).image_ids
+    same(*(tr.open_dataset("shards:val", data_root=root, side=SIDE) for root in (tmp_path, tmp_path / "data")))
+
+
+# Split lists
+
+
+def write_list(path, text):
+    path.write_text(text)
+    return str(path)
+
+
+def test_ones_own_split_list_pools_and_splits_anew(tmp_path):
+    place = class_folders(tmp_path / "toys")
+    own = write_list(
+        tmp_path / "own.csv", "class_name, split\ntrain 97, test\ntrain 98, train\ntest 97, train\ntest 98, none\nghost, val\n"
+    )
+    with preparation("toys", place, tmp_path / "data", side=SIDE, split_file=own) as asked:
+        assert asked.absent == ["ghost"]
+        sizes = prepare(asked).classes()
+    assert sizes == {"train": {"test 97": 4, "train 98": 4}, "test": {"train 97": 4}}
+    ids = tr.open_dataset("toys:train", data_root=tmp_path / "data", side=SIDE).image_ids
+    assert ids[0] == "test/test 97/00.png", "the split it was in, then the id it had"
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("class,split\na,train\n", "has the columns class, split; a split list has class_name and split"),
+    ("", r"has the columns \(none\)"),
+    ("class_name,split\n", "lists no class"),
+    ("class_name,split\na,\n", "line 2: a class and a split are needed, found 'a' and ''"),
+    ("class_name,split\na,my split\n", "line 2: a class and a split are needed"),
+    ("class_name,split\na,train\na,test\n", "puts a into both train and test"),
+    ("class_name,split\ntrain 97,train\n", r"has 3 of 4 classes that the split list .* does not name \(test 97, test 98, train 98"),
+        ("class_name,split\ntrain 97,train\ntrain 98,train\ntest 97,test\ntest98,test\n", "Is test 98 the list's test98"),
+])  # fmt: skip
+def test_bad_lists_are_told(tmp_path, text, message):
+    place = class_folders(tmp_path / "toys")
+    with pytest.raises(DataError, match=message):
+        prepared("toys", place, tmp_path / "data", split_file=write_list(tmp_path / "own.csv", text))
+
+
+def test_a_list_that_does_not_exist_is_told_with_those_that_do(tmp_path):
+    with pytest.raises(UsageError, match=r"no split list nowhere.csv; give a csv file, or one of aircraft, cub, fc100"):
+        prepared("toys", class_folders(tmp_path / "toys"), tmp_path / "data", split_file="nowhere.csv")
+    binary = tmp_path / "list.csv"
+    binary.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match="is no text in UTF-8"):
+        split_lists.read(str(binary))
+
+
+def test_ink_and_paper_are_exchanged_on_demand(tmp_path):
+    place = class_folders(tmp_path / "toys", channels=1)
+    plain = prepared("toys", place, tmp_path / "plain", channels=1).open("train", 1)
+    inverted = prepared("toys", place, tmp_path / "inverted", channels=1, invert=True).open("train", 1)
+    assert (plain.images.int() + inverted.images.int() - 255).abs().max() <= 1, "up to the rounding of the filter"
+
+
+# Beside its own images
+
+
+def test_images_may_stay_beside_their_prepared_file(tmp_path):
+    place = class_folders(tmp_path / "toys")
+    direct = tr.open_dataset("toys:train", data_root=tmp_path, side=SIDE)
+    prepared("toys", place, tmp_path)
+    same(direct, tr.open_dataset("toys:train", data_root=tmp_path, side=SIDE))
+    assert tr.open_dataset("toys:train", data_root=tmp_path, side=5).images.shape[2] == 5, "another size is decoded"
+
+
+def test_images_that_changed_beside_their_prepared_file_are_told(tmp_path):
+    place = class_folders(tmp_path / "toys")
+    prepared("toys", place, tmp_path)
+    (place / "train" / "train 97" / "extra.png").write_bytes(make.encoded(make.noise(77)))
+    with pytest.raises(DataError, match="was prepared from other images than those in"):
+        tr.open_dataset("toys:train", data_root=tmp_path, side=SIDE)
+    prepared("toys", place, tmp_path, force=True)
+    assert len(tr.open_dataset("toys:train", data_root=tmp_path, side=SIDE).images) == 9
+
+
+def test_other_splits_beside_the_images_are_ambiguous(tmp_path):
+    place = class_folders(tmp_path / "toys")
+    own = write_list(tmp_path / "own.csv", "class_name,split\ntrain 97,test\ntrain 98,train\ntest 97,train\ntest 98,none\n")
+    prepared("toys", place, tmp_path, split_file=own)
+    with pytest.raises(DataError, match="has other splits .* both could be toys"):
+        tr.open_dataset("toys:train", data_root=tmp_path, side=SIDE)
+
+
+def test_a_size_that_is_not_prepared_is_told(tmp_path):
+    prepared("toys", class_folders(tmp_path / "toys", channels=1), tmp_path / "data", channels=1)
+    with pytest.raises(DataError, match=r"toys is prepared at 9×9, 1 channel in .*, but 28×28, 3 channels was asked"):
+        tr.open_dataset("toys:train", data_root=tmp_path / "data")
+    with pytest.raises(DataError, match=r"has no split 'val'; it has train, test"):
+        tr.open_dataset("toys:val", data_root=tmp_path / "data", side=SIDE)
+
+
+def test_what_was_prepared_otherwise_is_kept(tmp_path):
+    place = class_folders(tmp_path / "toys")
+    file = prepared("toys", place, tmp_path / "data")
+    content = file.path.read_bytes()
+    assert prepared("toys", place, tmp_path / "data").path.read_bytes() == content, "asking again changes nothing"
+    with pytest.raises(SpecMismatchError, match="was prepared otherwise: inverted False, now True. Keep it, or replace it with --force"):
+        prepared("toys", place, tmp_path / "data", invert=True)
+    assert file.path.read_bytes() == content
+
+
+def test_names_that_cannot_be(tmp_path):
+    place = class_folders(tmp_path / "toys")
+    for name, message in {
+        "strokes": "is a generated mode",
+        "a b": "cannot be the name of a mode",
+        "../x": "cannot be",
+        ".x": "cannot be",
+    }.items():
+        result = call("datasets", "prepare", name, "--from", place, "--data-root", tmp_path)
+        assert (result.exit_code, message in result.stderr) == (2, True), result.output
+
+
+# Interruptions
+
+
+class Interrupted(BaseException):
+    pass
+
+
+def counting(monkeypatch, stop_at=None):
+    """Count the images decoded; with ``stop_at``, interrupt when that one is asked for."""
+    decoded = []
+    whole = preparing.pixels_of
+
+    def pixels_of(name, side, channels, picture):
+        decoded.append(picture.image_id)
+        return whole(name, side, channels, picture)
+
+    def one_by_one(work, items):
+        for k, item in enumerate(items):
+            if k == stop_at:
+                raise Interrupted
+            yield item, lambda item=item: work(item)
+
+    monkeypatch.setattr(preparing, "pixels_of", pixels_of)
+    monkeypatch.setattr(preparing, "each_in_turn", one_by_one)
+    return decoded
+
+
+@pytest.mark.parametrize("damage", ["none", "half a label", "half an image", "labels lost", "pixels lost"])
+def test_an_interrupted_preparation_goes_on_to_the_same_file(tmp_path, monkeypatch, damage):
+    place = class_folders(tmp_path / "toys")
+    expected = prepared("toys", place, tmp_path / "undisturbed").path.read_bytes()
+    monkeypatch.setattr(preparing, "_EVERY", 4)
+    with monkeypatch.context() as patch:
+        first = counting(patch, stop_at=11)
+        with pytest.raises(Interrupted):
+            prepared("toys", place, tmp_path / "data")
+    assert len(first) == 11
+    assert prepared_files(tmp_path / "data") == [], "nothing half is seen"
+    (scratch,) = (tmp_path / "data" / ".preparing").glob("*/pixels")
+    labels, kept = scratch.with_name("labels"), 11
+    if damage == "half a label":
+        labels.write_text(labels.read_text()[:-5])
+        kept = 10
+    elif damage == "half an image":
+        scratch.write_bytes(scratch.read_bytes()[: 3 * SIDE**2 * 6 + 5])
+        kept = 6
+    elif damage == "labels lost":
+        labels.unlink()
+        kept = 0
+    elif damage == "pixels lost":
+        scratch.unlink()
+        kept = 0
+    second = counting(monkeypatch)
+    assert prepared("toys", place, tmp_path / "data").path.read_bytes() == expected
+    assert len(second) == 16 - kept
+    assert sorted(path.name for path in (tmp_path / "data").rglob("*") if path.is_file()) == ["toys.9x9x3.safetensors", "toys.lock"]
+
+
+def test_what_was_done_for_other_images_is_not_used(tmp_path, monkeypatch):
+    place = class_folders(tmp_path / "toys")
+    with monkeypatch.context() as patch:
+        counting(patch, stop_at=11)
+        with pytest.raises(Interrupted):
+            prepared("toys", place, tmp_path / "data")
+    (place / "test" / "test 97" / "00.png").write_bytes(make.encoded(make.noise(99, (8, 8))))
+    decoded = counting(monkeypatch)
+    dataset = prepared("toys", place, tmp_path / "data").open("test", 3)
+    assert len(decoded) == 16
+    shutil.copytree(place, tmp_path / "direct" / "toys")
+    same(dataset, tr.open_dataset("toys:test", data_root=tmp_path / "direct", side=SIDE))
+
+
+@pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
+def test_a_killed_command_goes_on(tmp_path, kill):
+    place = make.write_folder(
+        tmp_path / "toys", {f"c{c}/{k}.png": make.encoded(make.noise([c, k], (400, 300))) for c in range(2) for k in range(150)}
+    )
+    words = [
+        sys.executable,
+        "-m",
+        "transference.cli",
+        "datasets",
+        "prepare",
+        "toys",
+        "--from",
+        str(place),
+        "--data-root",
+        str(tmp_path / "data"),
+    ]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "data" / ".preparing").glob("*/pixels")):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(kill)
+    told = process.communicate()[1]
+    if process.returncode != 0:  # else it was faster than the signal
+        assert process.returncode == (130 if kill == signal.SIGINT else -kill), told
+        assert not list((tmp_path / "data").glob("*.safetensors"))
+    again = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert "toys:all" in again.stdout
+    undisturbed = prepared("toys", place, tmp_path / "other", side=28)
+    assert (tmp_path / "data" / undisturbed.path.name).read_bytes() == undisturbed.path.read_bytes()
+
+
+def test_two_cannot_prepare_the_same_mode(tmp_path):
+    place = class_folders(tmp_path / "toys")
+    with preparation("toys", place, tmp_path / "data", side=SIDE):
+        with pytest.raises(UsageError, match="toys is being prepared in .* by another process"):
+            prepared("toys", place, tmp_path / "data")
+        prepared("others", place, tmp_path / "data")
+
+
+def test_every_damaged_image_is_named_at_once(tmp_path):
+    place = class_folders(tmp_path / "toys")
+    for k in range(3):
+        path = place / "train" / "train 98" / f"{k:02d}.png"
+        path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(DataError, match=r"3 of 16 images of toys cannot be used:(\n  .*train 98/0\d.png: the image cannot be.*){3}"):
+        prepared("toys", place, tmp_path / "data")
+    assert not list((tmp_path / "data").rglob("pixels"))
+
+
+def test_a_disk_with_too_little_room_is_told_before_anything_is_done(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(100, 90, 10))
+    with pytest.raises(DataError, match=r"has 0.0 GB left; preparing toys needs"):
+        prepared("toys", class_folders(tmp_path / "toys"), tmp_path / "data")
+
+
+def test_images_are_worked_on_a_bounded_number_at_a_time():
+    taken = []
+
+    def items():
+        for k in range(500):
+            taken.append(k)
+            yield k
+
+    for done, (item, result) in enumerate(each_in_turn(lambda k: k * k, items())):
+        assert result() == item**2
+        assert len(taken) <= done + 65
+
+
+# Damaged and foreign files
+
+
+def test_verify_finds_a_flipped_bit(tmp_path):
+    file = prepared("toys", class_folders(tmp_path / "toys"), tmp_path / "data")
+    assert call("datasets", "verify", "--data-root", tmp_path / "data").exit_code == 0
+    content = bytearray(file.path.read_bytes())
+    start = 8 + int.from_bytes(content[:8], "little")
+    content[start + 5] ^= 1
+    file.path.write_bytes(content)
+    result = call("datasets", "verify", "toys", "--data-root", tmp_path / "data")
+    assert result.exit_code == 1
+    assert "train with 3 channels has the digest" in result.stdout
+    assert "test with" not in result.stdout
+
+
+def broken_header(content, change):
+    size = int.from_bytes(content[:8], "little")
+    text = json.dumps(change(json.loads(content[8 : 8 + size]))).encode()
+    return len(text).to_bytes(8, "little") + text + content[8 + size :]
+
+
+def other_shape(head):
+    head["images"]["shape"] = [16, 3, 81, 1]
+    return head
+
+
+def no_about(head):
+    head["__metadata__"] = {"about": "{"}
+    return head
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (lambda content: content[:-3], "is not whole"),
+    (lambda content: content[:5], "is not whole"),
+    (lambda _: b"", "is not whole"),
+    (lambda content: broken_header(content, other_shape), r"it holds images \[16, 3, 81, 1\], but labels for 16 of 9×9"),
+    (lambda content: broken_header(content, no_about), "its metadata cannot be read"),
+    (lambda content: broken_header(content, lambda head: {**head, "__metadata__": {}}), "it is no prepared dataset"),
+    (lambda content: content.replace(b'{"train":', b'["train":'), "its labels cannot be read"),
+    (lambda content: content.replace(b'"digests"', b'"digesTs"'), "its labels cannot be read"),
+    (lambda content: content.replace(b'["train 97", [', b'["train 97", 1'), "its labels cannot be read"),
+])  # fmt: skip
+def test_damaged_prepared_files_are_told(tmp_path, change, message):
+    file = prepared("toys", class_folders(tmp_path / "toys"), tmp_path / "data")
+    whole = file.path.read_bytes()
+    file.path.unlink()
+    file.path.write_bytes(change(whole))
+    with pytest.raises(DataError, match=message):
+        tr.open_dataset("toys:train", data_root=tmp_path / "data", side=SIDE)
+    listed = call("datasets", "list", "--data-root", tmp_path / "data")
+    assert listed.exit_code == 0
+    assert "toys" in listed.stdout
+    assert call("datasets", "verify", "--data-root", tmp_path / "data").exit_code == 1
+
+
+def test_an_id_given_twice_is_refused_before_anything_is_written(tmp_path):
+    from transference.datasets.prepared import write
+
+    (tmp_path / "pixels").write_bytes(bytes(2 * SIDE**2))
+    with pytest.raises(DataError, match="an image id is used twice"):
+        write(tmp_path / "x.9x9x1.safetensors", [("train", "a", "1"), ("train", "b", "1")], tmp_path / "pixels", SIDE, 1, {})
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
+def test_the_file_is_safetensors_that_anyone_can_read(tmp_path):
+    from safetensors.numpy import load_file
+
+    file = prepared("toys", class_folders(tmp_path / "toys"), tmp_path / "data")
+    images = load_file(file.path)["images"]
+    assert np.array_equal(images[8:], file.open("test", 3).images.numpy())
+
+
+# The command
+
+
+def test_where_to_look_must_be_said_once(tmp_path):
+    for words in ([], ["--from", tmp_path, "--download"]):
+        result = call("datasets", "prepare", "omniglot", "--data-root", tmp_path, *words)
+        assert (result.exit_code, "--from, or that it is to be downloaded" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(("place", "message"), [
+    ("absent", "does not exist; give the archive, folder or parquet file"),
+    ("text.txt", "is no zip or tar archive .* no parquet file and no folder"),
+    ("empty", "holds no dataset that can be read as toys: .* found: nothing"),
+    ("text.parquet", "cannot be read as a parquet file"),
+])  # fmt: skip
+def test_places_without_images_are_told(tmp_path, place, message):
+    (tmp_path / "text.txt").write_text("hello")
+    (tmp_path / "text.parquet").write_text("hello")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=message):
+        prepared("toys", tmp_path / place, tmp_path / "data")
+
+
+def test_dry_run_prepares_nothing(tmp_path):
+    place = class_folders(tmp_path / "toys")
+    result = call("datasets", "prepare", "toys", "--from", place, "--data-root", tmp_path / "data", "--dry-run")
+    assert result.exit_code == 0
+    assert "would prepare 16 images, 0 MB" in result.stdout
+    assert "toys:train" in result.stdout
+    assert not list((tmp_path / "data").glob("*.safetensors"))
+
+
+def test_list_as_json(tmp_path):
+    prepared("toys", class_folders(tmp_path / "toys"), tmp_path / "data")
+    found = json.loads(call("datasets", "list", "--data-root", tmp_path / "data", "--json").stdout)
+    toys = next(entry for entry in found["datasets"] if entry["name"] == "toys")
+    assert toys["splits"] == {split: {"classes": 2, "images": 8} for split in ("train", "test")}
+    assert toys["prepared"] == ["9x9x3"]
+    assert set(found["known"]) == {"aircraft", "cub", "fc100", "mini-imagenet", "omniglot"}
+
+
+def test_a_known_dataset_that_is_not_there_is_told_how_to_bring(tmp_path):
+    with pytest.raises(DataError, match="To bring it here: transference datasets prepare cub"):
+        find_reader("cub", tmp_path)
