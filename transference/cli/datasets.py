@@ -13,7 +13,6 @@ from transference.datasets import (
     DatasetReader,
     ImageDataset,
     Prepared,
-    check_new_name,
     dataset_names,
     find_reader,
     open_dataset,
@@ -22,7 +21,7 @@ from transference.datasets import (
     split_sizes,
 )
 from transference.datasets.originals import find_original, original_names
-from transference.errors import DataError, UsageError
+from transference.errors import TransferenceError, UsageError
 
 _PLACES = "Folder with prepared files, NAME.parquet or NAME/ for each dataset."
 
@@ -68,6 +67,7 @@ def list_datasets(data_root: Path | None, json_output: bool) -> None:
 def _described(name: str, data_root: Path | None) -> dict[str, Any]:
     """Return what the list tells of one dataset."""
     try:
+        parse_mode(f"{name}:all")
         ready = prepared_files(data_root, name) if data_root else []
         reader: Prepared | DatasetReader = ready[0] if ready else find_reader(name, data_root)
         return {
@@ -76,7 +76,7 @@ def _described(name: str, data_root: Path | None) -> dict[str, Any]:
             "prepared": [f"{file.side}x{file.side}x{file.channels}" for file in ready],
             "where": ", ".join(str(file.path) for file in ready) or find_reader(name, data_root).where,
         }
-    except DataError as error:  # one bad file must not hide the others
+    except TransferenceError as error:  # one bad file must not hide the others
         return {"name": name, "error": str(error)}
 
 
@@ -135,7 +135,6 @@ def prepare(
     from transference.datasets.preparing import preparation
     from transference.datasets.preparing import prepare as run
 
-    check_new_name(name)
     if (place is None) != download:
         raise UsageError(f"Say where {name} is with --from, or that it is to be downloaded with --download: one of them, not both.")
     place = place if place is not None else _download(name, data_root)
@@ -145,7 +144,7 @@ def prepare(
             few = ", ".join(asked.absent[:3])
             _note(f"{len(asked.absent)} entries of the split list have no images here ({few}{', …' if len(asked.absent) > 3 else ''})")
         if dry_run:
-            click.echo(f"would prepare {asked.n_images} images, {asked.n_bytes / 1e6:.0f} MB, in {asked.path}")
+            click.echo(f"would prepare {asked.n_images} images, {asked.n_bytes / 1e6:.0f} MB, in {asked.target.path}")
             _echo_splits(name, asked.reader)
             return
         done = run(asked, force=force, progress=True)
@@ -206,7 +205,7 @@ def verify(names: tuple[str, ...], data_root: Path) -> None:
                 for split in reader.classes():
                     open_dataset(f"{name}:{split}", data_root=data_root)
                 checked = [(Path(reader.where), [])]
-        except DataError as error:
+        except TransferenceError as error:
             checked = [(data_root / name, [str(error)])]
         for path, problems in checked:
             wrong |= bool(problems)

@@ -19,8 +19,11 @@ from transference.errors import DataError
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """What is tried on a file. Others stay out: Pillow hands PostScript to an external interpreter, for one."""
 
-MOST_PIXELS = 89_478_485
-"""A larger image is taken for a decompression bomb. It is the size from which Pillow warns: a quarter of a GiB at three bytes a pixel."""
+MOST_PIXELS = 2**26
+"""A larger image is taken for a decompression bomb: a quarter of a GiB at four bytes a pixel, before anything is done with it."""
+
+MOST_ALONG_AN_EDGE = 2**16
+"""So is a longer one: scaling keeps a table of weights for every pixel along an edge."""
 
 _AHEAD = 64
 """Images in work at a time: enough to keep every core busy, few enough to bound the memory."""
@@ -45,11 +48,11 @@ def decode(source: bytes | Path, where: str) -> Image.Image:
         content = source if isinstance(source, bytes) else source.read_bytes()
         image = Image.open(io.BytesIO(content), formats=FORMATS)
         # Pillow only warns at this size, and turning its warnings into errors for a moment is not safe in threads.
-        if image.width * image.height <= MOST_PIXELS:
+        if fitting := image.width * image.height <= MOST_PIXELS and max(image.size) <= MOST_ALONG_AN_EDGE:
             image.load()
     except Exception as error:  # a damaged file makes Pillow's plugins raise anything: struct.error, IndexError, zlib.error, …
         raise DataError(f"{where}: the image cannot be decoded ({error}). Replace or remove the file.") from error
-    if image.width * image.height > MOST_PIXELS:
+    if not fitting:
         raise DataError(f"{where}: the image cannot be decoded: {image.width} × {image.height} pixels could be a decompression bomb.")
     return image
 
@@ -62,7 +65,7 @@ def to_pixels(image: Image.Image, side: int, channels: int, where: str) -> NDArr
             have no known scale.
     """
     if image.mode in ("I", "F"):
-        raise DataError(f"{where}: the image has {image.mode}-mode pixels, whose scale is not known. Save it with 8 or 16 bits a channel.")
+        raise DataError(f"{where}: the image has {image.mode}-mode pixels, whose scale is not known. Save it as PNG.")
     grey = image.mode in _GREY_MODES
     if channels == 1 and not grey:
         raise DataError(f"{where}: the image has colours, but 1 channel was asked for. Ask for 3 channels.")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from transference._streams import Stream
-from transference.datasets._images import Picture
+from transference.datasets._images import Mark, Picture
 
 SIDE = 28
 """Pixels along each edge of a drawn image."""
@@ -52,9 +52,9 @@ class GeneratedMode:
         """Return 64, 16 and 20 classes of 30 images."""
         return {split: {f"{self.name}-{c:03d}": _IMAGES_PER_CLASS for c in classes} for split, classes in _CLASSES.items()}
 
-    def fingerprint(self) -> str:
+    def mark(self) -> Mark:
         """Return the name: what is drawn never changes."""
-        return self.name
+        return Mark(self.name, self.name, 0.0)
 
     def pictures(self, split: str) -> Iterator[Picture]:
         """Yield the images of ``split``.

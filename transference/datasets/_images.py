@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -60,6 +62,11 @@ class ImageDataset:
         return replace(self, images=self.images.to(device))
 
 
+def usual_split(name: str) -> str:
+    """Return the field's word for a split."""
+    return "val" if name == "validation" else name
+
+
 @dataclass(frozen=True)
 class Picture:
     """One image as a reader finds it: its class, its id, and how to decode it, which is done later and on any core."""
@@ -74,6 +81,20 @@ class SplitSize(NamedTuple):
 
     classes: int
     images: int
+
+
+class Mark(NamedTuple):
+    """What tells images from changed ones without decoding them.
+
+    Attributes:
+        content: a digest of names and sizes, or of the content where that is read anyway; it survives copying.
+        dated: a digest of the same and of the times of writing, which does not.
+        newest: the last time of writing, in seconds since the epoch.
+    """
+
+    content: str
+    dated: str
+    newest: float
 
 
 class Classified(Protocol):
@@ -97,8 +118,8 @@ class DatasetReader(Classified, Protocol):
     def pictures(self, split: str) -> Iterable[Picture]:
         """Yield every image of ``split``, always in the same order; a damaged one raises `DataError`, naming it, when it is loaded."""
 
-    def fingerprint(self) -> str:
-        """Return a digest, quickly found, that changes when images come, go, or change their size on disk."""
+    def mark(self) -> Mark:
+        """Return, quickly, what changes when the images do."""
 
 
 def split_sizes(reader: Classified) -> dict[str, SplitSize]:
@@ -165,12 +186,11 @@ def assemble(name: str, split: str, labels: Sequence[Label], images: Tensor, dig
     Raises:
         DataError: an image id is used twice.
     """
-    classes, image_ids = [label[0] for label in labels], tuple(label[1] for label in labels)
+    image_ids = tuple(image_id for _, image_id in labels)
     if len(set(image_ids)) != len(image_ids):
         raise DataError(f"{name}:{split} uses an image id twice; ids must be unique, or a task could not be told from another.")
-    class_names = tuple(sorted(set(classes)))
-    starts = (*np.searchsorted(np.array(classes), np.array(class_names)).tolist(), len(classes))
-    return ImageDataset(name, split, images, class_names, starts, image_ids, digest)
+    sizes = Counter(class_name for class_name, _ in labels)
+    return ImageDataset(name, split, images, tuple(sizes), (0, *accumulate(sizes.values())), image_ids, digest)
 
 
 def content_digest(labels: Sequence[Label], shape: Sequence[int]) -> _trees.Digest:
@@ -187,6 +207,23 @@ def fingerprint(parts: Iterable[object]) -> str:
     """Return a digest of the parts' JSON form, whatever their order."""
     lines = sorted(json.dumps(part) for part in parts)
     return hashlib.blake2b("\n".join(lines).encode(), digest_size=16).hexdigest()
+
+
+def mark_files(files: Iterable[tuple[object, Path]]) -> Mark:
+    """Return the mark of files, each given with whatever else its image depends on.
+
+    Raises:
+        DataError: a file is not there.
+    """
+    states = []
+    for about, path in files:
+        try:
+            state = path.stat()
+        except OSError as error:
+            raise DataError(f"{path} cannot be read ({error.strerror}). Copy it again, or remove it.") from error
+        states.append((about, state.st_size, state.st_mtime_ns))
+    newest = max((written for *_, written in states), default=0) / 1e9
+    return Mark(fingerprint(state[:2] for state in states), fingerprint(states), newest)
 
 
 def require_folder(path: Path) -> None:

@@ -56,7 +56,7 @@ def open_dataset(mode: str, *, data_root: str | Path | None = None, side: int = 
     ready = prepared_files(Path(data_root), name) if data_root is not None else []
     if not ready:
         return read_split(find_reader(name, data_root), split, side, channels)
-    beside = _beside(name, data_root, ready)
+    beside = _beside(name, Path(data_root or ""), ready)
     fitting = [file for file in ready if file.side == side and file.channels in {1, channels}]
     if fitting:
         return fitting[-1].open(split, channels)
@@ -85,7 +85,7 @@ def find_reader(name: str, data_root: str | Path | None = None) -> DatasetReader
         reader: DatasetReader = next(iter(registered)).load()()
         return reader
     if places:
-        return _reader(places[0])
+        return plain_reader(places[0])
     known = dataset_names(root)
     close = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
@@ -127,31 +127,46 @@ def _places(name: str, root: Path) -> list[Path]:
     return [path for path in (root / f"{name}.parquet", root / name) if path.exists()]
 
 
-def _reader(place: Path) -> DatasetReader:
-    if place.is_file():
-        return ParquetImages(place)
-    shards = [path for folder in (place, place / "data") for path in sorted(folder.glob("*.parquet"))]
-    return ParquetImages(shards, place.name) if shards else ClassFolders(place)
-
-
-def _beside(name: str, data_root: str | Path | None, ready: list[Prepared]) -> DatasetReader | None:
-    """Return the reader of images that lie beside their prepared files; they must be the same images in the same splits.
+def plain_reader(place: Path, name: str | None = None) -> DatasetReader:
+    """Return a reader of a parquet file, a folder of parquet files, or class folders.
 
     Raises:
-        DataError: they may not be.
+        DataError: the place is none of these.
     """
-    if not _places(name, Path(data_root or "")) and not entry_points(group=_GROUP, name=name):
+    if place.is_file():
+        return ParquetImages(place, name)
+    shards = [path for folder in (place, place / "data") for path in sorted(folder.glob("*.parquet"))]
+    return ParquetImages(shards, name or place.name) if shards else ClassFolders(place, name)
+
+
+def _beside(name: str, root: Path, ready: list[Prepared]) -> DatasetReader | None:
+    """Return the reader of images that lie beside their prepared files and are read as they are, None if there is none.
+
+    Raises:
+        DataError: what lies there is not, or no longer, what the files were prepared from.
+    """
+    places = _places(name, root)
+    if not places and name not in entry_points(group=_GROUP).names:
         return None
-    reader = find_reader(name, data_root)
-    for file in ready:
-        if file.about.get("images") != reader.fingerprint():
-            raise DataError(
-                f"{file.path} was prepared from other images than those in {reader.where}. Prepare {name} again with --force, "
-                "or move one of them."
-            )
-        if file.about.get("split_list") or file.about.get("inverted"):
-            raise DataError(
-                f"{file.path} has other splits or light and dark exchanged, while {reader.where} is read as it is: both could be {name}. "
-                "Move one of them."
-            )
-    return reader
+    if len(places) == 1 and all(file.about.get("in_data_root") and file.about.get("from") == places[0].name for file in ready):
+        _check_older(places[0], ready)
+        if not all(file.about.get("as_it_is") for file in ready):
+            return None  # other splits or shades: only the prepared files are the mode
+        reader = plain_reader(places[0])
+        if all(file.about.get("images") == reader.mark().content for file in ready):
+            return reader
+        raise DataError(f"{places[0]} has other images than when {ready[0].path} was prepared from it. Prepare {name} again with --force.")
+    found = [*map(str, places), *(["the registered mode"] if not places else [])]
+    raise DataError(f"Both {' and '.join(found)} and the prepared file {ready[0].path} could be {name}; rename or move one of them.")
+
+
+def _check_older(place: Path, ready: list[Prepared]) -> None:
+    """Raise `DataError` if a file was written after the prepared ones.
+
+    Raises:
+        DataError: one was.
+    """
+    first = min(file.path.stat().st_mtime for file in ready)
+    for path in (place, *place.rglob("*")) if place.is_dir() else (place,):
+        if path.is_file() and path.stat().st_mtime > first:
+            raise DataError(f"{path} was written after {ready[0].path}, which was prepared from it. Prepare it again with --force.")

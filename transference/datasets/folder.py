@@ -1,4 +1,4 @@
-"""A folder of class folders: ``DIR/NAME/[train|val|test/]CLASS/IMAGE``."""
+"""A folder of class folders: ``DIR/NAME/[train|val|test/]CLASS/IMAGE``; ``validation`` is another word for val."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from transference.datasets._decode import decode
-from transference.datasets._images import SPLITS, Picture, fingerprint
+from transference.datasets._images import SPLITS, Mark, Picture, mark_files, usual_split
 from transference.errors import DataError
 
 _SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
@@ -36,9 +36,9 @@ class ClassFolders:
         """Return the number of images of each class of each split."""
         return {split: {name: len(files) for name, files in classes.items()} for split, classes in self._files.items()}
 
-    def fingerprint(self) -> str:
-        """Return a digest of the files' names and sizes."""
-        return fingerprint((str(file.relative_to(self._path)), file.stat().st_size) for file in self._all())
+    def mark(self) -> Mark:
+        """Return that of the files."""
+        return mark_files((str(file.relative_to(self._path)), file) for file in self._all())
 
     def pictures(self, split: str) -> Iterator[Picture]:
         """Yield the images of ``split``; an id is the file's path below the mode's folder.
@@ -58,9 +58,10 @@ class ClassFolders:
     @cached_property
     def _files(self) -> dict[str, dict[str, list[Path]]]:
         """Image files by split and class, everything sorted: a directory's own order differs between machines."""
-        present = [split for split in SPLITS if (self._path / split).is_dir()]
-        roots = {split: self._path / split for split in present} or {"all": self._path}
-        return {split: {folder.name: _images_in(folder) for folder in _folders_in(root)} for split, root in roots.items()}
+        splits = {usual_split(folder.name): folder for folder in _folders_in(self._path)}
+        roots = {split: splits[split] for split in SPLITS if split in splits} or {"all": self._path}
+        classes = {split: {folder.name: _images_in(folder) for folder in _folders_in(root)} for split, root in roots.items()}
+        return {split: {name: files for name, files in found.items() if files} for split, found in classes.items()}
 
 
 def _folders_in(path: Path) -> list[Path]:

@@ -20,13 +20,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from transference.datasets._decode import decode
-from transference.datasets._images import SPLITS, Picture, fingerprint
+from transference.datasets._images import SPLITS, Mark, Picture, fingerprint, mark_files, usual_split
 from transference.errors import DataError
 
 _IMAGE = ("image", "img")
 _LABEL = ("class_name", "label", "fine_label")
-_SHARD = re.compile(r"(?P<split>\w+)-\d+-of-\d+")
-_BATCH = 256
+_SHARD = re.compile(r"(?P<split>\w+)-(?P<number>\d{1,6})-of-(?P<total>\d{1,6})")
+_BATCH, _BUFFER = 256, 2**20
+_MOST_ROWS = 5_000_000
+_DAMAGED = (OSError, pa.ArrowException, ValueError)
+"""What pyarrow raises for a damaged file."""
 
 
 class ParquetImages:
@@ -43,6 +46,7 @@ class ParquetImages:
     def __init__(self, paths: Path | Sequence[Path], name: str | None = None) -> None:
         files = [paths] if isinstance(paths, Path) else sorted(paths)
         self._shards = [_Shard(path) for path in files]
+        _check_complete(files)
         self.name = name or (files[0].stem if isinstance(paths, Path) else files[0].parent.name)
         self.where = str(files[0] if isinstance(paths, Path) else files[0].parent)
 
@@ -74,9 +78,9 @@ class ParquetImages:
                     raise DataError(f"{where}: the row holds no image bytes; files that only point to images are not supported.")
                 yield Picture(str(class_name), str(path) if unique else row_of.format(row), partial(decode, content, where))
 
-    def fingerprint(self) -> str:
-        """Return a digest of the files' names, sizes and footers; a footer has statistics and positions of every column."""
-        return fingerprint((shard.path.name, shard.path.stat().st_size, shard.footer()) for shard in self._shards)
+    def mark(self) -> Mark:
+        """Return that of the files with their footers, which have statistics and positions of every column."""
+        return mark_files(((shard.path.name, shard.footer()), shard.path) for shard in self._shards)
 
     @cached_property
     def _labels(self) -> pd.DataFrame:
@@ -92,9 +96,14 @@ class _Shard:
         self.path = path
         try:
             self._schema: pa.Schema = pq.read_schema(path)
-        except (OSError, pa.ArrowException) as error:
+            self._n_rows = int(pq.read_metadata(path).num_rows)
+        except _DAMAGED as error:
             raise DataError(f"{path} cannot be read as a parquet file ({error}). Copy or prepare it again.") from error
+        if self._n_rows > _MOST_ROWS:
+            raise DataError(f"{path} has {self._n_rows} rows, more than {_MOST_ROWS}; cut it into several files if you trust it.")
         columns = self._schema.names
+        if len(set(columns)) < len(columns):
+            raise DataError(f"{path} has two columns of one name among {', '.join(columns)}; rename one of them.")
         self._image = next((name for name in _IMAGE if _holds_images(self._schema, name)), "")
         self._label = next((name for name in _LABEL if name in columns), "")
         if not self._image or not self._label:
@@ -117,12 +126,12 @@ class _Shard:
         """
         try:
             start = 0
-            with pq.ParquetFile(self.path) as file:
+            with pq.ParquetFile(self.path, buffer_size=_BUFFER, pre_buffer=False) as file:
                 for batch in file.iter_batches(_BATCH, columns=[f"{self._image}.bytes"]) if len(rows) else ():
                     here = rows[(rows >= start) & (rows < start + len(batch))] - start
                     yield from _field(batch.column(0).take(pa.array(here)), "bytes").to_pylist()
                     start += len(batch)
-        except (OSError, pa.ArrowException) as error:
+        except _DAMAGED as error:
             raise self._damaged(error) from error
 
     def labels(self) -> pd.DataFrame:
@@ -133,42 +142,63 @@ class _Shard:
         """
         columns = [name for name in dict.fromkeys(("class_name", self._label, "label", "split")) if name in self._schema.names]
         table = self._read(columns)
-        frame = pd.DataFrame({name: table.column(name).to_numpy(zero_copy_only=False) for name in columns})
-        if frame.isna().any().any():
-            raise DataError(f"{self.path} has rows without {' or '.join(frame.columns[frame.isna().any()])}; fill or remove them.")
+        if missing := [name for name in columns if table.column(name).null_count]:
+            raise DataError(f"{self.path} has rows without {' or '.join(missing)}; fill or remove them.")
+        frame = pd.DataFrame({name: self._words(table.column(name), name) for name in columns})
         if self._label != "class_name":
             frame["class_name"] = self._class_names(frame[self._label])
         elif "label" in columns and frame.groupby("class_name")["label"].nunique().max() > 1:
             raise DataError(f"{self.path} uses one class_name for several labels; give each class a name of its own.")
         if "split" not in columns:
             frame["split"] = self._split()
+        frame["split"] = frame["split"].astype(str).map(usual_split)
         named = frame[["split", "class_name"]].astype(str)
         return named.assign(row=np.arange(len(named)), path=pd.Series(self._paths(), dtype=object))
+
+    def _words(self, column: pa.ChunkedArray, name: str) -> list[object]:
+        """Return a column of texts or integers.
+
+        Raises:
+            DataError: it holds something else.
+        """
+        kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+        if not (pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+            raise DataError(f"{self.path} has the column {name} of type {kind}; it needs text or integers.")
+        try:
+            words: list[object] = column.to_pylist()
+        except _DAMAGED as error:
+            raise self._damaged(error) from error
+        return words
 
     def _paths(self) -> list[str | None]:
         """Return the file name kept with each image, or None."""
         if "path" not in self._schema.field(self._image).type.names:
-            return [None] * int(pq.read_metadata(self.path).num_rows)
-        paths: list[str | None] = _field(self._read([f"{self._image}.path"]).column(0), "path").to_pylist()
+            return [None] * self._n_rows
+        try:
+            paths: list[str | None] = _field(self._read([f"{self._image}.path"]).column(0), "path").to_pylist()
+        except _DAMAGED as error:
+            raise self._damaged(error) from error
         return paths
 
     def _read(self, columns: list[str]) -> pa.Table:
         try:
             return pq.read_table(self.path, columns=columns)
-        except (OSError, pa.ArrowException) as error:
+        except _DAMAGED as error:
             raise self._damaged(error) from error
 
     def _damaged(self, error: Exception) -> DataError:
         return DataError(f"{self.path} is damaged ({error}). Copy or prepare it again.")
 
     def _split(self) -> str:
-        """Return the split that the file's name tells, ``validation`` as ``val``."""
+        """Return the split that the file's name tells."""
         found = _SHARD.match(self.path.stem)
-        return {"validation": "val"}.get(found["split"], found["split"]) if found else "all"
+        return found["split"] if found else "all"
 
     def _class_names(self, labels: pd.Series[int]) -> list[str]:
-        names = self._label_names()
+        names = self._label_names() if pd.api.types.is_integer_dtype(labels) else None
         known = range(len(names)) if names else labels.unique()
+        if names and len(set(names)) < len(names):
+            raise DataError(f"{self.path} gives one name to several labels; give each class a name of its own.")
         if bad := sorted(set(labels) - set(known)):
             raise DataError(f"{self.path} has the labels {bad[:3]}, which have no name; -1 often stands for an unlabelled split.")
         return [names[label] if names else str(label) for label in labels]
@@ -183,9 +213,26 @@ class _Shard:
         try:
             features = json.loads(raw)["info"]["features"] if raw else {}
             names = features.get(self._label, {}).get("names")
-            return [str(name) for name in names] if names else None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+                raise TypeError(f"the names of the labels are {names!r}")
+            return names or None
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DataError(f"{self.path} has huggingface metadata that cannot be read ({error!r}). Add a class_name column.") from error
+
+
+def _check_complete(files: Sequence[Path]) -> None:
+    """Raise `DataError` if shards say that there are more of them.
+
+    Raises:
+        DataError: some are missing.
+    """
+    found = [match for path in files if (match := _SHARD.match(path.stem))]
+    for split, total in sorted({(match["split"], int(match["total"])) for match in found}):
+        numbers = {int(match["number"]) for match in found if match["split"] == split}
+        if missing := sorted(set(range(total)) - numbers):
+            raise DataError(
+                f"{files[0].parent} lacks {len(missing)} of {total} files of the split {split}, the first is number {missing[0]}."
+            )
 
 
 def _field(column: pa.Array | pa.ChunkedArray, name: str) -> pa.Array | pa.ChunkedArray:

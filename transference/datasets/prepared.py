@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby, pairwise
@@ -81,14 +81,14 @@ class Prepared:
             DataError: they do not belong to these images.
         """
         with self._open() as file:
-            shape = tuple(file.get_slice("images").get_shape())
+            shape, kind = tuple(file.get_slice("images").get_shape()), file.get_slice("images").get_dtype()
             try:
                 content = json.loads(file.get_tensor("labels").numpy().tobytes())
-                splits = {
-                    name: _Split([(c, list(ids)) for c, ids in split["classes"]], dict(split["digests"])) for name, split in content.items()
-                }
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                splits = {str(name): _Split.parse(split, {str(self.channels), "3"}) for name, split in content.items()}
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 raise self._damaged(f"its labels cannot be read: {error!r}") from error
+        if kind != "U8":
+            raise self._damaged(f"its images are {kind}, not U8")
         n = sum(split.n_images for split in splits.values())
         if shape != (n, self.channels, self.side, self.side):
             raise self._damaged(f"it holds images {list(shape)}, but labels for {n} of {self.size}")
@@ -156,10 +156,10 @@ class Prepared:
 
     def _metadata(self, file: Any) -> dict[str, Any]:  # noqa: ANN401
         try:
-            metadata: dict[str, Any] = json.loads((file.metadata() or {}).get("about", "{}"))
-        except ValueError as error:
+            metadata = json.loads((file.metadata() or {}).get("about", "{}"))
+        except (ValueError, RecursionError) as error:
             raise self._damaged(f"its metadata cannot be read: {error}") from error
-        return metadata
+        return metadata if isinstance(metadata, dict) else {}
 
     def _damaged(self, why: str) -> DataError:
         return DataError(f"{self.path} is not whole ({why}). Prepare {self.name} again.")
@@ -171,6 +171,28 @@ class _Split:
 
     classes: list[tuple[str, list[str]]]
     digests: dict[str, str]
+
+    @classmethod
+    def parse(cls, content: Any, served: set[str]) -> _Split:  # noqa: ANN401 - whatever the file holds
+        """Return the split whose JSON form this is.
+
+        Raises:
+            TypeError: something is not text.
+            ValueError: classes or ids are out of order or repeated, or digests are missing.
+        """
+        split = cls([(name, list(ids)) for name, ids in content["classes"]], dict(content["digests"]))
+        if any(isinstance(ids, str) for _, ids in content["classes"]) or not all(isinstance(word, str) for word in split.words):
+            raise TypeError("names, ids and digests are texts")
+        if set(split.digests) != served:
+            raise ValueError(f"there are digests for {sorted(split.digests)} channels, not for {sorted(served)}")
+        if split.labels != sorted(set(split.labels)) or len({name for name, _ in split.classes}) < len(split.classes):
+            raise ValueError("classes or ids are out of order")
+        return split
+
+    @property
+    def words(self) -> Iterator[object]:
+        """Everything that should be text."""
+        yield from (*self.digests.values(), *(name for name, _ in self.classes), *(image_id for _, ids in self.classes for image_id in ids))
 
     @property
     def labels(self) -> list[Label]:

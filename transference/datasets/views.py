@@ -8,7 +8,7 @@ from functools import partial
 
 from PIL import Image, ImageOps
 
-from transference.datasets._images import DatasetReader, Picture
+from transference.datasets._images import DatasetReader, Mark, Picture
 from transference.datasets.split_lists import SplitList
 
 
@@ -20,13 +20,13 @@ class Gathered:
         name: the mode.
         where: the place they are in.
         listed: the pictures of each split.
-        mark: the fingerprint of where they come from.
+        of_source: the mark of where they come from.
     """
 
     name: str
     where: str
     listed: Mapping[str, list[Picture]]
-    mark: str
+    of_source: Mark
 
     def classes(self) -> dict[str, dict[str, int]]:
         """Return the number of images of each class of each split."""
@@ -36,9 +36,9 @@ class Gathered:
         """Return the images of ``split``."""
         return self.listed[split]
 
-    def fingerprint(self) -> str:
-        """Return the digest that came with them."""
-        return self.mark
+    def mark(self) -> Mark:
+        """Return the mark that came with them."""
+        return self.of_source
 
 
 class Resplit:
@@ -79,9 +79,9 @@ class Resplit:
                     known = len(self._found) == 1 or picture.image_id.startswith(f"{old}/")
                     yield Picture(picture.class_name, picture.image_id if known else f"{old}/{picture.image_id}", picture.load)
 
-    def fingerprint(self) -> str:
+    def mark(self) -> Mark:
         """Return that of the images."""
-        return self._reader.fingerprint()
+        return self._reader.mark()
 
 
 class Inverted:
@@ -108,9 +108,9 @@ class Inverted:
         for picture in self._reader.pictures(split):
             yield Picture(picture.class_name, picture.image_id, partial(_inverted, picture))
 
-    def fingerprint(self) -> str:
+    def mark(self) -> Mark:
         """Return that of the images."""
-        return self._reader.fingerprint()
+        return self._reader.mark()
 
 
 def invert(image: Image.Image) -> Image.Image:

@@ -36,5 +36,6 @@ def contact_sheet(images: Sequence[NDArray[np.uint8]], class_names: Sequence[str
                     vmax=255,
                     interpolation="nearest",
                 )
-            row[0].text(-0.15, 0.5, name, transform=row[0].transAxes, ha="right", va="center", fontsize=7)
+            shown = name.encode("utf-8", "replace").decode()  # file names need not be text
+            row[0].text(-0.15, 0.5, shown, parse_math=False, transform=row[0].transAxes, ha="right", va="center", fontsize=7)
     return figure

@@ -53,7 +53,7 @@ _BROKEN = (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, zlib.error, 
 
 def is_archive(path: Path) -> bool:
     """Whether the file is a zip or tar archive, the latter plain or compressed with gzip or bzip2. Its content decides, not its name."""
-    return path.is_file() and (zipfile.is_zipfile(path) or _is_tar(path))
+    return path.is_file() and (_is_tar(path) or zipfile.is_zipfile(path))
 
 
 def unpack(archive: Path, target: Path, limits: Limits = Limits()) -> None:
@@ -73,7 +73,7 @@ def unpack(archive: Path, target: Path, limits: Limits = Limits()) -> None:
         place = Path(scratch) / "unpacked"
         place.mkdir()
         try:
-            entries = _zip_entries if zipfile.is_zipfile(archive) else _tar_entries
+            entries = _tar_entries if _is_tar(archive) or not zipfile.is_zipfile(archive) else _zip_entries
             _write(entries(archive, limits), place, _Account(archive, limits))
         except _BROKEN as error:
             raise DataError(
@@ -176,6 +176,8 @@ def _zip_entries(archive: Path, limits: Limits) -> Iterator[_Entry]:
             mode = info.external_attr >> 16
             if mode and stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise DataError(f"{archive} holds {info.filename!r}, a link or device; an archive of images has regular files only.")
+            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # the others are unpacked without any bound
+                raise DataError(f"{archive} holds {info.filename!r}, compressed in a way that is not read; unpack it by hand.")
             if info.flag_bits & 0x1:
                 raise DataError(f"{archive} holds {info.filename!r}, which is encrypted; unpack it by hand.")
             yield _Entry(info.filename, None if info.is_dir() else lambda info=info: file.open(info))  # type: ignore[misc]
@@ -186,18 +188,23 @@ def _tar_entries(archive: Path, limits: Limits) -> Iterator[_Entry]:
 
     Raises:
         DataError: one is no regular file or folder.
+        ReadError: the archive is damaged.
     """
     with ExitStack() as stack:
         stream = _Guarded(_decompressed(archive), _Account(archive, limits))
         stack.callback(stream.close)
         file = stack.enter_context(tarfile.open(fileobj=stream, mode="r:", errorlevel=2))
         for member in file:
-            if not (member.isreg() or member.isdir()) or member.issparse():
+            if not (member.isreg() or member.isdir()) or member.issparse() or member.size < 0:
                 raise DataError(
                     f"{archive} holds {member.name!r}, a link, device or sparse file; an archive of images has regular files only."
                 )
             yield _Entry(member.name, None if member.isdir() else lambda member=member: _content(file, member))  # type: ignore[misc]
             file.members = []  # type: ignore[attr-defined]  # nobody asks for them again, and a million of them take a gigabyte
+        # A damaged header ends the archive for the library as the two blocks of zeros do, and without a word.
+        stream.seek(file.offset)
+        if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise tarfile.ReadError(f"a damaged header at byte {file.offset}")
         while stream.read(2**18):  # to the end, where gzip keeps its checksum
             pass
 

@@ -12,20 +12,26 @@ import re
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Never
 from urllib.parse import urljoin, urlsplit
 
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from transference.errors import DataError
+from transference.errors import DataError, UsageError
 
 _PART = 2**18
 _BLOCK = 2**20
-_RANGE = re.compile(r"bytes (?P<start>\d+)-\d+/(?P<size>\d+)")
-_GONE = (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError)
+_RANGE = re.compile(r"bytes (?P<start>[0-9]{1,18})-[0-9]{1,18}/(?P<size>[0-9]{1,18}|\*)")
+_LENGTH = re.compile(r"[0-9]{1,18}")
+_MOST = 16 * 2**30
+"""Bytes of a file whose length is not known."""
+
+_GONE = (OSError, http.client.HTTPException)
 
 
 @dataclass(frozen=True)
@@ -95,10 +101,9 @@ def download(
     part = folder / f".{remote.name}.part"
     opener = urllib.request.build_opener(_Redirects(schemes))
     _check_scheme(remote.url, remote.url, schemes)
-    with tqdm(total=remote.size, unit="B", unit_scale=True, desc=remote.name, disable=not progress) as bar:
-        failures, last = 0, ""
+    with _alone(part), tqdm(total=remote.size, unit="B", unit_scale=True, desc=remote.name, disable=not progress) as bar:
+        failures, last, most = 0, "", _size(part)
         while failures < patience.attempts:
-            before = _size(part)
             try:
                 if _fetch(opener, remote, part, patience.timeout, bar):
                     break
@@ -109,20 +114,39 @@ def download(
                     raise DataError(
                         f"{remote.url} cannot be downloaded: {last}. Is the address still right? See where to get it by hand."
                     ) from error
-            failures = 0 if _size(part) > before else failures + 1
+            except (ValueError, UnicodeError) as error:  # what urllib makes of an address or a header that is none
+                raise DataError(
+                    f"{remote.url} cannot be downloaded: the server answered nonsense ({error}). Get the file by hand."
+                ) from error
+            failures = 0 if _size(part) > most else failures + 1
+            most = max(most, _size(part))
             time.sleep(patience.pause if failures else 0)
         else:
             raise DataError(
                 f"{remote.url} could not be downloaded: {last}; {_size(part)} of {remote.size or 'an unknown number of'} bytes have come. "
                 "Repeat the command to go on from there."
             )
-    try:
-        _check(part, remote, f"{remote.url} sent another file than the one expected")
-    except DataError:
-        part.unlink()
-        raise
-    part.replace(path)
+        try:
+            _check(part, remote, f"{remote.url} sent another file than the one expected")
+        except DataError:
+            part.unlink()
+            raise
+        part.replace(path)
     return path
+
+
+@contextmanager
+def _alone(part: Path) -> Iterator[None]:
+    """Hold a part, so that two processes do not write into it.
+
+    Raises:
+        UsageError: another process holds it.
+    """
+    try:
+        with FileLock(part.with_suffix(".lock"), timeout=0):
+            yield
+    except Timeout as error:
+        raise UsageError(f"{part.parent} is being downloaded into by another process; wait for it, or stop it.") from error
 
 
 def _fetch(opener: urllib.request.OpenerDirector, remote: Remote, part: Path, timeout: float, bar: tqdm[Never]) -> bool:
@@ -131,6 +155,7 @@ def _fetch(opener: urllib.request.OpenerDirector, remote: Remote, part: Path, ti
     Raises:
         DataError: more comes than there should be.
         HTTPError: the server says that there is none.
+        HTTPException: the server goes on from another place than ours.
     """
     have = _size(part)
     if remote.size is not None and have == remote.size:
@@ -139,35 +164,40 @@ def _fetch(opener: urllib.request.OpenerDirector, remote: Remote, part: Path, ti
     try:
         answer = opener.open(request, timeout=timeout)
     except urllib.error.HTTPError as error:
-        if error.code == 416:  # our part does not fit this file: begin again
-            part.unlink(missing_ok=True)
+        if error.code == 416 and have:  # nothing comes after our part: it is whole, or of another file
+            if _digest(part, remote) == remote.digest:
+                return True
+            part.unlink()
         raise
     with answer:
         start, total = _extent(answer)
-        if start != have:
-            have = 0  # the server does not know how to go on, so it sends everything again
-        most = remote.size if remote.size is not None else total
-        bar.total, bar.n = most, have
+        if start not in (0, have):
+            part.unlink()
+            raise http.client.HTTPException(f"the server goes on from byte {start}, not from {have}")
+        have = start  # 0 from a server that does not know how to go on: it sends everything again
+        known = remote.size if remote.size is not None else total
+        most = _MOST if known is None else known
+        bar.total, bar.n = known, have
         with part.open("r+b" if have else "wb") as file:
             file.seek(have)
             while block := answer.read1(_PART):  # what has come so far; a plain read would lose it when the server stalls
                 have += len(block)
-                if most is not None and have > most:
+                if have > most:
                     file.close()
                     part.unlink()
                     raise DataError(f"{remote.url} sends more than the {most} bytes expected; it is not the file that was meant.")
                 file.write(block)
                 bar.update(len(block))
-    return have == most if most is not None else True
+    return have == known if known is not None else True
 
 
 def _extent(answer: IO[bytes]) -> tuple[int, int | None]:
     """Return where an answer begins in the file, and how long the file is."""
     headers = answer.headers  # type: ignore[attr-defined]
     if found := _RANGE.fullmatch(headers.get("Content-Range") or ""):
-        return int(found["start"]), int(found["size"])
+        return int(found["start"]), None if found["size"] == "*" else int(found["size"])
     length = headers.get("Content-Length") or ""
-    return 0, int(length) if length.isdigit() else None
+    return 0, int(length) if _LENGTH.fullmatch(length) else None
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
@@ -195,13 +225,18 @@ def _check_scheme(url: str, asked: str, schemes: Collection[str]) -> None:
 
 
 def _check(path: Path, remote: Remote, told: str) -> None:
-    kind, _, expected = remote.digest.partition(":")
+    if (found := _digest(path, remote)) != remote.digest:
+        raise DataError(f"{told}: its digest is {found}, expected was {remote.digest}. Move it away, or get the file by hand.")
+
+
+def _digest(path: Path, remote: Remote) -> str:
+    """Return a file's digest, of the kind that is known of the one to download."""
+    kind = remote.digest.partition(":")[0]
     found = hashlib.new(kind, usedforsecurity=False)
     with path.open("rb") as file:
         while block := file.read(_BLOCK):
             found.update(block)
-    if found.hexdigest() != expected:
-        raise DataError(f"{told}: its {kind} is {found.hexdigest()}, expected was {expected}. Remove it, or get the file by hand.")
+    return f"{kind}:{found.hexdigest()}"
 
 
 def _size(path: Path) -> int:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import pickle
+import pickletools
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn
+from typing import IO, Any, ClassVar, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,8 +36,9 @@ def read_pickle(path: Path) -> dict[str, Any]:
         raise DataError(f"{path} has {path.stat().st_size} bytes; a pickle of more than {_MOST} is not read.")
     try:
         with path.open("rb") as file:
+            _check_memo(file)
             content = _Restricted(file, encoding="bytes").load()
-        plain: dict[str, Any] = _plain(content if isinstance(content, dict) else {"content": content})
+        plain: dict[str, Any] = _Plain()(content if isinstance(content, dict) else {"content": content})
     except Exception as error:  # a hostile or damaged pickle can make the unpickler raise anything
         raise DataError(f"{path} cannot be read as a pickle of plain data ({error}). Is it the original file? Copy it again.") from error
     return plain
@@ -52,14 +54,14 @@ class _StandIn:
 
 
 class _Encode(_StandIn):
-    """For ``_codecs.encode(text, "latin1")``, which is how Python 3 writes bytes for Python 2."""
+    """For ``_codecs.encode(text, "latin1")``, which is how Python 3 writes bytes for Python 2. Encoded once, however often it is used."""
 
-    __slots__ = ()
+    __slots__ = ("text",)
 
-    def __new__(cls, text: str, encoding: str = "") -> bytes:  # type: ignore[misc]
-        if encoding not in ("latin1", b"latin1"):
+    def __init__(self, text: object, encoding: object = "") -> None:
+        if encoding not in ("latin1", b"latin1") or not isinstance(text, str):
             raise pickle.UnpicklingError(f"it encodes text as {encoding!r}")
-        return text.encode("latin1")
+        self.text = text
 
 
 class _ArrayType(_StandIn):
@@ -87,10 +89,10 @@ class _Dtype(_StandIn):
 class _Array(_StandIn):
     """For ``numpy.core.multiarray._reconstruct`` and the array that it makes."""
 
-    __slots__ = ("value",)
+    __slots__ = ("order", "raw", "shape")
 
     def __init__(self, *_: object) -> None:
-        self.value: NDArray[np.uint8] = np.empty(0, np.uint8)
+        self._take(b"", (0,), "C")
 
     def __setstate__(self, state: object) -> None:
         """Take (version, shape, dtype, is_fortran, bytes).
@@ -98,17 +100,14 @@ class _Array(_StandIn):
         Raises:
             UnpicklingError: they do not describe an array of bytes.
         """
-        if not isinstance(state, tuple) or len(state) != 5:
+        if not isinstance(state, tuple) or len(state) != 5 or not isinstance(state[2], _Dtype):
             raise pickle.UnpicklingError("it holds an array of unknown form")
-        _, shape, dtype, fortran, raw = state
-        self._fill(raw, dtype, shape, "F" if fortran else "C")
+        self._take(state[4], state[1], "F" if state[3] else "C")
 
-    def _fill(self, raw: object, dtype: object, shape: object, order: object) -> None:
-        if not isinstance(raw, bytes) or not isinstance(dtype, _Dtype) or order not in ("C", "F"):
-            raise pickle.UnpicklingError("it holds an array that is not made of bytes")
-        if not isinstance(shape, tuple) or not all(isinstance(n, int) and n >= 0 for n in shape) or math.prod(shape) != len(raw):
-            raise pickle.UnpicklingError(f"it holds an array of shape {shape} with {len(raw)} bytes")
-        self.value = np.frombuffer(raw, np.uint8).reshape(shape, order="F" if order == "F" else "C")
+    def _take(self, raw: object, shape: object, order: object) -> None:
+        if not isinstance(shape, tuple) or not all(isinstance(n, int) and n >= 0 for n in shape) or order not in ("C", "F"):
+            raise pickle.UnpicklingError(f"it holds an array of shape {shape!r}")
+        self.raw, self.shape, self.order = raw, shape, order
 
 
 class _FromBuffer(_Array):
@@ -117,7 +116,9 @@ class _FromBuffer(_Array):
     __slots__ = ()
 
     def __init__(self, raw: object, dtype: object, shape: object, order: object) -> None:
-        self._fill(bytes(raw) if isinstance(raw, bytearray) else raw, dtype, shape, order)
+        if not isinstance(dtype, _Dtype):
+            raise pickle.UnpicklingError("it holds an array of unknown form")
+        self._take(bytes(raw) if isinstance(raw, bytearray) else raw, shape, order)
 
 
 class _Restricted(pickle.Unpickler):
@@ -149,21 +150,60 @@ class _Restricted(pickle.Unpickler):
         raise pickle.UnpicklingError(f"it refers to {pid!r} outside of the file")
 
 
-def _plain(value: object) -> Any:  # noqa: ANN401 - plain data
-    if isinstance(value, _Array):
-        return value.value
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, dict):
-        return {_text(key): _plain(item) for key, item in value.items()}
-    if value is None or isinstance(value, (str, bytes, int, float)):
-        return _text(value) if isinstance(value, bytes) else value
-    raise pickle.UnpicklingError(f"it holds a {type(value).__name__}")
+class _Plain:
+    """Turns stand-ins into what they stand for. What the file uses in several places is turned once: it may be nested without end."""
+
+    def __init__(self) -> None:
+        self._done: dict[int, Any] = {}
+        self._bytes: dict[int, bytes] = {}
+
+    def __call__(self, value: object) -> Any:  # noqa: ANN401 - plain data
+        if id(value) not in self._done:
+            self._done[id(value)] = self._turned(value)
+        return self._done[id(value)]
+
+    def _turned(self, value: object) -> Any:  # noqa: ANN401
+        if isinstance(value, _Array):
+            return self._array(value)
+        if isinstance(value, (list, tuple)):
+            return [self(item) for item in value]
+        if isinstance(value, dict):
+            return {self._key(key): self(item) for key, item in value.items()}
+        if isinstance(value, bytes):
+            return value.decode("latin1")
+        if isinstance(value, _Encode):
+            return value.text
+        if value is None or isinstance(value, (str, int, float)):
+            return value
+        raise pickle.UnpicklingError(f"it holds a {type(value).__name__}")
+
+    def _array(self, array: _Array) -> NDArray[np.uint8]:
+        raw = self._encoded(array.raw) if isinstance(array.raw, _Encode) else array.raw
+        if not isinstance(raw, bytes) or math.prod(array.shape) != len(raw):
+            size = len(raw) if isinstance(raw, bytes) else "no"
+            raise pickle.UnpicklingError(f"it holds an array of shape {array.shape} with {size} bytes")
+        return np.frombuffer(raw, np.uint8).reshape(array.shape, order="F" if array.order == "F" else "C")
+
+    def _encoded(self, text: _Encode) -> bytes:
+        key = id(text.text)
+        if key not in self._bytes:
+            self._bytes[key] = text.text.encode("latin1")
+        return self._bytes[key]
+
+    def _key(self, key: object) -> str:
+        text = self(key)
+        if not isinstance(text, str):
+            raise pickle.UnpicklingError(f"it has a key that is a {type(text).__name__}")
+        return text
 
 
-def _text(value: object) -> str:
-    if isinstance(value, bytes):
-        return value.decode("latin1")
-    if isinstance(value, str):
-        return value
-    raise pickle.UnpicklingError(f"it has a key that is a {type(value).__name__}")
+def _check_memo(file: IO[bytes]) -> None:
+    """Raise `UnpicklingError` if the pickle numbers what it remembers higher than it needs to: room is made for every number below.
+
+    Raises:
+        UnpicklingError: it does.
+    """
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and isinstance(argument, int) and argument > count + 1:
+            raise pickle.UnpicklingError(f"it remembers something under the number {argument}")
+    file.seek(0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 
 from transference.datasets._decode import decode
-from transference.datasets._images import Picture, fingerprint
+from transference.datasets._images import Picture, mark_files
 from transference.datasets.intake import Remote
 from transference.datasets.views import Gathered
 from transference.errors import DataError
@@ -64,25 +66,35 @@ def gather(name: str, folder: Path, images: Iterable[Listed], load: Callable[[Pa
         load: decodes a file, given its path and how to name it.
 
     Raises:
-        DataError: a file is not there.
+        DataError: a file is not there, or listed twice.
     """
-    pictures: dict[str, list[Picture]] = {}
-    marks, missing = [], []
-    for image in images:
-        try:
-            size = image.path.stat().st_size
-        except OSError:
-            missing.append(image.path)
-            continue
-        marks.append((image.split, image.class_name, image.image_id, size))
-        picture = Picture(image.class_name, image.image_id, partial(load, image.path, str(image.path)))
-        pictures.setdefault(image.split, []).append(picture)
+    listed = list(images)
+    missing = [image.path for image in listed if not image.path.is_file()]
     if missing:
         raise DataError(
-            f"{name}: {len(missing)} of {len(missing) + len(marks)} listed images are not there, the first is {missing[0]}. "
+            f"{name}: {len(missing)} of {len(listed)} listed images are not there, the first is {missing[0]}. "
             "Unpack or copy the dataset again."
         )
-    return Gathered(name, str(folder), pictures, fingerprint(marks))
+    twice = [image_id for image_id, n in Counter(image.image_id for image in listed).items() if n > 1]
+    if twice:
+        raise DataError(
+            f"{name}: {len(twice)} images are listed twice, the first is {twice[0]}. An image belongs to one class of one split."
+        )
+    pictures: dict[str, list[Picture]] = {}
+    for image in listed:
+        picture = Picture(image.class_name, image.image_id, partial(load, image.path, str(image.path)))
+        pictures.setdefault(image.split, []).append(picture)
+    mark = mark_files(((image.split, image.class_name, image.image_id), image.path) for image in listed)
+    return Gathered(name, str(folder), pictures, mark)
+
+
+def checksum(path: Path) -> int:
+    """Return a checksum of a file's content, against changes by accident."""
+    found = 0
+    with path.open("rb") as file:
+        while part := file.read(2**20):
+            found = zlib.crc32(part, found)
+    return found
 
 
 def find(roots: Sequence[Path], *names: str) -> Path | None:

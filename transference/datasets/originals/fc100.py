@@ -10,7 +10,6 @@ The released code shows these images with inverted colours, by accident (float v
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,9 +18,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from transference.datasets._images import Picture, fingerprint
+from transference.datasets._images import Picture, mark_files
 from transference.datasets.intake import Remote, read_pickle
-from transference.datasets.originals._original import Original, find
+from transference.datasets.originals._original import Original, checksum, find
 from transference.datasets.views import Gathered
 from transference.errors import DataError
 
@@ -39,15 +38,14 @@ def read(roots: Sequence[Path]) -> Gathered | None:
     if not meta:
         return None
     folder, names = meta.parent, _column(read_pickle(meta), "fine_label_names", str, meta)
-    pictures, marks = [], []
+    pictures = []
     for batch in ("train", "test"):
         path = folder / batch
         if not path.is_file():
             raise DataError(f"fc100: {path} is missing; the images of train and test are pooled. Unpack the archive again.")
-        content = read_pickle(path)
-        pictures += list(_batch(content, names, path))
-        marks.append((batch, zlib.crc32(content["data"].tobytes())))
-    return Gathered("fc100", str(folder), {"all": pictures}, fingerprint(marks))
+        pictures += list(_batch(read_pickle(path), names, path))
+    mark = mark_files(((name, checksum(folder / name)), folder / name) for name in ("train", "test", "meta"))
+    return Gathered("fc100", str(folder), {"all": pictures}, mark)
 
 
 def _batch(content: dict[str, Any], names: list[str], path: Path) -> Iterator[Picture]:

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from transference.datasets._images import SPLITS, Picture, fingerprint
+from transference.datasets._images import SPLITS, Picture, mark_files
 from transference.datasets.intake import read_pickle
-from transference.datasets.originals._original import Listed, Original, below, find, gather
+from transference.datasets.originals._original import Listed, Original, below, checksum, find, gather
 from transference.datasets.views import Gathered
 from transference.errors import DataError
 
@@ -34,7 +34,7 @@ def read(roots: Sequence[Path]) -> Gathered | None:
     if find(roots, *(_CACHE.format(split) for split in SPLITS)):
         caches = {split: _needed(roots, _CACHE.format(split)) for split in SPLITS}
         pictures = {split: list(_cached(path)) for split, path in caches.items()}
-        mark = fingerprint((split, path.stat().st_size) for split, path in caches.items())
+        mark = mark_files(((split, checksum(path)), path) for split, path in caches.items())
         return Gathered("mini-imagenet", str(caches["train"].parent), pictures, mark)
     return None
 
@@ -79,8 +79,11 @@ def _cached(path: Path) -> Iterator[Picture]:
     images, classes = content.get("image_data"), content.get("class_dict")
     if not isinstance(images, np.ndarray) or images.ndim != 4 or images.shape[3] != 3 or not isinstance(classes, Mapping):
         raise DataError(f"{path} has {', '.join(content)}; a mini-ImageNet cache has image_data uint8 [n, side, side, 3] and class_dict.")
-    for name, rows in classes.items():
-        for row in _positions(rows, len(images), name, path):
+    positions = {name: _positions(rows, len(images), name, path) for name, rows in classes.items()}
+    if sorted(row for rows in positions.values() for row in rows) != list(range(len(images))):
+        raise DataError(f"{path}: not every one of the {len(images)} images belongs to exactly one class. Copy the file again.")
+    for name, rows in positions.items():
+        for row in rows:
             yield Picture(name, f"{name}/{row:06d}", partial(Image.fromarray, images[row]))
 
 

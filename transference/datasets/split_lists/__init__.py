@@ -23,7 +23,7 @@ from __future__ import annotations
 import csv
 import difflib
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -120,8 +120,12 @@ def parse(text: str, name: str) -> SplitList:
     if not {"class_name", "split"} <= set(rows.fieldnames or ()):
         raise DataError(f"{name} has the columns {', '.join(rows.fieldnames or ()) or '(none)'}; a split list has class_name and split.")
     entries: dict[str, str] = {}
-    for row in rows:
+    for row in _rows(rows, name):
         class_name, split = (row["class_name"] or "").strip(), (row["split"] or "").strip()
+        if None in row:
+            raise DataError(
+                f"{name}, line {rows.line_num}: more columns than the header names; put a class with a comma in its name in quotes."
+            )
         if not class_name or not split.isidentifier():
             raise DataError(f"{name}, line {rows.line_num}: a class and a split are needed, found {class_name!r} and {split!r}.")
         if entries.setdefault(class_name, split) != split:
@@ -130,3 +134,10 @@ def parse(text: str, name: str) -> SplitList:
         raise DataError(f"{name} lists no class; write one row per class, for example: robin,train")
     ordered = "\n".join(f"{key},{value}" for key, value in sorted(entries.items()))
     return SplitList(name, entries, hashlib.blake2b(ordered.encode(), digest_size=16).hexdigest())
+
+
+def _rows(reader: csv.DictReader[str], name: str) -> Iterator[dict[str, str]]:
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise DataError(f"{name} cannot be read as csv ({error}). Save it again, one row per class.") from error

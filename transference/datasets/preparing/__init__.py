@@ -1,0 +1,240 @@
+"""From images as people have them to a prepared file.
+
+`preparation` finds out what lies at a place, unpacking archives if need be; `prepare` decodes it on all cores. Both keep what they have
+done in ``DIR/.preparing`` until the prepared file is whole, so that a command that was killed goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from transference.datasets import split_lists
+from transference.datasets._decode import each_in_turn
+from transference.datasets._images import DatasetReader, Picture, check_size, pixels_of, require_folder, split_sizes
+from transference.datasets._opening import check_new_name
+from transference.datasets.originals import find_original
+from transference.datasets.prepared import Prepared, file_name, prepared_files, write
+from transference.datasets.preparing._places import open_place
+from transference.datasets.preparing._scratch import Scratch
+from transference.datasets.views import Inverted, Resplit
+from transference.errors import DataError, SpecMismatchError, UsageError
+
+__all__ = ["Preparation", "preparation", "prepare"]
+
+_WORK = ".preparing"
+_NAMED = 10
+_OF_THE_MODE = ("images", "split_list", "inverted")
+"""Settings that all prepared files of a mode must share; they may differ in size."""
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What is to be prepared, and how. Two preparations with equal `settings` end at the same file.
+
+    Attributes:
+        reader: the images.
+        data_root: where the prepared file goes.
+        side: pixels along each edge.
+        channels: 1 or 3.
+        settings: what the file will say of its making.
+        absent: classes of the split list of which there are no images.
+    """
+
+    reader: DatasetReader
+    data_root: Path
+    side: int
+    channels: int
+    settings: Mapping[str, Any]
+    absent: Sequence[str]
+
+    @property
+    def target(self) -> Prepared:
+        """The file to make."""
+        name = self.reader.name
+        return Prepared(self.data_root / file_name(name, self.side, self.channels), name, self.side, self.channels)
+
+    @property
+    def n_images(self) -> int:
+        """Images in all."""
+        return sum(size.images for size in split_sizes(self.reader).values())
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all pixels."""
+        return self.n_images * self.channels * self.side**2
+
+
+@contextmanager
+def preparation(
+    name: str,
+    place: Path,
+    data_root: Path,
+    *,
+    side: int = 28,
+    channels: int | None = None,
+    split_file: str | None = None,
+    invert: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+) -> Iterator[Preparation]:
+    """Find out what lies at a place, and hold it for as long as the context lasts; nobody else can prepare the same mode meanwhile.
+
+    Args:
+        name: the mode's name. For omniglot, mini-imagenet, fc100, cub and aircraft the form in which they are distributed is known.
+        place: an archive, a folder, or a parquet file.
+        data_root: where the prepared file goes.
+        side: pixels along each edge.
+        channels: 1 or 3; by default 3, for Omniglot 1, which serves 3 as well.
+        split_file: a split list, see `transference.datasets.split_lists`; by default the one of the dataset, else the splits found.
+        invert: exchange light and dark.
+        say: told what takes long.
+
+    Yields:
+        What can be prepared.
+
+    Raises:
+        UsageError: the name cannot be a mode's, or the mode is being prepared by another process.
+        DataError: there is no dataset at the place, or it is not whole.
+    """
+    check_new_name(name)
+    original = find_original(name)
+    channels = channels or (original.channels if original else 3)
+    check_size(side, channels)
+    if not place.exists():
+        raise DataError(f"{place} does not exist; give the archive, folder or parquet file that holds {name} with --from.")
+    if data_root.exists():
+        require_folder(data_root)
+    work = data_root / _WORK
+    work.mkdir(parents=True, exist_ok=True)
+    unpacked = work / "unpacked" / name
+    try:
+        with FileLock(work / f"{name}.lock", timeout=0):
+            try:
+                found, plain = open_place(name, place, unpacked, say)
+                listed = split_file or (original.split_list if original else None)
+                reader: DatasetReader = Inverted(found) if invert else found
+                absent: list[str] = []
+                split_list = split_lists.read(listed) if listed else None
+                if split_list:
+                    reader = Resplit(reader, split_list)
+                    absent = split_list.absent({c for classes in found.classes().values() for c in classes})
+                settings = {
+                    "name": name,
+                    "from": place.name,
+                    "in_data_root": place.resolve().parent == data_root.resolve(),
+                    "as_it_is": plain and not split_list and not invert,
+                    "images": found.mark().content,
+                    "side": side,
+                    "channels": channels,
+                    "split_list": f"{split_list.name} ({split_list.digest})" if split_list else None,
+                    "inverted": invert,
+                }
+                yield Preparation(reader, data_root, side, channels, settings, absent)
+            except Exception:
+                shutil.rmtree(unpacked, ignore_errors=True)
+                raise
+            shutil.rmtree(unpacked, ignore_errors=True)  # after an interruption it is kept, to go on with
+    except Timeout as error:
+        raise UsageError(f"{name} is being prepared in {data_root} by another process; wait for it, or stop it.") from error
+
+
+def prepare(asked: Preparation, *, force: bool = False, progress: bool = False) -> Prepared:
+    """Decode, scale and write all images. Called again after an interruption, go on.
+
+    Args:
+        asked: what to prepare, from `preparation`.
+        force: replace a file that was prepared from something else, or otherwise.
+        progress: show a bar on stderr.
+
+    Returns:
+        The prepared file.
+
+    Raises:
+        SpecMismatchError: there is a prepared file of other images or settings.
+        DataError: images cannot be decoded (all are counted, ten are named), or the disk has too little room.
+    """
+    if not force and _is_done(asked):
+        return asked.target
+    name, n_images = asked.reader.name, asked.n_images
+    if not n_images:
+        raise DataError(f"{asked.reader.where} holds no images for {name}.")
+    plan = json.dumps({**asked.settings, "dated": asked.reader.mark().dated, "pillow": PIL.__version__}, sort_keys=True)
+    _check_room(asked)
+    scratch = Scratch(asked.data_root / _WORK / asked.target.path.stem, plan, asked.channels * asked.side**2)
+    failures: list[str] = []
+    with tqdm(total=n_images, initial=len(scratch.rows), unit="img", disable=not progress) as bar, scratch:
+        for (split, picture), pixels in each_in_turn(partial(_pixels, asked), scratch.remaining(_all(asked.reader))):
+            try:
+                done = pixels()
+            except DataError as error:
+                failures.append(str(error))
+            else:
+                if not failures:  # after one, the others are only looked at
+                    scratch.add((split, picture.class_name, picture.image_id), done)
+            bar.update()
+    if failures:
+        named = "".join(f"\n  {failure}" for failure in failures[:_NAMED])
+        raise DataError(f"{len(failures)} of {n_images} images of {name} cannot be used:{named}")
+    about = {**asked.settings, "pillow": PIL.__version__}
+    try:
+        write(asked.target.path, scratch.rows, scratch.pixels, asked.side, asked.channels, about)
+    except DataError:
+        scratch.remove()
+        raise
+    scratch.remove()
+    return asked.target
+
+
+def _all(reader: DatasetReader) -> Iterator[tuple[str, Picture]]:
+    for split in reader.classes():
+        for picture in reader.pictures(split):
+            yield split, picture
+
+
+def _pixels(asked: Preparation, item: tuple[str, Picture]) -> NDArray[np.uint8]:
+    return pixels_of(asked.reader.name, asked.side, asked.channels, item[1])
+
+
+def _is_done(asked: Preparation) -> bool:
+    """Return whether the file asked for is there, whole.
+
+    Raises:
+        SpecMismatchError: a prepared file of this mode, at this or another size, is of other images, splits or shades.
+    """
+    done = False
+    for file in prepared_files(asked.data_root, asked.reader.name):
+        try:
+            found = file.about
+            file.classes()
+        except DataError:
+            continue  # a damaged file is in nobody's way
+        different = [
+            f"{key} {found.get(key)!r}, now {asked.settings[key]!r}" for key in _OF_THE_MODE if found.get(key) != asked.settings[key]
+        ]
+        if different:
+            raise SpecMismatchError(
+                f"{file.path} was prepared otherwise: {'; '.join(different)}. A mode is one dataset at all its sizes: choose another name, "
+                "or replace the file with --force, and those of other sizes too."
+            )
+        done |= file == asked.target
+    return done
+
+
+def _check_room(asked: Preparation) -> None:
+    needed, free = 2 * asked.n_bytes, shutil.disk_usage(asked.data_root).free  # the pixels as they come, and in order
+    if needed > free:
+        raise DataError(
+            f"{asked.data_root} has {free / 1e9:.1f} GB left; preparing {asked.reader.name} needs {needed / 1e9:.1f} GB for a while."
+        )
