@@ -1,5 +1,6 @@
 # Everything a newcomer needs: `make demo` and `make test`. Both set up .venv by themselves.
 PYTHON ?= python3
+JOBS ?= 2
 BIN := .venv/bin
 
 .PHONY: demo test lint types unit setup clean
@@ -17,7 +18,7 @@ types: setup
 	$(BIN)/mypy
 
 unit: setup
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(JOBS) --dist worksteal
 
 setup: .venv/ready
 

@@ -54,8 +54,9 @@ class Folder:
                     f"{self.path} holds checkpoints but no training.json, so that nothing tells whose they are. Choose a new --out."
                 )
             return
-        found = self._read()
-        differences = [f"{key}: {found.get(key)} → {identity[key]}" for key in identity if found.get(key) != identity[key]]
+        found = {key: value for key, value in self._read().items() if key != "batching"}
+        keys = [key for key in {**found, **identity} if found.get(key) != identity.get(key)]
+        differences = [f"{key}: {found.get(key)} → {identity.get(key)}" for key in keys]
         if differences:
             lines = "\n  ".join(differences)
             raise SpecMismatchError(

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 import transference as tr
-from transference.datasets import dataset_names, find_reader, split_sizes
+from transference.datasets import _decode, dataset_names, find_reader, parquet, split_sizes
 from transference.errors import DataError, UsageError
 
 MODES = ("strokes", "textures", "shapes")
@@ -205,9 +205,9 @@ def test_a_near_miss_is_suggested():
 
 
 def test_an_image_bomb_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
+    monkeypatch.setattr(_decode, "MOST_PIXELS", 50)
     write_parquet(tmp_path / "bomb.parquet", rows())
-    with pytest.raises(DataError, match="cannot be decoded .*decompression bomb"):
+    with pytest.raises(DataError, match=r"row 0 .*: 9 × 12 pixels could be a decompression bomb"):
         tr.open_dataset("bomb:train", data_root=tmp_path)
 
 
@@ -276,3 +276,88 @@ def test_unlabelled_rows_and_bad_metadata_are_told(tmp_path):
 def test_a_numeric_split_is_a_split(tmp_path):
     write_parquet(tmp_path / "n.parquet", [{**row, "split": 1} for row in rows()])
     assert tr.open_dataset("n:1", data_root=tmp_path).split == "1"
+
+
+def encoded_columns(path, **columns):
+    """Write a parquet file whose columns are of the given arrow types."""
+    images = pa.array([row["image"] for row in rows(2, 2)])
+    pq.write_table(pa.table({"image": images, **columns}), path)
+
+
+@pytest.mark.parametrize(("columns", "message"), [
+    ({"class_name": pa.DictionaryArray.from_arrays(pa.array([0, 1, None, 1]), ["ant", "bee"])}, "has rows without class_name"),
+    ({"class_name": pa.array(["a", "b", "a", "b"]), "split": pa.array(["train", None, "train", "val"])}, "has rows without split"),
+    ({"label": pa.array([0.5, 1.0, 1.5, 2.0])}, "has the column label of type double; it needs text or integers"),
+    ({"label": pa.array([[1], [2], [1], [2]])}, "has the column label of type list"),
+    ({"label": pa.array([b"\xff", b"a", b"b", b"c"])}, "has the column label of type binary"),
+    ({"class_name": pa.array([True, False, True, False])}, "has the column class_name of type bool"),
+])  # fmt: skip
+def test_columns_of_other_types_and_empty_cells_are_told(tmp_path, columns, message):
+    encoded_columns(tmp_path / "odd.parquet", **columns)
+    with pytest.raises(DataError, match=message):
+        tr.open_dataset("odd:train", data_root=tmp_path)
+
+
+def test_dictionary_columns_are_texts(tmp_path):
+    encoded_columns(tmp_path / "d.parquet", class_name=pa.array(["ant", "bee", "ant", "bee"]).dictionary_encode())
+    assert tr.open_dataset("d:all", data_root=tmp_path).class_names == ("ant", "bee")
+
+
+def test_two_columns_of_one_name_are_told(tmp_path):
+    table = pa.table([pa.array([row["image"] for row in rows(1, 2)]), ["a", "b"], ["c", "d"]], names=["image", "label", "label"])
+    pq.write_table(table, tmp_path / "t.parquet")
+    with pytest.raises(DataError, match="has two columns of one name among image, label, label"):
+        tr.open_dataset("t:all", data_root=tmp_path)
+
+
+@pytest.mark.parametrize(("names", "message"), [
+    (["ant", "ant", "cat"], "gives one name to several labels"),
+    ("abc", "label names that are no list of texts"),
+    ([1, 2, 3], "label names that are no list of texts"),
+    ({"0": "ant"}, "label names that are no list of texts"),
+    (["ant"], r"has the labels \[1, 2\], which have no name"),
+])  # fmt: skip
+def test_label_names_that_do_not_fit_are_told(tmp_path, names, message):
+    plain = [{"image": row["image"], "label": row["label"]} for row in rows()]
+    write_parquet(tmp_path / "n.parquet", plain, {"huggingface": json.dumps({"info": {"features": {"label": {"names": names}}}})})
+    with pytest.raises(DataError, match=message):
+        tr.open_dataset("n:all", data_root=tmp_path)
+
+
+def test_a_file_that_claims_too_many_rows_is_told(tmp_path, monkeypatch):
+    write_parquet(tmp_path / "n.parquet", rows())
+    monkeypatch.setattr(parquet, "_MOST_ROWS", 5)
+    with pytest.raises(DataError, match="has 6 rows, more than 5"):
+        tr.open_dataset("n:train", data_root=tmp_path)
+
+
+def test_missing_shards_are_counted(tmp_path):
+    (tmp_path / "s").mkdir()
+    for number in (0, 2):
+        write_parquet(tmp_path / "s" / f"train-{number:05d}-of-00004.parquet", rows())
+    with pytest.raises(DataError, match="lacks 2 of 4 files of the split train, the first is number 1"):
+        tr.open_dataset("s:train", data_root=tmp_path)
+
+
+def test_validation_is_another_word_for_val(tmp_path):
+    for split in ("train", "validation"):
+        (tmp_path / "birds" / split / "robin").mkdir(parents=True)
+        (tmp_path / "birds" / split / "robin" / "a.png").write_bytes(picture())
+    assert list(find_reader("birds", tmp_path).classes()) == ["train", "val"]
+    write_parquet(tmp_path / "bees.parquet", rows(split="validation"))
+    assert tr.open_dataset("bees:val", data_root=tmp_path).split == "val"
+
+
+def test_class_names_keep_every_letter(tmp_path):
+    """A fixed-width array of texts would drop the last one."""
+    write_parquet(tmp_path / "n.parquet", [{**row, "class_name": f"{row['label']}\0"} for row in rows()])
+    assert tr.open_dataset("n:train", data_root=tmp_path).class_names == ("0\0", "1\0", "2\0")
+
+
+def test_the_mark_of_a_parquet_file_is_of_its_content(tmp_path):
+    marks = []
+    for c in (1, 2):
+        write_parquet(tmp_path / "n.parquet", [{**row, "class_name": f"class {c}"} for row in rows(1)])
+        marks.append(find_reader("n", tmp_path).mark())
+    assert marks[0].content != marks[1].content
+    assert (tmp_path / "n.parquet").stat().st_size > 0

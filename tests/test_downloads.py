@@ -14,7 +14,7 @@ from tests import originals as make
 from transference.cli import main
 from transference.datasets import intake, originals
 from transference.datasets.intake.downloads import Patience, Remote, download
-from transference.errors import DataError
+from transference.errors import DataError, UsageError
 
 CONTENT = os.urandom(300_000)
 QUICK = Patience(timeout=0.5, attempts=3, pause=0.01)
@@ -71,6 +71,11 @@ def fetch(what, folder):
     return download(what, folder, schemes=("http",), patience=QUICK)
 
 
+def left_in(folder):
+    """What lies there beside the lock."""
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
+
+
 @pytest.mark.parametrize("size", [True, False])
 @pytest.mark.parametrize("kind", ["sha256", "md5"])
 def test_a_whole_file_comes_once(tmp_path, size, kind):
@@ -78,7 +83,7 @@ def test_a_whole_file_comes_once(tmp_path, size, kind):
         assert fetch(remote(url, size=size, kind=kind), tmp_path).read_bytes() == CONTENT
         assert fetch(remote(url, size=size, kind=kind), tmp_path).name == "data.zip"
     assert len(asked) == 1, "what is there already is not fetched again"
-    assert [path.name for path in tmp_path.iterdir()] == ["data.zip"]
+    assert left_in(tmp_path) == ["data.zip"]
 
 
 @pytest.mark.parametrize("size", [True, False])
@@ -102,7 +107,7 @@ def test_a_server_that_stops_for_good_leaves_a_part_that_is_continued(tmp_path):
         with pytest.raises(DataError, match=r"the server answered 503 .*; 100000 of 300000 bytes have come. Repeat the command"):
             fetch(remote(url), tmp_path)
         assert len(asked) == 1 + QUICK.attempts
-    assert [path.name for path in tmp_path.iterdir()] == [".data.zip.part"], "no half file under the file's name"
+    assert left_in(tmp_path) == [".data.zip.part"], "no half file under the file's name"
     with serving(honest) as (url, asked):
         assert fetch(remote(url), tmp_path).read_bytes() == CONTENT
     assert asked[0][1] == 100_000
@@ -149,12 +154,85 @@ def test_a_part_that_fits_nothing_is_dropped(tmp_path):
         assert fetch(remote(url, size=False), tmp_path).read_bytes() == CONTENT
 
 
+def test_a_part_that_was_all_is_taken(tmp_path):
+    """The length is not known, and the connection broke after the last byte: nothing is left to ask for."""
+    (tmp_path / ".data.zip.part").write_bytes(CONTENT)
+    with serving(lambda handler, _: head(handler, 416)) as (url, asked):
+        assert fetch(remote(url, size=False), tmp_path).read_bytes() == CONTENT
+    assert len(asked) == 1
+
+
+def test_a_server_that_goes_on_elsewhere_is_not_believed(tmp_path):
+    (tmp_path / ".data.zip.part").write_bytes(CONTENT[:1000])
+
+    def behaviour(handler, start):
+        if start:  # the right length, from the wrong place
+            head(handler, 206, Content_Length=len(CONTENT) - 5000, Content_Range=f"bytes 5000-{len(CONTENT) - 1}/{len(CONTENT)}")
+            handler.wfile.write(CONTENT[5000:])
+        else:
+            honest(handler, start)
+
+    with serving(behaviour) as (url, asked):
+        assert fetch(remote(url), tmp_path).read_bytes() == CONTENT
+    assert [start for _, start in asked] == [1000, 0]
+
+
+def test_a_server_that_does_not_tell_the_length_of_all(tmp_path):
+    (tmp_path / ".data.zip.part").write_bytes(CONTENT[:1000])
+
+    def behaviour(handler, start):
+        head(handler, 206, Content_Range=f"bytes {start}-{len(CONTENT) - 1}/*")
+        handler.wfile.write(CONTENT[start:])
+
+    with serving(behaviour) as (url, _):
+        assert fetch(remote(url, size=False), tmp_path).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("nonsense", ["-5", "9" * 400, "many"])
+def test_nonsense_for_a_length_is_not_believed(tmp_path, nonsense):
+    def behaviour(handler, start):
+        del start
+        head(handler, 200, Content_Length=nonsense)
+        handler.wfile.write(CONTENT)
+
+    with serving(behaviour) as (url, _):
+        assert fetch(remote(url, size=False), tmp_path).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("target", ["http://[::1/x", "http://127.0.0.1:port/x", "http://a b/"])
+def test_nonsense_for_an_address_is_told(tmp_path, target):
+    with serving(lambda handler, _: head(handler, 302, Location=target)) as (url, _), pytest.raises(DataError, match="downloaded"):
+        fetch(remote(url), tmp_path)
+
+
+def test_two_do_not_write_into_one_part(tmp_path):
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def behaviour(handler, start):
+        begun.set()
+        goes_on.wait(30)
+        honest(handler, start)
+
+    patient = Patience(timeout=30, attempts=1)
+    with serving(behaviour) as (url, asked):
+        first = threading.Thread(target=download, args=(remote(url), tmp_path), kwargs={"schemes": ("http",), "patience": patient})
+        first.start()
+        begun.wait(30)
+        try:
+            with pytest.raises(UsageError, match="is being downloaded into by another process"):
+                fetch(remote(url), tmp_path)
+        finally:
+            goes_on.set()
+            first.join()
+    assert ((tmp_path / "data.zip").read_bytes(), len(asked)) == (CONTENT, 1)
+
+
 def test_wrong_bytes_are_told_and_not_kept(tmp_path):
     behaviour = lambda handler, start: honest(handler, start, content=CONTENT[::-1])
-    message = r"sent another file than the one expected: its sha256 is \w{64}, expected was \w{64}"
+    message = r"sent another file than the one expected: its digest is sha256:\w{64}, expected was sha256:\w{64}"
     with serving(behaviour) as (url, _), pytest.raises(DataError, match=message):
         fetch(remote(url), tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    assert left_in(tmp_path) == []
 
 
 def test_a_wrong_part_is_not_kept_either(tmp_path):
@@ -175,7 +253,7 @@ def test_a_server_that_never_ends_is_stopped(tmp_path, size):
 
     with serving(behaviour) as (url, _), pytest.raises(DataError, match="more than the 300000 bytes expected|sent another file"):
         fetch(remote(url, CONTENT + b"!" if not size else CONTENT, size=size), tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    assert left_in(tmp_path) == []
 
 
 def test_redirects_are_followed_and_keep_the_range(tmp_path):
@@ -229,7 +307,7 @@ def test_nobody_there(tmp_path):
 
 def test_a_wrong_file_that_lies_there_is_not_taken(tmp_path):
     (tmp_path / "data.zip").write_bytes(b"mine")
-    with serving(honest) as (url, _), pytest.raises(DataError, match="data.zip was there already: its sha256 is .* Remove it"):
+    with serving(honest) as (url, _), pytest.raises(DataError, match="data.zip was there already: its digest is sha256:.* Move it away"):
         fetch(remote(url), tmp_path)
     assert (tmp_path / "data.zip").read_bytes() == b"mine"
 

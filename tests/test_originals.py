@@ -1,6 +1,7 @@
 """The five datasets in the forms in which they are distributed: small ones made here, and true pieces where there are some."""
 
 import io
+import os
 import zipfile
 from collections import Counter
 
@@ -235,6 +236,7 @@ def test_listed_images_that_are_not_there_are_counted(tmp_path):
 
 @pytest.mark.parametrize(("name", "file", "text", "message"), [
     ("cub", "CUB_200_2011/images.txt", "1 ../../secret.jpg", "is not inside"),
+    ("mini-imagenet", "val.csv", "filename,label\nn0100000000.jpg,n04\n", "1 images are listed twice, the first is n0100000000.jpg"),
     ("cub", "CUB_200_2011/images.txt", "1", "line 1: 2 words are needed, found '1'"),
     ("cub", "CUB_200_2011/images.txt", "77 a/b.jpg", r"image 77 \(a/b.jpg\) has no class"),
     ("aircraft", "fgvc-aircraft-2013b/data/images_variant_val.txt", "0001 Concorde", "the variant 'Concorde', which variants.txt does"),
@@ -265,6 +267,38 @@ def test_batches_that_do_not_fit_are_refused(change, message, tmp_path):
     else:
         prepared("fc100", place, tmp_path)
         assert "test/00000" in tr.open_dataset("fc100:train", data_root=tmp_path, side=SIDE).image_ids
+
+
+@pytest.mark.parametrize("changed", ["labels", "pixels", "names"])
+def test_the_mark_of_batches_covers_all_that_they_say(changed, tmp_path):
+    """Sizes and times would not tell: another label is as long."""
+    place = layout("fc100", tmp_path / "place", unpacked=True)
+    path = place / "cifar-100-python" / ("meta" if changed == "names" else "test")
+    before, state = find_original("fc100").read([place]).mark(), path.stat()
+    batch = make.cifar_batch("test")
+    other = {
+        "labels": {**batch, "fine_labels": batch["fine_labels"][::-1]},
+        "pixels": {**batch, "data": batch["data"] ^ 1},
+        "names": {"fine_label_names": list(make.CIFAR_NAMES[::-1])},
+    }[changed]
+    path.write_bytes(make.python2_pickle(other))
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert path.stat().st_size == state.st_size
+    after = find_original("fc100").read([place]).mark()
+    assert before.content != after.content
+
+
+def test_a_class_without_images_is_no_class(tmp_path):
+    place = make.write_folder(tmp_path / "toys", {f"{name}/1.png": make.encoded(make.noise(1)) for name in ("a", "b")})
+    (place / "empty").mkdir()
+    (tmp_path / "own.csv").write_text("class_name,split\na,train\nb,test\n")
+    assert prepared("toys", place, tmp_path, split_file=str(tmp_path / "own.csv")).classes() == {"train": {"a": 1}, "test": {"b": 1}}
+
+
+def test_an_archive_of_splits_in_a_folder_of_one_name_keeps_its_splits(tmp_path):
+    """Going down a lone folder stops where the folder is a split."""
+    make.write_zip(tmp_path / "a.zip", {f"toys/train/{name}/1.png": make.encoded(make.noise(1)) for name in ("a", "b")})
+    assert prepared("toys", tmp_path / "a.zip", tmp_path).classes() == {"train": {"a": 1, "b": 1}}
 
 
 # What the lists say

@@ -1,5 +1,6 @@
 """The prepared form: the same dataset as decoding anew, whatever happens on the way."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -20,7 +21,7 @@ from tests.test_datasets import rows, write_parquet
 from transference.cli import main
 from transference.datasets import find_reader, prepared_files, preparing, split_lists
 from transference.datasets._decode import each_in_turn
-from transference.datasets.preparing import preparation, prepare
+from transference.datasets.preparing import _scratch, preparation, prepare
 from transference.errors import DataError, SpecMismatchError, UsageError
 
 SIDE = 9
@@ -109,6 +110,9 @@ def test_archives_of_class_folders_and_shards_of_parquet(tmp_path):
 # Split lists
 
 
+OWN = "class_name, split\ntrain 97, test\ntrain 98, train\ntest 97, train\ntest 98, none\n"
+
+
 def write_list(path, text):
     path.write_text(text)
     return str(path)
@@ -116,9 +120,7 @@ def write_list(path, text):
 
 def test_ones_own_split_list_pools_and_splits_anew(tmp_path):
     place = class_folders(tmp_path / "toys")
-    own = write_list(
-        tmp_path / "own.csv", "class_name, split\ntrain 97, test\ntrain 98, train\ntest 97, train\ntest 98, none\nghost, val\n"
-    )
+    own = write_list(tmp_path / "own.csv", f"{OWN}ghost, val\n")
     with preparation("toys", place, tmp_path / "data", side=SIDE, split_file=own) as asked:
         assert asked.absent == ["ghost"]
         sizes = prepare(asked).classes()
@@ -134,6 +136,8 @@ def test_ones_own_split_list_pools_and_splits_anew(tmp_path):
     ("class_name,split\na,\n", "line 2: a class and a split are needed, found 'a' and ''"),
     ("class_name,split\na,my split\n", "line 2: a class and a split are needed"),
     ("class_name,split\na,train\na,test\n", "puts a into both train and test"),
+    ("class_name,split\na,train,robin\n", "line 2: more columns than the header names; put a class with a comma in its name in quotes"),
+    (f"class_name,split\n{'a' * 200_000},train\n", "cannot be read as csv"),
     ("class_name,split\ntrain 97,train\n", r"has 3 of 4 classes that the split list .* does not name \(test 97, test 98, train 98"),
         ("class_name,split\ntrain 97,train\ntrain 98,train\ntest 97,test\ntest98,test\n", "Is test 98 the list's test98"),
 ])  # fmt: skip
@@ -170,21 +174,34 @@ def test_images_may_stay_beside_their_prepared_file(tmp_path):
     assert tr.open_dataset("toys:train", data_root=tmp_path, side=5).images.shape[2] == 5, "another size is decoded"
 
 
-def test_images_that_changed_beside_their_prepared_file_are_told(tmp_path):
+@pytest.mark.parametrize("change", ["one more", "one more, long ago", "other pixels of the same size"])
+def test_images_that_changed_beside_their_prepared_file_are_told(tmp_path, change):
     place = class_folders(tmp_path / "toys")
     prepared("toys", place, tmp_path)
-    (place / "train" / "train 97" / "extra.png").write_bytes(make.encoded(make.noise(77)))
-    with pytest.raises(DataError, match="was prepared from other images than those in"):
+    other = place / "train" / "train 97" / ("00.png" if change.startswith("other") else "extra.png")
+    old = other.read_bytes() if other.exists() else b""
+    other.write_bytes(make.encoded(make.noise(77)) if not old else old[:-20] + b"\0" + old[-19:])
+    os.utime(other, (0, 0) if change.endswith("ago") else None)
+    message = "has other images than when .* was prepared from it" if change.endswith("ago") else f"{other.name} was written after"
+    with pytest.raises(DataError, match=rf"{message}.* Prepare .* again with --force"):
         tr.open_dataset("toys:train", data_root=tmp_path, side=SIDE)
-    prepared("toys", place, tmp_path, force=True)
-    assert len(tr.open_dataset("toys:train", data_root=tmp_path, side=SIDE).images) == 9
+    if not old:
+        prepared("toys", place, tmp_path, force=True)
+        assert len(tr.open_dataset("toys:train", data_root=tmp_path, side=SIDE).images) == 9
 
 
-def test_other_splits_beside_the_images_are_ambiguous(tmp_path):
+def test_other_splits_beside_the_images_are_those_of_the_mode(tmp_path):
     place = class_folders(tmp_path / "toys")
-    own = write_list(tmp_path / "own.csv", "class_name,split\ntrain 97,test\ntrain 98,train\ntest 97,train\ntest 98,none\n")
-    prepared("toys", place, tmp_path, split_file=own)
-    with pytest.raises(DataError, match="has other splits .* both could be toys"):
+    prepared("toys", place, tmp_path, split_file=write_list(tmp_path / "own.csv", OWN))
+    assert tr.open_dataset("toys:train", data_root=tmp_path, side=SIDE).class_names == ("test 97", "train 98")
+    with pytest.raises(DataError, match="toys is prepared at 9×9"):  # decoding anew would give the folder's own splits
+        tr.open_dataset("toys:train", data_root=tmp_path, side=5)
+
+
+def test_a_prepared_file_beside_images_that_it_was_not_made_from_is_ambiguous(tmp_path):
+    prepared("toys", class_folders(tmp_path / "elsewhere"), tmp_path)
+    class_folders(tmp_path / "toys", per_class=2)
+    with pytest.raises(DataError, match="Both .*toys and the prepared file .* could be toys; rename or move one"):
         tr.open_dataset("toys:train", data_root=tmp_path, side=SIDE)
 
 
@@ -201,9 +218,29 @@ def test_what_was_prepared_otherwise_is_kept(tmp_path):
     file = prepared("toys", place, tmp_path / "data")
     content = file.path.read_bytes()
     assert prepared("toys", place, tmp_path / "data").path.read_bytes() == content, "asking again changes nothing"
-    with pytest.raises(SpecMismatchError, match="was prepared otherwise: inverted False, now True. Keep it, or replace it with --force"):
+    with pytest.raises(SpecMismatchError, match="was prepared otherwise: inverted False, now True. .* replace the file with --force"):
         prepared("toys", place, tmp_path / "data", invert=True)
     assert file.path.read_bytes() == content
+
+
+@pytest.mark.parametrize("change", ["splits", "images", "shades"])
+def test_a_mode_is_one_dataset_at_all_its_sizes(tmp_path, change):
+    place = class_folders(tmp_path / "toys")
+    prepared("toys", place, tmp_path / "data")
+    if change == "images":
+        (place / "test" / "test 97" / "00.png").unlink()
+    settings = {"splits": {"split_file": write_list(tmp_path / "own.csv", OWN)}, "images": {}, "shades": {"invert": True}}[change]
+    with pytest.raises(SpecMismatchError, match="A mode is one dataset at all its sizes"):
+        prepared("toys", place, tmp_path / "data", side=5, **settings)
+    assert [file.side for file in prepared_files(tmp_path / "data")] == [SIDE]
+
+
+def test_a_damaged_file_is_prepared_anew(tmp_path):
+    place = class_folders(tmp_path / "toys")
+    file = prepared("toys", place, tmp_path / "data")
+    whole = file.path.read_bytes()
+    file.path.write_bytes(whole[:-5])
+    assert prepared("toys", place, tmp_path / "data").path.read_bytes() == whole
 
 
 def test_names_that_cannot_be(tmp_path):
@@ -213,9 +250,11 @@ def test_names_that_cannot_be(tmp_path):
         "a b": "cannot be the name of a mode",
         "../x": "cannot be",
         ".x": "cannot be",
+        "../../esc": "cannot be",
     }.items():
         result = call("datasets", "prepare", name, "--from", place, "--data-root", tmp_path)
         assert (result.exit_code, message in result.stderr) == (2, True), result.output
+    assert [path.name for path in tmp_path.iterdir()] == ["toys"]
 
 
 # Interruptions
@@ -249,7 +288,7 @@ def counting(monkeypatch, stop_at=None):
 def test_an_interrupted_preparation_goes_on_to_the_same_file(tmp_path, monkeypatch, damage):
     place = class_folders(tmp_path / "toys")
     expected = prepared("toys", place, tmp_path / "undisturbed").path.read_bytes()
-    monkeypatch.setattr(preparing, "_EVERY", 4)
+    monkeypatch.setattr(_scratch, "_EVERY", 4)
     with monkeypatch.context() as patch:
         first = counting(patch, stop_at=11)
         with pytest.raises(Interrupted):
@@ -276,13 +315,17 @@ def test_an_interrupted_preparation_goes_on_to_the_same_file(tmp_path, monkeypat
     assert sorted(path.name for path in (tmp_path / "data").rglob("*") if path.is_file()) == ["toys.9x9x3.safetensors", "toys.lock"]
 
 
-def test_what_was_done_for_other_images_is_not_used(tmp_path, monkeypatch):
+@pytest.mark.parametrize("same_size", [True, False])
+def test_what_was_done_for_other_images_is_not_used(tmp_path, monkeypatch, same_size):
     place = class_folders(tmp_path / "toys")
     with monkeypatch.context() as patch:
         counting(patch, stop_at=11)
         with pytest.raises(Interrupted):
             prepared("toys", place, tmp_path / "data")
-    (place / "test" / "test 97" / "00.png").write_bytes(make.encoded(make.noise(99, (8, 8))))
+    other = place / "test" / "test 97" / "00.png"
+    size = len(other.read_bytes())
+    other.write_bytes(make.encoded(make.noise(99) if same_size else make.noise(99, (8, 8))))
+    assert (len(other.read_bytes()) == size) == same_size
     decoded = counting(monkeypatch)
     dataset = prepared("toys", place, tmp_path / "data").open("test", 3)
     assert len(decoded) == 16
@@ -338,7 +381,53 @@ def test_every_damaged_image_is_named_at_once(tmp_path):
         path.write_bytes(path.read_bytes()[:60])
     with pytest.raises(DataError, match=r"3 of 16 images of toys cannot be used:(\n  .*train 98/0\d.png: the image cannot be.*){3}"):
         prepared("toys", place, tmp_path / "data")
-    assert not list((tmp_path / "data").rglob("pixels"))
+    assert prepared_files(tmp_path / "data") == []
+
+
+def test_a_damaged_image_does_not_spoil_what_comes_after_it(tmp_path, monkeypatch):
+    """Interrupted after a failure, then repeated with the image made good."""
+    place = class_folders(tmp_path / "toys")
+    expected = prepared("toys", place, tmp_path / "undisturbed").path.read_bytes()
+    path = place / "test" / "test 97" / "01.png"
+    good, state = path.read_bytes(), path.stat()
+    path.write_bytes(good[:60] + bytes(len(good) - 60))
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    with monkeypatch.context() as patch:
+        counting(patch, stop_at=14)
+        with pytest.raises(Interrupted):
+            prepared("toys", place, tmp_path / "data")
+    path.write_bytes(good)
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    decoded = counting(monkeypatch)
+    assert prepared("toys", place, tmp_path / "data").path.read_bytes() == expected
+    assert 0 < len(decoded) < 16, "those before it need not be done again"
+
+
+@pytest.mark.parametrize(
+    "lines", ["null\n", '{"a": 1, "b": 2, "c": 3}\n', '["train", "train 97"]\n', '["train", "train 97", "another"]\n', "\0\0\0"]
+)
+def test_labels_of_another_making_are_not_believed(tmp_path, monkeypatch, lines):
+    place = class_folders(tmp_path / "toys")
+    expected = prepared("toys", place, tmp_path / "undisturbed").path.read_bytes()
+    with monkeypatch.context() as patch:
+        counting(patch, stop_at=11)
+        with pytest.raises(Interrupted):
+            prepared("toys", place, tmp_path / "data")
+    (labels,) = (tmp_path / "data" / ".preparing").glob("*/labels")
+    labels.write_text(lines)
+    with contextlib.suppress(DataError):  # "It is removed; repeat the command"
+        prepared("toys", place, tmp_path / "data")
+    assert prepared("toys", place, tmp_path / "data").path.read_bytes() == expected
+
+
+def test_archives_win_over_a_folder_that_may_be_half_of_them(tmp_path):
+    place = make.write_folder(tmp_path / "place", {"CUB_200_2011/images/1.jpg": b""})
+    make.write_tar(place / "CUB_200_2011.tgz", make.cub())
+    assert prepared("cub", place, tmp_path / "data").classes()["train"]
+    result = call("datasets", "prepare", "cub", "--from", place, "--data-root", tmp_path / "data", "--side", 5, "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "unpacking" in result.stderr
+    assert not (tmp_path / "data" / ".preparing" / "unpacked" / "cub").exists(), "nothing is left of it"
 
 
 def test_a_disk_with_too_little_room_is_told_before_anything_is_done(tmp_path, monkeypatch):
@@ -392,7 +481,54 @@ def no_about(head):
     return head
 
 
+def relabelled(change):
+    """Return what writes a whole file with other labels."""
+
+    def write(content):
+        size = int.from_bytes(content[:8], "little")
+        head, body = json.loads(content[8 : 8 + size]), content[8 + size :]
+        start, stop = head["labels"]["data_offsets"]
+        labels = change(json.loads(body[start:stop]))
+        labels = labels if isinstance(labels, bytes) else json.dumps(labels).encode()
+        head["labels"] |= {"shape": [len(labels)], "data_offsets": [start, start + len(labels)]}
+        text = json.dumps(head).encode()
+        return len(text).to_bytes(8, "little") + text + body[:start] + labels
+
+    return write
+
+
+def of_train(change):
+    """Return what changes the labels of the split train."""
+    return relabelled(lambda labels: {**labels, "train": change(**labels["train"])})
+
+
+def about(text):
+    return lambda content: broken_header(content, lambda head: {**head, "__metadata__": {"about": text}})
+
+
+def signed_bytes(head):
+    head["images"]["dtype"] = "I8"
+    return head
+
+
+def twice_a_class(classes, digests):
+    (name, ids), *others = classes
+    return {"classes": [[name, ids[:1]], [name, ids[1:]], *others], "digests": digests}
+
+
 @pytest.mark.parametrize(("change", "message"), [
+    (about("[1]"), "it is no prepared dataset"),
+    (about("[" * 100_000), "its metadata cannot be read"),
+    (lambda content: broken_header(content, signed_bytes), "its images are I8, not U8"),
+    (relabelled(lambda _: b"[" * 100_000), "its labels cannot be read"),
+    (relabelled(lambda _: [1]), "its labels cannot be read"),
+    (of_train(lambda classes, digests: {"classes": classes, "digests": {}}), "there are digests for"),
+    (of_train(lambda classes, digests: {"classes": classes, "digests": {"3": 5}}), "are texts"),
+    (of_train(lambda classes, digests: {"classes": [[c, "abcd"] for c, _ in classes], "digests": digests}), "are texts"),
+    (of_train(lambda classes, digests: {"classes": [[1, ids] for _, ids in classes], "digests": digests}), "are texts"),
+    (of_train(lambda classes, digests: {"classes": classes[::-1], "digests": digests}), "out of order"),
+    (of_train(lambda classes, digests: {"classes": [[c, ids[::-1]] for c, ids in classes], "digests": digests}), "out of order"),
+    (of_train(twice_a_class), "out of order"),
     (lambda content: content[:-3], "is not whole"),
     (lambda content: content[:5], "is not whole"),
     (lambda _: b"", "is not whole"),
@@ -414,6 +550,8 @@ def test_damaged_prepared_files_are_told(tmp_path, change, message):
     assert listed.exit_code == 0
     assert "toys" in listed.stdout
     assert call("datasets", "verify", "--data-root", tmp_path / "data").exit_code == 1
+    whole_again = prepared("toys", tmp_path / "toys", tmp_path / "data")
+    assert whole_again.path.read_bytes() == whole, "what cannot be read is in nobody's way"
 
 
 def test_an_id_given_twice_is_refused_before_anything_is_written(tmp_path):
@@ -454,6 +592,31 @@ def test_places_without_images_are_told(tmp_path, place, message):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=message):
         prepared("toys", tmp_path / place, tmp_path / "data")
+
+
+def test_a_name_that_is_nearly_known_is_suggested(tmp_path):
+    make.write_zip(tmp_path / "images_background.zip", make.omniglot("images_background"))
+    with pytest.raises(DataError, match="Did you mean the dataset omniglot"):
+        prepared("Omniglot", tmp_path, tmp_path / "data")
+
+
+def test_a_folder_that_no_command_can_name_does_not_hide_the_others(tmp_path):
+    class_folders(tmp_path / "my birds")
+    class_folders(tmp_path / "toys")
+    listed = call("datasets", "list", "--data-root", tmp_path)
+    assert (listed.exit_code, "my birds" in listed.stdout, "train: 2 classes, 8 images" in listed.stdout) == (0, True, True), listed.output
+    verified = call("datasets", "verify", "--data-root", tmp_path)
+    assert verified.exit_code == 1
+    assert f"toys: {tmp_path / 'toys'}: good" in verified.stdout
+
+
+def test_a_sheet_shows_names_as_they_are(tmp_path):
+    make.write_folder(tmp_path / "odd", {f"{name}/1.png": make.encoded(make.noise(1)) for name in ("$$", "$a_$", "a\x1b[2Jb")})
+    result = call("datasets", "show", "odd", "--data-root", tmp_path, "-o", tmp_path / "odd.png")
+    assert result.exit_code == 0, result.output
+    (tmp_path / "odd" / "a\x1b[2Jb" / "1.png").write_bytes(b"")
+    told = call("datasets", "verify", "odd", "--data-root", tmp_path).output
+    assert "\x1b" not in told
 
 
 def test_dry_run_prepares_nothing(tmp_path):

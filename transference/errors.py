@@ -36,3 +36,8 @@ class LearnerError(TransferenceError):
 
 class StoreError(TransferenceError):
     """A run folder is incomplete or damaged."""
+
+
+def printable(text: object) -> str:
+    """Return a text without what a file's name in it could tell a terminal to do, or could not be encoded."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape").decode() for letter in str(text))

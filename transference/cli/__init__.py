@@ -7,7 +7,7 @@ from importlib.metadata import entry_points
 
 import click
 
-from transference.errors import TransferenceError
+from transference.errors import TransferenceError, printable
 
 _GROUP = "transference.commands"
 _OWN = {
@@ -48,21 +48,16 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except TransferenceError as error:
-            click.echo(f"error: {_printable(error)}", err=True)
+            click.echo(f"error: {printable(error)}", err=True)
             ctx.exit(error.exit_code)
         except BrokenPipeError:  # whoever reads has had enough, as in `| head`; click knows what to do
             raise
         except OSError as error:  # a disk that is full, a folder that is a file, a name without permission
-            click.echo(f"error: {_printable(error)}", err=True)
+            click.echo(f"error: {printable(error)}", err=True)
             ctx.exit(1)
         except (KeyboardInterrupt, click.Abort):
             click.echo("interrupted; repeat the same command to go on from here", err=True)
             ctx.exit(130)
-
-
-def _printable(error: Exception) -> str:
-    """Return the message without what a file's name could tell a terminal to do."""
-    return "".join(letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape").decode() for letter in str(error))
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -21,7 +21,7 @@ from transference.datasets import (
     split_sizes,
 )
 from transference.datasets.originals import find_original, original_names
-from transference.errors import TransferenceError, UsageError
+from transference.errors import TransferenceError, UsageError, printable
 
 _PLACES = "Folder with prepared files, NAME.parquet or NAME/ for each dataset."
 
@@ -54,7 +54,7 @@ def list_datasets(data_root: Path | None, json_output: bool) -> None:
     width = max(len(name) for name in (*here, *known))
     for entry in entries:
         if "error" in entry:
-            click.echo(f"{entry['name']:{width}}  cannot be used: {entry['error']}")
+            click.echo(printable(f"{entry['name']:{width}}  cannot be used: {entry['error']}"))
             continue
         sizes = "; ".join(f"{split}: {size['classes']} classes, {size['images']} images" for split, size in entry["splits"].items())
         prepared = f"prepared at {', '.join(entry['prepared'])}" if entry["prepared"] else "not prepared"
@@ -209,7 +209,7 @@ def verify(names: tuple[str, ...], data_root: Path) -> None:
             checked = [(data_root / name, [str(error)])]
         for path, problems in checked:
             wrong |= bool(problems)
-            click.echo(f"{name}: {path}: {'; '.join(problems) or 'good'}")
+            click.echo(printable(f"{name}: {path}: {'; '.join(problems) or 'good'}"))
     if wrong:
         raise SystemExit(1)
 

@@ -53,7 +53,7 @@ def decode(source: bytes | Path, where: str) -> Image.Image:
     except Exception as error:  # a damaged file makes Pillow's plugins raise anything: struct.error, IndexError, zlib.error, …
         raise DataError(f"{where}: the image cannot be decoded ({error}). Replace or remove the file.") from error
     if not fitting:
-        raise DataError(f"{where}: the image cannot be decoded: {image.width} × {image.height} pixels could be a decompression bomb.")
+        raise DataError(f"{where}: {image.width} × {image.height} pixels could be a decompression bomb. Scale it down, or remove the file.")
     return image
 
 

@@ -212,12 +212,12 @@ class _Shard:
         raw = (self._schema.metadata or {}).get(b"huggingface")
         try:
             features = json.loads(raw)["info"]["features"] if raw else {}
-            names = features.get(self._label, {}).get("names")
-            if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
-                raise TypeError(f"the names of the labels are {names!r}")
-            return names or None
+            names = features.get(self._label, {}).get("names") or []
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DataError(f"{self.path} has huggingface metadata that cannot be read ({error!r}). Add a class_name column.") from error
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise DataError(f"{self.path} has huggingface metadata with label names that are no list of texts. Add a class_name column.")
+        return names or None
 
 
 def _check_complete(files: Sequence[Path]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby, pairwise
@@ -190,9 +190,9 @@ class _Split:
         return split
 
     @property
-    def words(self) -> Iterator[object]:
+    def words(self) -> tuple[object, ...]:
         """Everything that should be text."""
-        yield from (*self.digests.values(), *(name for name, _ in self.classes), *(image_id for _, ids in self.classes for image_id in ids))
+        return (*self.digests.values(), *(name for name, _ in self.classes), *(image_id for _, ids in self.classes for image_id in ids))
 
     @property
     def labels(self) -> list[Label]:

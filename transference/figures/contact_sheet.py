@@ -10,6 +10,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from transference.errors import printable
 from transference.figures._style import STYLE, new_figure
 
 
@@ -36,6 +37,5 @@ def contact_sheet(images: Sequence[NDArray[np.uint8]], class_names: Sequence[str
                     vmax=255,
                     interpolation="nearest",
                 )
-            shown = name.encode("utf-8", "replace").decode()  # file names need not be text
-            row[0].text(-0.15, 0.5, shown, parse_math=False, transform=row[0].transAxes, ha="right", va="center", fontsize=7)
+            row[0].text(-0.15, 0.5, printable(name), parse_math=False, transform=row[0].transAxes, ha="right", va="center", fontsize=7)
     return figure

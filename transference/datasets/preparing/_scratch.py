@@ -91,8 +91,8 @@ class Scratch:
         rows: list[Row] = []
         for line in self._labels.read_text(errors="replace").splitlines(keepends=True)[: self.pixels.stat().st_size // self._n_bytes]:
             try:
-                split, class_name, image_id = json.loads(line) if line.endswith("\n") else ()
-            except ValueError:  # a half line of a killed process, or what a power cut left
+                split, class_name, image_id = json.loads(line)
+            except (ValueError, TypeError):  # a half line of a killed process, or what a power cut left
                 break
             rows.append((split, class_name, image_id))
         self._labels.write_text("".join(json.dumps(row) + "\n" for row in rows))
