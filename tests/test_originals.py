@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import zipfile
 from collections import Counter
 
@@ -19,7 +20,7 @@ from transference.cli import main
 from transference.datasets import find_reader, prepared_files, split_lists
 from transference.datasets.originals import find_original, original_names
 from transference.datasets.preparing import preparation, prepare
-from transference.errors import DataError
+from transference.errors import DataError, UsageError
 
 SIDE = 12
 SHAPE = ["--ways", "2", "--shots", "1", "--queries", "1", "--side", str(SIDE)]
@@ -126,9 +127,8 @@ def test_prepared_listed_shown_and_measured(name, tmp_path):
     assert result.exit_code == 0, result.output
     listed = call("datasets", "list", "--data-root", data).stdout
     assert f"prepared at {SIDE}x{SIDE}x{1 if name == 'omniglot' else 3}" in listed
-    assert all(
-        f"{split}: {len(classes)} classes, {len(classes) * PER_CLASS[name]} images" in listed for split, classes in CLASSES[name].items()
-    )
+    for split, classes in CLASSES[name].items():
+        assert re.search(rf"\b{split} +{len(classes)} classes +{len(classes) * PER_CLASS[name]} images\n", listed)
     assert call("datasets", "show", name, "--data-root", data, "-o", tmp_path / "sheet.png").exit_code == 0
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width > 100
@@ -158,6 +158,18 @@ def test_the_small_halves_of_omniglot_are_joined_and_a_full_one_wins(tmp_path):
     assert Counter(name.split("/")[0] for classes in sizes.values() for name in classes) == {"Greek": 2, "Sanskrit": 2}
     one = prepared("omniglot", small / "images_background_small2.zip", tmp_path / "c").classes()
     assert {name.split("/")[0] for classes in one.values() for name in classes} == {"Greek", "Tagalog"}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_dataset_has_the_name_that_it_is_given(name, tmp_path):
+    place, lists = layout(name, tmp_path / "place"), {"form": name}
+    with pytest.raises(DataError, match=rf"holds no dataset that can be read as mine: .* It looks like {name} as it is distributed: add"):
+        prepared("mine", place, tmp_path)
+    file, usual = prepared("mine", place, tmp_path, **lists), prepared(name, place, tmp_path)
+    assert file.classes() == usual.classes()
+    assert tr.open_dataset("mine:train", data_root=tmp_path, side=SIDE).name == "mine"
+    with pytest.raises(UsageError, match="No dataset 'imagenet' is known in the form .* there are: aircraft, cub"):
+        prepared("mine", place, tmp_path, form="imagenet")
 
 
 def test_official_halves_of_omniglot_by_name_of_the_list(tmp_path):

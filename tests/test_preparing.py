@@ -75,7 +75,9 @@ def test_prepared_and_decoded_are_the_same_dataset(tmp_path, channels):
 
 def test_colours_are_not_prepared_as_one_channel(tmp_path):
     place = class_folders(tmp_path / "toys")
-    with pytest.raises(DataError, match=r"16 of 16 images of toys cannot be used:\n.*has colours, but 1 channel was asked for"):
+    with pytest.raises(
+        DataError, match=r"(?s)16 of 16 images of toys cannot be used:\n.*has colours, but 1 channel was asked for.*… and 6 more$"
+    ):
         prepared("toys", place, tmp_path / "data", channels=1)
 
 
@@ -194,7 +196,7 @@ def test_other_splits_beside_the_images_are_those_of_the_mode(tmp_path):
     place = class_folders(tmp_path / "toys")
     prepared("toys", place, tmp_path, split_file=write_list(tmp_path / "own.csv", OWN))
     assert tr.open_dataset("toys:train", data_root=tmp_path, side=SIDE).class_names == ("test 97", "train 98")
-    with pytest.raises(DataError, match="toys is prepared at 9×9"):  # decoding anew would give the folder's own splits
+    with pytest.raises(DataError, match="toys is prepared at 9 pixels a side"):  # decoding anew would give the folder's own splits
         tr.open_dataset("toys:train", data_root=tmp_path, side=5)
 
 
@@ -207,7 +209,7 @@ def test_a_prepared_file_beside_images_that_it_was_not_made_from_is_ambiguous(tm
 
 def test_a_size_that_is_not_prepared_is_told(tmp_path):
     prepared("toys", class_folders(tmp_path / "toys", channels=1), tmp_path / "data", channels=1)
-    with pytest.raises(DataError, match=r"toys is prepared at 9×9, 1 channel in .*, but 28×28, 3 channels was asked"):
+    with pytest.raises(DataError, match=r"toys is prepared at 9 pixels a side in .*, but 28 were asked for. Ask with --side 9"):
         tr.open_dataset("toys:train", data_root=tmp_path / "data")
     with pytest.raises(DataError, match=r"has no split 'val'; it has train, test"):
         tr.open_dataset("toys:val", data_root=tmp_path / "data", side=SIDE)
@@ -227,10 +229,11 @@ def test_what_was_prepared_otherwise_is_kept(tmp_path):
 def test_a_mode_is_one_dataset_at_all_its_sizes(tmp_path, change):
     place = class_folders(tmp_path / "toys")
     prepared("toys", place, tmp_path / "data")
+    message = {"splits": "split_list None, now", "images": "from other images", "shades": "inverted False, now True"}[change]
     if change == "images":
         (place / "test" / "test 97" / "00.png").unlink()
     settings = {"splits": {"split_file": write_list(tmp_path / "own.csv", OWN)}, "images": {}, "shades": {"invert": True}}[change]
-    with pytest.raises(SpecMismatchError, match="A mode is one dataset at all its sizes"):
+    with pytest.raises(SpecMismatchError, match=f"{message}.*A mode is one dataset at all its sizes"):
         prepared("toys", place, tmp_path / "data", side=5, **settings)
     assert [file.side for file in prepared_files(tmp_path / "data")] == [SIDE]
 
@@ -379,7 +382,7 @@ def test_every_damaged_image_is_named_at_once(tmp_path):
     for k in range(3):
         path = place / "train" / "train 98" / f"{k:02d}.png"
         path.write_bytes(path.read_bytes()[:60])
-    with pytest.raises(DataError, match=r"3 of 16 images of toys cannot be used:(\n  .*train 98/0\d.png: the image cannot be.*){3}"):
+    with pytest.raises(DataError, match=r"3 of 16 images of toys cannot be used:(\n  .*train 98/0\d.png: the image cannot be.*){3}$"):
         prepared("toys", place, tmp_path / "data")
     assert prepared_files(tmp_path / "data") == []
 
@@ -462,6 +465,7 @@ def test_verify_finds_a_flipped_bit(tmp_path):
     result = call("datasets", "verify", "toys", "--data-root", tmp_path / "data")
     assert result.exit_code == 1
     assert "train with 3 channels has the digest" in result.stdout
+    assert "prepare toys again with --force" in result.stdout
     assert "test with" not in result.stdout
 
 
@@ -575,9 +579,12 @@ def test_the_file_is_safetensors_that_anyone_can_read(tmp_path):
 
 
 def test_where_to_look_must_be_said_once(tmp_path):
-    for words in ([], ["--from", tmp_path, "--download"]):
+    for words, message in {
+        (): "--from (expected: images_background and images_evaluation",
+        ("--from", tmp_path, "--download"): "were both given",
+    }.items():
         result = call("datasets", "prepare", "omniglot", "--data-root", tmp_path, *words)
-        assert (result.exit_code, "--from, or that it is to be downloaded" in result.stderr) == (2, True)
+        assert (result.exit_code, message in result.stderr) == (2, True), result.output
 
 
 @pytest.mark.parametrize(("place", "message"), [
@@ -594,17 +601,45 @@ def test_places_without_images_are_told(tmp_path, place, message):
         prepared("toys", tmp_path / place, tmp_path / "data")
 
 
-def test_a_name_that_is_nearly_known_is_suggested(tmp_path):
+def test_a_form_that_is_nearly_whole_is_suggested(tmp_path):
     make.write_zip(tmp_path / "images_background.zip", make.omniglot("images_background"))
-    with pytest.raises(DataError, match="Did you mean the dataset omniglot"):
+    with pytest.raises(DataError, match="It looks like omniglot as it is distributed: add --form omniglot"):
         prepared("Omniglot", tmp_path, tmp_path / "data")
+
+
+def test_what_is_odd_is_said(tmp_path):
+    flat = class_folders(tmp_path / "flat", splits=("a", "b"))
+    own = write_list(tmp_path / "own.csv", "class_name,split\na 97,train\na 98,train\nb 97,tets\nb 98,tets\nghost,test\n")
+    place = make.write_folder(tmp_path / "pool", {f"{p.parent.name}/{p.name}": p.read_bytes() for p in flat.rglob("*.png")})
+    words = ("datasets", "prepare", "flat", "--from", place, "--data-root", tmp_path / "data", "--split-file", own)
+    first, again = call(*words), call(*words)
+    assert (first.exit_code, again.exit_code) == (0, 0), first.output
+    assert "there are no images for test" in first.stderr
+    assert "the split tets is none of train, val, test; is it meant?" in first.stderr
+    assert "nothing was done" not in first.stderr
+    assert "it is prepared already, and nothing was done" in again.stderr
+
+
+def test_verify_sees_that_the_images_beside_have_changed(tmp_path):
+    place = class_folders(tmp_path / "toys")
+    prepared("toys", place, tmp_path)
+    assert "good" in call("datasets", "verify", "--data-root", tmp_path).stdout
+    (place / "train" / "train 97" / "extra.png").write_bytes(make.encoded(make.noise(77)))
+    result = call("datasets", "verify", "--data-root", tmp_path)
+    assert (result.exit_code, "extra.png was written after" in result.stdout) == (1, True), result.output
+
+
+def test_a_folder_without_splits_says_how_to_get_them(tmp_path):
+    make.write_folder(tmp_path / "flat", {"a/1.png": make.encoded(make.noise(1))})
+    with pytest.raises(DataError, match="has no split 'train'; it has all. To split it by class: .* --split-file"):
+        tr.open_dataset("flat:train", data_root=tmp_path)
 
 
 def test_a_folder_that_no_command_can_name_does_not_hide_the_others(tmp_path):
     class_folders(tmp_path / "my birds")
     class_folders(tmp_path / "toys")
     listed = call("datasets", "list", "--data-root", tmp_path)
-    assert (listed.exit_code, "my birds" in listed.stdout, "train: 2 classes, 8 images" in listed.stdout) == (0, True, True), listed.output
+    assert (listed.exit_code, "my birds" in listed.stdout, "2 classes       8 images" in listed.stdout) == (0, True, True), listed.output
     verified = call("datasets", "verify", "--data-root", tmp_path)
     assert verified.exit_code == 1
     assert f"toys: {tmp_path / 'toys'}: good" in verified.stdout
@@ -623,7 +658,7 @@ def test_dry_run_prepares_nothing(tmp_path):
     place = class_folders(tmp_path / "toys")
     result = call("datasets", "prepare", "toys", "--from", place, "--data-root", tmp_path / "data", "--dry-run")
     assert result.exit_code == 0
-    assert "would prepare 16 images, 0 MB" in result.stdout
+    assert "would prepare 16 images, 0.0 MB" in result.stdout
     assert "toys:train" in result.stdout
     assert not list((tmp_path / "data").glob("*.safetensors"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import click
 
 from transference.cli.options import EPISODE
 from transference.datasets import (
+    SPLITS,
     DatasetReader,
     ImageDataset,
     Prepared,
@@ -20,7 +22,7 @@ from transference.datasets import (
     prepared_files,
     split_sizes,
 )
-from transference.datasets.originals import find_original, original_names
+from transference.datasets.originals import Original, find_original, original_names
 from transference.errors import TransferenceError, UsageError, printable
 
 _PLACES = "Folder with prepared files, NAME.parquet or NAME/ for each dataset."
@@ -53,15 +55,20 @@ def list_datasets(data_root: Path | None, json_output: bool) -> None:
         return
     width = max(len(name) for name in (*here, *known))
     for entry in entries:
-        if "error" in entry:
-            click.echo(printable(f"{entry['name']:{width}}  cannot be used: {entry['error']}"))
-            continue
-        sizes = "; ".join(f"{split}: {size['classes']} classes, {size['images']} images" for split, size in entry["splits"].items())
-        prepared = f"prepared at {', '.join(entry['prepared'])}" if entry["prepared"] else "not prepared"
-        state = entry["where"] if entry["where"] == "generated" else f"{prepared}; {entry['where']}"
-        click.echo(f"{entry['name']:{width}}  {sizes}  ({state})")
+        for number, line in enumerate(_lines(entry)):
+            click.echo(printable(f"{'' if number else entry['name']:{width}}  {line}"))
     for name, page in known.items():
         click.echo(f"{name:{width}}  not here; to be had from {page}")
+
+
+def _lines(entry: dict[str, Any]) -> list[str]:
+    """Return what is told of one dataset, line by line."""
+    if "error" in entry:
+        return [f"cannot be used: {entry['error']}"]
+    sizes = [f"{split:8} {size['classes']:5} classes {size['images']:7} images" for split, size in entry["splits"].items()]
+    if entry["where"] == "generated":
+        return [*sizes, "generated"]
+    return [*sizes, f"{'prepared at ' + ', '.join(entry['prepared']) if entry['prepared'] else 'not prepared'}: {entry['where']}"]
 
 
 def _described(name: str, data_root: Path | None) -> dict[str, Any]:
@@ -87,6 +94,7 @@ Examples:
   transference datasets prepare omniglot --from ~/Downloads --data-root data --side 84
   transference datasets prepare fc100 --from cifar-100-python.tar.gz --data-root data --side 84
   transference datasets prepare birds --from birds/ --split-file birds.csv --data-root data
+  transference datasets prepare halves --from ~/Downloads --form omniglot --split-file omniglot-halves --data-root data
   transference datasets prepare omniglot --download --data-root data""",
 )
 @click.argument("name")
@@ -97,6 +105,7 @@ Examples:
 @click.option(
     "--channels", type=click.Choice(["1", "3"]), help="Image channels.  [default: 3; for omniglot 1, which serves commands that ask for 3]"
 )
+@click.option("--form", metavar="NAME", help="Which of the five lies there as distributed.  [default: the one called NAME]")
 @click.option("--split-file", metavar="FILE|NAME", help="csv with class_name,split; or a list that comes with the package.")
 @click.option("--invert", is_flag=True, help="Exchange light and dark: for black ink on white, in a parquet file or class folders.")
 @click.option("--force", is_flag=True, help="Replace a prepared file of other images or settings.")
@@ -108,6 +117,7 @@ def prepare(
     data_root: Path,
     side: int,
     channels: str | None,
+    form: str | None,
     split_file: str | None,
     invert: bool,
     force: bool,
@@ -123,8 +133,8 @@ def prepare(
       fc100          cifar-100-python.tar.gz
       cub            CUB_200_2011.tgz
       aircraft       fgvc-aircraft-2013b.tar.gz
-    each as distributed or unpacked, alone or in a folder with other files.
-    Whatever the name, class folders ([train|val|test/]CLASS/IMAGE), archives of
+    each as distributed or unpacked, alone or in a folder with other files;
+    under a name of one's own with --form. Whatever the name, class folders ([train|val|test/]CLASS/IMAGE), archives of
     them, and parquet image files are read as well.
 
     A split list is a csv file with the columns class_name and split, one row per class; GROUP/* stands for every class GROUP/…, the split
@@ -132,24 +142,40 @@ def prepare(
 
     An interrupted command goes on where it stopped when it is repeated.
     """
-    from transference.datasets.preparing import preparation
+    from transference.datasets.preparing import is_done, preparation
     from transference.datasets.preparing import prepare as run
 
-    if (place is None) != download:
-        raise UsageError(f"Say where {name} is with --from, or that it is to be downloaded with --download: one of them, not both.")
-    place = place if place is not None else _download(name, data_root)
-    settings: dict[str, Any] = {"split_file": split_file, "invert": invert, "channels": int(channels) if channels else None}
+    if download and place is not None:
+        raise UsageError("--from and --download were both given; where the images are can be only one of them.")
+    if not download and place is None:
+        raise UsageError(_where_from(name, find_original(form or name)))
+    place = place if place is not None else _download(form or name, data_root)
+    settings: dict[str, Any] = {"form": form, "split_file": split_file, "invert": invert, "channels": int(channels) if channels else None}
     with preparation(name, place, data_root, side=side, **settings, say=_note) as asked:
         if asked.absent:
             few = ", ".join(asked.absent[:3])
             _note(f"{len(asked.absent)} entries of the split list have no images here ({few}{', …' if len(asked.absent) > 3 else ''})")
+        if asked.empty:
+            _note(f"there are no images for {', '.join(asked.empty)}")
+        if odd := [split for split in asked.reader.classes() if split not in (*SPLITS, "all")]:
+            _note(f"the split {', '.join(odd)} is none of {', '.join(SPLITS)}; is it meant?")
         if dry_run:
-            click.echo(f"would prepare {asked.n_images} images, {asked.n_bytes / 1e6:.0f} MB, in {asked.target.path}")
+            click.echo(f"would prepare {asked.n_images} images, {asked.n_bytes / 1e6:.1f} MB, in {asked.target.path}")
             _echo_splits(name, asked.reader)
             return
+        if not force and is_done(asked):
+            _note("it is prepared already, and nothing was done; datasets verify reads every image, --force prepares it again")
         done = run(asked, force=force, progress=True)
     _echo_splits(name, done)
     click.echo(done.path)
+
+
+def _where_from(name: str, original: Original | None) -> str:
+    """Return what to say if nobody told where the images are."""
+    if not original:
+        return f"Say where {name} is with --from: an archive, a folder, or a parquet file."
+    download = "" if not original.remotes else ", or let it be downloaded with --download"
+    return f"Say where {name} is with --from (expected: {original.expects}){download}."
 
 
 def _note(text: str) -> None:
@@ -198,20 +224,33 @@ def verify(names: tuple[str, ...], data_root: Path) -> None:
     """
     wrong = False
     for name in names or [name for name in dataset_names(data_root) if name not in dataset_names()]:
-        try:
-            checked = [(file.path, file.verify()) for file in prepared_files(data_root, name)]
-            if not checked:
-                reader = find_reader(name, data_root)
-                for split in reader.classes():
-                    open_dataset(f"{name}:{split}", data_root=data_root)
-                checked = [(Path(reader.where), [])]
-        except TransferenceError as error:
-            checked = [(data_root / name, [str(error)])]
-        for path, problems in checked:
-            wrong |= bool(problems)
-            click.echo(printable(f"{name}: {path}: {'; '.join(problems) or 'good'}"))
+        for place, problem in _verified(name, data_root):
+            wrong |= bool(problem)
+            click.echo(printable(f"{name}: {place}: {problem or 'good'}"))
     if wrong:
         raise SystemExit(1)
+
+
+def _verified(name: str, data_root: Path) -> Iterator[tuple[object, str]]:
+    """Yield each place that was looked at, and what is wrong there."""
+    for file in (ready := prepared_files(data_root, name)):
+        try:
+            problems = file.verify()
+            if problems:
+                problems.append(f"prepare {name} again with --force")
+            else:  # what it was prepared from may lie beside it, and have changed
+                open_dataset(f"{name}:{next(iter(file.classes()))}", data_root=data_root, side=file.side, channels=file.channels)
+            yield file.path, "; ".join(problems)
+        except TransferenceError as error:
+            yield file.path, str(error)
+    if not ready:
+        try:
+            reader = find_reader(name, data_root)
+            for split in reader.classes():
+                open_dataset(f"{name}:{split}", data_root=data_root)
+            yield reader.where, ""
+        except TransferenceError as error:
+            yield data_root, str(error)
 
 
 @datasets.command(

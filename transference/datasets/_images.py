@@ -152,7 +152,7 @@ def read_split(reader: DatasetReader, split: str, side: int, channels: int) -> I
     check_size(side, channels)
     splits = reader.classes()
     if split not in splits:
-        raise DataError(f"{reader.name} ({reader.where}) has no split {split!r}; it has {', '.join(splits) or 'none'}.")
+        raise DataError(no_split(reader.name, reader.where, split, splits))
     pixels: list[NDArray[np.uint8]] = []
     labels: list[Label] = []
     for picture, image in each_in_turn(partial(pixels_of, reader.name, side, channels), reader.pictures(split)):
@@ -166,6 +166,13 @@ def read_split(reader: DatasetReader, split: str, side: int, channels: int) -> I
     digest = content_digest(ordered, images.shape)
     digest.feed(images)
     return assemble(reader.name, split, ordered, images, digest.hexdigest())
+
+
+def no_split(name: str, where: str, split: str, splits: Iterable[str]) -> str:
+    """Return what to say where a split does not exist."""
+    found = list(splits)
+    hint = f" To split it by class: transference datasets prepare {name} --split-file FILE …" if found == ["all"] else ""
+    return f"{name} ({where}) has no split {split!r}; it has {', '.join(found) or 'none'}.{hint}"
 
 
 def pixels_of(name: str, side: int, channels: int, picture: Picture) -> NDArray[np.uint8]:

@@ -62,9 +62,11 @@ def open_dataset(mode: str, *, data_root: str | Path | None = None, side: int = 
         return fitting[-1].open(split, channels)
     if beside:
         return read_split(beside, split, side, channels)
-    sizes = " and ".join(file.size for file in ready)
+    if side in {file.side for file in ready}:
+        raise DataError(f"{name} is prepared with 3 channels in {data_root}, but 1 was asked for. Ask with --channels 3.")
+    sides = " and ".join(str(file.side) for file in ready)
     raise DataError(
-        f"{name} is prepared at {sizes} in {data_root}, but {side}×{side}, {channels} channel{'s' if channels > 1 else ''} was asked for. "
+        f"{name} is prepared at {sides} pixels a side in {data_root}, but {side} were asked for. "
         f"Ask with --side {ready[0].side}, or prepare it with --side {side} too."
     )
 
@@ -90,7 +92,7 @@ def find_reader(name: str, data_root: str | Path | None = None) -> DatasetReader
     close = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
     if find_original(name):
-        hint = f" To bring it here: transference datasets prepare {name}."
+        hint = f" To bring it here: transference datasets prepare {name} --from PLACE --data-root {root or 'DIR'}."
     if root is None:
         advice = f"give the folder that holds it with --data-root. Without one there are: {', '.join(known)}."
         raise DataError(f"There is no generated mode {name!r}; {advice}{hint}")

@@ -22,7 +22,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from transference.datasets._images import SPLITS, ImageDataset, Label, assemble, content_digest
+from transference.datasets._images import SPLITS, ImageDataset, Label, assemble, content_digest, no_split
 from transference.errors import DataError
 from transference.files import write_aside
 
@@ -113,7 +113,7 @@ class Prepared:
             DataError: there is no such split, or the file is damaged.
         """
         if split not in self._splits:
-            raise DataError(f"{self.name} ({self.path}) has no split {split!r}; it has {', '.join(self._splits)}.")
+            raise DataError(no_split(self.name, str(self.path), split, self._splits))
         images = self._images(split)
         if channels > self.channels:
             images = images.expand(-1, channels, -1, -1)

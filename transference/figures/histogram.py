@@ -132,6 +132,8 @@ def draw_histogram(
     # No number beside the marks on top: the count of those beyond the edge stands there.
     ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}" if y < 0.88 * ax.get_ylim()[1] else ""))
     ax.margins(y=0.35)  # room above the bars for marks and notes
+    if not floor.any():
+        ax.set_ylim(0, 1)  # nothing inside the limits: no heights to tell
     for x, align, kind, part in zip((0.0, 0.5, 1.0), ("left", "center", "right"), CLASSES, parts, strict=True):
         share = f"{len(part) / len(values):.0%}" if len(values) else "none"
         ax.text(

@@ -25,14 +25,14 @@ from transference.datasets import split_lists
 from transference.datasets._decode import each_in_turn
 from transference.datasets._images import DatasetReader, Picture, check_size, pixels_of, require_folder, split_sizes
 from transference.datasets._opening import check_new_name
-from transference.datasets.originals import find_original
+from transference.datasets.originals import find_original, original_names
 from transference.datasets.prepared import Prepared, file_name, prepared_files, write
 from transference.datasets.preparing._places import open_place
 from transference.datasets.preparing._scratch import Scratch
 from transference.datasets.views import Inverted, Resplit
 from transference.errors import DataError, SpecMismatchError, UsageError
 
-__all__ = ["Preparation", "preparation", "prepare"]
+__all__ = ["Preparation", "is_done", "preparation", "prepare"]
 
 _WORK = ".preparing"
 _NAMED = 10
@@ -51,6 +51,7 @@ class Preparation:
         channels: 1 or 3.
         settings: what the file will say of its making.
         absent: classes of the split list of which there are no images.
+        empty: splits of the split list of which there are no images.
     """
 
     reader: DatasetReader
@@ -59,6 +60,7 @@ class Preparation:
     channels: int
     settings: Mapping[str, Any]
     absent: Sequence[str]
+    empty: Sequence[str]
 
     @property
     def target(self) -> Prepared:
@@ -85,6 +87,7 @@ def preparation(
     *,
     side: int = 28,
     channels: int | None = None,
+    form: str | None = None,
     split_file: str | None = None,
     invert: bool = False,
     say: Callable[[str], None] = lambda _: None,
@@ -92,11 +95,13 @@ def preparation(
     """Find out what lies at a place, and hold it for as long as the context lasts; nobody else can prepare the same mode meanwhile.
 
     Args:
-        name: the mode's name. For omniglot, mini-imagenet, fc100, cub and aircraft the form in which they are distributed is known.
+        name: the mode's name.
         place: an archive, a folder, or a parquet file.
         data_root: where the prepared file goes.
         side: pixels along each edge.
         channels: 1 or 3; by default 3, for Omniglot 1, which serves 3 as well.
+        form: the dataset that may lie there as it is distributed: omniglot, mini-imagenet, fc100, cub or aircraft; by default the one
+            that is called ``name``, if any.
         split_file: a split list, see `transference.datasets.split_lists`; by default the one of the dataset, else the splits found.
         invert: exchange light and dark.
         say: told what takes long.
@@ -105,11 +110,13 @@ def preparation(
         What can be prepared.
 
     Raises:
-        UsageError: the name cannot be a mode's, or the mode is being prepared by another process.
+        UsageError: the name cannot be a mode's, there is no such form, or the mode is being prepared by another process.
         DataError: there is no dataset at the place, or it is not whole.
     """
     check_new_name(name)
-    original = find_original(name)
+    original = find_original(form or name)
+    if form and not original:
+        raise UsageError(f"No dataset {form!r} is known in the form in which it is distributed; there are: {', '.join(original_names())}.")
     channels = channels or (original.channels if original else 3)
     check_size(side, channels)
     if not place.exists():
@@ -122,14 +129,15 @@ def preparation(
     try:
         with FileLock(work / f"{name}.lock", timeout=0):
             try:
-                found, plain = open_place(name, place, unpacked, say)
+                found, plain = open_place(name, original, place, unpacked, say)
                 listed = split_file or (original.split_list if original else None)
                 reader: DatasetReader = Inverted(found) if invert else found
-                absent: list[str] = []
+                absent, empty = [], []
                 split_list = split_lists.read(listed) if listed else None
                 if split_list:
                     reader = Resplit(reader, split_list)
                     absent = split_list.absent({c for classes in found.classes().values() for c in classes})
+                    empty = [split for split in split_list.splits if split not in reader.classes()]
                 settings = {
                     "name": name,
                     "from": place.name,
@@ -141,7 +149,7 @@ def preparation(
                     "split_list": f"{split_list.name} ({split_list.digest})" if split_list else None,
                     "inverted": invert,
                 }
-                yield Preparation(reader, data_root, side, channels, settings, absent)
+                yield Preparation(reader, data_root, side, channels, settings, absent, empty)
             except Exception:
                 shutil.rmtree(unpacked, ignore_errors=True)
                 raise
@@ -165,7 +173,7 @@ def prepare(asked: Preparation, *, force: bool = False, progress: bool = False) 
         SpecMismatchError: there is a prepared file of other images or settings.
         DataError: images cannot be decoded (all are counted, ten are named), or the disk has too little room.
     """
-    if not force and _is_done(asked):
+    if not force and is_done(asked):
         return asked.target
     name, n_images = asked.reader.name, asked.n_images
     if not n_images:
@@ -185,7 +193,8 @@ def prepare(asked: Preparation, *, force: bool = False, progress: bool = False) 
                     scratch.add((split, picture.class_name, picture.image_id), done)
             bar.update()
     if failures:
-        named = "".join(f"\n  {failure}" for failure in failures[:_NAMED])
+        others = [f"… and {len(failures) - _NAMED} more"] if len(failures) > _NAMED else []
+        named = "".join(f"\n  {failure}" for failure in (*failures[:_NAMED], *others))
         raise DataError(f"{len(failures)} of {n_images} images of {name} cannot be used:{named}")
     about = {**asked.settings, "pillow": PIL.__version__}
     try:
@@ -207,8 +216,8 @@ def _pixels(asked: Preparation, item: tuple[str, Picture]) -> NDArray[np.uint8]:
     return pixels_of(asked.reader.name, asked.side, asked.channels, item[1])
 
 
-def _is_done(asked: Preparation) -> bool:
-    """Return whether the file asked for is there, whole.
+def is_done(asked: Preparation) -> bool:
+    """Return whether the file asked for is there; its images are not read.
 
     Raises:
         SpecMismatchError: a prepared file of this mode, at this or another size, is of other images, splits or shades.
@@ -220,9 +229,8 @@ def _is_done(asked: Preparation) -> bool:
             file.classes()
         except DataError:
             continue  # a damaged file is in nobody's way
-        different = [
-            f"{key} {found.get(key)!r}, now {asked.settings[key]!r}" for key in _OF_THE_MODE if found.get(key) != asked.settings[key]
-        ]
+        keys = [key for key in _OF_THE_MODE if found.get(key) != asked.settings[key]]
+        different = ["from other images" if key == "images" else f"{key} {found.get(key)!r}, now {asked.settings[key]!r}" for key in keys]
         if different:
             raise SpecMismatchError(
                 f"{file.path} was prepared otherwise: {'; '.join(different)}. A mode is one dataset at all its sizes: choose another name, "

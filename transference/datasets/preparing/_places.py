@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from transference.datasets._images import SPLITS, DatasetReader, fingerprint, usual_split
@@ -13,11 +13,14 @@ from transference.datasets.originals import Original, find_original, original_na
 from transference.errors import DataError
 
 
-def open_place(name: str, place: Path, unpacked: Path, say: Callable[[str], None] = lambda _: None) -> tuple[DatasetReader, bool]:
+def open_place(
+    name: str, original: Original | None, place: Path, unpacked: Path, say: Callable[[str], None] = lambda _: None
+) -> tuple[DatasetReader, bool]:
     """Return a reader of what lies at a place.
 
     Args:
         name: the mode's name.
+        original: the dataset that may lie there as it is distributed.
         place: an archive, a folder, or a parquet file.
         unpacked: where archives are unpacked to.
         say: told what takes long.
@@ -28,10 +31,9 @@ def open_place(name: str, place: Path, unpacked: Path, say: Callable[[str], None
     Raises:
         DataError: there is no dataset, or it is not whole.
     """
-    original = find_original(name)
     roots = list(_roots(place, original, unpacked, say))
     found = original.read(roots) if original else None
-    return (found, False) if found else (_plain(name, place, roots, original), True)
+    return (replace(found, name=name), False) if found else (_plain(name, place, roots, original), True)
 
 
 def _roots(place: Path, original: Original | None, unpacked: Path, say: Callable[[str], None]) -> Iterator[Path]:
@@ -74,9 +76,20 @@ def _plain(name: str, place: Path, roots: Sequence[Path], original: Original | N
         if original:
             expected = f" {original.title} is expected as {original.expects}."
         else:
-            close = difflib.get_close_matches(name.lower(), original_names(), n=1)
-            expected = f" Did you mean the dataset {close[0]}?" if close else ""
+            expected = "".join(f" It looks like {found} as it is distributed: add --form {found}." for found in _forms(place, roots))
         raise DataError(f"{place} holds no dataset that can be read as {name}: {error}{expected}") from error
+
+
+def _forms(place: Path, roots: Sequence[Path]) -> Iterator[str]:
+    """Yield the datasets that seem to lie there as they are distributed."""
+    for name in original_names():
+        if original := find_original(name):
+            try:
+                found = any(place.name == file or (place / file).is_file() for file in original.archives) or original.read(roots)
+            except DataError:  # it lacks something, but it is of this form
+                found = True
+            if found:
+                yield name
 
 
 def _visible(folder: Path) -> list[Path]:

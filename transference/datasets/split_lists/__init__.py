@@ -67,11 +67,11 @@ class SplitList:
         """
         unknown = sorted(name for name in class_names if self._find(name) is None)
         if unknown:
-            close = difflib.get_close_matches(unknown[0], self.entries, n=1)
+            close = difflib.get_close_matches(unknown[0], [entry for entry in self.entries if entry not in class_names], n=1)
             hint = f" Is {unknown[0]} the list's {close[0]}?" if close else ""
             raise DataError(
                 f"{where} has {len(unknown)} of {len(class_names)} classes that the split list {self.name} does not name "
-                f"({', '.join(unknown[:3])}).{hint} Give a list of your own with --split-file; a class with the split none is left out."
+                f"({', '.join(unknown[:3])}).{hint} Name them in a list of your own (--split-file); one with the split none is left out."
             )
 
     def absent(self, class_names: Collection[str]) -> list[str]:
