@@ -3,10 +3,13 @@ PYTHON ?= python3
 JOBS ?= 2
 BIN := .venv/bin
 
-.PHONY: demo test lint types unit setup clean
+.PHONY: demo benchmark test lint types unit setup clean
 
 demo: setup
 	$(BIN)/transference demo --out demo
+
+benchmark: setup
+	$(BIN)/python -m benchmarks.measuring --json benchmark.json
 
 test: lint types unit
 

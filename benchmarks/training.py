@@ -20,7 +20,8 @@ from pathlib import Path
 import torch
 
 import transference as tr
-from meta_models.gradients import BATCHINGS, batching, channels_last, usual
+from meta_models.gradients import BATCHINGS, batching, usual
+from transference.devices import channels_last
 
 LEARNERS = ("maml", "multi-maml", "mmaml", "kml-maml", "protonet", "multi-protonet", "mprotonet", "kml-protonet")
 MODES = ("strokes", "shapes")

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from meta_models.gradients import Task, channels_last, workers
+from meta_models.gradients import Task
 from transference import Learner, Params
+from transference.devices import channels_last, workers
 from transference.learners import read_scores
 from transference.samplers import TaskSampler
 

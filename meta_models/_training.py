@@ -24,10 +24,10 @@ from tqdm import tqdm
 from meta_models._evaluation import evaluate, summary
 from meta_models._folder import Folder
 from meta_models.backbones import task_encoder
-from meta_models.gradients import Batching, Task, channels_last, usual
+from meta_models.gradients import Batching, Task, usual
 from meta_models.gradients import batching as gradients
 from transference import AdamState, Checkpoint, Learner, Params, load_checkpoint, save_checkpoint
-from transference.devices import full_precision
+from transference.devices import channels_last, full_precision
 from transference.errors import LearnerError, UsageError
 from transference.learners import ConfiguredLearner, check_pure
 from transference.samplers import DescribingSampler, TaskSampler

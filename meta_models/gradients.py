@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from transference import Episode, Learner, Params
+from transference.devices import channels_last, workers
 from transference.errors import UsageError
 from transference.learners import read_scores
 from transference.samplers import TaskSampler
@@ -66,21 +67,6 @@ def batching(name: str) -> Iterator[Batching]:
         yield partial(_apart if name == "apart" else _on_one_thread, pool)
 
 
-@contextmanager
-def workers() -> Iterator[ThreadPoolExecutor]:
-    """Provide as many threads as torch would use, with one kernel thread each.
-
-    Yields:
-        The pool.
-    """
-    threads = torch.get_num_threads()
-    try:
-        with ThreadPoolExecutor(threads, initializer=partial(torch.set_num_threads, 1)) as pool:
-            yield pool
-    finally:
-        torch.set_num_threads(threads)  # the BLAS library keeps one setting for all threads
-
-
 def usual(learner: Learner, params: Params, task: Task) -> str:
     """Return the way that suits a learner's tasks: apart for images on a CPU, otherwise together, if the learner can be batched.
 
@@ -95,11 +81,6 @@ def usual(learner: Learner, params: Params, task: Task) -> str:
     except (RuntimeError, ValueError):  # not everything can be batched; whether the learner runs at all, the training will show
         return "apart"
     return "together"
-
-
-def channels_last(tensor: Tensor) -> Tensor:
-    """Return a batch of images, or a kernel, with its channels last in memory, where CPUs convolve faster; other tensors as they are."""
-    return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 and tensor.device.type == "cpu" else tensor
 
 
 def _apart(pool: ThreadPoolExecutor, learner: Learner, params: Params, tasks: Sequence[Task]) -> MetaGradient:

@@ -17,6 +17,7 @@ ORDER = [
     {"learners"},
     {"lookahead"},
     {"samplers"},
+    {"engines"},
     {"estimators"},
     {"plan"},
     {"store"},

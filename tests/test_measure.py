@@ -127,12 +127,12 @@ def test_a_bad_loss_becomes_a_status(tmp_path, sources, targets, how, status):
 def test_running_out_of_memory_becomes_a_status(tmp_path, learner, checkpoint, sources, targets):
     class Greedy(tr.Exact):
         def after(self, prepared, displacement):
-            if next(self.calls) == 8:
+            if next(calls) == 8:
                 raise torch.OutOfMemoryError("no more")
             return super().after(prepared, displacement)
 
-    object.__setattr__(greedy := Greedy(), "calls", itertools.count())
-    frame = run_here(tmp_path / "run", learner, checkpoint, sources, targets, estimator=greedy).pairs()
+    calls = itertools.count()
+    frame = run_here(tmp_path / "run", learner, checkpoint, sources, targets, estimator=Greedy()).pairs()
     failed = frame[frame["status"] == "out_of_memory"]
     assert len(failed) == 4
     assert failed["loss_before"].notna().all()

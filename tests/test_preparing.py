@@ -207,6 +207,14 @@ def test_a_prepared_file_beside_images_that_it_was_not_made_from_is_ambiguous(tm
         tr.open_dataset("toys:train", data_root=tmp_path, side=SIDE)
 
 
+def test_nor_does_a_folder_of_the_same_name_elsewhere_count(tmp_path):
+    own = write_list(tmp_path / "own.csv", OWN)
+    prepared("toys", class_folders(tmp_path / "elsewhere" / "toys"), tmp_path, split_file=own)
+    class_folders(tmp_path / "toys", per_class=2)
+    with pytest.raises(DataError, match="could be toys; rename or move one"):
+        tr.open_dataset("toys:train", data_root=tmp_path, side=SIDE)
+
+
 def test_a_size_that_is_not_prepared_is_told(tmp_path):
     prepared("toys", class_folders(tmp_path / "toys", channels=1), tmp_path / "data", channels=1)
     with pytest.raises(DataError, match=r"toys is prepared at 9 pixels a side in .*, but 28 were asked for. Ask with --side 9"):

@@ -1,12 +1,15 @@
-"""Where to compute, and with how many digits."""
+"""Where to compute, with how many digits, in which layout and on how many threads."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from transference.errors import UsageError
 
@@ -51,3 +54,23 @@ def full_precision() -> Iterator[None]:
     finally:
         for (module, name, _), value in zip(flags, before, strict=True):
             setattr(module, name, value)
+
+
+@contextmanager
+def workers() -> Iterator[ThreadPoolExecutor]:
+    """Provide as many threads as torch would use, with one kernel thread each.
+
+    Yields:
+        The pool.
+    """
+    threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(threads, initializer=partial(torch.set_num_threads, 1)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(threads)  # the BLAS library keeps one setting for all threads
+
+
+def channels_last(tensor: Tensor) -> Tensor:
+    """Return a batch of images, or a kernel, with its channels last in memory, where CPUs convolve faster; other tensors as they are."""
+    return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 and tensor.device.type == "cpu" else tensor

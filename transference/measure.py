@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 import platform
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -20,10 +22,10 @@ from tqdm import tqdm
 from transference.checkpoints import Checkpoint
 from transference.devices import choose_device, full_precision
 from transference.errors import SpecMismatchError
-from transference.estimators import Estimator, Exact
+from transference.estimators import Estimator, Exact, as_begun
 from transference.learners import Learner
 from transference.lookahead import SGD, Lookahead, with_alpha
-from transference.plan import RunSpec, make_spec
+from transference.plan import RunSpec, describe_estimator, make_spec
 from transference.samplers import TaskSampler
 from transference.store import Run, Store
 from transference.work import Tasks, Work
@@ -83,12 +85,14 @@ def measure(
     checkpoints = [checkpoints] if isinstance(checkpoints, Checkpoint) else sorted(checkpoints, key=lambda c: c.step)
     from_samplers, to_samplers = _as_list(sources), _as_list(targets)
     where, dtype = choose_device(device), torch.float64 if precision == "fp64" else torch.float32
+    store = Store(out)
+    if store.run_json.exists():
+        estimator = as_begun(estimator, store.spec().estimator)
     spec = make_spec(
         learner, checkpoints, from_samplers, to_samplers, n_source=n_source, n_target=n_target, step=lookahead,
         estimator=estimator, device=where.type, precision=precision, tile=tile,
     )  # fmt: skip
     from_tasks, to_tasks = Tasks(from_samplers, n_source, where, dtype), Tasks(to_samplers, n_target, where, dtype)
-    store = Store(out)
     begun = store.check(spec)
     with full_precision(), _threads(store.about().get("threads") if begun else None):
         work = Work(learner, checkpoints, from_tasks, to_tasks, with_alpha(lookahead, checkpoints), estimator, where, dtype)
@@ -99,7 +103,11 @@ def measure(
         if not store.has_tasks():
             store.write_tasks(work.tasks())
         if not begun:
-            store.begin(spec, _about(checkpoints, where, command))
+            found = work.settle(spec.n_cells)
+            spec = replace(spec, estimator=describe_estimator(work.estimator))
+            store.begin(spec, {**_about(checkpoints, where, command), "trial": asdict(found) if found else None})
+            if progress and found:
+                tqdm.write(str(found), file=sys.stderr)
         done = sum(spec.n_cells_of(a_tile) for ref in spec.checkpoints for a_tile in spec.tiles(ref.step) if store.has(a_tile))
         with tqdm(total=spec.n_cells, initial=done, unit="pair", unit_scale=True, disable=not progress, mininterval=0.5) as bar:
             for step in [ref.step for ref in spec.checkpoints]:

@@ -192,14 +192,15 @@ def make_spec(
         sources=tuple(TaskSet(sampler.name, n_source, sampler_digest(sampler)) for sampler in sources),
         targets=tuple(TaskSet(sampler.name, n_target, sampler_digest(sampler)) for sampler in targets),
         lookahead=lookahead.describe(lookahead.with_alpha(step, checkpoints)),
-        estimator=_describe_estimator(estimator),
+        estimator=describe_estimator(estimator),
         device=device,
         precision=precision,
         tile=tile,
     )
 
 
-def _describe_estimator(estimator: Estimator) -> dict[str, Any]:
+def describe_estimator(estimator: Estimator) -> dict[str, Any]:
+    """Return kind and settings as plain values, for the run's spec."""
     return {"kind": type(estimator).__name__.lower(), **_trees.settings(estimator)}
 
 

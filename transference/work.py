@@ -16,14 +16,18 @@ from numpy.typing import NDArray
 
 from transference import _trees
 from transference.checkpoints import AdamState, Checkpoint
+from transference.engines import Trial, out_of_memory
 from transference.episodes import Episode, Params
 from transference.errors import LearnerError, UsageError
-from transference.estimators import Estimator, Prepared, Readings
+from transference.estimators import Estimator, Prepared, Readings, SettlingEstimator
 from transference.learners import Learner, bind, check_pure
 from transference.lookahead import Lookahead, moving, step_sizes
 from transference.plan import Tile
 from transference.samplers import TaskSampler, task_record
 from transference.store import SOURCES, TASKS, Columns, pair_rows, pairs_table, table
+
+_SOME = 8
+"""Targets that a trial is made on."""
 
 _NOTHING_MOVES = "The loss depends on none of the parameters that move ({}); every ratio would be 1. See --moves."
 
@@ -104,7 +108,7 @@ class Work:
         dtype: torch.dtype,
     ) -> None:
         self._sources, self._targets = sources, targets
-        self._lookahead, self._estimator = lookahead, estimator
+        self._lookahead, self.estimator = lookahead, estimator
         self._subjects = {checkpoint.step: _subject(learner, checkpoint, device, dtype) for checkpoint in checkpoints}
         self._prepared: tuple[tuple[int, tuple[int, int]], Prepared] | None = None
         self.first_sources: dict[int, dict[str, float]] = {}
@@ -114,6 +118,15 @@ class Work:
                 check_pure(subject.learner, subject.params, episode)
             loss, gradient, _ = self._displacements(subject, sources[0])
             self.first_sources[step] = {"loss": loss, "gradient_norm": _trees.norm(gradient)}
+
+    def settle(self, n_pairs: int) -> Trial | None:
+        """Let the estimator decide what it left open; return the trial that decided, if there was one."""
+        if not isinstance(self.estimator, SettlingEstimator):
+            return None
+        subject, n = next(iter(self._subjects.values())), len(self._targets)
+        some = [self._targets[j] for j in sorted({k * n // _SOME for k in range(_SOME)})]
+        self.estimator, found = self.estimator.settle(subject.learner, subject.params, some, n_pairs)
+        return found
 
     def tile(self, tile: Tile) -> tuple[pa.Table, pa.Table]:
         """Return the tile's pairs, and its sources."""
@@ -154,7 +167,7 @@ class Work:
             UsageError: they do not fit into memory.
         """
         try:
-            return self._estimator.prepare(subject.learner, subject.params, targets)
+            return self.estimator.prepare(subject.learner, subject.params, targets)
         except (RuntimeError, MemoryError) as error:
             _only_out_of_memory(error)
             raise UsageError(
@@ -191,12 +204,14 @@ class Work:
 
     def _displacements(self, subject: _Subject, episode: Episode) -> tuple[float, Params, list[Params | None]]:
         """Return a source's loss, its gradient, and one displacement per step size."""
-        loss, gradient = source_gradient(subject.learner, subject.params, episode, moving(self._lookahead, subject.params))
+        layout = getattr(self.estimator, "layout", lambda tensor: tensor)
+        laid_out = {name: layout(value) for name, value in subject.params.items()}
+        loss, gradient = source_gradient(subject.learner, laid_out, episode.map(layout), moving(self._lookahead, subject.params))
         return loss, gradient, [*self._lookahead.displacements(subject.params, gradient, subject.optimizer_state)]
 
     def _after(self, prepared: Prepared, displacement: Params) -> Readings | None:
         try:
-            readings: Readings = self._estimator.after(prepared, displacement)
+            readings: Readings = self.estimator.after(prepared, displacement)
         except (RuntimeError, MemoryError) as error:
             _only_out_of_memory(error)
             return None
@@ -204,8 +219,8 @@ class Work:
 
 
 def _only_out_of_memory(error: RuntimeError | MemoryError) -> None:
-    """Raise ``error`` again unless it says that memory ran out; the CPU allocator says so in a plain RuntimeError."""
-    if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "allocate memory" not in str(error):
+    """Raise ``error`` again unless it says that memory ran out."""
+    if not out_of_memory(error):
         raise error
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast, runtime_checkable
 
 from torch import Tensor
 
+from transference import _trees
+from transference.engines import Trial
 from transference.episodes import Episode, Params
 from transference.learners import Learner
 
@@ -31,6 +34,28 @@ class Prepared(Protocol):
     @property
     def before(self) -> Readings:
         """The readings at θ."""
+
+
+@runtime_checkable
+class SettlingEstimator(Protocol):
+    """Optional: an estimator with a setting ``"auto"``, which a short trial decides when a run begins."""
+
+    def settle(self, learner: Learner, params: Params, targets: Sequence[Episode], n_pairs: int) -> tuple[Estimator, Trial | None]:
+        """Return the estimator without any ``"auto"``, and the trial that decided.
+
+        Args:
+            learner: the learner.
+            params: θ, where the pairs will be computed.
+            targets: some targets.
+            n_pairs: how many pairs there are to compute.
+        """
+
+
+def as_begun(estimator: Estimator, begun: Mapping[str, Any]) -> Estimator:
+    """Return the estimator with the settings of a run that was begun, where its own are ``"auto"``."""
+    found = {name: begun[name] for name, value in _trees.settings(estimator).items() if value == "auto" and name in begun}
+    same: Estimator = dataclasses.replace(cast(Any, estimator), **found) if found else estimator
+    return same
 
 
 class Estimator(Protocol):

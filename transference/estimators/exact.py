@@ -2,40 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
-import torch
+from torch import Tensor
 
 from transference import _trees
+from transference.engines import Evaluate, Trial, find_engine, trial
 from transference.episodes import Episode, Params
 from transference.estimators._protocol import Readings
-from transference.learners import Learner, read_scores
+from transference.learners import Learner
 
 
 @dataclass(frozen=True)
 class _Targets:
-    learner: Learner
     params: Params
-    episodes: Sequence[Episode]
+    evaluate: Evaluate
     before: Readings
 
 
 @dataclass(frozen=True)
 class Exact:
-    """``L_j(θ + d)`` by evaluating it, one target after the other, so that no number depends on which targets share a tile."""
+    """``L_j(θ + d)`` by evaluating it.
+
+    Args:
+        engine: how (see `transference.engines`). ``"auto"`` takes the fastest of a short trial when `measure` begins a run, and is the
+            plain loop elsewhere. Engines differ in the last digits.
+
+    Raises:
+        UsageError: there is no such engine.
+    """
+
+    engine: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.engine != "auto":
+            find_engine(self.engine)
+
+    @property
+    def layout(self) -> Callable[[Tensor], Tensor]:
+        """How images and kernels best lie in memory."""
+        plain: Callable[[Tensor], Tensor] = lambda tensor: tensor
+        return getattr(None if self.engine == "auto" else find_engine(self.engine), "layout", plain)
+
+    def settle(self, learner: Learner, params: Params, targets: Sequence[Episode], n_pairs: int) -> tuple[Exact, Trial | None]:
+        """Return the estimator with an engine, and the trial that chose it, if there was a choice."""
+        if self.engine != "auto":
+            return self, None
+        found = trial(learner, params, targets, n_pairs)
+        return replace(self, engine=found.chosen), found
 
     def prepare(self, learner: Learner, params: Params, targets: Sequence[Episode]) -> _Targets:
         """Evaluate every target at θ."""
-        return _Targets(learner, params, targets, _read(learner, params, targets))
+        evaluate = find_engine("loop" if self.engine == "auto" else self.engine)(learner, targets)
+        return _Targets(params, evaluate, _readings(evaluate(params)))
 
     def after(self, prepared: _Targets, displacement: Params) -> Readings:
         """Evaluate every target at ``θ + displacement``."""
-        return _read(prepared.learner, _trees.add(prepared.params, displacement), prepared.episodes)
+        return _readings(prepared.evaluate(_trees.add(prepared.params, displacement)))
 
 
-def _read(learner: Learner, params: Params, targets: Sequence[Episode]) -> Readings:
-    scores = [[score.detach() for score in read_scores(learner, params, episode)] for episode in targets]
-    # One transfer for all targets: a GPU is not made to wait after each.
-    loss, accuracy = torch.stack([torch.stack([score.double() for score in pair]) for pair in scores]).cpu().unbind(1)
+def _readings(scores: Tensor) -> Readings:
+    loss, accuracy = scores.unbind(1)
     return Readings(loss, accuracy.float())

@@ -1,0 +1,203 @@
+"""Pairs per second of the exact measurement, beside what one would write without this package and beside the network alone.
+
+    python -m benchmarks.measuring [--learners protonet,kml-protonet,maml-1,maml-5] [--sides 28,84] [--rounds 5] [--json FILE]
+
+A pair is one adaptation and one query loss at θ + d; 5-way 1-shot episodes with 15 queries, drawn and laid out beforehand by all. The ways
+take turns, and medians are printed:
+
+straightforward   the backbone as an ``nn.Module``, ``functional_call`` and ``autograd.grad`` in a plain loop (`benchmarks.peers`); for KML,
+                  whose network nobody would write again, our learner in a plain loop
+higher, TorchOpt  the same inner loop with these libraries, where they are installed (``pip install '.[peers]'``)
+vmap              our learner, all targets in one ``torch.vmap``
+ours              the engine that `transference.engines.trial` chooses for a large run
+limit             the learner's own network on the same images and nothing else (for MAML forwards and backwards on the support set), by
+                  the engine that is the fastest for it
+
+``gradient`` is the time of one source's gradient, second order for MAML. With CUDA everything runs on the GPU, and memory is told.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import transference as tr
+from benchmarks import peers
+from meta_models.backbones import conv4
+from meta_models.maml import MAML
+from meta_models.protonet import ProtoNet
+from transference.devices import full_precision
+from transference.engines import ENGINES, trial
+from transference.work import source_gradient
+
+LEARNERS = ("protonet", "kml-protonet", "maml-1", "maml-5")
+_MANY = 90_000
+"""Pairs of the run that the engine is chosen for: 300 × 300."""
+
+
+@dataclass(frozen=True)
+class NetworkAlone:
+    """The images through the network of a learner, and back once for each inner step."""
+
+    learner: Any
+
+    def episode_loss(self, params: tr.Params, episode: tr.Episode) -> Tensor:
+        """Return a number that depends on all feature maps."""
+        if isinstance(self.learner, ProtoNet):
+            made = self.learner.modulation.modulators(params, episode.support_x) if self.learner.modulation else ()
+            maps = [self._features(params, images, made) for images in (episode.support_x, episode.query_x)]
+            return torch.stack([each.mean() for each in maps]).sum()
+        for _ in range(self.learner.inner_steps):
+            gradient = torch.func.grad(lambda fast: self._features(fast, episode.support_x, ()).square().mean())(params)
+            params = {name: value - 0.01 * gradient[name] for name, value in params.items()}
+        return self._features(params, episode.query_x, ()).mean()
+
+    def _features(self, params: tr.Params, images: Tensor, made: tuple[Tensor, ...]) -> Tensor:
+        modulation = self.learner.modulation
+        return modulation.features(params, images, made) if modulation else conv4.features(params, images)
+
+
+def main() -> None:
+    """Time every learner at every side, print a table, and write it as JSON if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--learners", default=",".join(LEARNERS))
+    parser.add_argument("--sides", default="28,84")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--json", type=Path)
+    asked = parser.parse_args()
+    device = torch.device(asked.device)
+    about = {
+        "machine": platform.processor() or platform.machine(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "matrix_product_gflops": _matrix_product(device),
+    }
+    print(json.dumps(about))
+    rows: list[dict[str, Any]] = []
+    with full_precision():
+        for side in map(int, asked.sides.split(",")):
+            for name in asked.learners.split(","):
+                rows += _time(name, side, asked.rounds, device)
+    if asked.json:
+        asked.json.write_text(json.dumps({**about, "rows": rows}, indent=2) + "\n")
+
+
+def _time(name: str, side: int, rounds: int, device: torch.device) -> list[dict[str, Any]]:
+    """Return a row for each way of one learner at one side."""
+    config = {"inner_steps": int(name[5:])} if name.startswith("maml") else {}
+    learner: Any = tr.load_learner(name.partition("-")[0] if config else name, config)
+    params = {key: value.to(device) for key, value in learner.init_params(0).items()}
+    tasks = tr.few_shot("textures:test", side=side, device=device)
+    n = 8 if side > 40 else 48
+    episodes = [tasks[k] for k in range(n)]
+    chosen = trial(learner, params, episodes, _MANY)
+    alone = NetworkAlone(learner)
+    by_learner = trial(alone, params, episodes, _MANY)
+    ways: dict[str, Callable[[], object]] = {key: partial(read, params) for key, read in _peers(learner, episodes).items()}
+    ways["vmap"] = partial(ENGINES["together"](learner, episodes), params)
+    ways["ours"] = partial(ENGINES[chosen.chosen](learner, episodes), params)
+    ways["limit"] = partial(ENGINES[by_learner.chosen](alone, episodes), params)
+    _check_same(ways)
+    seconds = _in_turn(ways, rounds, device)
+    layout = getattr(ENGINES[chosen.chosen], "layout", lambda tensor: tensor)
+    laid_out = {key: layout(value) for key, value in params.items()}
+    gradient = _in_turn({"gradient": lambda: source_gradient(learner, laid_out, episodes[0].map(layout), list(params))}, rounds, device)[
+        "gradient"
+    ]
+    engines = {"ours": chosen.chosen, "limit": by_learner.chosen}
+    rows = [
+        {
+            "learner": name,
+            "side": side,
+            "way": way,
+            "engine": engines.get(way, ""),
+            "pairs_per_second": n / took,
+            "ratio": seconds["straightforward"] / took,
+            "share_of_limit": seconds["limit"] / took,
+            "memory_MB": memory,
+        }
+        for way, took in seconds.items()
+        for memory in [_memory(ways[way], device)]
+    ]
+    print(f"\n{name}, {side} pixels (gradient of a source: {1e3 * gradient:.1f} ms; trial: {chosen})")
+    for row in rows:
+        told = f"{row['pairs_per_second']:10.1f} pairs/s {row['ratio']:8.2f} × {row['share_of_limit']:8.0%} of the limit"
+        print(f"  {row['way']:16}{told}  {row['engine']}" + (f"  {row['memory_MB']:.0f} MB" if row["memory_MB"] else ""), flush=True)
+    return [*rows, {"learner": name, "side": side, "way": "gradient", "milliseconds": 1e3 * gradient}]
+
+
+def _peers(learner: Any, episodes: Sequence[tr.Episode]) -> dict[str, Callable[[tr.Params], object]]:  # noqa: ANN401
+    """Return what others would write, by name."""
+    if isinstance(learner, ProtoNet):
+        return {"straightforward": peers.protonet(episodes) if not learner.modulation else _plain(learner, episodes)}
+    assert isinstance(learner, MAML)
+    settings = (learner.inner_steps, learner.inner_lr, learner.clamp)
+    found: dict[str, Callable[[tr.Params], object]] = {"straightforward": peers.maml(episodes, *settings)}
+    for name, make in {"higher": peers.maml_higher, "TorchOpt": peers.maml_torchopt}.items():
+        try:
+            found[name] = make(episodes, *settings)
+        except ImportError:
+            print(f"{name} is not installed, and left out")
+    return found
+
+
+def _plain(learner: tr.Learner, episodes: Sequence[tr.Episode]) -> Callable[[tr.Params], object]:
+    return lambda params: [float(learner.episode_loss(params, episode)) for episode in episodes]
+
+
+def _check_same(ways: dict[str, Callable[[], object]]) -> None:
+    """Make sure that all give the same losses, up to what float32 makes of an inner loop."""
+    losses = {}
+    for name, way in ways.items():
+        found = torch.as_tensor(way(), dtype=torch.float64)
+        losses[name] = found[:, 0] if found.dim() == 2 else found
+    for name, found in losses.items():
+        if name != "limit":
+            torch.testing.assert_close(found, losses["straightforward"], rtol=0.1, atol=1e-2, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def _in_turn(ways: dict[str, Callable[[], object]], rounds: int, device: torch.device) -> dict[str, float]:
+    """Return the median seconds of each, after one round to warm up."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds + 1):
+        for name, way in ways.items():
+            begun = time.perf_counter()
+            way()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            seconds[name].append(time.perf_counter() - begun)
+    return {name: statistics.median(taken[1:]) for name, taken in seconds.items()}
+
+
+def _memory(way: Callable[[], object], device: torch.device) -> float:
+    """Return the MB that a way needs at most on a GPU, 0 elsewhere."""
+    if device.type != "cuda":
+        return 0.0
+    torch.cuda.reset_peak_memory_stats(device)
+    way()
+    return torch.cuda.max_memory_allocated(device) / 2**20
+
+
+def _matrix_product(device: torch.device) -> float:
+    """Return the GFLOP/s of a large float32 matrix product, the rate that no convolution here can much exceed."""
+    a, b = (torch.randn(2048, 2048, device=device) for _ in range(2))
+    took = _in_turn({"product": lambda: a @ b}, 9, device)["product"]
+    return 2 * 2048**3 / took / 1e9
+
+
+if __name__ == "__main__":
+    main()

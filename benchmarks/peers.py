@@ -1,0 +1,120 @@
+"""What a careful user would write to measure loss ratios without this package: the backbone as an ``nn.Module``, and a plain loop.
+
+Each function returns a reading: from the parameters after a step to the losses of the targets. They use what one finds in tutorials,
+``torch.func.functional_call`` with ``torch.autograd.grad``, ``higher`` (its last release is of 2020) and ``TorchOpt``, and nothing of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from transference import Episode, Params
+
+Reading: TypeAlias = Callable[[Params], list[float]]
+
+
+class Conv4(nn.Module):
+    """The released backbone, with a head for MAML."""
+
+    def __init__(self, *, affine: bool, ways: int = 0) -> None:
+        super().__init__()
+        self.features = nn.Sequential()
+        for block, (c_in, c_out) in enumerate(((3, 32), (32, 64), (64, 128), (128, 256)), start=1):
+            self.features.add_module(f"layer{block}_conv", nn.Conv2d(c_in, c_out, 3, stride=2, padding=1))
+            self.features.add_module(f"layer{block}_bn", nn.BatchNorm2d(c_out, affine=affine, track_running_stats=False))
+            self.features.add_module(f"layer{block}_relu", nn.ReLU())
+        self.classifier = nn.Sequential()
+        if ways:
+            self.classifier.add_module("fully_connected", nn.Linear(256, ways))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits with a head, features without."""
+        maps = self.features(images)
+        return self.classifier(maps.mean(dim=(2, 3))) if len(self.classifier) else maps.flatten(1)
+
+
+def protonet(episodes: Sequence[Episode]) -> Reading:
+    """A plain loop over ProtoNet's targets."""
+    net = Conv4(affine=True)
+
+    def loss(params: Params, episode: Episode) -> Tensor:
+        support, query = (functional_call(net, params, (images,)) for images in (episode.support_x, episode.query_x))
+        classes = episode.support_y.unique()
+        prototypes = torch.stack([support[episode.support_y == c].mean(dim=0) for c in classes])
+        return F.cross_entropy(-(torch.cdist(query, prototypes) ** 2), episode.query_y)
+
+    @torch.no_grad()
+    def read(params: Params) -> list[float]:
+        return [loss(params, episode).item() for episode in episodes]
+
+    return read
+
+
+def maml(episodes: Sequence[Episode], steps: int, lr: float, clamp: float) -> Reading:
+    """A plain loop over MAML's targets."""
+    net = Conv4(affine=False, ways=5)
+
+    def loss(params: Params, episode: Episode) -> Tensor:
+        fast = {name: value.detach().requires_grad_() for name, value in params.items()}
+        for _ in range(steps):
+            inner = F.cross_entropy(functional_call(net, fast, (episode.support_x,)), episode.support_y)
+            gradients = torch.autograd.grad(inner, list(fast.values()))
+            fast = {
+                name: (value - lr * g.clamp(-clamp, clamp)).detach().requires_grad_()
+                for (name, value), g in zip(fast.items(), gradients, strict=True)
+            }
+        with torch.no_grad():
+            return F.cross_entropy(functional_call(net, fast, (episode.query_x,)), episode.query_y)
+
+    return lambda params: [loss(params, episode).item() for episode in episodes]
+
+
+def maml_higher(episodes: Sequence[Episode], steps: int, lr: float, clamp: float) -> Reading:
+    """MAML's targets with ``higher``."""
+    import higher
+
+    net = Conv4(affine=False, ways=5).to(episodes[0].query_x.device)
+    optimizer = torch.optim.SGD(net.parameters(), lr=lr)
+
+    def read(params: Params) -> list[float]:
+        net.load_state_dict(params)
+        found = []
+        for episode in episodes:
+            with higher.innerloop_ctx(net, optimizer, copy_initial_weights=False, track_higher_grads=False) as (fast, step):
+                for _ in range(steps):
+                    inner = F.cross_entropy(fast(episode.support_x), episode.support_y)
+                    step.step(inner, grad_callback=lambda gradients: [g.clamp(-clamp, clamp) for g in gradients])
+                with torch.no_grad():
+                    found.append(F.cross_entropy(fast(episode.query_x), episode.query_y).item())
+        return found
+
+    return read
+
+
+def maml_torchopt(episodes: Sequence[Episode], steps: int, lr: float, clamp: float) -> Reading:
+    """MAML's targets with ``TorchOpt``."""
+    import torchopt
+
+    net = Conv4(affine=False, ways=5).to(episodes[0].query_x.device)
+    optimizer = torchopt.MetaOptimizer(net, torchopt.combine.chain(torchopt.clip.clip_grad_norm(float("inf")), torchopt.sgd(lr=lr)))
+
+    def read(params: Params) -> list[float]:
+        net.load_state_dict(params)
+        begun = torchopt.extract_state_dict(net, by="reference", detach_buffers=True)
+        found = []
+        for episode in episodes:
+            for _ in range(steps):
+                optimizer.step(F.cross_entropy(net(episode.support_x), episode.support_y))
+            with torch.no_grad():
+                found.append(F.cross_entropy(net(episode.query_x), episode.query_y).item())
+            torchopt.recover_state_dict(net, begun)
+        return found
+
+    del clamp  # it has no elementwise limit; no gradient comes near ours here
+    return read

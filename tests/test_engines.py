@@ -1,0 +1,194 @@
+"""Every engine gives what the plain loop gives, in float64 to its digits, and in any tiling the same."""
+
+import dataclasses
+import itertools
+import shutil
+import time
+
+import pytest
+import torch
+
+import transference as tr
+from tests.strangers import PixelPrototypes, make_net_learner
+from transference.engines import ENGINES, _trial, find_engine, out_of_memory, trial
+from transference.engines import _engines as engines
+from transference.errors import SpecMismatchError, UsageError
+
+EAGER = [name for name in ENGINES if not name.startswith("compiled")]
+FAMILY = {"regression-maml": "sinusoid:test", "regression-mmaml": "abs:test"}
+LEARNERS = {
+    "protonet": {},
+    "kml-protonet": {},
+    "maml": {"inner_steps": 1},
+    "multi-protonet": {"modes": ["strokes", "shapes"]},
+    "regression-maml": {},
+    "regression-mmaml": {},
+}
+
+
+def subject(name, precision=torch.float64, n=5):
+    """A learner, its parameters and a few tasks, of two modes where the learner knows modes."""
+    learner = tr.load_learner(name, LEARNERS[name])
+    params = {key: value.to(precision) for key, value in learner.init_params(0).items()}
+    modes = [FAMILY.get(name, "strokes:val"), *(["shapes:val"] if name.startswith("multi") else [])]
+    samplers = [tr.open_tasks(mode, ways=5, shots=1, queries=3, seed=1) for mode in modes]
+    return learner, params, [samplers[k % len(samplers)][k].to(dtype=precision) for k in range(n)]
+
+
+def oracle(learner, params, episodes):
+    found = [learner.episode_scores(params, episode) if hasattr(learner, "episode_scores") else (
+        learner.episode_loss(params, episode), torch.tensor(torch.nan)) for episode in episodes]  # fmt: skip
+    return torch.tensor([[float(loss), float(accuracy)] for loss, accuracy in found], dtype=torch.float64)
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize("engine", EAGER)
+def test_engines_agree_with_one_call_after_the_other(engine, name):
+    learner, params, episodes = subject(name)
+    evaluate = find_engine(engine)(learner, episodes)
+    for scale in (1.0, 1.01):  # what is loaded once serves other parameters
+        moved = {key: scale * value for key, value in params.items()}
+        torch.testing.assert_close(evaluate(moved), oracle(learner, moved, episodes), rtol=1e-9, atol=1e-10, equal_nan=True)
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
+@pytest.mark.parametrize("engine", ["compiled", "compiled-apart"])
+@pytest.mark.parametrize("name", ["protonet", "maml"])
+def test_compiled_engines_agree_too(engine, name):
+    learner, params, episodes = subject(name)
+    evaluate = find_engine(engine)(learner, episodes)
+    torch.testing.assert_close(evaluate(params), oracle(learner, params, episodes), rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("engine", EAGER)
+def test_a_run_is_the_same_in_any_tiling(engine, tmp_path, strokes):
+    learner = tr.load_learner("protonet", {})
+    checkpoint = tr.Checkpoint(learner.init_params(0), step=1)
+    tasks = tr.FewShot(strokes, ways=3, shots=1, queries=2, seed=0)
+    tables = [
+        tr.measure(learner, checkpoint, tasks, tasks, n_source=3, n_target=7, tile=tile, lookahead=tr.SGD(0.01), out=tmp_path / f"{k}",
+                   estimator=tr.Exact(engine)).matrix()
+        for k, tile in enumerate([(3, 7), (2, 3), (1, 1)])
+    ]  # fmt: skip
+    limit = 1e-4 if engine == "together" else 0  # a block of another size sums in another order
+    assert all(abs(table - tables[0]).max() <= limit for table in tables)
+    assert tr.open_run(tmp_path / "0").spec.estimator == {"kind": "exact", "engine": engine}
+
+
+def test_a_learner_that_cannot_be_laid_out_otherwise_or_batched_is_measured_all_the_same(monkeypatch):
+    class Viewing(PixelPrototypes):
+        def episode_loss(self, params, episode):
+            flat = dataclasses.replace(episode, support_x=episode.support_x.view(len(episode.support_x), -1))
+            return super().episode_loss(params, flat)
+
+    monkeypatch.setattr(_trial, "_SHORT", 0.0)
+    learner = Viewing()
+    episodes = [tr.few_shot("strokes:val", ways=3, queries=2)[k] for k in range(3)]
+    found = trial(learner, learner.init_params(0), episodes, n_pairs=10)
+    assert (found.chosen, list(found.milliseconds)) == ("loop", ["loop"])
+    net = make_net_learner()
+    assert trial(net, net.init_params(0), [tr.few_shot("strokes:val", queries=2)[k] for k in range(3)], n_pairs=10).chosen in ENGINES
+
+
+def test_the_fastest_that_is_right_is_chosen(monkeypatch):
+    def slow(seconds, wrong=0.0):
+        def engine(learner, episodes):
+            def evaluate(params):
+                time.sleep(seconds * len(episodes))
+                return oracle(learner, params, episodes) + wrong
+
+            return evaluate
+
+        return engine
+
+    monkeypatch.setattr(_trial, "_SHORT", 0.0)
+    monkeypatch.setitem(ENGINES, "loop", slow(0.03))
+    monkeypatch.setitem(ENGINES, "apart", slow(0.015))
+    monkeypatch.setitem(ENGINES, "compiled", slow(0.0, wrong=1.0))
+    monkeypatch.setitem(ENGINES, "compiled-apart", slow(0.0))
+    learner, params, episodes = subject("protonet", torch.float32, n=2)
+    assert trial(learner, params, episodes, n_pairs=10).chosen == "apart", "compiling is not worth it"
+    found = trial(learner, params, episodes, n_pairs=10**6)
+    assert found.chosen == "compiled-apart"
+    assert "compiled" not in found.milliseconds, "a wrong one is no candidate"
+    assert str(found).startswith("engine compiled-apart: ")
+    monkeypatch.setattr(_trial, "_SHORT", 10.0)
+    assert trial(learner, params, episodes, n_pairs=10).milliseconds.keys() == {"loop"}, "a short run repeats to the last digit"
+
+
+def test_blocks_are_halved_until_they_fit(monkeypatch):
+    learner, params, episodes = subject("regression-maml", n=11)
+    sizes, whole = [], torch.vmap
+
+    def narrow(function, *args, **settings):
+        batched = whole(function, *args, **settings)
+
+        def call(*tensors):
+            sizes.append(len(tensors[0]))
+            if sizes[-1] > 3:
+                raise torch.OutOfMemoryError("no more")
+            return batched(*tensors)
+
+        return call
+
+    expected = find_engine("together")(learner, episodes)(params)
+    monkeypatch.setattr(engines.torch, "vmap", narrow)
+    found = find_engine("together")(learner, episodes)(params)
+    assert sizes == [11, 8, 4, 2, 2, 2, 2, 2, 1]
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=0, equal_nan=True)
+    monkeypatch.setattr(engines.torch, "vmap", lambda *_, **__: lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("none at all")))
+    with pytest.raises(torch.OutOfMemoryError):
+        find_engine("together")(learner, episodes)(params)
+    assert not out_of_memory(RuntimeError("shapes"))
+
+
+def test_many_learners_and_shapes_can_be_compiled_in_one_process(monkeypatch):
+    """torch gives up after eight on one code object; here the compiler only counts."""
+    made = []
+    monkeypatch.setattr(engines.torch, "compile", lambda function, **_: made.append(function.__code__) or function)
+    monkeypatch.setattr(engines, "_kept", engines.OrderedDict())
+    for _ in range(12):
+        learner, params, episodes = subject("regression-maml", n=1)
+        find_engine("compiled")(learner, episodes)(params)
+        find_engine("compiled")(learner, episodes)(params)
+    assert len({id(code) for code in made}) == len(made) == 12
+    assert len(engines._kept) == 8
+
+
+def test_a_run_goes_on_with_the_engine_it_was_begun_with(tmp_path, learner, checkpoint, sources, targets, monkeypatch):
+    def run(engine, n=4):
+        return tr.measure(learner, checkpoint, sources, targets, n_source=n, n_target=4, lookahead=tr.SGD(0.1), out=tmp_path / "run",
+                          estimator=tr.Exact(engine))  # fmt: skip
+
+    settled = iter(["apart", "loop"])
+    monkeypatch.setattr("transference.estimators.exact.trial", lambda *_: _trial.Trial(name := next(settled), {name: 1.0}))
+    run("auto")
+    about = tr.open_run(tmp_path / "run")
+    assert about.spec.estimator["engine"] == "apart"
+    for tile in (tmp_path / "run" / "pairs").rglob("*.parquet"):
+        tile.unlink()
+    run("auto")
+    assert next(settled) == "loop", "the second time nothing was tried"
+    run("apart")
+    with pytest.raises(SpecMismatchError, match="estimator.engine: apart → loop"):
+        run("loop")
+    with pytest.raises(SpecMismatchError, match=r"sources\[0\].n: 4 → 5"):
+        run("auto", n=5)
+
+
+def test_an_engine_that_does_not_exist_is_told():
+    with pytest.raises(UsageError, match="The engine 'warp' was asked for; it must be auto or one of loop, apart"):
+        tr.Exact("warp")
+
+
+def test_gradients_are_the_same_in_the_layout_of_the_engine(tmp_path, strokes):
+    learner = tr.load_learner("maml", {"inner_steps": 1})
+    checkpoint = tr.Checkpoint(learner.init_params(0), step=1)
+    tasks = tr.FewShot(strokes, ways=5, shots=1, queries=2, seed=0)
+    norms = [
+        tr.measure(learner, checkpoint, tasks, tasks, n_source=2, n_target=1, precision="fp64", lookahead=tr.SGD(0.01), out=tmp_path / name,
+                   estimator=tr.Exact(name)).sources()["gradient_norm"].to_numpy()
+        for name in ("loop", "apart")
+    ]  # fmt: skip
+    torch.testing.assert_close(*map(torch.tensor, norms), rtol=1e-9, atol=0)
+    assert all(itertools.chain(norms[0] > 0))

@@ -1,0 +1,10 @@
+"""How a learner is evaluated on many episodes: several engines that agree, of which the fastest on this machine is taken.
+
+Which one that is depends on device, learner and image side: convolutions of large images want their channels last and a compiler to fuse
+what lies between them, tiny networks want all episodes in one call. So it is measured (`trial`), briefly, on the learner's own episodes.
+"""
+
+from transference.engines._engines import ENGINES, Engine, Evaluate, find_engine, out_of_memory
+from transference.engines._trial import Trial, trial
+
+__all__ = ["ENGINES", "Engine", "Evaluate", "Trial", "find_engine", "out_of_memory", "trial"]

@@ -1,0 +1,99 @@
+"""Which engine is the fastest here: a short trial on the learner's own episodes."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from transference.engines._engines import ENGINES, Evaluate
+from transference.episodes import Episode, Params
+from transference.learners import Learner
+
+_ROUNDS = 5
+_EPISODES = 8
+_SHORT = 10.0
+"""Seconds of work ahead up to which the plain loop does: there is little to gain, and small runs repeat to the last digit."""
+
+_WORTH = 60.0
+"""Seconds of work ahead from which on an engine that has to be compiled first is tried: compiling takes five to twenty."""
+
+_CLEARLY = 0.9
+"""A less plain engine is taken if it needs less than this share of the time, so that noise seldom decides."""
+
+_TOLERANCE = {torch.float32: 0.05, torch.float64: 1e-6}
+"""Relative difference of losses beyond which an engine is wrong. Five inner steps at 84 pixels magnify float32 rounding to a per cent."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What was found.
+
+    Attributes:
+        chosen: the engine to take.
+        milliseconds: for one episode, by engine; those that failed, disagreed or were not worth trying are left out.
+    """
+
+    chosen: str
+    milliseconds: dict[str, float]
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        others = ", ".join(f"{name} {took:.3g}" for name, took in self.milliseconds.items() if name != self.chosen)
+        return f"engine {self.chosen}: {self.milliseconds[self.chosen]:.3g} ms a pair" + (f" ({others})" if others else "")
+
+
+def trial(learner: Learner, params: Params, episodes: Sequence[Episode], n_pairs: int) -> Trial:
+    """Time the engines that could suit these episodes, in turn, and choose one.
+
+    Args:
+        learner: the learner.
+        params: θ, where the pairs will be computed.
+        episodes: some targets.
+        n_pairs: how many pairs there are to compute.
+    """
+    few = list(episodes[:_EPISODES])
+    ready = {"loop": ENGINES["loop"](learner, few)}
+    expected = ready["loop"](params)
+    ahead = _seconds(ready, params)["loop"] / len(few) * n_pairs
+    for name in _candidates(few[0]) if ahead > _SHORT else ():
+        if name.startswith("compiled") and ahead < _WORTH:
+            continue
+        try:
+            evaluate = ENGINES[name](learner, few)
+            found = evaluate(params)
+        except Exception:  # not every learner can be compiled, batched or laid out otherwise; the plain loop serves all
+            continue
+        if torch.allclose(found[:, 0], expected[:, 0], rtol=_TOLERANCE[_dtype(params)], atol=1e-6, equal_nan=True):
+            ready[name] = evaluate
+    took = {name: seconds / len(few) for name, seconds in _seconds(ready, params).items()}
+    chosen = "loop"
+    for name, seconds in took.items():
+        if seconds < _CLEARLY * took[chosen]:
+            chosen = name
+    return Trial(chosen, {name: 1e3 * seconds for name, seconds in took.items()})
+
+
+def _candidates(episode: Episode) -> tuple[str, ...]:
+    if episode.query_x.device.type != "cpu":
+        return ("together", "compiled")
+    return ("apart", "compiled", "compiled-apart") if episode.query_x.dim() == 4 else ("apart", "together")
+
+
+def _seconds(ready: Mapping[str, Evaluate], params: Params) -> dict[str, float]:
+    """Return the least of several times of each, taken in turn; an evaluation ends in host memory, so a device has finished."""
+    least = dict.fromkeys(ready, math.inf)
+    for _ in range(_ROUNDS):
+        for name, evaluate in ready.items():
+            begun = time.perf_counter()
+            evaluate(params)
+            least[name] = min(least[name], time.perf_counter() - begun)
+    return least
+
+
+def _dtype(params: Params) -> Any:  # noqa: ANN401 - torch.dtype
+    return next(iter(params.values())).dtype
