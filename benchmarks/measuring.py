@@ -39,7 +39,7 @@ from meta_models.maml import MAML
 from meta_models.protonet import ProtoNet
 from transference.devices import full_precision
 from transference.engines import ENGINES, trial
-from transference.work import source_gradient
+from transference.gradients import loss_gradient
 
 LEARNERS = ("protonet", "kml-protonet", "maml-1", "maml-5")
 _MANY = 90_000
@@ -115,7 +115,7 @@ def _time(name: str, side: int, rounds: int, device: torch.device) -> list[dict[
     seconds = _in_turn(ways, rounds, device)
     layout = getattr(ENGINES[chosen.chosen], "layout", lambda tensor: tensor)
     laid_out = {key: layout(value) for key, value in params.items()}
-    gradient = _in_turn({"gradient": lambda: source_gradient(learner, laid_out, episodes[0].map(layout), list(params))}, rounds, device)[
+    gradient = _in_turn({"gradient": lambda: loss_gradient(learner, laid_out, episodes[0].map(layout), list(params))}, rounds, device)[
         "gradient"
     ]
     engines = {"ours": chosen.chosen, "limit": by_learner.chosen}

@@ -17,7 +17,7 @@ ORDER = [
     {"learners"},
     {"lookahead"},
     {"samplers"},
-    {"engines"},
+    {"gradients", "engines"},
     {"estimators"},
     {"plan"},
     {"store"},

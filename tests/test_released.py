@@ -11,9 +11,9 @@ import torch
 
 import transference as tr
 from transference import _trees
+from transference.gradients import loss_gradient
 from transference.learners import bind
 from transference.lookahead import moving
-from transference.work import source_gradient
 
 KINDS = {
     # fixture: (learner recognised, what has to be asked for, since no key tells it)
@@ -71,7 +71,7 @@ def test_released_values(shared, kind, block, file):
         step = tr.SGD(float(alpha), moves=moves)
         ratios = []
         for i, task in enumerate(tasks):
-            loss, gradient = source_gradient(learner, params, task, moving(step, params))
+            (loss, _), gradient = loss_gradient(learner, params, task, moving(step, params))
             np.testing.assert_allclose(loss, expected["L_theta"][i], rtol=1e-9)
             if "grad_norm_total" in expected and scope == "all":
                 np.testing.assert_allclose(_trees.norm(gradient), expected["grad_norm_total"][i], rtol=tolerance)

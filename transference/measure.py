@@ -10,8 +10,9 @@ import math
 import platform
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -22,7 +23,7 @@ from tqdm import tqdm
 from transference.checkpoints import Checkpoint
 from transference.devices import choose_device, full_precision
 from transference.errors import SpecMismatchError
-from transference.estimators import Estimator, Exact, as_begun
+from transference.estimators import Estimator, Exact, as_begun, checked_pairs
 from transference.learners import Learner
 from transference.lookahead import SGD, Lookahead, with_alpha
 from transference.plan import RunSpec, describe_estimator, make_spec
@@ -94,8 +95,8 @@ def measure(
     )  # fmt: skip
     from_tasks, to_tasks = Tasks(from_samplers, n_source, where, dtype), Tasks(to_samplers, n_target, where, dtype)
     begun = store.check(spec)
-    with full_precision(), _threads(store.about().get("threads") if begun else None):
-        work = Work(learner, checkpoints, from_tasks, to_tasks, with_alpha(lookahead, checkpoints), estimator, where, dtype)
+    prepared = partial(Work, learner, checkpoints, from_tasks, to_tasks, with_alpha(lookahead, checkpoints), estimator, where, dtype)
+    with full_precision(), _threads(store.about().get("threads") if begun else None), closing(prepared(Path(out))) as work:
         if begun:
             _check_same_code(store, spec, work)
         if dry_run:
@@ -114,6 +115,8 @@ def measure(
                 bar.set_description(f"checkpoint {step}")
                 if not store.has_self_transference(step):
                     store.write_self_transference(step, work.self_transference(step))
+                if (n := checked_pairs(work.estimator)) and not store.has_check(step):
+                    store.write_check(step, work.check(step, n))
                 for a_tile in spec.tiles(step):
                     if not store.has(a_tile):
                         store.write(a_tile, *work.tile(a_tile))

@@ -5,8 +5,9 @@ An executor on another machine would build the same `Work` from the same spec an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,9 @@ from transference import _trees
 from transference.checkpoints import AdamState, Checkpoint
 from transference.engines import Trial, out_of_memory
 from transference.episodes import Episode, Params
-from transference.errors import LearnerError, UsageError
-from transference.estimators import Estimator, Prepared, Readings, SettlingEstimator
+from transference.errors import UsageError
+from transference.estimators import Estimator, Exact, LinearEstimator, Prepared, Readings, SettlingEstimator
+from transference.gradients import KeptGradients, loss_gradient
 from transference.learners import Learner, bind, check_pure
 from transference.lookahead import Lookahead, moving, step_sizes
 from transference.plan import Tile
@@ -28,8 +30,6 @@ from transference.store import SOURCES, TASKS, Columns, pair_rows, pairs_table, 
 
 _SOME = 8
 """Targets that a trial is made on."""
-
-_NOTHING_MOVES = "The loss depends on none of the parameters that move ({}); every ratio would be 1. See --moves."
 
 
 class Tasks:
@@ -90,6 +90,7 @@ class Work:
         estimator: how the losses after the step are read.
         device: where to compute.
         dtype: in what precision.
+        scratch: a folder on a disk where gradients may be kept while the process lives.
 
     Raises:
         LearnerError: the learner does not fit a checkpoint, or is no pure function on one of the tasks.
@@ -106,18 +107,26 @@ class Work:
         estimator: Estimator,
         device: torch.device,
         dtype: torch.dtype,
+        scratch: Path,
     ) -> None:
-        self._sources, self._targets = sources, targets
+        self._sources, self._targets, self._scratch = sources, targets, scratch
         self._lookahead, self.estimator = lookahead, estimator
         self._subjects = {checkpoint.step: _subject(learner, checkpoint, device, dtype) for checkpoint in checkpoints}
         self._prepared: tuple[tuple[int, tuple[int, int]], Prepared] | None = None
+        self._kept: tuple[int, KeptGradients] | None = None
         self.first_sources: dict[int, dict[str, float]] = {}
         """Loss and gradient norm of the first source at each checkpoint, by step."""
         for step, subject in self._subjects.items():  # what can be wrong is found before the first tile, not after the first hour
             for episode in (*sources.firsts(), *targets.firsts()):
                 check_pure(subject.learner, subject.params, episode)
-            loss, gradient, _ = self._displacements(subject, sources[0])
+            loss, gradient = self._gradient(subject, sources[0])
             self.first_sources[step] = {"loss": loss, "gradient_norm": _trees.norm(gradient)}
+
+    def close(self) -> None:
+        """Let what is kept on disk go."""
+        if self._kept:
+            self._kept[1].close()
+            self._kept = None
 
     def settle(self, n_pairs: int) -> Trial | None:
         """Let the estimator decide what it left open; return the trial that decided, if there was one."""
@@ -131,12 +140,8 @@ class Work:
     def tile(self, tile: Tile) -> tuple[pa.Table, pa.Table]:
         """Return the tile's pairs, and its sources."""
         subject, prepared = self._subjects[tile.step], self._prepare(tile)
-        pairs: list[Columns] = []
-        sources: list[dict[str, float]] = []
-        for i in range(*tile.sources):
-            rows, norms = self._read(subject, self._sources[i], i, prepared, range(*tile.targets))
-            pairs += rows
-            sources += norms
+        kept = self._kept_at(tile.step) if tile.targets != (0, len(self._targets)) else None
+        pairs, sources = self._read(subject, self._sources, range(*tile.sources), prepared, range(*tile.targets), kept)
         return pairs_table(pairs), table(SOURCES, sources)
 
     def self_transference(self, step: int) -> pa.Table:
@@ -144,10 +149,16 @@ class Work:
         subject = self._subjects[step]
         pairs: list[Columns] = []
         for j in range(len(self._targets)):
-            episode = self._targets[j]
-            prepared = self._prepare_for(subject, [episode])
-            pairs += self._read(subject, episode, j, prepared, [j])[0]
+            prepared = self._prepare_for(subject, [self._targets[j]])
+            pairs += self._read(subject, self._targets, [j], prepared, [j])[0]
         return pairs_table(pairs)
+
+    def check(self, step: int, n: int) -> pa.Table:
+        """Return about ``n`` pairs of one checkpoint measured exactly, on a grid of sources and targets spread over all of them."""
+        subject, exact = self._subjects[step], Exact()
+        sources, targets = grid(len(self._sources), len(self._targets), n)
+        prepared = exact.prepare(subject.learner, subject.params, [self._targets[j] for j in targets])
+        return pairs_table(self._read(subject, self._sources, sources, prepared, targets, estimator=exact)[0])
 
     def tasks(self) -> pa.Table:
         """Return the table of all tasks."""
@@ -178,76 +189,111 @@ class Work:
     def _read(
         self,
         subject: _Subject,
-        episode: Episode,
-        source: int,
+        tasks: Tasks,
+        sources: Sequence[int],
         prepared: Prepared,
         targets: Sequence[int],
+        kept: KeptGradients | None = None,
+        estimator: Estimator | None = None,
     ) -> tuple[list[Columns], list[dict[str, float]]]:
-        """Step on one source at every step size, and return the rows of its pairs and its own rows.
+        """Step on some sources at every step size, and return the rows of their pairs and their own rows.
 
         Where the device runs out of memory the cells get that status, and the run goes on.
         """
-        sizes = step_sizes(self._lookahead)
+        estimator, sizes = estimator or self.estimator, step_sizes(self._lookahead)
+        at_once = len(sources) if isinstance(estimator, LinearEstimator) else 1
+        pairs, rows = [], []
+        for start in range(0, len(sources), at_once):
+            steps = [self._step(subject, tasks, i, kept) for i in sources[start : start + at_once]]
+            afters = _after(estimator, prepared, [displacement for step in steps for displacement in step.displacements])
+            for step in steps:
+                rows += step.rows(sizes)
+                for alpha in sizes:
+                    after = next(afters)
+                    found = None if after is None else _numpy(after)
+                    pairs.append(pair_rows(step.source, targets, alpha, _numpy(prepared.before), found))
+        return pairs, rows
+
+    def _step(self, subject: _Subject, tasks: Tasks, source: int, kept: KeptGradients | None) -> _Step:
+        """Return a source's displacements, one per step size."""
         try:
-            loss, gradient, displacements = self._displacements(subject, episode)
+            found = kept.get(source) if kept else None
+            loss, gradient = found or self._gradient(subject, tasks[source])
+            displacements = self._lookahead.displacements(subject.params, gradient, subject.optimizer_state)
         except (RuntimeError, MemoryError) as error:
             _only_out_of_memory(error)
-            loss, gradient, displacements = np.nan, {}, [None] * len(sizes)
-        pairs, norms = [], []
-        for alpha, displacement in zip(sizes, displacements, strict=True):
-            after = None if displacement is None else self._after(prepared, displacement)
-            pairs.append(pair_rows(source, targets, alpha, _numpy(prepared.before), None if after is None else _numpy(after)))
-            length = np.nan if displacement is None else _trees.norm(displacement)
-            gradient_norm = np.nan if displacement is None else _trees.norm(gradient)
-            norms.append({"source": source, "alpha": alpha, "loss": loss, "gradient_norm": gradient_norm, "displacement_norm": length})
-        return pairs, norms
+            return _Step(source, np.nan, None, [None] * len(step_sizes(self._lookahead)))
+        if kept and not found:
+            kept.put(source, loss, gradient)
+        return _Step(source, loss, gradient, [*displacements])
 
-    def _displacements(self, subject: _Subject, episode: Episode) -> tuple[float, Params, list[Params | None]]:
-        """Return a source's loss, its gradient, and one displacement per step size."""
+    def _gradient(self, subject: _Subject, episode: Episode) -> tuple[float, Params]:
+        """Return a source's loss and its gradient."""
         layout = getattr(self.estimator, "layout", lambda tensor: tensor)
         laid_out = {name: layout(value) for name, value in subject.params.items()}
-        loss, gradient = source_gradient(subject.learner, laid_out, episode.map(layout), moving(self._lookahead, subject.params))
-        return loss, gradient, [*self._lookahead.displacements(subject.params, gradient, subject.optimizer_state)]
+        (loss, _), gradient = loss_gradient(subject.learner, laid_out, episode.map(layout), moving(self._lookahead, subject.params))
+        return loss, gradient
 
-    def _after(self, prepared: Prepared, displacement: Params) -> Readings | None:
+    def _kept_at(self, step: int) -> KeptGradients:
+        """Return the gradients kept at one checkpoint; those of another are let go."""
+        if self._kept is None or self._kept[0] != step:
+            self.close()
+            self._kept = step, KeptGradients(self._scratch)
+        return self._kept[1]
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One source's loss, gradient and displacements; None where memory ran out."""
+
+    source: int
+    loss: float
+    gradient: Params | None
+    displacements: list[Params | None]
+
+    def rows(self, sizes: Sequence[float]) -> list[dict[str, float]]:
+        """Return the source's own rows."""
+        gradient_norm = _norm(self.gradient)
+        return [
+            {"source": self.source, "alpha": alpha, "loss": self.loss, "gradient_norm": gradient_norm, "displacement_norm": _norm(d)}
+            for alpha, d in zip(sizes, self.displacements, strict=True)
+        ]
+
+
+def _norm(tree: Params | None) -> float:
+    return np.nan if tree is None else _trees.norm(tree)
+
+
+def grid(n_source: int, n_target: int, n: int) -> tuple[list[int], list[int]]:
+    """Return rows and columns of about ``n`` cells of a table, spread over all of it, as nearly square as it allows."""
+    columns = min(n_target, max(1, round(n**0.5)))
+    rows = min(n_source, max(1, round(n / columns)))
+    return _spread(n_source, rows), _spread(n_target, min(n_target, max(1, round(n / rows))))
+
+
+def _spread(total: int, n: int) -> list[int]:
+    return [k * total // n for k in range(n)]
+
+
+def _after(estimator: Estimator, prepared: Prepared, displacements: Sequence[Params | None]) -> Iterator[Readings | None]:
+    """Yield the readings after each displacement; None where memory ran out, or had run out before."""
+    if isinstance(estimator, LinearEstimator):
+        there = [displacement for displacement in displacements if displacement is not None]
+        found = iter(estimator.afters(prepared, there) if there else ())
+        yield from (None if displacement is None else next(found) for displacement in displacements)
+        return
+    for displacement in displacements:
         try:
-            readings: Readings = self.estimator.after(prepared, displacement)
+            yield None if displacement is None else estimator.after(prepared, displacement)
         except (RuntimeError, MemoryError) as error:
             _only_out_of_memory(error)
-            return None
-        return readings
+            yield None
 
 
 def _only_out_of_memory(error: RuntimeError | MemoryError) -> None:
     """Raise ``error`` again unless it says that memory ran out."""
     if not out_of_memory(error):
         raise error
-
-
-def source_gradient(learner: Learner, params: Params, episode: Episode, names: Sequence[str]) -> tuple[float, Params]:
-    """Return ``L_i(θ)`` and its gradient with respect to the named parameters.
-
-    Through the inner loop too, where the learner has one. A parameter that the loss does not depend on has no entry in the gradient: no
-    optimizer would move it.
-
-    Args:
-        learner: whose loss.
-        params: θ.
-        episode: the source task.
-        names: the parameters that move.
-
-    Raises:
-        LearnerError: the loss depends on none of them.
-    """
-    leaves = {name: value.detach().requires_grad_(name in names) for name, value in params.items()}
-    loss = learner.episode_loss(leaves, episode)
-    if not loss.requires_grad:
-        raise LearnerError(_NOTHING_MOVES.format(", ".join(names[:5])))
-    gradients = torch.autograd.grad(loss, [leaves[name] for name in names], allow_unused=True)
-    found = {name: g.detach() for name, g in zip(names, gradients, strict=True) if g is not None}
-    if not found:
-        raise LearnerError(_NOTHING_MOVES.format(", ".join(names[:5])))
-    return float(loss.detach()), found
 
 
 def _subject(learner: Learner, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> _Subject:

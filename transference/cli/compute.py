@@ -7,17 +7,18 @@ from pathlib import Path
 
 import click
 
-from transference.cli._table import as_json, summary_text
+from transference.cli._table import as_json, told
 from transference.cli.checkpoints import open_checkpoints
 from transference.cli.options import FAILED_CELLS, config_option, episode_options, import_from_here
 from transference.devices import choose_device
 from transference.engines import ENGINES
-from transference.estimators import Exact
+from transference.errors import UsageError
+from transference.estimators import Exact, FirstOrder
 from transference.lookahead import SGD, Adam
 from transference.measure import DEFAULT_TILE, measure
 from transference.plan import PRECISIONS
 from transference.samplers import open_tasks
-from transference.statistics import summarise
+from transference.statistics import check_estimates, summarise
 
 _SEED_HELP = "Of the source tasks; targets take the next.  [default: one above that of the training, whose tasks are then not met again]"
 
@@ -60,10 +61,10 @@ Examples:
 )
 @click.option(
     "--estimator",
-    type=click.Choice(["exact"]),
+    type=click.Choice(["exact", "first-order"]),
     default="exact",
     show_default=True,
-    help="How losses after the step are read.",
+    help="How losses after the step are read; first-order needs one gradient per task, and says how good it is.",
 )
 @click.option(
     "--engine",
@@ -120,7 +121,8 @@ def compute(
     Modes are datasets or function families (sinusoid, linear, quadratic, tanh, abs). Checkpoints of the released MMAML and KML programs are
     recognised. Repeating the command goes on where it stopped. Nothing is downloaded.
     """
-    del estimator  # only one so far
+    if estimator != "exact" and engine != "auto":
+        raise UsageError(f"--engine {engine} was asked for, which is a way to measure exactly; leave it out with --estimator {estimator}.")
     import_from_here()
     given = {"ways": ways, "shots": shots, "queries": queries, "side": side, "channels": channels}
     subject = open_checkpoints(checkpoints, learner=learner, config=config, shape=given, unsafe=unsafe_load)
@@ -134,7 +136,7 @@ def compute(
         n_source=n_source,
         n_target=n_target,
         lookahead=_LOOKAHEADS[lookahead](alpha=alpha, moves=moves),
-        estimator=Exact(engine),
+        estimator=Exact(engine) if estimator == "exact" else FirstOrder(),
         device=device,
         precision=precision,
         tile=tile,
@@ -147,8 +149,9 @@ def compute(
         done, total = run.progress()
         click.echo(f"{out}: {run.spec.n_cells} pairs in {total} tiles, {done} done, {total - done} to do")
         return
-    summary = summarise(run.pairs())
-    click.echo(as_json(summary) if json_output else f"{summary_text(summary)}\n\n{out}")
+    pairs = run.pairs()
+    summary, check = summarise(pairs), check_estimates(pairs, run.check())
+    click.echo(as_json(summary) if json_output else f"{told(summary, check)}\n\n{out}")
     if summary["failed"].any():
         failed = int(summary["failed"].sum())
         click.echo(f"{failed} of {run.spec.n_cells} cells failed; the column status in the table says why", err=True)

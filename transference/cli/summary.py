@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from transference.cli._table import as_json, summary_text
+from transference.cli._table import as_json, told
 from transference.cli.options import band_option
-from transference.statistics import summarise
+from transference.statistics import check_estimates, summarise
 from transference.store import open_run
 
 
@@ -24,5 +24,7 @@ Examples:
 @click.option("--json", "json_output", is_flag=True, help="Print every column as JSON.")
 def summary(run: Path, neutral: tuple[float, float], json_output: bool) -> None:
     """Print mean, quantiles and shares of the loss ratios, per checkpoint, step size, source mode and target mode."""
-    table = summarise(open_run(run).pairs(), band=neutral)
-    click.echo(as_json(table) if json_output else summary_text(table))
+    opened = open_run(run)
+    pairs = opened.pairs()
+    table = summarise(pairs, band=neutral)
+    click.echo(as_json(table) if json_output else told(table, check_estimates(pairs, opened.check())))

@@ -51,6 +51,28 @@ class SettlingEstimator(Protocol):
         """
 
 
+@runtime_checkable
+class LinearEstimator(Protocol):
+    """Optional: an estimator that reads many displacements at the price of a few."""
+
+    def afters(self, prepared: Any, displacements: Sequence[Params]) -> list[Readings]:  # noqa: ANN401 - what its own `prepare` returned
+        """Return what `after` would return for each."""
+
+
+@runtime_checkable
+class CheckedEstimator(Protocol):
+    """Optional: an estimator that says how many pairs are measured exactly too, so that the run tells how good it is."""
+
+    @property
+    def checked(self) -> int:
+        """Pairs at each checkpoint."""
+
+
+def checked_pairs(estimator: Estimator) -> int:
+    """Return how many pairs at each checkpoint are to be measured exactly too."""
+    return estimator.checked if isinstance(estimator, CheckedEstimator) else 0
+
+
 def as_begun(estimator: Estimator, begun: Mapping[str, Any]) -> Estimator:
     """Return the estimator with the settings of a run that was begun, where its own are ``"auto"``."""
     found = {name: begun[name] for name, value in _trees.settings(estimator).items() if value == "auto" and name in begun}

@@ -133,6 +133,14 @@ class Store:
         """Publish the targets' self-transference at one checkpoint: ``source`` and ``target`` are both the target's id."""
         _write_table(pairs, self.self_path(step))
 
+    def has_check(self, step: int) -> bool:
+        """Whether the pairs that are measured exactly beside an estimate are published at one checkpoint."""
+        return self.check_path(step).exists()
+
+    def write_check(self, step: int, pairs: pa.Table) -> None:
+        """Publish the pairs that were measured exactly at one checkpoint."""
+        _write_table(pairs, self.check_path(step))
+
     def tile_path(self, tile: Tile) -> Path:
         """The file of a tile's pairs."""
         (s, _), (t, _) = tile.sources, tile.targets
@@ -141,6 +149,10 @@ class Store:
     def sources_path(self, tile: Tile) -> Path:
         """The file of a tile's sources; the tiles of other target blocks give the same rows, and write the same file."""
         return self.path / "sources" / _partition(tile.step) / f"sources-{tile.sources[0]:06d}.parquet"
+
+    def check_path(self, step: int) -> Path:
+        """The file of one checkpoint's pairs that are measured exactly beside an estimate."""
+        return self.path / "exact" / _partition(step) / "check.parquet"
 
     def self_path(self, step: int) -> Path:
         """The file of one checkpoint's self-transference."""

@@ -91,6 +91,20 @@ class Run:
         self._add_mode(frame, "target", "mode")
         return frame.sort_values(["checkpoint_step", "alpha", "target"], ignore_index=True)
 
+    def check(self) -> pd.DataFrame:
+        """Return the pairs that were measured exactly beside the estimates, as rows of `pairs`; none in a run that is exact itself.
+
+        Raises:
+            StoreError: a file is damaged.
+        """
+        steps = [step for step in self.steps if self._store.has_check(step)]
+        if not steps:
+            return self.pairs().iloc[:0]
+        frame = _stack([(step, read_table(self._store.check_path(step), PAIRS)) for step in steps])
+        self._add_mode(frame, "source", "source_mode")
+        self._add_mode(frame, "target", "target_mode")
+        return frame.sort_values(["checkpoint_step", "alpha", "source", "target"], ignore_index=True)
+
     def sources(self) -> pd.DataFrame:
         """Return one row per checkpoint, step size and source: loss, gradient norm, displacement norm.
 

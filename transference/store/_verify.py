@@ -66,8 +66,11 @@ def verify(path: str | Path) -> Verification:
             _check_pairs(store.self_path(ref.step), {(j, j, a) for j in range(spec.n_target) for a in spec.alphas}, problems)
         elif len(published) == len(tiles):
             problems.append(f"{store.self_path(ref.step)} is missing. Repeat the command in run.json.")
+        if store.has_check(ref.step):
+            _check_ratios(store.check_path(ref.step), problems)
     # Those of unpublished tiles too: a run may be killed between a tile's two files.
     expected = {store.tasks_path, *(store.self_path(ref.step) for ref in spec.checkpoints)}
+    expected |= {store.check_path(ref.step) for ref in spec.checkpoints if store.has_check(ref.step)}
     expected |= {file for tile in tiles for file in (store.tile_path(tile), store.sources_path(tile))}
     strangers = sorted(set(store.path.rglob("*.parquet")) - expected)
     problems += [f"{file} belongs to no tile of this run. Was it copied from another one? Remove it." for file in strangers]
@@ -106,7 +109,15 @@ def _check_ids(
 
 def _check_pairs(file: Path, cells: set[tuple[int, int, float]], problems: list[str]) -> Counter[str]:
     content = _check_ids(file, PAIRS, ("source", "target", "alpha"), cells, problems)
-    if content is None:
+    return Counter() if content is None else _check_ratios(file, problems, content)
+
+
+def _check_ratios(file: Path, problems: list[str], content: pa.Table | None = None) -> Counter[str]:
+    """Check every ratio of a file, and return the number of cells of each status."""
+    try:
+        content = read_table(file, PAIRS) if content is None else content
+    except StoreError as error:
+        problems.append(str(error))
         return Counter()
     before, after, ratio = (content[name].to_numpy() for name in ("loss_before", "loss_after", "loss_ratio"))
     status = np.array(content["status"].to_pylist())

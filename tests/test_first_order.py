@@ -1,0 +1,168 @@
+"""The tangent against directional derivatives of the oracle's loss, and against the exact measurement."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from click.testing import CliRunner
+
+import transference as tr
+from meta_models import MAML, ProtoNet
+from tests import oracles
+from transference.cli import main
+from transference.errors import UsageError
+from transference.gradients import KeptGradients, loss_gradient
+from transference.statistics import check_estimates
+from transference.work import grid
+
+
+def oracle_gradient(loss, params, episode):
+    """The gradient of the slow loss, which shares no code with the packages, by torch's plain autograd."""
+    leaves = {name: value.double().requires_grad_() for name, value in params.items()}
+    value = loss(leaves, episode)
+    value.backward()
+    return float(value.detach()), {name: leaf.grad if leaf.grad is not None else torch.zeros_like(leaf) for name, leaf in leaves.items()}
+
+
+CASES = {
+    "protonet": (ProtoNet(), oracles.protonet_loss),
+    "maml": (MAML(ways=3, inner_steps=2), lambda params, episode: oracles.maml_loss(params, episode, steps=2)),
+}
+
+
+STEPS = {"protonet": (1e-6, 1e-5), "maml": (1e-3, 1e-1)}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("tile", [(2, 3), (1, 2)])
+def test_every_pair_is_one_plus_the_product_of_two_gradients(case, tile, tmp_path, sources, targets):
+    learner, loss = CASES[case]
+    checkpoint, alphas = tr.Checkpoint(learner.init_params(0), step=1), STEPS[case]
+    run = tr.measure(learner, checkpoint, sources, targets, n_source=2, n_target=3, lookahead=tr.SGD(alphas), precision="fp64",
+                     estimator=tr.FirstOrder(checked=2), tile=tile, out=tmp_path / "run")  # fmt: skip
+    steps = [oracle_gradient(loss, checkpoint.params, sources[i].to(dtype=torch.float64))[1] for i in range(2)]
+    lines = [oracle_gradient(loss, checkpoint.params, targets[j].to(dtype=torch.float64)) for j in range(3)]
+    for alpha in alphas:
+        expected = [[1 - alpha * sum(float((g[n] * h[n]).sum()) for n in g) / before for before, h in lines] for g in steps]
+        np.testing.assert_allclose(run.matrix(alpha=alpha), expected, rtol=1e-9)
+        assert np.abs(np.array(expected) - 1).max() > 1e-4
+    frame = run.pairs()
+    assert frame["accuracy_after"].isna().all()
+    assert frame["accuracy_before"].notna().all()
+    own = run.self_transference()
+    squared = [sum(float((h[n] * h[n]).sum()) for n in h) for _, h in lines]
+    small = own[own["alpha"] == alphas[0]]["loss_ratio"]
+    np.testing.assert_allclose(small, [1 - alphas[0] * s / b for s, (b, _) in zip(squared, lines, strict=True)], rtol=1e-9)
+
+
+def test_the_error_falls_with_the_square_of_the_step(tmp_path, learner, checkpoint, sources, targets):
+    alphas = (1e-3, 1e-2)
+    settings = {"n_source": 4, "n_target": 4, "lookahead": tr.SGD(alphas), "precision": "fp64"}
+    runs = [
+        tr.measure(learner, checkpoint, sources, targets, estimator=e, out=tmp_path / type(e).__name__, **settings)
+        for e in (tr.Exact(), tr.FirstOrder())
+    ]
+    small, large = (np.abs(runs[0].matrix(alpha=a) - runs[1].matrix(alpha=a)).max() for a in alphas)
+    assert 50 < large / small < 200
+    check = check_estimates(runs[1].pairs(), runs[1].check())
+    assert check["n"].tolist() == [16, 16], "more were asked for than there are"
+    np.testing.assert_allclose(check["largest_error"], [small, large], rtol=1e-6)
+    assert check["trusted"].tolist() == [True, True]
+    np.testing.assert_allclose(runs[1].check()["loss_ratio"], runs[0].pairs()["loss_ratio"], rtol=1e-12)
+
+
+def test_what_moves_is_all_that_counts(tmp_path, learner, checkpoint, sources, targets):
+    run = tr.measure(learner, checkpoint, sources, targets, n_source=2, n_target=2, lookahead=tr.SGD(0.1, moves=("map.bias",)),
+                     precision="fp64", estimator=tr.FirstOrder(checked=0), out=tmp_path / "run")  # fmt: skip
+    params = {name: value.double() for name, value in checkpoint.params.items()}
+    bias = [loss_gradient(learner, params, s[0].to(dtype=torch.float64), ["map.bias"]) for s in (sources, targets)]
+    expected = 1 - 0.1 * float((bias[0][1]["map.bias"] * bias[1][1]["map.bias"]).sum()) / bias[1][0][0]
+    assert run.matrix()[0, 0] == pytest.approx(expected, rel=1e-12)
+    assert run.check().empty
+
+
+def test_a_parameter_that_a_loss_does_not_depend_on_has_a_slope_of_zero(strokes):
+    learner = tr.load_learner("multi-protonet", {"modes": ["strokes", "shapes"]})
+    params, episode = learner.init_params(0), tr.FewShot(strokes, ways=3, queries=2)[0]
+    estimator = tr.FirstOrder()
+    prepared = estimator.prepare(learner, params, [episode])
+    other = {name: torch.ones_like(value) for name, value in params.items() if "shapes" in name}
+    assert other
+    assert torch.equal(estimator.after(prepared, other).loss, prepared.before.loss)
+
+
+def test_sampled_pairs_are_spread_over_the_table():
+    assert grid(300, 20, 64) == ([k * 300 // 8 for k in range(8)], [k * 20 // 8 for k in range(8)])
+    assert grid(300, 2, 64) == ([k * 300 // 32 for k in range(32)], [0, 1])
+    assert grid(3, 300, 64) == ([0, 1, 2], [k * 300 // 21 for k in range(21)])
+    assert grid(2, 2, 64) == ([0, 1], [0, 1])
+    assert grid(5, 5, 1) == ([0], [0])
+
+
+def test_a_step_that_is_too_large_is_called_so(tmp_path):
+    train = ["train", "--learner", "maml", "--modes", "strokes", "--ways", "3", "--queries", "2", "--iterations", "3"]
+    runner = CliRunner()
+    assert runner.invoke(main, [*train, "--out", str(tmp_path / "t")]).exit_code == 0
+    words = ["compute", str(tmp_path / "t" / "step-00000003.safetensors"), "--source", "strokes:train", "--target", "strokes:val"]
+    words += ["--n-source", "6", "--n-target", "6", "--precision", "fp64", "--estimator", "first-order", "--out", str(tmp_path / "run")]
+    result = runner.invoke(main, [*words, "--alpha", "0.000001", "--alpha", "30"])
+    assert result.exit_code in (0, 3), result.output
+    lines = result.stdout.splitlines()
+    (small,) = [line for line in lines if line.split()[1:3] == ["1e-06", "36"]]
+    assert "too large" not in small
+    assert "step too large for first order" in result.stdout
+    assert "take --estimator exact, or a smaller --alpha" in result.stdout
+    assert "First order beside exact" in runner.invoke(main, ["summary", str(tmp_path / "run")]).stdout
+    assert runner.invoke(main, ["verify", str(tmp_path / "run")]).exit_code == 0
+    spec = json.loads((tmp_path / "run" / "run.json").read_text())["spec"]["estimator"]
+    assert spec == {"kind": "firstorder", "checked": 64}
+    refused = runner.invoke(main, [*words[:-1], str(tmp_path / "other"), "--engine", "apart"])
+    assert (refused.exit_code, "a way to measure exactly" in refused.stderr) == (2, True)
+
+
+def test_agreement_is_what_it_says():
+    table = lambda ratios: pd.DataFrame({"checkpoint_step": 1, "alpha": 0.1, "source": range(4), "target": 0, "loss_ratio": ratios})
+    found = check_estimates(table([0.8, 0.9, 1.1, np.nan]), table([0.7, 1.2, 1.3, 1.0])).iloc[0]
+    assert (found["n"], found["spearman"], found["sign_agreement"]) == (3, pytest.approx(1.0), pytest.approx(2 / 3))
+    assert found["largest_error"] == pytest.approx(0.3)
+    assert not found["trusted"]
+
+
+def test_gradients_are_computed_once_and_read_back_as_they_were(tmp_path, learner, checkpoint, sources, targets, monkeypatch):
+    calls = []
+    monkeypatch.setattr("transference.work.loss_gradient", lambda *words: calls.append(1) or loss_gradient(*words))
+    runs = [
+        tr.measure(learner, checkpoint, sources, targets, n_source=3, n_target=4, tile=tile, lookahead=tr.SGD(0.1), out=tmp_path / str(k))
+        for k, tile in enumerate([(3, 4), (2, 1)])
+    ]
+    assert len(calls) == 2 * (1 + 3 + 4), "the first of all, every source, every target as its own source"
+    np.testing.assert_array_equal(*(run.matrix() for run in runs))
+    assert not [path for path in (tmp_path / "1").iterdir() if path.name.startswith("tmp")]
+
+
+def test_kept_gradients_come_back_to_the_bit(tmp_path):
+    kept = KeptGradients(tmp_path)
+    first = {"a": torch.randn(3, 2, 3, 3).contiguous(memory_format=torch.channels_last), "b": torch.tensor(2.0, dtype=torch.float64)}
+    kept.put(7, 0.5, first)
+    kept.put(2, 1.5, {"a": torch.zeros(0, 2)})
+    loss, found = kept.get(7)
+    assert loss == 0.5
+    assert all(torch.equal(found[name], first[name]) and found[name].dtype == first[name].dtype for name in first)
+    assert kept.get(2)[1]["a"].shape == (0, 2)
+    assert kept.get(1) is None
+    kept.close()
+    assert kept.get(7) is None
+
+
+def test_a_disk_that_is_full_keeps_nothing(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    kept = KeptGradients(tmp_path / "file" / "below")
+    kept.put(1, 0.5, {"a": torch.ones(2)})
+    assert kept.get(1) is None
+
+
+def test_a_negative_number_of_pairs_is_refused():
+    with pytest.raises(UsageError, match="-1 pairs were to be checked"):
+        tr.FirstOrder(checked=-1)

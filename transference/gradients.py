@@ -1,0 +1,96 @@
+"""The gradient of a task's loss, and a place to keep many of them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from transference.episodes import Episode, Params
+from transference.errors import LearnerError
+from transference.learners import Learner, read_scores
+
+_NOTHING_MOVES = "The loss depends on none of the parameters that move ({}); every ratio would be 1. See --moves."
+
+
+def loss_gradient(learner: Learner, params: Params, episode: Episode, names: Sequence[str]) -> tuple[tuple[float, float], Params]:
+    """Return ``L(θ)`` with the accuracy, and the gradient of the loss with respect to the named parameters.
+
+    Through the inner loop too, where the learner has one. A parameter that the loss does not depend on has no entry in the gradient: no
+    optimizer would move it.
+
+    Args:
+        learner: whose loss.
+        params: θ.
+        episode: the task.
+        names: the parameters that move.
+
+    Raises:
+        LearnerError: the loss depends on none of them.
+    """
+    leaves = {name: value.detach().requires_grad_(name in names) for name, value in params.items()}
+    loss, accuracy = read_scores(learner, leaves, episode)
+    if not loss.requires_grad:
+        raise LearnerError(_NOTHING_MOVES.format(", ".join(names[:5])))
+    gradients = torch.autograd.grad(loss, [leaves[name] for name in names], allow_unused=True)
+    found = {name: g.detach() for name, g in zip(names, gradients, strict=True) if g is not None}
+    if not found:
+        raise LearnerError(_NOTHING_MOVES.format(", ".join(names[:5])))
+    return (float(loss.detach()), float(accuracy.detach())), found
+
+
+class KeptGradients:
+    """Gradients by number, in a file without a name that vanishes with the process; memory holds none of them.
+
+    Each source's gradient is needed once for every block of targets. Reading 1.6 MB takes a thousandth of computing them again.
+
+    Args:
+        folder: where the file is made; a full disk means that nothing is kept.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file: IO[bytes] | None = None
+        self._kept: dict[int, tuple[int, float, list[tuple[str, Tensor]]]] = {}
+        self._end = 0
+
+    def close(self) -> None:
+        """Let all of them go."""
+        self._kept.clear()
+        if self._file:
+            self._file.close()
+            self._file = None
+
+    def get(self, number: int) -> tuple[float, Params] | None:
+        """Return a loss and its gradient, None if they are not kept."""
+        if number not in self._kept or self._file is None:
+            return None
+        start, loss, like = self._kept[number]
+        self._file.seek(start)
+        gradient = {}
+        for name, shape in like:
+            raw = np.frombuffer(bytearray(self._file.read(shape.numel() * shape.element_size())), np.uint8)
+            gradient[name] = torch.from_numpy(raw).view(shape.dtype).reshape(shape.shape).to(shape.device)
+        return loss, gradient
+
+    def put(self, number: int, loss: float, gradient: Params) -> None:
+        """Keep a loss and its gradient."""
+        try:
+            if self._file is None:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - `close` closes it
+            self._file.seek(self._end)
+            for value in gradient.values():
+                self._file.write(np.ascontiguousarray(value.cpu().numpy()).data)
+            self._file.flush()
+        except OSError:
+            return
+        # An expanded scalar has the shape, dtype and device of the gradient without its memory.
+        like = [(name, value.new_empty(()).expand(value.shape)) for name, value in gradient.items()]
+        self._kept[number] = self._end, loss, like
+        self._end = self._file.tell()
