@@ -93,6 +93,21 @@ def test_a_parameter_that_a_loss_does_not_depend_on_has_a_slope_of_zero(strokes)
     assert torch.equal(estimator.after(prepared, other).loss, prepared.before.loss)
 
 
+def test_adam_moves_as_it_does_in_the_exact_measurement(tmp_path, learner, sources, targets):
+    params = learner.init_params(0)
+    moments = {name: torch.full_like(value, 0.01) for name, value in params.items()}
+    state = tr.AdamState(lr=1e-4, betas=(0.9, 0.999), eps=1e-8, steps=dict.fromkeys(params, 5), exp_avg=moments, exp_avg_sq=moments)
+    checkpoint = tr.Checkpoint(params, step=1, optimizer=state)
+    runs = [
+        tr.measure(learner, checkpoint, sources, targets, n_source=2, n_target=3, lookahead=tr.Adam(1e-6), precision="fp64",
+                   estimator=estimator, out=tmp_path / type(estimator).__name__)
+        for estimator in (tr.Exact(), tr.FirstOrder())
+    ]  # fmt: skip
+    effects = [np.concatenate([run.matrix().ravel(), run.self_transference()["loss_ratio"]]) - 1 for run in runs]
+    assert np.abs(effects[0]).min() > 1e-9
+    np.testing.assert_allclose(*effects, rtol=1e-3)
+
+
 def test_sampled_pairs_are_spread_over_the_table():
     assert grid(300, 20, 64) == ([k * 300 // 8 for k in range(8)], [k * 20 // 8 for k in range(8)])
     assert grid(300, 2, 64) == ([k * 300 // 32 for k in range(32)], [0, 1])
@@ -107,10 +122,10 @@ def test_a_step_that_is_too_large_is_called_so(tmp_path):
     assert runner.invoke(main, [*train, "--out", str(tmp_path / "t")]).exit_code == 0
     words = ["compute", str(tmp_path / "t" / "step-00000003.safetensors"), "--source", "strokes:train", "--target", "strokes:val"]
     words += ["--n-source", "6", "--n-target", "6", "--precision", "fp64", "--estimator", "first-order", "--out", str(tmp_path / "run")]
-    result = runner.invoke(main, [*words, "--alpha", "0.000001", "--alpha", "30"])
+    result = runner.invoke(main, [*words, "--alpha", "0.000000001", "--alpha", "30"])
     assert result.exit_code in (0, 3), result.output
     lines = result.stdout.splitlines()
-    (small,) = [line for line in lines if line.split()[1:3] == ["1e-06", "36"]]
+    (small,) = [line for line in lines if line.split()[1:3] == ["1e-09", "36"]]
     assert "too large" not in small
     assert "step too large for first order" in result.stdout
     assert "take --estimator exact, or a smaller --alpha" in result.stdout
@@ -138,6 +153,9 @@ def test_gradients_are_computed_once_and_read_back_as_they_were(tmp_path, learne
         for k, tile in enumerate([(3, 4), (2, 1)])
     ]
     assert len(calls) == 2 * (1 + 3 + 4), "the first of all, every source, every target as its own source"
+    tr.measure(learner, checkpoint, sources, targets, n_source=3, n_target=4, tile=(2, 1), lookahead=tr.SGD(0.1), out=tmp_path / "linear",
+               estimator=tr.FirstOrder(checked=0))  # fmt: skip
+    assert len(calls) == 2 * (1 + 3 + 4) + 1 + 3, "the targets' are the estimator's own"
     np.testing.assert_array_equal(*(run.matrix() for run in runs))
     assert not [path for path in (tmp_path / "1").iterdir() if path.name.startswith("tmp")]
 
