@@ -122,8 +122,8 @@ class RunSpec:
 
     def tiles(self, step: int) -> Iterator[Tile]:
         """Yield the tiles of one checkpoint, target blocks outermost: what is prepared for a block of targets serves all sources."""
-        for targets in spans(self.n_target, self.tile[1]):
-            for sources in spans(self.n_source, self.tile[0]):
+        for targets in _blocks(self.n_target, self.tile[1]):
+            for sources in _blocks(self.n_source, self.tile[0]):
                 yield Tile(step, sources, targets)
 
     def differences(self, other: RunSpec) -> list[str]:
@@ -210,6 +210,5 @@ def _check_distinct(what: str, names: Sequence[str]) -> None:
         raise UsageError(f"The {what} {', '.join(twice)} is given twice; a run holds each once.")
 
 
-def spans(n: int, size: int) -> Iterator[tuple[int, int]]:
-    """Yield ``0 … n`` cut into half-open ranges of a size."""
+def _blocks(n: int, size: int) -> Iterator[tuple[int, int]]:
     return ((start, min(start + size, n)) for start in range(0, n, size))

@@ -24,12 +24,9 @@ from transference.estimators import Estimator, Exact, LinearEstimator, Prepared,
 from transference.gradients import KeptGradients, loss_gradient
 from transference.learners import Learner, bind, check_pure
 from transference.lookahead import Lookahead, moving, step_sizes
-from transference.plan import Tile, spans
+from transference.plan import Tile
 from transference.samplers import TaskSampler, task_record
 from transference.store import SOURCES, TASKS, Columns, pair_rows, pairs_table, table
-
-_BLOCK = 64
-"""Targets whose gradients are held at a time where a table has no tiles."""
 
 _SOME = 8
 """Targets that a trial is made on."""
@@ -148,16 +145,13 @@ class Work:
         return pairs_table(pairs), table(SOURCES, sources)
 
     def self_transference(self, step: int) -> pa.Table:
-        """Return, for one checkpoint, each target's row as its own source."""
+        """Return, for one checkpoint, each target's row as its own source: measured exactly, whatever the estimator of the pairs."""
         subject = self._subjects[step]
         pairs: list[Columns] = []
-        if isinstance(self.estimator, LinearEstimator):
-            for block in spans(len(self._targets), _BLOCK):
-                pairs += self._own(subject, self.estimator, range(*block))
-            return pairs_table(pairs)
+        estimator = Exact() if isinstance(self.estimator, LinearEstimator) else self.estimator
         for j in range(len(self._targets)):
-            prepared = self._prepare_for(subject, [self._targets[j]])
-            pairs += self._read(subject, self._targets, [j], prepared, [j])[0]
+            prepared = self._prepare_for(subject, [self._targets[j]], estimator)
+            pairs += self._read(subject, self._targets, [j], prepared, [j], estimator=estimator)[0]
         return pairs_table(pairs)
 
     def check(self, step: int, n: int) -> pa.Table:
@@ -175,17 +169,18 @@ class Work:
         """Return what is prepared for this block of targets; it serves every tile of the block."""
         key = (tile.step, tile.targets)
         if self._prepared is None or self._prepared[0] != key:
-            self._prepared = (key, self._prepare_for(self._subjects[tile.step], [self._targets[j] for j in range(*tile.targets)]))
+            targets = [self._targets[j] for j in range(*tile.targets)]
+            self._prepared = (key, self._prepare_for(self._subjects[tile.step], targets, self.estimator))
         return self._prepared[1]
 
-    def _prepare_for(self, subject: _Subject, targets: Sequence[Episode]) -> Prepared:
-        """Return what the estimator prepares for these targets.
+    def _prepare_for(self, subject: _Subject, targets: Sequence[Episode], estimator: Estimator) -> Prepared:
+        """Return what an estimator prepares for these targets.
 
         Raises:
             UsageError: they do not fit into memory.
         """
         try:
-            return self.estimator.prepare(subject.learner, subject.params, targets)
+            return estimator.prepare(subject.learner, subject.params, targets)
         except (RuntimeError, MemoryError) as error:
             _only_out_of_memory(error)
             raise UsageError(
@@ -220,25 +215,6 @@ class Work:
                     found = None if after is None else _numpy(after)
                     pairs.append(pair_rows(step.source, targets, alpha, _numpy(prepared.before), found))
         return pairs, rows
-
-    def _own(self, subject: _Subject, estimator: LinearEstimator, targets: Sequence[int]) -> list[Columns]:
-        """Return the rows of some targets as their own sources, from the gradients that the estimator has anyway."""
-        prepared = self._prepare_for(subject, [self._targets[j] for j in targets])
-        names = set(moving(self._lookahead, subject.params))
-        gradients = [estimator.gradient(prepared, k) for k in range(len(targets))]
-        steps = [
-            self._lookahead.displacements(subject.params, {n: g for n, g in gradient.items() if n in names}, subject.optimizer_state)
-            for gradient in gradients
-        ]
-        rows = []
-        for alpha, displacements in zip(step_sizes(self._lookahead), zip(*steps, strict=True), strict=True):
-            before, afters = _numpy(prepared.before), estimator.afters(prepared, displacements)
-            for k, after in enumerate(afters):
-                own = slice(k, k + 1)
-                found = _numpy(after)
-                at = (before[0][own], before[1][own]), (found[0][own], found[1][own])
-                rows.append(pair_rows(targets[k], [targets[k]], alpha, *at))
-        return rows
 
     def _step(self, subject: _Subject, tasks: Tasks, source: int, kept: KeptGradients | None) -> _Step:
         """Return a source's displacements, one per step size."""

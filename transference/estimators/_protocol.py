@@ -58,9 +58,6 @@ class LinearEstimator(Protocol):
     def afters(self, prepared: Any, displacements: Sequence[Params]) -> list[Readings]:  # noqa: ANN401 - what its own `prepare` returned
         """Return what `after` would return for each."""
 
-    def gradient(self, prepared: Any, target: int) -> Params:  # noqa: ANN401
-        """Return ``∇L_j(θ)`` of a prepared target, by its position: of the parameters that its loss depends on."""
-
 
 @runtime_checkable
 class CheckedEstimator(Protocol):

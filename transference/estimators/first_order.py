@@ -29,9 +29,6 @@ class _Tangents:
     gradients: Tensor
     """``[n_targets, n_parameters]``, each row the parameters in the order of ``slots``."""
     slots: dict[str, slice]
-    shapes: dict[str, torch.Size]
-    depends: list[frozenset[str]]
-    """The parameters that each target's loss depends on."""
 
 
 @dataclass(frozen=True)
@@ -64,21 +61,10 @@ class FirstOrder:
         apart = targets[0].query_x.device.type == "cpu" and len(targets) > 1
         with workers() if apart else nullcontext() as pool:
             found = list((pool.map if pool else map)(one, targets))
-        scores = torch.tensor([scores for scores, _, _ in found], dtype=torch.float64)
+        scores = torch.tensor([scores for scores, _ in found], dtype=torch.float64)
         ends = torch.tensor([value.numel() for value in params.values()]).cumsum(0).tolist()
         slots = {name: slice(end - value.numel(), end) for (name, value), end in zip(params.items(), ends, strict=True)}
-        return _Tangents(
-            before=Readings(scores[:, 0], scores[:, 1].float()),
-            gradients=torch.stack([row for _, row, _ in found]),
-            slots=slots,
-            shapes={name: value.shape for name, value in params.items()},
-            depends=[names for *_, names in found],
-        )
-
-    def gradient(self, prepared: _Tangents, target: int) -> Params:
-        """Return ``∇L_j(θ)``."""
-        row, names = prepared.gradients[target], prepared.depends[target]
-        return {name: row[slot].reshape(prepared.shapes[name]) for name, slot in prepared.slots.items() if name in names}
+        return _Tangents(Readings(scores[:, 0], scores[:, 1].float()), torch.stack([row for _, row in found]), slots)
 
     def after(self, prepared: _Tangents, displacement: Params) -> Readings:
         """Return ``L_j(θ) + ⟨∇L_j, d⟩`` for every target."""
@@ -95,8 +81,8 @@ class FirstOrder:
         return [Readings(prepared.before.loss + change, unknown) for change in changes]
 
 
-def _tangent(learner: Learner, params: Params, episode: Episode) -> tuple[tuple[float, float], Tensor, frozenset[str]]:
-    """Return loss and accuracy, the gradient as one row, zero where the loss does not depend on a parameter, and on which it does."""
+def _tangent(learner: Learner, params: Params, episode: Episode) -> tuple[tuple[float, float], Tensor]:
+    """Return loss and accuracy, and the gradient as one row, zero where the loss does not depend on a parameter."""
     scores, gradient = loss_gradient(learner, params, episode.map(channels_last), list(params))
     parts = [gradient[name] if name in gradient else torch.zeros_like(value) for name, value in params.items()]
-    return scores, torch.cat([part.flatten() for part in parts]), frozenset(gradient)
+    return scores, torch.cat([part.flatten() for part in parts])
