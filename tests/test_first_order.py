@@ -1,6 +1,7 @@
 """The tangent against directional derivatives of the oracle's loss, and against the exact measurement."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -130,9 +131,7 @@ def test_a_step_that_is_too_large_is_called_so(tmp_path):
     assert "First order beside exact" in runner.invoke(main, ["summary", str(tmp_path / "run")]).stdout
     assert runner.invoke(main, ["verify", str(tmp_path / "run")]).exit_code == 0
     spec = json.loads((tmp_path / "run" / "run.json").read_text())["spec"]["estimator"]
-    assert spec == {"kind": "firstorder", "checked": 64}
-    refused = runner.invoke(main, [*words[:-1], str(tmp_path / "other"), "--engine", "apart"])
-    assert (refused.exit_code, "a way to measure exactly" in refused.stderr) == (2, True)
+    assert spec == {"kind": "firstorder", "checked": 64, "engine": "loop"}
 
 
 def test_agreement_is_what_it_says():
@@ -169,11 +168,47 @@ def test_kept_gradients_come_back_to_the_bit(tmp_path):
     assert kept.get(7) is None
 
 
-def test_a_disk_that_is_full_keeps_nothing(tmp_path):
+def test_a_disk_that_is_full_keeps_no_more(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("no folder")
-    kept = KeptGradients(tmp_path / "file" / "below")
+    broken, kept = KeptGradients(tmp_path / "file" / "below"), KeptGradients(tmp_path)
     kept.put(1, 0.5, {"a": torch.ones(2)})
-    assert kept.get(1) is None
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(2**40, 2**40 - 2**31, 2**31))
+    for number, gradients in ((1, broken), (2, kept)):
+        gradients.put(number, 0.5, {"a": torch.ones(2)})
+        assert gradients.get(number) is None
+    assert kept.get(1)[0] == 0.5
+    kept.close()
+
+
+def test_a_learner_that_cannot_be_laid_out_otherwise_is_estimated_too(tmp_path, learner, checkpoint, sources, targets, monkeypatch):
+    class Viewing(type(learner)):
+        def episode_loss(self, params, episode):
+            episode.support_x.view(len(episode.support_x), -1)
+            return super().episode_loss(params, episode)
+
+    monkeypatch.setattr("transference.engines._trial._SHORT", 0.0)
+    settings = {"n_source": 2, "n_target": 2, "lookahead": tr.SGD(0.01), "estimator": tr.FirstOrder()}
+    run = tr.measure(Viewing(), checkpoint, sources, targets, out=tmp_path / "run", **settings)
+    assert run.spec.estimator["engine"] == "loop"
+    assert (run.pairs()["status"] == "ok").all()
+
+
+def test_displacements_that_do_not_fit_are_read_in_halves(tmp_path, learner, checkpoint, sources, targets):
+    class Narrow(tr.FirstOrder):
+        def afters(self, prepared, displacements):
+            sizes.append(len(displacements))
+            if len(displacements) > limit:
+                raise torch.OutOfMemoryError("no more")
+            return super().afters(prepared, displacements)
+
+    tables = []
+    for limit in (100, 2, 0):
+        sizes = []
+        run = tr.measure(learner, checkpoint, sources, targets, n_source=5, n_target=3, precision="fp64", lookahead=tr.SGD(0.01),
+                         estimator=Narrow(checked=0, engine="loop"), out=tmp_path / str(limit))  # fmt: skip
+        tables.append(run.pairs())
+    np.testing.assert_allclose(tables[0]["loss_after"], tables[1]["loss_after"], rtol=1e-12)
+    assert set(tables[2]["status"]) == {"out_of_memory"}
 
 
 def test_a_negative_number_of_pairs_is_refused():

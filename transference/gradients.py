@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,9 @@ from torch import Tensor
 from transference.episodes import Episode, Params
 from transference.errors import LearnerError
 from transference.learners import Learner, read_scores
+
+_RESERVE = 4 * 2**30
+"""Bytes that are left free on the disk: the results want room too."""
 
 _NOTHING_MOVES = "The loss depends on none of the parameters that move ({}); every ratio would be 1. See --moves."
 
@@ -50,7 +54,7 @@ class KeptGradients:
     Each source's gradient is needed once for every block of targets. Reading 1.6 MB takes a thousandth of computing them again.
 
     Args:
-        folder: where the file is made; a full disk means that nothing is kept.
+        folder: where the file is made. When its disk is nearly full, no more are kept.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -81,8 +85,10 @@ class KeptGradients:
     def put(self, number: int, loss: float, gradient: Params) -> None:
         """Keep a loss and its gradient."""
         try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            if shutil.disk_usage(self._folder).free < _RESERVE + sum(value.nbytes for value in gradient.values()):
+                return
             if self._file is None:
-                self._folder.mkdir(parents=True, exist_ok=True)
                 self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - `close` closes it
             self._file.seek(self._end)
             for value in gradient.values():

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from transference.checkpoints import Checkpoint
 from transference.devices import choose_device, full_precision
 from transference.errors import SpecMismatchError
-from transference.estimators import Estimator, Exact, as_begun, checked_pairs
+from transference.estimators import CheckedEstimator, Estimator, Exact, as_begun
 from transference.learners import Learner
 from transference.lookahead import SGD, Lookahead, with_alpha
 from transference.plan import RunSpec, describe_estimator, make_spec
@@ -115,8 +115,8 @@ def measure(
                 bar.set_description(f"checkpoint {step}")
                 if not store.has_self_transference(step):
                     store.write_self_transference(step, work.self_transference(step))
-                if (n := checked_pairs(work.estimator)) and not store.has_check(step):
-                    store.write_check(step, work.check(step, n))
+                if isinstance(work.estimator, CheckedEstimator) and work.estimator.checked and not store.has_check(step):
+                    store.write_check(step, work.check(step, work.estimator))
                 for a_tile in spec.tiles(step):
                     if not store.has(a_tile):
                         store.write(a_tile, *work.tile(a_tile))

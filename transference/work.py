@@ -20,7 +20,7 @@ from transference.checkpoints import AdamState, Checkpoint
 from transference.engines import Trial, out_of_memory
 from transference.episodes import Episode, Params
 from transference.errors import UsageError
-from transference.estimators import Estimator, Exact, LinearEstimator, Prepared, Readings, SettlingEstimator
+from transference.estimators import CheckedEstimator, Estimator, LinearEstimator, Prepared, Readings, SettlingEstimator
 from transference.gradients import KeptGradients, loss_gradient
 from transference.learners import Learner, bind, check_pure
 from transference.lookahead import Lookahead, moving, step_sizes
@@ -148,17 +148,17 @@ class Work:
         """Return, for one checkpoint, each target's row as its own source: measured exactly, whatever the estimator of the pairs."""
         subject = self._subjects[step]
         pairs: list[Columns] = []
-        estimator = Exact() if isinstance(self.estimator, LinearEstimator) else self.estimator
+        estimator = self.estimator.exact if isinstance(self.estimator, CheckedEstimator) else self.estimator
         for j in range(len(self._targets)):
             prepared = self._prepare_for(subject, [self._targets[j]], estimator)
             pairs += self._read(subject, self._targets, [j], prepared, [j], estimator=estimator)[0]
         return pairs_table(pairs)
 
-    def check(self, step: int, n: int) -> pa.Table:
-        """Return about ``n`` pairs of one checkpoint measured exactly, on a grid of sources and targets spread over all of them."""
-        subject, exact = self._subjects[step], Exact()
-        sources, targets = grid(len(self._sources), len(self._targets), n)
-        prepared = exact.prepare(subject.learner, subject.params, [self._targets[j] for j in targets])
+    def check(self, step: int, estimator: CheckedEstimator) -> pa.Table:
+        """Return the pairs of one checkpoint that are measured exactly, on a grid of sources and targets spread over all of them."""
+        subject, exact = self._subjects[step], estimator.exact
+        sources, targets = grid(len(self._sources), len(self._targets), estimator.checked)
+        prepared = self._prepare_for(subject, [self._targets[j] for j in targets], exact)
         return pairs_table(self._read(subject, self._sources, sources, prepared, targets, estimator=exact)[0])
 
     def tasks(self) -> pa.Table:
@@ -280,8 +280,7 @@ def _spread(total: int, n: int) -> list[int]:
 def _after(estimator: Estimator, prepared: Prepared, displacements: Sequence[Params | None]) -> Iterator[Readings | None]:
     """Yield the readings after each displacement; None where memory ran out, or had run out before."""
     if isinstance(estimator, LinearEstimator):
-        there = [displacement for displacement in displacements if displacement is not None]
-        found = iter(estimator.afters(prepared, there) if there else ())
+        found = iter(_afters(estimator, prepared, [displacement for displacement in displacements if displacement is not None]))
         yield from (None if displacement is None else next(found) for displacement in displacements)
         return
     for displacement in displacements:
@@ -290,6 +289,20 @@ def _after(estimator: Estimator, prepared: Prepared, displacements: Sequence[Par
         except (RuntimeError, MemoryError) as error:
             _only_out_of_memory(error)
             yield None
+
+
+def _afters(estimator: LinearEstimator, prepared: Prepared, displacements: Sequence[Params]) -> Sequence[Readings | None]:
+    """Return the readings after several displacements, in halves where memory runs out; None where even one is too many."""
+    if not displacements:
+        return []
+    try:
+        return estimator.afters(prepared, displacements)
+    except (RuntimeError, MemoryError) as error:
+        _only_out_of_memory(error)
+    if len(displacements) == 1:
+        return [None]
+    half = len(displacements) // 2
+    return [reading for part in (displacements[:half], displacements[half:]) for reading in _afters(estimator, prepared, part)]
 
 
 def _only_out_of_memory(error: RuntimeError | MemoryError) -> None:

@@ -12,7 +12,6 @@ from transference.cli.checkpoints import open_checkpoints
 from transference.cli.options import FAILED_CELLS, config_option, episode_options, import_from_here
 from transference.devices import choose_device
 from transference.engines import ENGINES
-from transference.errors import UsageError
 from transference.estimators import Exact, FirstOrder
 from transference.lookahead import SGD, Adam
 from transference.measure import DEFAULT_TILE, measure
@@ -121,8 +120,6 @@ def compute(
     Modes are datasets or function families (sinusoid, linear, quadratic, tanh, abs). Checkpoints of the released MMAML and KML programs are
     recognised. Repeating the command goes on where it stopped. Nothing is downloaded.
     """
-    if estimator != "exact" and engine != "auto":
-        raise UsageError(f"--engine {engine} was asked for, which is a way to measure exactly; leave it out with --estimator {estimator}.")
     import_from_here()
     given = {"ways": ways, "shots": shots, "queries": queries, "side": side, "channels": channels}
     subject = open_checkpoints(checkpoints, learner=learner, config=config, shape=given, unsafe=unsafe_load)
@@ -136,7 +133,7 @@ def compute(
         n_source=n_source,
         n_target=n_target,
         lookahead=_LOOKAHEADS[lookahead](alpha=alpha, moves=moves),
-        estimator=Exact(engine) if estimator == "exact" else FirstOrder(),
+        estimator=Exact(engine) if estimator == "exact" else FirstOrder(engine=engine),
         device=device,
         precision=precision,
         tile=tile,

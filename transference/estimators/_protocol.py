@@ -61,16 +61,15 @@ class LinearEstimator(Protocol):
 
 @runtime_checkable
 class CheckedEstimator(Protocol):
-    """Optional: an estimator that says how many pairs are measured exactly too, so that the run tells how good it is."""
+    """Optional: an estimator that is not exact. Each target's transference to itself, and some pairs, are measured exactly too."""
+
+    @property
+    def exact(self) -> Estimator:
+        """How."""
 
     @property
     def checked(self) -> int:
-        """Pairs at each checkpoint."""
-
-
-def checked_pairs(estimator: Estimator) -> int:
-    """Return how many pairs at each checkpoint are to be measured exactly too."""
-    return estimator.checked if isinstance(estimator, CheckedEstimator) else 0
+        """Pairs at each checkpoint, to tell how good the others are."""
 
 
 def as_begun(estimator: Estimator, begun: Mapping[str, Any]) -> Estimator:

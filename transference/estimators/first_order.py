@@ -7,20 +7,25 @@ The error is of second order in the step: half of ``dᵀ H_j d``, with the Hessi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from transference.devices import channels_last, workers
+from transference.devices import workers
+from transference.engines import Trial
 from transference.episodes import Episode, Params
 from transference.errors import UsageError
 from transference.estimators._protocol import Readings
+from transference.estimators.exact import Exact
 from transference.gradients import loss_gradient
 from transference.learners import Learner
+
+_EXACT = 3000
+"""Exact pairs that a run is taken to have at most, when it is asked whether compiling pays."""
 
 
 @dataclass(frozen=True)
@@ -38,27 +43,41 @@ class FirstOrder:
     Args:
         checked: so many pairs at each checkpoint are measured exactly too, on a grid of sources and targets spread over all of them, and
             kept in the run beside the estimates.
+        engine: of what is measured exactly (these pairs, and each target's transference to itself), as in `Exact`. Gradients are computed
+            in its layout.
 
     Raises:
-        UsageError: ``checked`` is negative.
+        UsageError: ``checked`` is negative, or there is no such engine.
     """
 
     checked: int = 64
+    engine: str = "auto"
 
     def __post_init__(self) -> None:
         if self.checked < 0:
             raise UsageError(f"{self.checked} pairs were to be checked; give 0 or more.")
+        Exact(self.engine)
 
     @property
-    def layout(self) -> object:
-        """Images and kernels lie as they are convolved fastest."""
-        return channels_last
+    def exact(self) -> Exact:
+        """The estimator of what is measured exactly."""
+        return Exact(self.engine)
+
+    @property
+    def layout(self) -> Callable[[Tensor], Tensor]:
+        """How images and kernels best lie in memory."""
+        return self.exact.layout
+
+    def settle(self, learner: Learner, params: Params, targets: Sequence[Episode], n_pairs: int) -> tuple[FirstOrder, Trial | None]:
+        """Return the estimator with an engine, and the trial that chose it, if there was a choice."""
+        exact, found = self.exact.settle(learner, params, targets, min(n_pairs, _EXACT))
+        return replace(self, engine=exact.engine), found
 
     def prepare(self, learner: Learner, params: Params, targets: Sequence[Episode]) -> _Tangents:
         """Compute every target's gradient at θ."""
-        laid_out = {name: channels_last(value) for name, value in params.items()}
-        one = partial(_tangent, learner, laid_out)
-        apart = targets[0].query_x.device.type == "cpu" and len(targets) > 1
+        laid_out = {name: self.layout(value) for name, value in params.items()}
+        one = partial(_tangent, learner, laid_out, self.layout)
+        apart = targets[0].query_x.device.type == "cpu"
         with workers() if apart else nullcontext() as pool:
             found = list((pool.map if pool else map)(one, targets))
         scores = torch.tensor([scores for scores, _ in found], dtype=torch.float64)
@@ -81,8 +100,8 @@ class FirstOrder:
         return [Readings(prepared.before.loss + change, unknown) for change in changes]
 
 
-def _tangent(learner: Learner, params: Params, episode: Episode) -> tuple[tuple[float, float], Tensor]:
+def _tangent(learner: Learner, params: Params, layout: Callable[[Tensor], Tensor], episode: Episode) -> tuple[tuple[float, float], Tensor]:
     """Return loss and accuracy, and the gradient as one row, zero where the loss does not depend on a parameter."""
-    scores, gradient = loss_gradient(learner, params, episode.map(channels_last), list(params))
+    scores, gradient = loss_gradient(learner, params, episode.map(layout), list(params))
     parts = [gradient[name] if name in gradient else torch.zeros_like(value) for name, value in params.items()]
     return scores, torch.cat([part.flatten() for part in parts])
