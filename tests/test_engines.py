@@ -51,6 +51,16 @@ def test_engines_agree_with_one_call_after_the_other(engine, name):
         torch.testing.assert_close(evaluate(moved), oracle(learner, moved, episodes), rtol=1e-9, atol=1e-10, equal_nan=True)
 
 
+@pytest.mark.parametrize("engine", EAGER)
+def test_episodes_of_several_shapes_and_modes_keep_their_places(engine):
+    learner, params, episodes = subject("multi-protonet")
+    params = {key: value + 0.01 * len(key) for key, value in params.items()}  # each mode's learner is another one
+    others = tr.open_tasks("shapes:val", ways=3, shots=2, queries=2, seed=4)
+    mixed = [episodes[0], others[0].to(dtype=torch.float64), *episodes[1:], others[1].to(dtype=torch.float64)]
+    expected = oracle(learner, params, mixed)
+    torch.testing.assert_close(find_engine(engine)(learner, mixed)(params), expected, rtol=1e-9, atol=1e-10)
+
+
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
 @pytest.mark.parametrize("engine", ["compiled", "compiled-apart"])
 @pytest.mark.parametrize("name", ["protonet", "maml"])

@@ -212,7 +212,17 @@ def test_a_tar_that_ends_with_a_zip_is_a_tar(tmp_path):
     assert everything_in(tmp_path / "target") == ["images", "images/a.png", "inner.zip"]
 
 
-@pytest.mark.parametrize("content", [b"", b"PK", b"\x1f\x8b", gzip.compress(b"text"), bz2.compress(b"text"), b"\x89PNG\r\n" + bytes(600)])
+NO_ARCHIVES = {
+    "nothing": b"",
+    "two letters": b"PK",
+    "two bytes": b"\x1f\x8b",
+    "text in gzip": gzip.compress(b"text"),
+    "text in bzip2": bz2.compress(b"text"),
+    "the beginning of an image": b"\x89PNG\r\n" + bytes(600),
+}
+
+
+@pytest.mark.parametrize("content", NO_ARCHIVES.values(), ids=NO_ARCHIVES)
 def test_what_is_no_archive_is_not_taken_for_one(content, tmp_path):
     (tmp_path / "file").write_bytes(content)
     assert not is_archive(tmp_path / "file")
