@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import random
 import shutil
 import statistics
@@ -34,6 +33,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 import transference as tr
+from benchmarks.timing import machine
 from transference.datasets import find_reader
 from transference.datasets.preparing import preparation, prepare
 
@@ -65,13 +65,7 @@ def main() -> None:
 
 
 def _run(asked: argparse.Namespace, folder: Path) -> dict[str, object]:
-    about: dict[str, object] = {
-        "machine": platform.processor() or platform.machine(),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "pillow": PIL.__version__,
-        "side": asked.side,
-    }
+    about = machine(torch.device("cpu")) | {"pillow": PIL.__version__, "side": asked.side}
     print(json.dumps(about))
     files = _draw(folder / "jpeg" / MODE, asked.side)
     with preparation("drawn", files, folder / "data", side=asked.side) as work:

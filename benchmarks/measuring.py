@@ -20,9 +20,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
-import statistics
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +31,7 @@ from torch import Tensor
 
 import transference as tr
 from benchmarks import peers
+from benchmarks.timing import in_turn, machine
 from meta_models.backbones import conv4
 from meta_models.maml import MAML
 from meta_models.protonet import ProtoNet
@@ -78,14 +76,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     device = torch.device(asked.device)
-    about = {
-        "machine": platform.processor() or platform.machine(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "matrix_product_gflops": _matrix_product(device),
-    }
+    about = machine(device) | {"matrix_product_gflops": _matrix_product(device)}
     print(json.dumps(about))
     rows: list[dict[str, Any]] = []
     with full_precision():
@@ -112,10 +103,10 @@ def _time(name: str, side: int, rounds: int, device: torch.device) -> list[dict[
     ways["ours"] = partial(ENGINES[chosen.chosen](learner, episodes), params)
     ways["limit"] = partial(ENGINES[by_learner.chosen](alone, episodes), params)
     _check_same(ways)
-    seconds = _in_turn(ways, rounds, device)
+    seconds = in_turn(ways, rounds, device)
     layout = getattr(ENGINES[chosen.chosen], "layout", lambda tensor: tensor)
     laid_out = {key: layout(value) for key, value in params.items()}
-    gradient = _in_turn({"gradient": lambda: loss_gradient(learner, laid_out, episodes[0].map(layout), list(params))}, rounds, device)[
+    gradient = in_turn({"gradient": lambda: loss_gradient(learner, laid_out, episodes[0].map(layout), list(params))}, rounds, device)[
         "gradient"
     ]
     engines = {"ours": chosen.chosen, "limit": by_learner.chosen}
@@ -170,19 +161,6 @@ def _check_same(ways: dict[str, Callable[[], object]]) -> None:
             torch.testing.assert_close(found, losses["straightforward"], rtol=0.1, atol=1e-2, msg=lambda text, name=name: f"{name}: {text}")
 
 
-def _in_turn(ways: dict[str, Callable[[], object]], rounds: int, device: torch.device) -> dict[str, float]:
-    """Return the median seconds of each, after one round to warm up."""
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(rounds + 1):
-        for name, way in ways.items():
-            begun = time.perf_counter()
-            way()
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            seconds[name].append(time.perf_counter() - begun)
-    return {name: statistics.median(taken[1:]) for name, taken in seconds.items()}
-
-
 def _memory(way: Callable[[], object], device: torch.device) -> float:
     """Return the MB that a way needs at most on a GPU, 0 elsewhere."""
     if device.type != "cuda":
@@ -195,7 +173,7 @@ def _memory(way: Callable[[], object], device: torch.device) -> float:
 def _matrix_product(device: torch.device) -> float:
     """Return the GFLOP/s of a large float32 matrix product, the rate that no convolution here can much exceed."""
     a, b = (torch.randn(2048, 2048, device=device) for _ in range(2))
-    took = _in_turn({"product": lambda: a @ b}, 9, device)["product"]
+    took = in_turn({"product": lambda: a @ b}, 9, device)["product"]
     return 2 * 2048**3 / took / 1e9
 
 

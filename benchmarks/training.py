@@ -11,15 +11,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
-import statistics
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 import transference as tr
+from benchmarks.timing import in_turn, machine
 from meta_models.gradients import BATCHINGS, batching, usual
 from transference.devices import channels_last
 
@@ -40,15 +37,7 @@ def main() -> None:
     asked = parser.parse_args()
     device = torch.device(asked.device)
     tasks = [tr.few_shot(f"{mode}:train", side=asked.side, device=device) for mode in MODES]
-    about = {
-        "machine": platform.processor() or platform.machine(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "side": asked.side,
-        "meta_batch": asked.meta_batch,
-    }
+    about = machine(device) | {"side": asked.side, "meta_batch": asked.meta_batch}
     print(json.dumps(about))
     print(f"{'learner':16}{'straightforward':>17}{'ours':>10}   ratio  batching   (iterations per second)")
     rows = []
@@ -88,21 +77,9 @@ def _time(name: str, tasks: list[tr.FewShot], asked: argparse.Namespace, device:
         # Both do the same work; in float32 an inner loop at 84 pixels magnifies rounding to a per cent of the loss (1e-13 in float64).
         losses = [float(learner.episode_loss(theirs, sampler[index]).detach()) for sampler, index in batch]
         torch.testing.assert_close(torch.tensor(compute(learner, mine, batch).losses), torch.tensor(losses), rtol=0.1, atol=1e-2)
-        seconds = _in_turn([straightforward, ours], asked.rounds, device)
-    return {"straightforward": 1 / seconds[0], "ours": 1 / seconds[1], "ratio": seconds[0] / seconds[1], "batching": way}
-
-
-def _in_turn(ways: list[Callable[[], None]], rounds: int, device: torch.device) -> list[float]:
-    """Return the median seconds of each, after one round to warm up."""
-    seconds: list[list[float]] = [[] for _ in ways]
-    for _ in range(rounds + 1):
-        for taken, way in zip(seconds, ways, strict=True):
-            begun = time.perf_counter()
-            way()
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            taken.append(time.perf_counter() - begun)
-    return [statistics.median(taken[1:]) for taken in seconds]
+        seconds = in_turn({"straightforward": straightforward, "ours": ours}, asked.rounds, device)
+    rates: dict[str, float | str] = {name: 1 / took for name, took in seconds.items()}
+    return {**rates, "ratio": seconds["straightforward"] / seconds["ours"], "batching": way}
 
 
 if __name__ == "__main__":
