@@ -74,12 +74,12 @@ class KeptGradients:
         """Return a loss and its gradient, None if they are not kept."""
         if number not in self._kept or self._file is None:
             return None
-        start, loss, like = self._kept[number]
+        start, loss, blanks = self._kept[number]
         self._file.seek(start)
         gradient = {}
-        for name, shape in like:
-            raw = np.frombuffer(bytearray(self._file.read(shape.numel() * shape.element_size())), np.uint8)
-            gradient[name] = torch.from_numpy(raw).view(shape.dtype).reshape(shape.shape).to(shape.device)
+        for name, blank in blanks:
+            raw = np.frombuffer(bytearray(self._file.read(blank.numel() * blank.element_size())), np.uint8)
+            gradient[name] = torch.from_numpy(raw).view(blank.dtype).reshape(blank.shape).to(blank.device)
         return loss, gradient
 
     def put(self, number: int, loss: float, gradient: Params) -> None:
@@ -97,6 +97,6 @@ class KeptGradients:
         except OSError:
             return
         # An expanded scalar has the shape, dtype and device of the gradient without its memory.
-        like = [(name, value.new_empty(()).expand(value.shape)) for name, value in gradient.items()]
-        self._kept[number] = self._end, loss, like
+        blanks = [(name, value.new_empty(()).expand(value.shape)) for name, value in gradient.items()]
+        self._kept[number] = self._end, loss, blanks
         self._end = self._file.tell()

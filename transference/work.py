@@ -133,7 +133,7 @@ class Work:
         if not isinstance(self.estimator, SettlingEstimator):
             return None
         subject, n = next(iter(self._subjects.values())), len(self._targets)
-        some = [self._targets[j] for j in sorted({k * n // _SOME for k in range(_SOME)})]
+        some = [self._targets[j] for j in _spread(n, min(n, _SOME))]
         self.estimator, found = self.estimator.settle(subject.learner, subject.params, some, n_pairs)
         return found
 
