@@ -12,7 +12,7 @@ from tqdm import tqdm
 from meta_models.gradients import Task
 from transference import Learner, Params
 from transference.devices import channels_last, workers
-from transference.learners import read_scores
+from transference.learners import InTurns, read_scores
 from transference.samplers import TaskSampler
 
 
@@ -34,16 +34,18 @@ def evaluate(learner: Learner, params: Params, modes: Mapping[str, TaskSampler],
     with workers() as pool, tqdm(total=len(tasks), unit="task", disable=not progress, mininterval=0.5) as bar:
         rows = []
         for (mode, _, index), (loss, accuracy) in zip(
-            tasks, pool.map(partial(_scores, learner, laid_out), [(sampler, index) for _, sampler, index in tasks]), strict=True
+            tasks, pool.map(partial(_scores, InTurns(learner), laid_out), [(sampler, index) for _, sampler, index in tasks]), strict=True
         ):
             rows.append({"mode": mode, "index": index, "loss": loss, "accuracy": accuracy})
             bar.update()
     return pd.DataFrame(rows)
 
 
-def _scores(learner: Learner, params: Params, task: Task) -> tuple[float, float]:
+def _scores(learners: InTurns, params: Params, task: Task) -> tuple[float, float]:
     sampler, index = task
-    loss, accuracy = read_scores(learner, params, sampler[index].map(channels_last))
+    episode = sampler[index].map(channels_last)
+    with learners.one() as learner:
+        loss, accuracy = read_scores(learner, params, episode)
     return float(loss.detach()), float(accuracy.detach())
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from transference import Episode, Learner, Params
 from transference.devices import channels_last, workers
 from transference.errors import UsageError
-from transference.learners import read_scores
+from transference.learners import InTurns, read_scores
 from transference.samplers import TaskSampler
 
 Task = tuple[TaskSampler, int]
@@ -86,18 +86,20 @@ def usual(learner: Learner, params: Params, task: Task) -> str:
 def _apart(pool: ThreadPoolExecutor, learner: Learner, params: Params, tasks: Sequence[Task]) -> MetaGradient:
     total: Params = {}
     losses, accuracies = [], []
-    for loss, accuracy, gradient in pool.map(partial(_one, learner, params), tasks):
+    for loss, accuracy, gradient in pool.map(partial(_one, InTurns(learner), params), tasks):
         _add(total, gradient)
         losses.append(loss)
         accuracies.append(accuracy)
     return MetaGradient({name: g / len(tasks) for name, g in total.items()}, *_floats(losses, accuracies))
 
 
-def _one(learner: Learner, params: Params, task: Task) -> tuple[Tensor, Tensor, Params]:
+def _one(learners: InTurns, params: Params, task: Task) -> tuple[Tensor, Tensor, Params]:
     sampler, index = task
     leaves = _leaves(params)
-    loss, accuracy = read_scores(learner, leaves, sampler[index].map(channels_last))
-    return loss.detach(), accuracy.detach(), _gradient(loss, leaves)
+    episode = sampler[index].map(channels_last)
+    with learners.one() as learner:
+        loss, accuracy = read_scores(learner, leaves, episode)
+        return loss.detach(), accuracy.detach(), _gradient(loss, leaves)
 
 
 def _on_one_thread(pool: ThreadPoolExecutor, learner: Learner, params: Params, tasks: Sequence[Task]) -> MetaGradient:

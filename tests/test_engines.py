@@ -1,5 +1,6 @@
 """Every engine gives what the plain loop gives, in float64 to its digits, and in any tiling the same."""
 
+import copy
 import dataclasses
 import shutil
 import time
@@ -8,10 +9,11 @@ import pytest
 import torch
 
 import transference as tr
-from tests.strangers import PixelPrototypes, make_net_learner
+from tests.strangers import Net, PixelPrototypes, make_net_learner, one_step_loss
 from transference.engines import ENGINES, _trial, find_engine, out_of_memory, trial
 from transference.engines import _engines as engines
 from transference.errors import SpecMismatchError, UsageError
+from transference.gradients import loss_gradient
 
 EAGER = [name for name in ENGINES if not name.startswith("compiled")]
 FAMILY = {"regression-maml": "sinusoid:test", "regression-mmaml": "abs:test"}
@@ -58,6 +60,58 @@ def test_episodes_of_several_shapes_and_modes_keep_their_places(engine):
     mixed = [episodes[0], others[0].to(dtype=torch.float64), *episodes[1:], others[1].to(dtype=torch.float64)]
     expected = oracle(learner, params, mixed)
     torch.testing.assert_close(find_engine(engine)(learner, mixed)(params), expected, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("engine", EAGER)
+def test_single_episodes_are_evaluated_each_at_its_own_parameters(engine):
+    learner, params, episodes = subject("multi-protonet")
+    moved = [{key: value + 0.01 * k for key, value in params.items()} for k in range(3)]
+    cells = [(4, moved[0]), (1, moved[2]), (0, moved[0]), (1, moved[1]), (3, moved[0])]
+    expected = torch.cat([oracle(learner, settings, [episodes[k]]) for k, settings in cells])
+    torch.testing.assert_close(find_engine(engine)(learner, episodes).each(cells), expected, rtol=1e-9, atol=1e-10)
+
+
+@pytest.fixture
+def four_threads():
+    torch.set_num_threads(4)
+    yield
+    torch.set_num_threads(1)
+
+
+class Lasting(tr.ModuleLearner):
+    """Long enough at work for another thread to come in between."""
+
+    def __init__(self, copied):
+        super().__init__(Net(), one_step_loss)
+        self.busy, self.copied = 0, copied
+
+    def episode_loss(self, params, episode):
+        self.busy += 1
+        assert self.busy == 1
+        time.sleep(0.002)
+        loss = super().episode_loss(params, episode)
+        self.busy -= 1
+        return loss
+
+    def __deepcopy__(self, memo):
+        if not self.copied:
+            raise TypeError("it cannot be copied")
+        other = Lasting(True)
+        other.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return other
+
+
+@pytest.mark.parametrize("copied", [True, False])
+def test_a_learner_that_puts_its_parameters_into_a_module_is_never_called_twice_at_once(copied, four_threads):
+    learner = Lasting(copied)
+    params = {key: value.double() + 0.05 for key, value in learner.init_params(0).items()}
+    episodes = [tr.few_shot("strokes:val", queries=3)[k].to(dtype=torch.float64) for k in range(8)]
+    expected = [loss_gradient(learner, params, episode, list(params)) for episode in episodes]
+    for _ in range(5):
+        scores = find_engine("apart")(learner, episodes)(params)
+        assert scores[:, 0].tolist() == pytest.approx([loss for (loss, _), _ in expected], rel=1e-9)
+        for (_, found), (_, wanted) in zip(find_engine("apart").gradients(learner, params, episodes, list(params)), expected, strict=True):
+            torch.testing.assert_close(found, wanted, rtol=1e-8, atol=1e-12)
 
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")

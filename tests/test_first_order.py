@@ -16,7 +16,6 @@ from transference.cli import main
 from transference.errors import UsageError
 from transference.gradients import KeptGradients, loss_gradient
 from transference.statistics import check_estimates
-from transference.work import grid
 
 
 def oracle_gradient(loss, params, episode):
@@ -63,11 +62,11 @@ def test_the_error_falls_with_the_square_of_the_step(tmp_path, learner, checkpoi
     ]
     small, large = (np.abs(runs[0].matrix(alpha=a) - runs[1].matrix(alpha=a)).max() for a in alphas)
     assert 50 < large / small < 200
-    check = check_estimates(runs[1].pairs(), runs[1].check())
+    check = check_estimates(runs[1].pairs(), runs[1].exact_pairs())
     assert check["n"].tolist() == [16, 16], "more were asked for than there are"
     np.testing.assert_allclose(check["largest_error"], [small, large], rtol=1e-6)
     assert check["trusted"].tolist() == [True, True]
-    np.testing.assert_allclose(runs[1].check()["loss_ratio"], runs[0].pairs()["loss_ratio"], rtol=1e-12)
+    np.testing.assert_allclose(runs[1].exact_pairs()["loss_ratio"], runs[0].pairs()["loss_ratio"], rtol=1e-12)
     own = [run.self_transference()["loss_ratio"] for run in runs]
     np.testing.assert_allclose(*own, rtol=1e-12, err_msg="each target's own is measured exactly by both")
 
@@ -79,7 +78,7 @@ def test_what_moves_is_all_that_counts(tmp_path, learner, checkpoint, sources, t
     bias = [loss_gradient(learner, params, s[0].to(dtype=torch.float64), ["map.bias"]) for s in (sources, targets)]
     expected = 1 - 0.1 * float((bias[0][1]["map.bias"] * bias[1][1]["map.bias"]).sum()) / bias[1][0][0]
     assert run.matrix()[0, 0] == pytest.approx(expected, rel=1e-12)
-    assert run.check().empty
+    assert run.exact_pairs().empty
 
 
 def test_a_parameter_that_a_loss_does_not_depend_on_has_a_slope_of_zero(strokes):
@@ -107,14 +106,6 @@ def test_adam_moves_as_it_does_in_the_exact_measurement(tmp_path, learner, sourc
     np.testing.assert_allclose(*effects, rtol=1e-3)
 
 
-def test_sampled_pairs_are_spread_over_the_table():
-    assert grid(300, 20, 64) == ([k * 300 // 8 for k in range(8)], [k * 20 // 8 for k in range(8)])
-    assert grid(300, 2, 64) == ([k * 300 // 32 for k in range(32)], [0, 1])
-    assert grid(3, 300, 64) == ([0, 1, 2], [k * 300 // 21 for k in range(21)])
-    assert grid(2, 2, 64) == ([0, 1], [0, 1])
-    assert grid(5, 5, 1) == ([0], [0])
-
-
 def test_a_step_that_is_too_large_is_called_so(tmp_path):
     train = ["train", "--learner", "maml", "--modes", "strokes", "--ways", "3", "--queries", "2", "--iterations", "3"]
     runner = CliRunner()
@@ -131,7 +122,7 @@ def test_a_step_that_is_too_large_is_called_so(tmp_path):
     assert "First order beside exact" in runner.invoke(main, ["summary", str(tmp_path / "run")]).stdout
     assert runner.invoke(main, ["verify", str(tmp_path / "run")]).exit_code == 0
     spec = json.loads((tmp_path / "run" / "run.json").read_text())["spec"]["estimator"]
-    assert spec == {"kind": "firstorder", "checked": 64, "engine": "loop"}
+    assert spec == {"kind": "firstorder", "checked": 64, "seed": 0, "engine": "loop"}
 
 
 def test_agreement_is_what_it_says():
@@ -144,7 +135,7 @@ def test_agreement_is_what_it_says():
 
 def test_gradients_are_computed_once_and_read_back_as_they_were(tmp_path, learner, checkpoint, sources, targets, monkeypatch):
     calls = []
-    monkeypatch.setattr("transference.work.loss_gradient", lambda *words: calls.append(1) or loss_gradient(*words))
+    monkeypatch.setattr("transference.engines._engines.loss_gradient", lambda *words: calls.append(1) or loss_gradient(*words))
     runs = [
         tr.measure(learner, checkpoint, sources, targets, n_source=3, n_target=4, tile=tile, lookahead=tr.SGD(0.1), out=tmp_path / str(k))
         for k, tile in enumerate([(3, 4), (2, 1)])

@@ -261,7 +261,7 @@ def test_targets_too_large_for_the_memory_are_told(tmp_path, learner, checkpoint
         def prepare(self, learner, params, targets):
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
 
-    with pytest.raises(UsageError, match="ran out of memory on 1 targets before any step. Take fewer"):
+    with pytest.raises(UsageError, match="ran out of memory on 4 targets before any step. Take fewer"):
         run_here(tmp_path / "run", learner, checkpoint, sources, targets, estimator=Huge())
 
 

@@ -21,13 +21,13 @@ from transference.checkpoints import AdamState, Checkpoint, load_checkpoint, sav
 from transference.datasets import ImageDataset, open_dataset
 from transference.episodes import Episode, Params
 from transference.errors import TransferenceError
-from transference.estimators import Estimator, Exact, FirstOrder, Readings
+from transference.estimators import Calibrated, Estimator, Exact, FirstOrder, Readings
 from transference.learners import Learner, ModuleLearner, check_pure, load_learner
 from transference.lookahead import SGD, Adam, Lookahead
 from transference.measure import measure
 from transference.plan import RunSpec, Tile
 from transference.samplers import FewShot, FunctionFamily, TaskRecord, TaskSampler, few_shot, open_tasks
-from transference.statistics import NEUTRAL_BAND, check_estimates, classify, summarise
+from transference.statistics import NEUTRAL_BAND, calibrate, check_estimates, classify, summarise
 from transference.store import Run, Store, Verification, open_run, verify
 
 __all__ = [  # noqa: RUF022 - a table of contents, by subject
@@ -39,6 +39,7 @@ __all__ = [  # noqa: RUF022 - a table of contents, by subject
     "Verification",
     # Its table, summarised
     "summarise",
+    "calibrate",
     "check_estimates",
     "classify",
     "NEUTRAL_BAND",
@@ -69,6 +70,7 @@ __all__ = [  # noqa: RUF022 - a table of contents, by subject
     "Estimator",
     "Exact",
     "FirstOrder",
+    "Calibrated",
     "Readings",
     # What a run is made of
     "RunSpec",

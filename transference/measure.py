@@ -20,10 +20,11 @@ from typing import Any, cast
 import torch
 from tqdm import tqdm
 
+from transference.calibration import rounds
 from transference.checkpoints import Checkpoint
 from transference.devices import choose_device, full_precision
 from transference.errors import SpecMismatchError
-from transference.estimators import CheckedEstimator, Estimator, Exact, as_begun
+from transference.estimators import Estimator, Exact, LinearEstimator, SampledEstimator, as_begun
 from transference.learners import Learner
 from transference.lookahead import SGD, Lookahead, with_alpha
 from transference.plan import RunSpec, describe_estimator, make_spec
@@ -31,8 +32,10 @@ from transference.samplers import TaskSampler
 from transference.store import Run, Store
 from transference.work import Tasks, Work
 
-DEFAULT_TILE = (25, 64)
-"""Sources and targets per tile: the seconds of work that a killed run loses, and target images that fit in memory."""
+
+def default_tile(estimator: Estimator) -> tuple[int, int]:
+    """Return sources and targets per tile: the work that a killed run loses, target images that fit in memory, and few enough files."""
+    return (1000, 64) if isinstance(estimator, LinearEstimator) else (25, 64)
 
 
 def measure(
@@ -48,7 +51,7 @@ def measure(
     estimator: Estimator = Exact(),  # noqa: B008 - frozen
     device: str = "auto",
     precision: str = "fp32",
-    tile: tuple[int, int] = DEFAULT_TILE,
+    tile: tuple[int, int] | None = None,
     command: Sequence[str] | None = None,
     progress: bool = False,
     dry_run: bool = False,
@@ -69,7 +72,7 @@ def measure(
         estimator: how the losses after the step are read.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
         precision: ``"fp32"`` or ``"fp64"``.
-        tile: sources and targets per file.
+        tile: sources and targets per file; by default what suits the estimator.
         command: recorded in run.json, so that a reader can repeat the run.
         progress: show a progress bar on stderr.
         dry_run: check everything, but write and compute nothing.
@@ -91,7 +94,7 @@ def measure(
         estimator = as_begun(estimator, store.spec().estimator)
     spec = make_spec(
         learner, checkpoints, from_samplers, to_samplers, n_source=n_source, n_target=n_target, step=lookahead,
-        estimator=estimator, device=where.type, precision=precision, tile=tile,
+        estimator=estimator, device=where.type, precision=precision, tile=tile or default_tile(estimator),
     )  # fmt: skip
     from_tasks, to_tasks = Tasks(from_samplers, n_source, where, dtype), Tasks(to_samplers, n_target, where, dtype)
     begun = store.check(spec)
@@ -114,14 +117,16 @@ def measure(
             for step in [ref.step for ref in spec.checkpoints]:
                 bar.set_description(f"checkpoint {step}: targets on themselves")
                 if not store.has_self_transference(step):
-                    store.write_self_transference(step, work.self_transference(step))
-                if isinstance(work.estimator, CheckedEstimator) and work.estimator.checked and not store.has_check(step):
-                    store.write_check(step, work.check(step, work.estimator))
+                    store.write_self_transference(step, work.self_transference(step, spec.tile[1]))
                 bar.set_description(f"checkpoint {step}")
                 for a_tile in spec.tiles(step):
                     if not store.has(a_tile):
                         store.write(a_tile, *work.tile(a_tile))
                         bar.update(spec.n_cells_of(a_tile))
+                bar.set_description(f"checkpoint {step}: exact pairs")
+                if isinstance(work.estimator, SampledEstimator):
+                    for number, a_tile, chosen in rounds(store, spec, work.estimator, step):
+                        store.write_exact(a_tile, number, work.sample(a_tile, chosen, work.estimator))
     return Run(out)
 
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 import math
 
+import click
 import pandas as pd
+
+from transference.statistics import CLASSES, GROUP, NEUTRAL_BAND, calibrate, check_estimates, summarise
+from transference.store import Run
 
 
 def summary_text(summary: pd.DataFrame) -> str:
@@ -31,14 +35,51 @@ def summary_text(summary: pd.DataFrame) -> str:
     return shown.to_string(index=False)
 
 
-def told(summary: pd.DataFrame, check: pd.DataFrame) -> str:
-    """Return the summary of a run, and how good its estimates are if it has any."""
-    return "\n\n".join([summary_text(summary), *([check_text(check)] if len(check) else [])])
+def print_summary(run: Run, band: tuple[float, float] = NEUTRAL_BAND, *, as_json: bool = False) -> pd.DataFrame:
+    """Print the summary of a run, with what its exact pairs say of its estimates if it has any, and return it."""
+    pairs, exact = run.pairs(), run.exact_pairs()
+    summary = summarise(pairs, band=band)
+    calibrated = calibrate(pairs, exact, band=band) if run.spec.estimator["kind"] == "calibrated" else None
+    if as_json:
+        told = calibrated.drop(columns="n").rename(columns=_in_json).merge(summary, on=list(GROUP)) if calibrated is not None else summary
+        click.echo(json_text(told))
+        return summary
+    parts = [summary_text(summary)]
+    if calibrated is not None:
+        parts = [f"As estimated, every pair:\n{parts[0]}", calibrated_text(calibrated)]
+    if len(exact):
+        parts.append(check_text(check_estimates(pairs, exact)))
+    click.echo("\n\n".join(parts))
+    return summary
 
 
-def as_json(frame: pd.DataFrame) -> str:
+def _in_json(name: str) -> str:
+    return name if name in (*GROUP, "n_exact") else f"calibrated_{name}"
+
+
+def json_text(frame: pd.DataFrame) -> str:
     """Return one object per row; NaN becomes null."""
     return json.dumps(json.loads(frame.to_json(orient="records", double_precision=15)), indent=2)
+
+
+def calibrated_text(calibrated: pd.DataFrame) -> str:
+    """Return what all pairs measured exactly would say, with 95 % intervals, as aligned columns."""
+    shown = pd.DataFrame(
+        {
+            "checkpoint": calibrated["checkpoint_step"],
+            "alpha": calibrated["alpha"].map("{:g}".format),
+            "source → target": calibrated["source_mode"].astype(str) + " → " + calibrated["target_mode"].astype(str),
+            "exact pairs": calibrated["n_exact"],
+            "geo. mean": _intervals(calibrated, "geometric_mean", "{:.4f}"),
+            **{name: _intervals(calibrated, name, "{:.1%}") for name in CLASSES},
+        }
+    )
+    return f"Calibrated by exact pairs, with 95 % intervals for this table:\n{shown.to_string(index=False)}"
+
+
+def _intervals(table: pd.DataFrame, name: str, form: str) -> list[str]:
+    columns = table[[name, f"{name}_low", f"{name}_high"]]
+    return ["{} [{}, {}]".format(*(form.format(end) for end in row)) for row in columns.itertuples(index=False)]
 
 
 def check_text(check: pd.DataFrame) -> str:

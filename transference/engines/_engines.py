@@ -28,10 +28,11 @@ from torch import Tensor
 from transference.devices import channels_last, workers
 from transference.episodes import Episode, Params
 from transference.errors import UsageError
-from transference.learners import Learner, read_scores
+from transference.gradients import loss_gradient
+from transference.learners import InTurns, Learner, read_scores
 
-Evaluate: TypeAlias = Callable[[Params], Tensor]
-"""From parameters to ``[n_episodes, 2]`` float64 in host memory: loss and accuracy of each episode."""
+Scored: TypeAlias = tuple[tuple[float, float], Params]
+"""Loss and accuracy, and the gradient of the loss."""
 
 _Scores: TypeAlias = Callable[..., tuple[Tensor, Tensor]]
 
@@ -42,11 +43,28 @@ _KEPT = 8
 """Compiled learners that are kept."""
 
 
+class Evaluate(Protocol):
+    """Episodes that an engine has loaded. What it answers is float64 in host memory, loss and accuracy in two columns."""
+
+    def __call__(self, params: Params) -> Tensor:
+        """Return the scores of every episode at one setting of the parameters, ``[n_episodes, 2]``."""
+
+    def each(self, cells: Sequence[tuple[int, Params]]) -> Tensor:
+        """Return the scores of some episodes, each at a setting of its own, ``[n_cells, 2]``.
+
+        Args:
+            cells: number of the episode, and the parameters.
+        """
+
+
 class Engine(Protocol):
     """A way to evaluate."""
 
     def __call__(self, learner: Learner, episodes: Sequence[Episode]) -> Evaluate:
         """Load episodes, once, and return what evaluates the learner on them."""
+
+    def gradients(self, learner: Learner, params: Params, episodes: Sequence[Episode], names: Sequence[str]) -> list[Scored]:
+        """Return, for each episode, loss and accuracy, and the gradient of the loss with respect to the named parameters."""
 
 
 @dataclass(frozen=True)
@@ -65,16 +83,44 @@ class OneByOne:
 
     def __call__(self, learner: Learner, episodes: Sequence[Episode]) -> Evaluate:
         """Load the episodes."""
-        return partial(self._evaluate, learner, [episode.map(self.layout) for episode in episodes])
+        own = partial(_scores_in_turns, InTurns(learner)) if self.apart else partial(_scores, learner)
+        return _OneByOne(self, _compiled(learner) if self.compiled else own, [episode.map(self.layout) for episode in episodes])
 
-    def _evaluate(self, learner: Learner, episodes: Sequence[Episode], params: Params) -> Tensor:
-        scores = _compiled(learner) if self.compiled else partial(_scores, learner)
-        read = partial(_read, scores, {name: self.layout(value) for name, value in params.items()})
+    def gradients(self, learner: Learner, params: Params, episodes: Sequence[Episode], names: Sequence[str]) -> list[Scored]:
+        """Compute them in the same layout, and on threads of their own if ``apart``; nothing is compiled."""
+        learners, laid_out = InTurns(learner), {name: self.layout(value) for name, value in params.items()}
+
+        def gradient(episode: Episode) -> Scored:
+            with learners.one() as mine:
+                return loss_gradient(mine, laid_out, episode.map(self.layout), names)
+
         with workers() if self.apart else nullcontext() as pool:
+            return list((pool.map if pool else map)(gradient, episodes))
+
+
+@dataclass(frozen=True)
+class _OneByOne:
+    engine: OneByOne
+    scores: _Scores
+    episodes: Sequence[Episode]
+
+    def __call__(self, params: Params) -> Tensor:
+        laid_out = self._laid_out(params)
+        return self._read([(laid_out, episode) for episode in self.episodes])
+
+    def each(self, cells: Sequence[tuple[int, Params]]) -> Tensor:
+        return self._read([(self._laid_out(params), self.episodes[k]) for k, params in cells])
+
+    def _read(self, calls: Sequence[tuple[Params, Episode]]) -> Tensor:
+        read = partial(_read, self.scores)
+        with workers() if self.engine.apart else nullcontext() as pool:
             each = pool.map if pool else map
             # The first goes alone: what is compiled is compiled once, not by every thread.
-            first = _quietly(lambda: list(each(read, episodes[:1]))) if self.compiled else []
-            return _to_host([*first, *each(read, episodes[len(first) :])])
+            first = _quietly(lambda: list(each(read, calls[:1]))) if self.engine.compiled else []
+            return _to_host([*first, *each(read, calls[len(first) :])])
+
+    def _laid_out(self, params: Params) -> Params:
+        return {name: self.engine.layout(value) for name, value in params.items()}
 
 
 @dataclass(frozen=True)
@@ -93,15 +139,39 @@ class Together:
         for k, episode in enumerate(episodes):
             mode = episode.mode if getattr(learner, "told_mode", False) else None
             stacks.setdefault((mode, *(tensor.shape for tensor in episode.tensors)), []).append(k)
-        stacked = [(chosen, _stack([episodes[k] for k in chosen])) for chosen in stacks.values()]
-        return partial(self._evaluate, learner, len(episodes), stacked)
+        return _Together(self, learner, [(chosen, _stack([episodes[k] for k in chosen])) for chosen in stacks.values()])
 
-    def _evaluate(self, learner: Learner, n: int, stacked: Sequence[tuple[list[int], Episode]], params: Params) -> Tensor:
-        found = torch.empty(n, 2, dtype=torch.float64)
-        for chosen, episodes in stacked:
-            scores = torch.vmap(partial(_scores, learner, params, mode=episodes.mode), in_dims=(0, 0, 0, 0))
-            found[torch.tensor(chosen)] = torch.cat([*_in_blocks(scores, episodes, len(chosen), self.block)])
+    def gradients(self, learner: Learner, params: Params, episodes: Sequence[Episode], names: Sequence[str]) -> list[Scored]:
+        """Compute them one after the other: few learners let a gradient be batched through their inner loop."""
+        return [loss_gradient(learner, params, episode, names) for episode in episodes]
+
+
+@dataclass(frozen=True)
+class _Together:
+    engine: Together
+    learner: Learner
+    stacked: Sequence[tuple[list[int], Episode]]
+
+    def __call__(self, params: Params) -> Tensor:
+        found = torch.empty(sum(len(chosen) for chosen, _ in self.stacked), 2, dtype=torch.float64)
+        for chosen, episodes in self.stacked:
+            scores = torch.vmap(partial(_scores, self.learner, params, mode=episodes.mode), in_dims=(0, 0, 0, 0))
+            found[torch.tensor(chosen)] = torch.cat([*_in_blocks(scores, episodes, len(chosen), self.engine.block)])
         return found
+
+    def each(self, cells: Sequence[tuple[int, Params]]) -> Tensor:
+        places: dict[int, list[int]] = {}  # of the cells that share one setting: they go together
+        for place, (_, params) in enumerate(cells):
+            places.setdefault(id(params), []).append(place)
+        found = torch.empty(len(cells), 2, dtype=torch.float64)
+        for shared in places.values():
+            found[torch.tensor(shared)] = self.engine(self.learner, [self._episode(cells[k][0]) for k in shared])(cells[shared[0]][1])
+        return found
+
+    def _episode(self, number: int) -> Episode:
+        chosen, episodes = next(stack for stack in self.stacked if number in stack[0])
+        place = chosen.index(number)
+        return episodes.map(lambda tensor: tensor[place])
 
 
 ENGINES: dict[str, Engine] = {
@@ -115,11 +185,13 @@ ENGINES: dict[str, Engine] = {
 
 
 def find_engine(name: str) -> Engine:
-    """Return an engine by name.
+    """Return an engine by name; ``"auto"``, as long as nobody has decided, is the plain loop.
 
     Raises:
         UsageError: there is no such engine.
     """
+    if name == "auto":
+        return ENGINES["loop"]
     if name not in ENGINES:
         raise UsageError(f"The engine {name!r} was asked for; it must be auto or one of {', '.join(ENGINES)}.")
     return ENGINES[name]
@@ -131,7 +203,14 @@ def _scores(
     return read_scores(learner, params, Episode(support_x, support_y, query_x, query_y, mode))
 
 
-def _read(scores: _Scores, params: Params, episode: Episode) -> Tensor:
+def _scores_in_turns(learners: InTurns, params: Params, *tensors: Tensor, mode: str | None) -> tuple[Tensor, Tensor]:
+    support_x, support_y, query_x, query_y = tensors
+    with learners.one() as learner:
+        return read_scores(learner, params, Episode(support_x, support_y, query_x, query_y, mode))
+
+
+def _read(scores: _Scores, call: tuple[Params, Episode]) -> Tensor:
+    params, episode = call
     return _row(scores(params, *episode.tensors, mode=episode.mode))
 
 

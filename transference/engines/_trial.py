@@ -6,9 +6,9 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
+from torch import Tensor
 
 from transference.engines._engines import ENGINES, Evaluate
 from transference.episodes import Episode, Params
@@ -25,7 +25,7 @@ _WORTH = 60.0
 _CLEARLY = 0.9
 """A less plain engine is taken if it needs less than this share of the time, so that noise seldom decides."""
 
-_TOLERANCE = {torch.float32: 0.05, torch.float64: 1e-6}
+_TOLERANCE = 0.05
 """Relative difference of losses beyond which an engine is wrong. Five inner steps at 84 pixels magnify float32 rounding to a per cent."""
 
 
@@ -59,7 +59,7 @@ def trial(learner: Learner, params: Params, episodes: Sequence[Episode], n_pairs
     few = list(episodes[:_EPISODES])
     ready = {"loop": ENGINES["loop"](learner, few)}
     expected = ready["loop"](params)
-    ahead = _seconds(ready, params)["loop"] / len(few) * n_pairs
+    ahead = _seconds(ready, params, expected)["loop"] / len(few) * n_pairs
     for name in _candidates(few[0]) if ahead > _SHORT else ():
         if name.startswith("compiled") and ahead < _WORTH:
             continue
@@ -68,9 +68,9 @@ def trial(learner: Learner, params: Params, episodes: Sequence[Episode], n_pairs
             found = evaluate(params)
         except Exception:  # not every learner can be compiled, batched or laid out otherwise; the plain loop serves all
             continue
-        if torch.allclose(found[:, 0], expected[:, 0], rtol=_TOLERANCE[_dtype(params)], atol=1e-6, equal_nan=True):
+        if _same(found, expected):
             ready[name] = evaluate
-    took = {name: seconds / len(few) for name, seconds in _seconds(ready, params).items()}
+    took = {name: seconds / len(few) for name, seconds in _seconds(ready, params, expected).items()}
     chosen = "loop"
     for name, seconds in took.items():
         if seconds < _CLEARLY * took[chosen]:
@@ -84,16 +84,21 @@ def _candidates(episode: Episode) -> tuple[str, ...]:
     return ("apart", "compiled", "compiled-apart") if episode.query_x.dim() == 4 else ("apart", "together")
 
 
-def _seconds(ready: Mapping[str, Evaluate], params: Params) -> dict[str, float]:
-    """Return the least of several times of each, taken in turn; an evaluation ends in host memory, so a device has finished."""
+def _seconds(ready: Mapping[str, Evaluate], params: Params, expected: Tensor) -> dict[str, float]:
+    """Return the least of several times of each, taken in turn, without those that once answered otherwise.
+
+    An evaluation ends in host memory, so a device has finished.
+    """
     least = dict.fromkeys(ready, math.inf)
     for _ in range(_ROUNDS):
-        for name, evaluate in ready.items():
+        for name in [*least]:
             begun = time.perf_counter()
-            evaluate(params)
+            found = ready[name](params)
             least[name] = min(least[name], time.perf_counter() - begun)
+            if name != "loop" and not _same(found, expected):
+                del least[name]
     return least
 
 
-def _dtype(params: Params) -> Any:  # noqa: ANN401 - torch.dtype
-    return next(iter(params.values())).dtype
+def _same(found: Tensor, expected: Tensor) -> bool:
+    return torch.allclose(found[:, 0], expected[:, 0], rtol=_TOLERANCE, atol=1e-6, equal_nan=True)

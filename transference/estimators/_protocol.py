@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from transference import _trees
@@ -60,16 +62,35 @@ class LinearEstimator(Protocol):
 
 
 @runtime_checkable
-class CheckedEstimator(Protocol):
-    """Optional: an estimator that is not exact. Each target's transference to itself, and some pairs, are measured exactly too."""
+class ApieceEstimator(Protocol):
+    """Optional: an estimator that reads a single target at the price of one."""
+
+    def each(self, prepared: Any, cells: Sequence[tuple[int, Params]]) -> Readings:  # noqa: ANN401 - what its own `prepare` returned
+        """Return the reading of one target after one displacement for each of several, given as number and displacement."""
+
+
+@runtime_checkable
+class SampledEstimator(Protocol):
+    """Optional: an estimator that is not exact.
+
+    Each target's transference to itself, and a random sample of pairs, are measured exactly too; the sample is the same at every checkpoint
+    and step size.
+    """
 
     @property
     def exact(self) -> Estimator:
         """How."""
 
     @property
-    def checked(self) -> int:
-        """Pairs at each checkpoint, to tell how good the others are."""
+    def seed(self) -> int:
+        """Of the sample."""
+
+    def shares(self, cells: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the share of the pairs of each mode pair that are measured exactly.
+
+        Args:
+            cells: pairs of each, ``[n_source_modes, n_target_modes]``.
+        """
 
 
 def as_begun(estimator: Estimator, begun: Mapping[str, Any]) -> Estimator:

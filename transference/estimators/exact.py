@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -36,14 +36,7 @@ class Exact:
     engine: str = "auto"
 
     def __post_init__(self) -> None:
-        if self.engine != "auto":
-            find_engine(self.engine)
-
-    @property
-    def layout(self) -> Callable[[Tensor], Tensor]:
-        """How images and kernels best lie in memory."""
-        plain: Callable[[Tensor], Tensor] = lambda tensor: tensor
-        return getattr(None if self.engine == "auto" else find_engine(self.engine), "layout", plain)
+        find_engine(self.engine)
 
     def settle(self, learner: Learner, params: Params, targets: Sequence[Episode], n_pairs: int) -> tuple[Exact, Trial | None]:
         """Return the estimator with an engine, and the trial that chose it, if there was a choice."""
@@ -54,12 +47,17 @@ class Exact:
 
     def prepare(self, learner: Learner, params: Params, targets: Sequence[Episode]) -> _Targets:
         """Evaluate every target at θ."""
-        evaluate = find_engine("loop" if self.engine == "auto" else self.engine)(learner, targets)
+        evaluate = find_engine(self.engine)(learner, targets)
         return _Targets(params, evaluate, _readings(evaluate(params)))
 
     def after(self, prepared: _Targets, displacement: Params) -> Readings:
         """Evaluate every target at ``θ + displacement``."""
         return _readings(prepared.evaluate(_trees.add(prepared.params, displacement)))
+
+    def each(self, prepared: _Targets, cells: Sequence[tuple[int, Params]]) -> Readings:
+        """Evaluate some targets, each after a displacement of its own, given as number and displacement; return ``[n_cells]``."""
+        moved = {id(displacement): _trees.add(prepared.params, displacement) for _, displacement in cells}
+        return _readings(prepared.evaluate.each([(k, moved[id(displacement)]) for k, displacement in cells]))
 
 
 def _readings(scores: Tensor) -> Readings:

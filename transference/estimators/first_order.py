@@ -7,21 +7,20 @@ The error is of second order in the step: half of ``dᵀ H_j d``, with the Hessi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from typing import Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from transference.devices import workers
-from transference.engines import Trial
+from transference.engines import Trial, find_engine
 from transference.episodes import Episode, Params
 from transference.errors import UsageError
 from transference.estimators._protocol import Readings
 from transference.estimators.exact import Exact
-from transference.gradients import loss_gradient
 from transference.learners import Learner
 
 _EXACT = 3000
@@ -41,8 +40,9 @@ class FirstOrder:
     """``L_j(θ) + ⟨∇L_j, d⟩``; no accuracy after the step.
 
     Args:
-        checked: so many pairs at each checkpoint are measured exactly too, on a grid of sources and targets spread over all of them, and
-            kept in the run beside the estimates.
+        checked: about so many pairs at each checkpoint are measured exactly too, chosen at random from all, and kept in the run beside the
+            estimates, to tell how good they are.
+        seed: of that choice.
         engine: of what is measured exactly (these pairs, and each target's transference to itself), as in `Exact`. Gradients are computed
             in its layout.
 
@@ -51,6 +51,7 @@ class FirstOrder:
     """
 
     checked: int = 64
+    seed: int = 0
     engine: str = "auto"
 
     def __post_init__(self) -> None:
@@ -63,27 +64,25 @@ class FirstOrder:
         """The estimator of what is measured exactly."""
         return Exact(self.engine)
 
-    @property
-    def layout(self) -> Callable[[Tensor], Tensor]:
-        """How images and kernels best lie in memory."""
-        return self.exact.layout
+    def shares(self, cells: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the share of the pairs of each mode pair that are measured exactly, the same of all."""
+        return np.full(cells.shape, min(1.0, self.checked / cells.sum()))
 
-    def settle(self, learner: Learner, params: Params, targets: Sequence[Episode], n_pairs: int) -> tuple[FirstOrder, Trial | None]:
+    def settle(self, learner: Learner, params: Params, targets: Sequence[Episode], n_pairs: int) -> tuple[Self, Trial | None]:
         """Return the estimator with an engine, and the trial that chose it, if there was a choice."""
         exact, found = self.exact.settle(learner, params, targets, min(n_pairs, _EXACT))
         return replace(self, engine=exact.engine), found
 
     def prepare(self, learner: Learner, params: Params, targets: Sequence[Episode]) -> _Tangents:
         """Compute every target's gradient at θ."""
-        laid_out = {name: self.layout(value) for name, value in params.items()}
-        one = partial(_tangent, learner, laid_out, self.layout)
-        apart = targets[0].query_x.device.type == "cpu"
-        with workers() if apart else nullcontext() as pool:
-            found = list((pool.map if pool else map)(one, targets))
+        found = find_engine(self.engine).gradients(learner, params, targets, list(params))
         scores = torch.tensor([scores for scores, _ in found], dtype=torch.float64)
         ends = torch.tensor([value.numel() for value in params.values()]).cumsum(0).tolist()
         slots = {name: slice(end - value.numel(), end) for (name, value), end in zip(params.items(), ends, strict=True)}
-        return _Tangents(Readings(scores[:, 0], scores[:, 1].float()), torch.stack([row for _, row in found]), slots)
+        gradients = next(iter(params.values())).new_zeros(len(targets), ends[-1])  # zero where a loss depends on a parameter no more
+        for row, (_, gradient) in zip(gradients, found, strict=True):
+            _fill(row, gradient, slots)
+        return _Tangents(Readings(scores[:, 0], scores[:, 1].float()), gradients, slots)
 
     def after(self, prepared: _Tangents, displacement: Params) -> Readings:
         """Return ``L_j(θ) + ⟨∇L_j, d⟩`` for every target."""
@@ -93,15 +92,13 @@ class FirstOrder:
         """Return the same for several displacements, from one matrix product."""
         steps = prepared.gradients.new_zeros(len(displacements), prepared.gradients.shape[1])
         for row, displacement in zip(steps, displacements, strict=True):
-            for name, value in displacement.items():
-                row[prepared.slots[name]] = value.flatten()
+            _fill(row, displacement, prepared.slots)
         changes = (steps @ prepared.gradients.T).double().cpu()
         unknown = torch.full_like(prepared.before.accuracy, torch.nan)
         return [Readings(prepared.before.loss + change, unknown) for change in changes]
 
 
-def _tangent(learner: Learner, params: Params, layout: Callable[[Tensor], Tensor], episode: Episode) -> tuple[tuple[float, float], Tensor]:
-    """Return loss and accuracy, and the gradient as one row, zero where the loss does not depend on a parameter."""
-    scores, gradient = loss_gradient(learner, params, episode.map(layout), list(params))
-    parts = [gradient[name] if name in gradient else torch.zeros_like(value) for name, value in params.items()]
-    return scores, torch.cat([part.flatten() for part in parts])
+def _fill(row: Tensor, tree: Params, slots: dict[str, slice]) -> None:
+    """Write a tree into its places of one long row."""
+    for name, value in tree.items():
+        row[slots[name]] = value.flatten()

@@ -16,11 +16,13 @@ from transference.learners._protocol import (
     read_scores,
 )
 from transference.learners._purity import check_pure
+from transference.learners._turns import InTurns
 
 __all__ = [
     "BufferedLearner",
     "ConfiguredLearner",
     "DescribingLearner",
+    "InTurns",
     "Learner",
     "ModuleLearner",
     "ScoringLearner",

@@ -30,7 +30,7 @@ def loss_ratios(before: NDArray[np.float64], after: NDArray[np.float64]) -> tupl
 
 def pair_rows(
     source: int,
-    targets: Sequence[int],
+    targets: Sequence[int] | NDArray[np.int_],
     alpha: float,
     before: tuple[NDArray[np.float64], NDArray[np.float32]],
     after: tuple[NDArray[np.float64], NDArray[np.float32]] | None,

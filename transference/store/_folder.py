@@ -11,13 +11,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from transference.errors import SpecMismatchError, StoreError
 from transference.files import write_aside
 from transference.plan import RunSpec, Tile
-from transference.store._schema import SOURCES
+from transference.store._schema import PAIRS, SOURCES
 
 
 class Store:
@@ -133,13 +135,42 @@ class Store:
         """Publish the targets' self-transference at one checkpoint: ``source`` and ``target`` are both the target's id."""
         _write_table(pairs, self.self_path(step))
 
-    def has_check(self, step: int) -> bool:
-        """Whether the pairs that are measured exactly beside an estimate are published at one checkpoint."""
-        return self.check_path(step).exists()
+    def has_exact(self, tile: Tile, number: int) -> bool:
+        """Whether those pairs of a tile that are measured exactly beside the estimates are published, of one round of them."""
+        return self.exact_path(tile, number).exists()
 
-    def write_check(self, step: int, pairs: pa.Table) -> None:
-        """Publish the pairs that were measured exactly at one checkpoint."""
-        _write_table(pairs, self.check_path(step))
+    def write_exact(self, tile: Tile, number: int, pairs: pa.Table) -> None:
+        """Publish those pairs of a tile that were measured exactly in one round."""
+        _write_table(pairs, self.exact_path(tile, number))
+
+    def exact_rounds(self, spec: RunSpec, step: int) -> list[list[Path]]:
+        """Return, for one checkpoint, the files of each whole round of pairs that were measured exactly.
+
+        A part of a round is left out: it is no random sample of the table.
+        """
+        rounds: list[list[Path]] = []
+        while files := [self.exact_path(tile, len(rounds)) for tile in spec.tiles(step)]:
+            if not all(file.exists() for file in files):
+                break
+            rounds.append(files)
+        return rounds
+
+    def sample(self, spec: RunSpec, step: int) -> dict[str, NDArray[Any]]:
+        """Return, for one checkpoint, the pairs with an estimate that were measured exactly, in one array for each column.
+
+        Returns:
+            ``source``, ``target``, ``alpha``, and the loss ratios ``exact`` and ``estimate``; pairs without an exact ratio are left out. An
+            estimate may be negative here, where a loss cannot.
+        """
+        parts = []
+        for round_files in self.exact_rounds(spec, step):
+            for tile, file in zip(spec.tiles(step), round_files, strict=True):
+                exact, pairs = (read_table(path, PAIRS).to_pandas() for path in (file, self.tile_path(tile)))
+                pairs["estimate"] = pairs["loss_after"] / pairs["loss_before"]
+                keys = ["source", "target", "alpha"]
+                parts.append(exact[[*keys, "loss_ratio"]].merge(pairs[[*keys, "estimate"]], on=keys).dropna())
+        found = pd.concat(parts).rename(columns={"loss_ratio": "exact"})
+        return {name: found[name].to_numpy() for name in ("source", "target", "alpha", "exact", "estimate")}
 
     def tile_path(self, tile: Tile) -> Path:
         """The file of a tile's pairs."""
@@ -150,9 +181,9 @@ class Store:
         """The file of a tile's sources; the tiles of other target blocks give the same rows, and write the same file."""
         return self.path / "sources" / _partition(tile.step) / f"sources-{tile.sources[0]:06d}.parquet"
 
-    def check_path(self, step: int) -> Path:
-        """The file of one checkpoint's pairs that are measured exactly beside an estimate."""
-        return self.path / "exact" / _partition(step) / "check.parquet"
+    def exact_path(self, tile: Tile, number: int) -> Path:
+        """The file of those pairs of a tile that are measured exactly beside the estimates, in one round."""
+        return self.path / "exact" / _partition(tile.step) / f"round={number}" / self.tile_path(tile).name
 
     def self_path(self, step: int) -> Path:
         """The file of one checkpoint's self-transference."""

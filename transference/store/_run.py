@@ -59,9 +59,12 @@ class Run:
         return self._store.about()
 
     def progress(self) -> Progress:
-        """Return how many tiles are published."""
+        """Return how many tiles are published; those of the sample that is measured exactly count too, as far as it can be told."""
         tiles = list(self._tiles())
-        return Progress(sum(map(self._store.has, tiles)), len(tiles))
+        done = sum(map(self._store.has, tiles))
+        if not self._sampled:
+            return Progress(done, len(tiles))
+        return Progress(done + sum(self._store.has_exact(tile, 0) for tile in tiles), 2 * len(tiles))
 
     def pairs(self) -> pd.DataFrame:
         """Return one row per checkpoint, step size, source and target.
@@ -72,9 +75,10 @@ class Run:
         Raises:
             StoreError: tiles are missing or damaged.
         """
-        done, total = self.progress()
-        if done < total:
-            raise StoreError(f"{self.path} is incomplete: {done} of {total} tiles. Repeat the command in its run.json to finish it.")
+        tiles = list(self._tiles())
+        done = sum(map(self._store.has, tiles))
+        if done < len(tiles):
+            raise StoreError(f"{self.path} is incomplete: {done} of {len(tiles)} tiles. Repeat the command in its run.json to finish it.")
         parts = [(tile.step, read_table(self._store.tile_path(tile), PAIRS)) for tile in self._tiles()]
         frame = _stack(parts)
         self._add_mode(frame, "source", "source_mode")
@@ -91,16 +95,19 @@ class Run:
         self._add_mode(frame, "target", "mode")
         return frame.sort_values(["checkpoint_step", "alpha", "target"], ignore_index=True)
 
-    def check(self) -> pd.DataFrame:
+    def exact_pairs(self) -> pd.DataFrame:
         """Return the pairs that were measured exactly beside the estimates, as rows of `pairs`; none in a run that is exact itself.
 
+        They are chosen at random within each mode pair, the same at every checkpoint and step size.
+
         Raises:
-            StoreError: a file is damaged.
+            StoreError: files are missing or damaged.
         """
-        steps = [step for step in self.steps if self._store.has_check(step)]
-        if not steps:
-            return self.pairs().iloc[:0]
-        frame = _stack([(step, read_table(self._store.check_path(step), PAIRS)) for step in steps])
+        found = {step: self._store.exact_rounds(self.spec, step) for step in self.steps}
+        if self._sampled and not all(found.values()):
+            raise StoreError(f"{self.path} lacks exact pairs that belong to it. Repeat the command in its run.json to finish it.")
+        files = [(step, file) for step, rounds in found.items() for files in rounds for file in files]
+        frame = _stack([(step, read_table(file, PAIRS)) for step, file in files] or [(0, PAIRS.empty_table())])
         self._add_mode(frame, "source", "source_mode")
         self._add_mode(frame, "target", "target_mode")
         return frame.sort_values(["checkpoint_step", "alpha", "source", "target"], ignore_index=True)
@@ -173,6 +180,10 @@ class Run:
                 )
             raise UsageError(f"{self.path} was measured at the step sizes {found}; {alpha} was asked for.")
         return float(alpha)
+
+    @property
+    def _sampled(self) -> bool:
+        return bool(self.spec.estimator.get("checked"))
 
     def _add_mode(self, frame: pd.DataFrame, role: str, column: str) -> None:
         """Add the mode of each row's task, a categorical in the order of the spec; with split, or by sampler, where that is needed."""

@@ -66,11 +66,15 @@ def verify(path: str | Path) -> Verification:
             _check_pairs(store.self_path(ref.step), {(j, j, a) for j in range(spec.n_target) for a in spec.alphas}, problems)
         elif len(published) == len(tiles):
             problems.append(f"{store.self_path(ref.step)} is missing. Repeat the command in run.json.")
-        if store.has_check(ref.step):
-            _check_ratios(store.check_path(ref.step), problems)
     # Those of unpublished tiles too: a run may be killed between a tile's two files.
     expected = {store.tasks_path, *(store.self_path(ref.step) for ref in spec.checkpoints)}
-    expected |= {store.check_path(ref.step) for ref in spec.checkpoints if store.has_check(ref.step)}
+    exact = {store.exact_path(tile, number): tile for tile in tiles for number in range(_rounds(store))}
+    for file in sorted(exact.keys() & set(store.path.rglob("*.parquet"))):
+        _check_some_pairs(file, _cells(spec, exact[file]), problems)
+    if spec.estimator.get("checked") and len(published) == len(tiles):
+        lacking = [tile for tile in tiles if not store.has_exact(tile, 0)]
+        problems += [f"{store.exact_path(tile, 0)} is missing. Repeat the command in run.json." for tile in lacking]
+    expected |= exact.keys()
     expected |= {file for tile in tiles for file in (store.tile_path(tile), store.sources_path(tile))}
     strangers = sorted(set(store.path.rglob("*.parquet")) - expected)
     problems += [f"{file} belongs to no tile of this run. Was it copied from another one? Remove it." for file in strangers]
@@ -110,6 +114,24 @@ def _check_ids(
 def _check_pairs(file: Path, cells: set[tuple[int, int, float]], problems: list[str]) -> Counter[str]:
     content = _check_ids(file, PAIRS, ("source", "target", "alpha"), cells, problems)
     return Counter() if content is None else _check_ratios(file, problems, content)
+
+
+def _rounds(store: Store) -> int:
+    """Return how many rounds of exact pairs were begun."""
+    return 1 + max((int(path.name.removeprefix("round=")) for path in store.path.glob("exact/*/round=*")), default=-1)
+
+
+def _check_some_pairs(file: Path, cells: AbstractSet[tuple[int, int, float]], problems: list[str]) -> None:
+    """Check a file that holds some of these cells."""
+    try:
+        content = read_table(file, PAIRS)
+    except StoreError as error:
+        problems.append(str(error))
+        return
+    found = list(zip(*(content[name].to_pylist() for name in ("source", "target", "alpha")), strict=True))
+    if len(found) != len(set(found)) or not set(found) <= cells:
+        problems.append(f"{file} holds rows of another tile, or one twice. Delete it and repeat the command in run.json.")
+    _check_ratios(file, problems, content)
 
 
 def _check_ratios(file: Path, problems: list[str], content: pa.Table | None = None) -> Counter[str]:

@@ -1,7 +1,4 @@
-"""Summaries of a stored table. Nothing here loads a model or an image.
-
-A share of positive or negative transfer depends strongly on the step size, so every summary is per step size.
-"""
+"""Means, quantiles and shares of the loss ratios."""
 
 from __future__ import annotations
 
@@ -79,42 +76,4 @@ def _summary(group: pd.DataFrame, band: tuple[float, float]) -> dict[str, Any]:
         **{f"q{round(q * 100):02d}": float(value) for q, value in zip(QUANTILES, quantiles, strict=True)},
         **{name: count / n if n else np.nan for name, count in counts.items()},
         "accuracy": float(group["accuracy_before"].astype(np.float64).mean()),
-    }
-
-
-CHECK = ("checkpoint_step", "alpha")
-
-TRUSTED = {"spearman": 0.95, "sign_agreement": 0.9}
-"""Estimates that agree less with exact pairs than this are not to be read pair by pair."""
-
-
-def check_estimates(pairs: pd.DataFrame, exact: pd.DataFrame) -> pd.DataFrame:
-    """Compare estimated loss ratios with those of some pairs that were measured exactly.
-
-    Args:
-        pairs: the table that ``Run.pairs()`` returns.
-        exact: the table that ``Run.check()`` returns.
-
-    Returns:
-        One row per checkpoint and step size: ``n`` pairs with both ratios, ``spearman`` (rank correlation of the ratios),
-        ``sign_agreement`` (share of pairs on the same side of 1), ``largest_error`` (of a ratio, absolute), ``trusted`` (whether
-        correlation and agreement reach `TRUSTED`).
-    """
-    keys = [*CHECK, "source", "target"]
-    both = exact[[*keys, "loss_ratio"]].merge(pairs[[*keys, "loss_ratio"]], on=keys, suffixes=("_exact", "_estimated")).dropna()
-    rows = [{**dict(zip(CHECK, key, strict=True)), **_agreement(group)} for key, group in both.groupby(list(CHECK))]
-    return pd.DataFrame(rows, columns=[*CHECK, "n", "spearman", "sign_agreement", "largest_error", "trusted"])
-
-
-def _agreement(pairs: pd.DataFrame) -> dict[str, Any]:
-    exact, estimated = pairs["loss_ratio_exact"], pairs["loss_ratio_estimated"]
-    with np.errstate(invalid="ignore"):  # of ratios that are all the same
-        spearman = float(np.corrcoef(exact.rank(), estimated.rank())[0, 1])
-    agreement = float((np.sign(exact - 1) == np.sign(estimated - 1)).mean())
-    return {
-        "n": len(pairs),
-        "spearman": spearman,
-        "sign_agreement": agreement,
-        "largest_error": float((exact - estimated).abs().max()),
-        "trusted": spearman >= TRUSTED["spearman"] and agreement >= TRUSTED["sign_agreement"],
     }

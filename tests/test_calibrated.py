@@ -1,0 +1,295 @@
+"""Which pairs are measured exactly beside the estimates, and what they say of the whole table."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+import transference as tr
+from transference.calibration import rounds
+from transference.cli import main
+from transference.errors import StoreError, UsageError
+from transference.statistics import NEUTRAL_BAND, classify
+from transference.statistics._calibrated import _read
+from transference.store import Store
+
+ALPHAS = (0.03, 0.3)
+KEYS = ["checkpoint_step", "source", "target", "alpha"]
+
+
+def measure_here(out, learner, checkpoint, sources, targets, **changes):
+    settings = {"n_source": 12, "n_target": 10, "lookahead": tr.SGD(ALPHAS), "precision": "fp64", "device": "cpu", **changes}
+    return tr.measure(learner, checkpoint, sources, targets, out=out, **settings)
+
+
+@pytest.fixture
+def both_modes(strokes, shapes):
+    tasks = lambda dataset, seed: tr.FewShot(dataset, ways=3, shots=1, queries=2, seed=seed)
+    return [tasks(strokes, 0), tasks(shapes, 0)], [tasks(shapes, 1), tasks(strokes, 1)]
+
+
+def cells_of(run):
+    return set(map(tuple, run.exact_pairs()[["source", "target"]].to_numpy().tolist()))
+
+
+# The sample
+
+
+def test_a_sample_is_the_same_in_any_tiling_and_grows_with_its_share(tmp_path, learner, checkpoint, both_modes):
+    asked = [((5, 7), {}), ((24, 20), {}), ((24, 1), {"share": 0.6}), ((24, 20), {"seed": 1})]
+    estimators = [tr.Calibrated(**{"checked": 1, "share": 0.3, **words}) for _, words in asked]
+    runs = [
+        measure_here(tmp_path / str(k), learner, checkpoint, *both_modes, tile=tile, estimator=estimator)
+        for k, ((tile, _), estimator) in enumerate(zip(asked, estimators, strict=True))
+    ]
+    cells = [cells_of(run) for run in runs]
+    assert cells[0] == cells[1] < cells[2]
+    assert cells[0] != cells[3]
+    np.testing.assert_allclose(runs[0].exact_pairs()["loss_after"], runs[1].exact_pairs()["loss_after"], rtol=1e-12)
+    frame = runs[2].exact_pairs()
+    per_pair = frame[frame["alpha"] == ALPHAS[0]].groupby(["source_mode", "target_mode"], observed=True).size()
+    assert per_pair.between(0.6 * 120 - 16, 0.6 * 120 + 16).all(), "three standard deviations of a binomial"
+    assert len(per_pair) == 4
+
+
+def test_sampled_pairs_are_those_of_an_exact_run(tmp_path, learner, checkpoint, both_modes):
+    exact = measure_here(tmp_path / "exact", learner, checkpoint, *both_modes)
+    run = measure_here(tmp_path / "run", learner, checkpoint, *both_modes, estimator=tr.Calibrated(checked=8, share=0.01), tile=(7, 6))
+    found = run.exact_pairs()
+    there = found[KEYS].merge(exact.pairs(), on=KEYS)
+    assert 8 * 4 * 2 / 2 < len(found) == len(there)
+    for column in ("loss_before", "loss_after", "loss_ratio"):
+        np.testing.assert_allclose(found[column], there[column], rtol=1e-12)
+    np.testing.assert_allclose(run.self_transference()["loss_ratio"], exact.self_transference()["loss_ratio"], rtol=1e-12)
+    assert tr.verify(run.path).complete
+
+
+def test_how_many_pairs_are_exact():
+    cells = np.array([[300, 100], [20, 60]])
+    np.testing.assert_allclose(tr.FirstOrder(checked=48).shares(cells), 0.1)
+    np.testing.assert_allclose(tr.FirstOrder(checked=1000).shares(cells), 1.0)
+    np.testing.assert_allclose(tr.Calibrated(checked=30, share=0.2).shares(cells), [[0.2, 0.3], [1.0, 0.5]])
+
+
+# What it says of the table
+
+
+@pytest.fixture(scope="module")
+def table():
+    """A made table of two mode pairs: exact ratios, and a tangent that lacks their curvature."""
+    random = np.random.default_rng(0)
+    slopes = 0.02 * random.standard_normal((80, 100))
+    log_ratio = slopes + 2.0 * slopes**2 + 0.003 * random.standard_normal(slopes.shape) * (1 + 40 * np.abs(slopes))
+    source, target = np.indices(slopes.shape)
+    frame = pd.DataFrame(
+        {
+            "checkpoint_step": 1, "alpha": 0.1, "source": source.ravel(), "target": target.ravel(), "source_mode": "a",
+            "target_mode": np.where(target.ravel() < 60, "b", "c"), "loss_before": 2.0, "status": "ok",
+        }
+    )  # fmt: skip
+    ratios = {"exact": np.exp(log_ratio), "estimated": 1 + slopes}
+    return {name: frame.assign(loss_after=2.0 * r.ravel(), loss_ratio=r.ravel()) for name, r in ratios.items()}
+
+
+def truth_of(exact):
+    rows = {}
+    for mode, group in exact.groupby("target_mode"):
+        ratio = group["loss_ratio"].to_numpy()
+        shares = {name: (classify(ratio) == name).mean() for name in ("positive", "neutral", "negative")}
+        rows[mode] = {"geometric_mean": np.exp(np.log(ratio).mean()), **shares}
+    return pd.DataFrame(rows).T
+
+
+def test_intervals_cover_the_table_and_are_narrow(table):
+    random = np.random.default_rng(1)
+    truth, exact = truth_of(table["exact"]), table["exact"]
+    blind = table["estimated"].assign(loss_after=2.0 * np.exp(0.01 * random.standard_normal(8000)))  # estimates that say nothing
+    covered, widths = [], {"told": [], "blind": []}
+    for _ in range(200):
+        sample = exact[random.random(len(exact)) < 0.05]
+        for name, estimates in (("told", table["estimated"]), ("blind", blind)):
+            found = tr.calibrate(estimates, sample).set_index("target_mode")
+            assert found["n"].tolist() == [4800, 3200]
+            assert found["n_exact"].sum() == len(sample)
+            low, high = (found[[f"{c}{end}" for c in truth]].to_numpy(float) for end in ("_low", "_high"))
+            widths[name].append(np.log(high / low)[:, 0])
+            covered.append((low <= truth.to_numpy(float)) & (truth.to_numpy(float) <= high))
+    share = np.mean(covered, axis=0)
+    assert ((share >= 0.92) & (share <= 0.99)).all(), share
+    assert np.median(widths["told"]) < 0.5 * np.median(widths["blind"])
+
+
+def test_a_share_of_all_pairs_gives_the_table_itself(table):
+    found = tr.calibrate(table["estimated"], table["exact"]).set_index("target_mode")
+    truth = truth_of(table["exact"])
+    for column in truth:
+        np.testing.assert_allclose(found[column].astype(float), truth[column].astype(float), rtol=1e-9)
+        np.testing.assert_allclose(found[f"{column}_low"], found[f"{column}_high"], rtol=1e-9)
+
+
+def test_too_few_exact_pairs_give_no_interval(table):
+    found = tr.calibrate(table["estimated"], table["exact"].iloc[[0, 1, 2, 70, 71]])
+    assert found["n_exact"].tolist() == [3, 2]
+    assert found.filter(like="positive").isna().all(axis=None)
+    assert tr.calibrate(table["estimated"], table["exact"].iloc[:0])["n_exact"].tolist() == [0, 0]
+
+
+def test_a_failed_exact_pair_counts_for_nothing_and_an_estimate_below_zero_still_tells(table):
+    sample, estimates = table["exact"].iloc[:400], table["estimated"].copy()
+    expected = tr.calibrate(estimates, sample)
+    failed = table["exact"].iloc[400:410].assign(status="non_finite", loss_ratio=np.nan)
+    pd.testing.assert_frame_equal(tr.calibrate(estimates, pd.concat([sample, failed])), expected)
+    estimates.loc[5, ["loss_after", "loss_ratio", "status"]] = (-1.0, np.nan, "non_finite")
+    assert tr.calibrate(estimates, sample)["n_exact"].sum() == 400
+
+
+def test_a_rare_class_does_not_hang_on_one_pair(table):
+    band = (NEUTRAL_BAND[0], 1.06)  # hardly any pair is negative
+    sample = table["exact"][np.random.default_rng(2).random(8000) < 0.05]
+    found = tr.calibrate(table["estimated"], sample, band=band)
+    truth = [(classify(g["loss_ratio"], band) == "negative").mean() for _, g in table["exact"].groupby("target_mode")]
+    assert (found["negative_high"] - found["negative_low"] < 0.03).all()
+    assert ((found["negative_low"] <= truth) & (truth <= found["negative_high"])).all()
+
+
+def test_the_variance_is_that_of_leaving_each_pair_out():
+    random = np.random.default_rng(3)
+    features = random.standard_normal((20, 2))
+    values, at = features @ [1.0, -2.0] + random.standard_normal(20) * np.abs(features[:, 0]), np.array([0.3, 0.1])
+    fit = lambda keep: np.linalg.lstsq(np.column_stack([np.ones(keep.sum()), features[keep]]), values[keep], rcond=None)[0] @ [1.0, *at]
+    whole = fit(np.ones(20, bool))
+    apart = [fit(np.arange(20) != k) for k in range(20)]
+    value, half_width = _read(values, features, at, n_pairs=80, level=0.95)
+    assert value == pytest.approx(whole, rel=1e-12)
+    assert half_width == pytest.approx(2.1098155778331806 * np.sqrt(np.sum((np.array(apart) - whole) ** 2) * (1 - 20 / 80)), rel=1e-9)
+
+
+# Until the intervals are narrow enough
+
+
+def wide(run):
+    found = tr.calibrate(run.pairs(), run.exact_pairs())
+    halves = [(np.log(found["geometric_mean_high"]) - np.log(found["geometric_mean"])).max()]
+    return max(halves + [((found[f"{c}_high"] - found[f"{c}_low"]) / 2).max() for c in ("positive", "neutral", "negative")])
+
+
+def test_pairs_are_added_until_every_interval_is_narrow_interrupted_or_not(tmp_path, learner, checkpoint, both_modes, monkeypatch):
+    def measured(name, **words):
+        estimator = tr.Calibrated(checked=8, share=0.1, **words)
+        return measure_here(tmp_path / name, learner, checkpoint, *both_modes, estimator=estimator, n_source=30, n_target=15, tile=(60, 10))
+
+    run, fewer = measured("whole", half_width=0.1), measured("fewer")
+    found = sorted(path.name for path in (run.path / "exact" / "checkpoint_step=00000010").iterdir())
+    assert found[:2] == ["round=0", "round=1"]
+    assert wide(run) <= 0.1 < wide(fewer)
+    assert cells_of(fewer) < cells_of(run)
+    assert tr.verify(run.path).complete
+
+    class Killed(Exception):
+        pass
+
+    write, left = Store.write_exact, [4]
+
+    def stops(store, tile, number, pairs):
+        if not left[0]:
+            raise Killed
+        left[0] -= 1
+        write(store, tile, number, pairs)
+
+    monkeypatch.setattr(Store, "write_exact", stops)
+    with pytest.raises(Killed):
+        measured("killed", half_width=0.1)
+    killed = tr.open_run(tmp_path / "killed")
+    assert killed.progress() == (3 + 3, 6), "the first round is whole"
+    assert cells_of(killed) == cells_of(fewer), "a part of a round is no random sample"
+    left[0] = 100
+    pd.testing.assert_frame_equal(measured("killed", half_width=0.1).exact_pairs(), run.exact_pairs())
+
+
+def test_a_width_out_of_reach_ends_with_every_pair_exact(tmp_path, learner, checkpoint, both_modes):
+    run = measure_here(tmp_path / "run", learner, checkpoint, *both_modes, n_source=3, n_target=3,
+                       estimator=tr.Calibrated(checked=1, share=0.1, half_width=1e-9))  # fmt: skip
+    assert len(cells_of(run)) == 36
+    assert not [*rounds(Store(run.path), run.spec, tr.Calibrated(checked=1, share=0.1, half_width=1e-9), 10)]
+
+
+# The folder
+
+
+@pytest.fixture
+def run(tmp_path, learner, checkpoint, both_modes):
+    return measure_here(tmp_path / "run", learner, checkpoint, *both_modes, estimator=tr.Calibrated(checked=4, share=0.2), tile=(10, 10))
+
+
+def test_a_run_that_lacks_exact_pairs_says_so(run):
+    file = next(run.path.glob("exact/*/*/*.parquet"))
+    file.unlink()
+    assert tr.open_run(run.path).progress() == (11, 12)
+    with pytest.raises(StoreError, match=r"lacks exact pairs that belong to it. Repeat the command in its run.json"):
+        run.exact_pairs()
+    assert [problem for problem in tr.verify(run.path).problems if f"{file} is missing" in problem]
+
+
+def test_exact_files_that_are_not_what_they_should_be_are_found(run):
+    first, second = sorted(run.path.glob("exact/*/*/*.parquet"))[:2]
+    whole = first.read_bytes()
+    for content, message in ((second.read_bytes(), "holds rows of another tile"), (whole[:100], "damaged or missing")):
+        first.write_bytes(content)
+        assert [problem for problem in tr.verify(run.path).problems if str(first) in problem and message in problem]
+    first.write_bytes(whole)
+    assert tr.verify(run.path).complete
+    shutil.copy(first, first.with_name("tile-000001-000001.parquet"))
+    assert "belongs to no tile of this run" in tr.verify(run.path).problems[0]
+
+
+def test_an_exact_run_has_no_sample(tmp_path, learner, checkpoint, sources, targets):
+    run = measure_here(tmp_path / "run", learner, checkpoint, sources, targets, n_source=2, n_target=2)
+    assert run.exact_pairs().empty
+    assert run.exact_pairs().columns.equals(run.pairs().columns)
+    assert run.progress() == (1, 1)
+
+
+# The command
+
+
+def test_compute_and_summary_print_intervals(tmp_path):
+    runner = CliRunner()
+    trained = "--learner maml --modes strokes --ways 3 --queries 2 --iterations 3 --out"
+    assert runner.invoke(main, ["train", *trained.split(), str(tmp_path / "t")]).exit_code == 0
+    asked = "--source strokes:train --target strokes:val --n-source 6 --n-target 6 --alpha 0.01 --estimator calibrated --share 0.5 --out"
+    result = runner.invoke(main, ["compute", str(tmp_path / "t" / "step-00000003.safetensors"), *asked.split(), str(tmp_path / "run")])
+    assert result.exit_code == 0, result.output
+    for text in ("As estimated, every pair:", "Calibrated by exact pairs, with 95 % intervals for this table:", "First order beside exact"):
+        assert text in result.stdout
+    assert runner.invoke(main, ["summary", str(tmp_path / "run")]).stdout in result.stdout
+    (row,) = json.loads(runner.invoke(main, ["summary", str(tmp_path / "run"), "--json"]).stdout)
+    assert row["n_exact"] == 36, "at least 64 pairs were asked for"
+    assert row["calibrated_positive_low"] == pytest.approx(row["calibrated_positive"])
+    assert row["n"] == 36
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("first-order --share 0.1", "--share 0.1 was given with --estimator first-order; it belongs to --estimator calibrated"),
+        ("exact --half-width 0.1", "--half-width 0.1 was given with --estimator exact"),
+        ("calibrated --share 1.5", "A share of 1.5 of the pairs"),
+        ("calibrated --half-width 0", "Intervals of 0.0 to either side"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(tmp_path, words, message, checkpoint):
+    tr.save_checkpoint(checkpoint, tmp_path / "net.safetensors")
+    settings = "--learner tests.strangers:PixelPrototypes --ways 3 --source strokes:train --target strokes:val --alpha 0.1 --estimator"
+    command = ["compute", str(tmp_path / "net.safetensors"), *f"{settings} {words}".split(), "--out", str(tmp_path / "run")]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 2, result.output
+    assert message in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_python_api_refuses_them_too():
+    with pytest.raises(UsageError, match="A share of 0 of the pairs"):
+        tr.Calibrated(share=0)

@@ -1,0 +1,90 @@
+"""Which pairs are measured exactly beside the estimates: a random sample, in rounds.
+
+Each cell of the table has a random number of its own, addressed by seed, source and target. A share of a mode pair's cells is those whose
+number lies below it, so the sample of a larger share holds that of a smaller one, and no tile needs to know of another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transference._streams import Stream
+from transference.estimators import SampledEstimator
+from transference.plan import RunSpec, Tile
+from transference.statistics import widest
+from transference.store import Store
+
+Chosen: TypeAlias = dict[int, list[int]]
+"""Targets by source."""
+
+_SPARE = 1.1
+"""A round takes so many times the pairs that the last one's variance asks for."""
+
+
+def rounds(store: Store, spec: RunSpec, estimator: SampledEstimator, step: int) -> Iterator[tuple[int, Tile, Chosen]]:
+    """Yield, for one checkpoint, what is still to be measured exactly: round, tile and pairs.
+
+    An estimator with a ``half_width`` has as many rounds as its intervals need. What a round asks for depends on the stored tables alone,
+    so a run that was interrupted goes on with the same pairs.
+
+    Yields:
+        They do not exist in the store when they are yielded, and must when the next are asked for.
+    """
+    modes = [np.repeat(np.arange(len(sets)), [tasks.n for tasks in sets]) for sets in (spec.sources, spec.targets)]
+    cells = np.outer(np.bincount(modes[0]), np.bincount(modes[1]))
+    shares, before = estimator.shares(cells), np.zeros(cells.shape)
+    for number in count():
+        if not (shares > before).any():
+            return
+        for tile in spec.tiles(step):
+            if not store.has_exact(tile, number):
+                yield number, tile, _chosen(tile, spec.n_target, modes, estimator.seed, before, shares)
+        wanted: float | None = getattr(estimator, "half_width", None)
+        if wanted is None:
+            return
+        before, shares = shares, np.maximum(shares, _shares_for(wanted, store, spec, step, modes, cells, shares))
+
+
+def _chosen(
+    tile: Tile, n_target: int, modes: list[NDArray[np.int64]], seed: int, above: NDArray[np.float64], below: NDArray[np.float64]
+) -> Chosen:
+    """Return the cells of a tile whose number is at least ``above`` and less than ``below`` in their mode pair."""
+    columns = slice(*tile.targets)
+    found = {}
+    for source in range(*tile.sources):
+        numbers = Stream("exact pairs", seed, source).uniform(0.0, 1.0, (n_target,))[columns]
+        pair = modes[0][source], modes[1][columns]
+        targets = tile.targets[0] + np.flatnonzero((above[pair] <= numbers) & (numbers < below[pair]))
+        if len(targets):
+            found[source] = targets.tolist()
+    return found
+
+
+def _shares_for(
+    wanted: float,
+    store: Store,
+    spec: RunSpec,
+    step: int,
+    modes: list[NDArray[np.int64]],
+    cells: NDArray[np.int64],
+    shares: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return the share of each mode pair that should make every interval narrow enough; 0 where it is already."""
+    sample = store.sample(spec, step)
+    needed = np.zeros(cells.shape)
+    place = modes[0][sample["source"]] * cells.shape[1] + modes[1][sample["target"]]
+    for k, (n_pairs, share) in enumerate(zip(cells.flat, shares.flat, strict=True)):
+        for alpha in spec.alphas:
+            here = (place == k) & (sample["alpha"] == alpha)
+            width = widest(sample["exact"][here], sample["estimate"][here] - 1, int(n_pairs))
+            if width > wanted:
+                # The variance falls with n as (1 - n/N)/n; a width that cannot be told asks for twice as many.
+                n = max(1.0, float(here.sum()))
+                spread = n * (width / wanted) ** 2 / (1 - min(n / n_pairs, 0.999)) if np.isfinite(width) else 2 * n
+                needed.flat[k] = max(needed.flat[k], min(1.0, max(_SPARE * spread / (1 + spread / n_pairs) / n_pairs, _SPARE * share)))
+    return needed

@@ -1,0 +1,45 @@
+"""One learner for several threads."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from queue import SimpleQueue
+
+import torch
+
+from transference.learners._protocol import Learner
+
+
+class InTurns:
+    """A learner that several threads may call at once: each has a copy for the time of its call.
+
+    Many a learner puts its parameters into a module while it is called (``torch.func.functional_call`` does), and two calls at once would
+    compute with each other's. A learner that cannot be copied is called by one thread after the other.
+
+    Args:
+        learner: the learner; its copies are as many as torch uses threads.
+    """
+
+    def __init__(self, learner: Learner) -> None:
+        self._idle: SimpleQueue[Learner] = SimpleQueue()
+        self._idle.put(learner)
+        for _ in range(torch.get_num_threads() - 1):
+            try:
+                self._idle.put(copy.deepcopy(learner))
+            except Exception:  # whatever stands in the way of a copy, they take turns
+                return
+
+    @contextmanager
+    def one(self) -> Iterator[Learner]:
+        """Provide a copy that no other thread has.
+
+        Yields:
+            The copy.
+        """
+        learner = self._idle.get()
+        try:
+            yield learner
+        finally:
+            self._idle.put(learner)

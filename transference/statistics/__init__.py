@@ -1,0 +1,10 @@
+"""Summaries of a stored table. Nothing here loads a model or an image.
+
+A share of positive or negative transfer depends strongly on the step size, so every summary is per step size.
+"""
+
+from transference.statistics._agreement import TRUSTED, check_estimates
+from transference.statistics._calibrated import calibrate, widest
+from transference.statistics._summary import CLASSES, GROUP, NEUTRAL_BAND, QUANTILES, classify, summarise
+
+__all__ = ["CLASSES", "GROUP", "NEUTRAL_BAND", "QUANTILES", "TRUSTED", "calibrate", "check_estimates", "classify", "summarise", "widest"]

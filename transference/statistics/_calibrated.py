@@ -1,0 +1,140 @@
+"""Means and shares of all pairs from an estimate of every pair and the exact ratio of a random sample of them.
+
+The exact values are regressed on what the estimates say of the same pairs, and the fit is read where the mean of all estimates lies: a bad
+estimate costs width, never validity. This is the regression estimator of survey sampling (Cochran, Sampling Techniques, 1977, chapter 7),
+which prediction-powered inference found again (Angelopoulos et al., Science 382, 2023; with a fitted slope, PPI++, arXiv 2311.01453). The
+variance is HC3 (MacKinnon & White, J. Econometrics 29, 1985), since the error of a tangent grows with the step, times the
+finite-population correction: what all pairs measured exactly would give is known without error.
+
+The intervals are for the table, of which a part was measured; how much another draw of tasks would change it is another question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import ndtr, stdtrit
+
+from transference.statistics._summary import CLASSES, GROUP, NEUTRAL_BAND, classify
+
+_Floats = NDArray[np.float64]
+
+_KEYS = ["checkpoint_step", "alpha", "source", "target"]
+
+QUANTITIES = ("mean_log", *CLASSES)
+
+
+def calibrate(pairs: pd.DataFrame, exact: pd.DataFrame, *, band: tuple[float, float] = NEUTRAL_BAND, level: float = 0.95) -> pd.DataFrame:
+    """Estimate what a table of exact ratios would say, from a table of estimates and a random sample of exact ones.
+
+    Args:
+        pairs: the table that ``Run.pairs()`` returns, of estimates.
+        exact: the table that ``Run.exact_pairs()`` returns, chosen at random within each mode pair.
+        band: the neutral band ``[low, high)``.
+        level: of the intervals.
+
+    Returns:
+        One row per checkpoint, step size, source mode and target mode: ``n`` pairs, ``n_exact`` of them exact, ``geometric_mean`` of the
+        ratios and the shares ``positive``, ``neutral``, ``negative``, each with the ends ``_low`` and ``_high`` of its interval. NaN where
+        fewer than six pairs are exact.
+
+    Raises:
+        UsageError: the band is empty or does not hold 1.
+    """
+    measured = exact.loc[exact["status"] == "ok", [*_KEYS, "loss_ratio"]].rename(columns={"loss_ratio": "exact"})
+    rows = []
+    for key, group in pairs.groupby(list(GROUP), sort=True, observed=True):
+        slopes = (group["loss_after"] / group["loss_before"] - 1).to_numpy()
+        usable = np.isfinite(slopes)
+        both = group.loc[usable, _KEYS].assign(slope=slopes[usable]).merge(measured, on=_KEYS)
+        row = {**dict(zip(GROUP, key, strict=True)), "n": len(group), "n_exact": len(both)}
+        found = _estimates(both["exact"].to_numpy(), both["slope"].to_numpy(), slopes[usable], len(group), band, level)
+        for name, (value, half_width) in zip(QUANTITIES, found, strict=True):
+            ends = np.array([value, value - half_width, value + half_width])
+            told = np.exp(ends) if name == "mean_log" else np.clip(ends, 0.0, 1.0)
+            shown = "geometric_mean" if name == "mean_log" else name
+            row |= dict(zip((shown, f"{shown}_low", f"{shown}_high"), told.tolist(), strict=True))
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def widest(exact: _Floats, slopes: _Floats, n_pairs: int, *, band: tuple[float, float] = NEUTRAL_BAND, level: float = 0.95) -> float:
+    """Return the largest half-width of a mode pair's intervals: of the mean log ratio and of the three shares.
+
+    Args:
+        exact: ratios of the sample, ``[n]``.
+        slopes: what the estimates say of the same pairs, ratio minus 1, ``[n]``.
+        n_pairs: all pairs of the mode pair.
+        band: the neutral band ``[low, high)``.
+        level: of the intervals.
+
+    Returns:
+        The half-width; infinite where there are too few pairs to tell.
+    """
+    widths = [half_width for _, half_width in _estimates(exact, slopes, slopes, n_pairs, band, level)]
+    return np.inf if np.isnan(widths).any() else max(widths)
+
+
+def _estimates(
+    exact: _Floats, slopes: _Floats, all_slopes: _Floats, n_pairs: int, band: tuple[float, float], level: float
+) -> Iterator[tuple[float, float]]:
+    """Yield value and half-width of each of `QUANTITIES`."""
+    with np.errstate(divide="ignore"):
+        log_ratio = np.log(exact)
+    if len(exact) < 6 or not np.isfinite(log_ratio).all():
+        yield from [(np.nan, np.nan)] * len(QUANTITIES)
+        return
+    curved: Callable[[_Floats], _Floats] = lambda s: np.column_stack([s, s**2])  # the remainder of a tangent is of second order
+    yield _read(log_ratio, curved(slopes), curved(all_slopes).mean(axis=0), n_pairs, level)
+    expected = _shares_expected(log_ratio, slopes, band)
+    here, everywhere = expected(slopes), expected(all_slopes)
+    classes = classify(exact, band)
+    for k, name in enumerate(CLASSES):
+        yield _read((classes == name).astype(float), here[k], everywhere[k].mean(axis=0), n_pairs, level, unseen=2.0)
+
+
+def _shares_expected(log_ratio: _Floats, slopes: _Floats, band: tuple[float, float]) -> Callable[[_Floats], list[_Floats]]:
+    """Return what tells, for estimates, the probability of each class and whether it is named, ``[n, 2]`` for each class."""
+    design = np.column_stack([np.ones_like(slopes), slopes])
+    coefficients = np.linalg.lstsq(design, log_ratio, rcond=None)[0]
+    spread = max(float((log_ratio - design @ coefficients).std(ddof=2)), 1e-12)
+    low, high = np.log(band)
+
+    def expected(s: _Floats) -> list[_Floats]:
+        centre = coefficients[0] + coefficients[1] * s
+        below = [ndtr((edge - centre) / spread) for edge in (low, high)]
+        probability = {"positive": below[0], "neutral": below[1] - below[0], "negative": 1 - below[1]}
+        named = classify(1 + s, band)
+        return [np.column_stack([probability[name], named == name]).astype(float) for name in CLASSES]
+
+    return expected
+
+
+def _read(values: _Floats, features: _Floats, at: _Floats, n_pairs: int, level: float, unseen: float = 0.0) -> tuple[float, float]:
+    """Regress values on features, and read the fit.
+
+    Args:
+        values: of the sample, ``[n]``.
+        features: of the sample, ``[n, k]``, the most telling first; the last are dropped if the fit hangs on a single pair.
+        at: the features' means over all pairs, ``[k]``.
+        n_pairs: how many pairs there are.
+        level: of the interval.
+        unseen: sum of squared residuals to add: of a rare class the sample may hold no surprise, though the table holds some.
+
+    Returns:
+        The fit at ``at``, and its half-width.
+    """
+    n = len(values)
+    design, point = np.column_stack([np.ones(n), features]), np.concatenate([[1.0], at])
+    inverse = np.linalg.pinv(design.T @ design, hermitian=True)
+    leverage = np.einsum("ij,jk,ik->i", design, inverse, design)
+    if leverage.max() > 0.5 and features.shape[1]:
+        return _read(values, features[:, :-1], at[:-1], n_pairs, level, unseen)
+    coefficients = inverse @ (design.T @ values)
+    weights = design @ (inverse @ point)
+    residuals = (values - design @ coefficients) / (1 - leverage)
+    variance = (float(np.sum((weights * residuals) ** 2)) + unseen / n**2) * (1 - n / n_pairs)
+    return float(point @ coefficients), float(stdtrit(n - design.shape[1], (1 + level) / 2) * np.sqrt(variance))

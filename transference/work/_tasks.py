@@ -1,0 +1,49 @@
+"""The tasks of a run, on the device where they are wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from transference.episodes import Episode
+from transference.samplers import TaskSampler, task_record
+
+
+class Tasks:
+    """Tasks ``0 … n-1`` of each sampler in turn, numbered through.
+
+    Args:
+        samplers: one per mode.
+        n: tasks per sampler.
+        device: where episodes are wanted.
+        dtype: of their images.
+    """
+
+    def __init__(self, samplers: Sequence[TaskSampler], n: int, device: torch.device, dtype: torch.dtype) -> None:
+        self.samplers, self._n, self._device, self._dtype = samplers, n, device, dtype
+
+    def __len__(self) -> int:
+        return len(self.samplers) * self._n
+
+    def __getitem__(self, task: int) -> Episode:
+        """Return the episode of task ``task``."""
+        sampler, index = self._locate(task)
+        return sampler[index].to(self._device, self._dtype)
+
+    def firsts(self) -> list[Episode]:
+        """Return the first task of each sampler."""
+        return [self[k * self._n] for k in range(len(self.samplers))]
+
+    def rows(self, role: str) -> list[dict[str, Any]]:
+        """Return one record per task, as tasks.parquet has them."""
+        located = [self._locate(task) for task in range(len(self))]
+        return [
+            {"role": role, "id": task, "sampler": sampler.name, "index": index, **asdict(task_record(sampler, index))}
+            for task, (sampler, index) in enumerate(located)
+        ]
+
+    def _locate(self, task: int) -> tuple[TaskSampler, int]:
+        return self.samplers[task // self._n], task % self._n

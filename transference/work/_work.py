@@ -1,0 +1,247 @@
+"""Tiles, made from checkpoints and tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from transference import _trees
+from transference.checkpoints import AdamState, Checkpoint
+from transference.engines import Scored, Trial, find_engine
+from transference.episodes import Episode, Params
+from transference.errors import UsageError
+from transference.estimators import ApieceEstimator, Estimator, Prepared, Readings, SampledEstimator, SettlingEstimator
+from transference.gradients import KeptGradients
+from transference.learners import Learner, bind, check_pure
+from transference.lookahead import Lookahead, moving, step_sizes
+from transference.plan import Tile
+from transference.store import SOURCES, TASKS, Columns, pair_rows, pairs_table, table
+from transference.work._reading import halved, only_out_of_memory, read_all, read_each
+from transference.work._tasks import Tasks
+
+_AT_ONCE = 16
+"""Sources whose gradients and displacements are in memory together."""
+
+_SOME = 8
+"""Targets that a trial is made on."""
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """A checkpoint ready to be measured."""
+
+    learner: Learner
+    params: Params
+    optimizer_state: AdamState | None
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One source's loss, gradient and displacement at one step size; None where memory ran out."""
+
+    source: int
+    alpha: float
+    loss: float
+    gradient: Params | None
+    displacement: Params | None
+
+    def row(self) -> dict[str, float]:
+        """Return the source's own row."""
+        norms = [np.nan if tree is None else _trees.norm(tree) for tree in (self.gradient, self.displacement)]
+        return {"source": self.source, "alpha": self.alpha, "loss": self.loss, "gradient_norm": norms[0], "displacement_norm": norms[1]}
+
+
+class Work:
+    """Computes tiles.
+
+    Args:
+        learner: the learner.
+        checkpoints: of different steps.
+        sources: the source tasks.
+        targets: the target tasks.
+        lookahead: the step, with its step sizes.
+        estimator: how the losses after the step are read.
+        device: where to compute.
+        dtype: in what precision.
+        scratch: a folder on a disk where gradients may be kept while the process lives.
+
+    Raises:
+        LearnerError: the learner does not fit a checkpoint, or is no pure function on one of the tasks.
+        UsageError: a parameter that should move does not exist.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        checkpoints: Sequence[Checkpoint],
+        sources: Tasks,
+        targets: Tasks,
+        lookahead: Lookahead,
+        estimator: Estimator,
+        device: torch.device,
+        dtype: torch.dtype,
+        scratch: Path,
+    ) -> None:
+        self._sources, self._targets, self._scratch = sources, targets, scratch
+        self._lookahead, self.estimator = lookahead, estimator
+        self._subjects = {checkpoint.step: _subject(learner, checkpoint, device, dtype) for checkpoint in checkpoints}
+        self._prepared: tuple[tuple[int, tuple[int, int], Estimator], Prepared] | None = None
+        self._kept: tuple[int, KeptGradients] | None = None
+        self.first_sources: dict[int, dict[str, float]] = {}
+        """Loss and gradient norm of the first source at each checkpoint, by step."""
+        for step, subject in self._subjects.items():  # what can be wrong is found before the first tile, not after the first hour
+            for episode in (*sources.firsts(), *targets.firsts()):
+                check_pure(subject.learner, subject.params, episode)
+            [((loss, _), gradient)] = self._gradients(subject, [sources[0]])
+            self.first_sources[step] = {"loss": loss, "gradient_norm": _trees.norm(gradient)}
+
+    def close(self) -> None:
+        """Let what is kept on disk go."""
+        if self._kept:
+            self._kept[1].close()
+            self._kept = None
+
+    def settle(self, n_pairs: int) -> Trial | None:
+        """Let the estimator decide what it left open; return the trial that decided, if there was one."""
+        if not isinstance(self.estimator, SettlingEstimator):
+            return None
+        subject, n = next(iter(self._subjects.values())), len(self._targets)
+        some = [self._targets[k * n // min(n, _SOME)] for k in range(min(n, _SOME))]
+        self.estimator, found = self.estimator.settle(subject.learner, subject.params, some, n_pairs)
+        return found
+
+    def tile(self, tile: Tile) -> tuple[pa.Table, pa.Table]:
+        """Return the tile's pairs, and its sources."""
+        prepared = self._prepare(tile, self.estimator)
+        before, targets = _numpy(prepared.before), np.arange(*tile.targets)
+        pairs, sources = [], []
+        for steps in self._steps(tile.step, self._sources, range(*tile.sources), keep=len(targets) < len(self._targets)):
+            sources += [step.row() for step in steps]
+            there = [step.displacement for step in steps if step.displacement is not None]
+            found = iter(read_all(self.estimator, prepared, there))
+            for step in steps:
+                after = next(found) if step.displacement is not None else None
+                pairs.append(pair_rows(step.source, targets, step.alpha, before, None if after is None else _numpy(after)))
+        return pairs_table(pairs), table(SOURCES, sources)
+
+    def self_transference(self, step: int, most: int = _AT_ONCE) -> pa.Table:
+        """Return, for one checkpoint, each target's row as its own source: measured exactly, whatever the estimator of the pairs.
+
+        Args:
+            step: the checkpoint's.
+            most: targets in memory together.
+        """
+        subject, pairs = self._subjects[step], []
+        exact = self.estimator.exact if isinstance(self.estimator, SampledEstimator) else self.estimator
+        at_once = min(_AT_ONCE, most) if isinstance(exact, ApieceEstimator) else 1
+        for own in _batches(range(len(self._targets)), at_once):
+            episodes = dict(zip(own, (self._targets[j] for j in own), strict=True))
+            prepared = self._prepare_for(subject, [*episodes.values()], exact)
+            for steps in self._steps(step, episodes, own, keep=False):
+                pairs += _cells(exact, prepared, [(a_step, a_step.source) for a_step in steps], own[0])
+        return pairs_table(pairs)
+
+    def sample(self, tile: Tile, cells: Mapping[int, Sequence[int]], estimator: SampledEstimator) -> pa.Table:
+        """Return some pairs of a tile, given as targets by source, measured exactly."""
+        exact, pairs = estimator.exact, [pair_rows(0, np.arange(0), 0.0, *[(np.empty(0), np.empty(0, np.float32))] * 2)]
+        prepared = self._prepare(tile, exact)
+        for steps in self._steps(tile.step, self._sources, [*cells], keep=True):
+            pairs += _cells(exact, prepared, [(step, j) for step in steps for j in cells[step.source]], tile.targets[0])
+        return pairs_table(pairs)
+
+    def tasks(self) -> pa.Table:
+        """Return the table of all tasks."""
+        return table(TASKS, self._sources.rows("source") + self._targets.rows("target"))
+
+    def _prepare(self, tile: Tile, estimator: Estimator) -> Prepared:
+        """Return what is prepared for this block of targets; it serves every tile of the block."""
+        key = (tile.step, tile.targets, estimator)
+        if self._prepared is None or self._prepared[0] != key:
+            self._prepared = None  # the last one's memory is free before the next takes its own
+            targets = [self._targets[j] for j in range(*tile.targets)]
+            self._prepared = (key, self._prepare_for(self._subjects[tile.step], targets, estimator))
+        return self._prepared[1]
+
+    def _prepare_for(self, subject: _Subject, targets: Sequence[Episode], estimator: Estimator) -> Prepared:
+        """Return what an estimator prepares for these targets.
+
+        Raises:
+            UsageError: they do not fit into memory.
+        """
+        try:
+            return estimator.prepare(subject.learner, subject.params, targets)
+        except (RuntimeError, MemoryError) as error:
+            only_out_of_memory(error)
+            raise UsageError(
+                f"The device ran out of memory on {len(targets)} targets before any step. Take fewer targets a tile (--tile), "
+                "smaller episodes, or --device cpu."
+            ) from error
+
+    def _steps(self, at: int, tasks: Tasks | Mapping[int, Episode], numbers: Sequence[int], *, keep: bool) -> Iterator[list[_Step]]:
+        """Yield the steps on some tasks at one checkpoint, all step sizes of a few tasks together; with ``keep`` gradients are kept."""
+        subject, kept = self._subjects[at], self._kept_at(at) if keep else None
+        for some in _batches(numbers, _AT_ONCE):
+            known = {i: found for i in some if kept and (found := kept.get(i))}
+            missing = [i for i in some if i not in known]
+            for i, scored in zip(missing, halved(partial(self._gradients, subject), [tasks[i] for i in missing]), strict=True):
+                if scored:
+                    known[i] = scored[0][0], scored[1]
+                    if kept:
+                        kept.put(i, *known[i])
+            yield [step for i in some for step in self._steps_of(subject, i, *known.get(i, (np.nan, None)))]
+
+    def _steps_of(self, subject: _Subject, source: int, loss: float, gradient: Params | None) -> list[_Step]:
+        """Return one source's steps, one per step size."""
+        sizes = step_sizes(self._lookahead)
+        move = lambda gradients: [self._lookahead.displacements(subject.params, gradients[0], subject.optimizer_state)]
+        found = halved(move, [gradient] if gradient is not None else [])
+        displacements = found[0] if found and found[0] is not None else [None] * len(sizes)
+        return [_Step(source, alpha, loss, gradient, d) for alpha, d in zip(sizes, displacements, strict=True)]
+
+    def _gradients(self, subject: _Subject, episodes: Sequence[Episode]) -> list[Scored]:
+        engine = find_engine(getattr(self.estimator, "engine", "auto"))
+        return engine.gradients(subject.learner, subject.params, episodes, moving(self._lookahead, subject.params))
+
+    def _kept_at(self, step: int) -> KeptGradients:
+        """Return the gradients kept at one checkpoint; those of another are let go."""
+        if self._kept is None or self._kept[0] != step:
+            self.close()
+            self._kept = step, KeptGradients(self._scratch)
+        return self._kept[1]
+
+
+def _cells(exact: Estimator, prepared: Prepared, cells: Sequence[tuple[_Step, int]], first: int) -> list[Columns]:
+    """Return the rows of single pairs, each a step and a target's id; ``first`` is the id of the first target prepared."""
+    there = [(j - first, step.displacement) for step, j in cells if step.displacement is not None]
+    found = iter(read_each(exact, prepared, there))
+    loss, accuracy = _numpy(prepared.before)
+    rows = []
+    for step, j in cells:
+        after = next(found) if step.displacement is not None else None
+        read = None if after is None else (np.array(after[:1]), np.array(after[1:], np.float32))
+        rows.append(pair_rows(step.source, np.array([j]), step.alpha, (loss[[j - first]], accuracy[[j - first]]), read))
+    return rows
+
+
+def _batches(numbers: Iterable[int], size: int) -> Iterator[list[int]]:
+    rest = iter(numbers)
+    while some := list(islice(rest, size)):
+        yield some
+
+
+def _subject(learner: Learner, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> _Subject:
+    bound, params = bind(learner, checkpoint)
+    state = checkpoint.optimizer.to(device, dtype) if checkpoint.optimizer else None
+    return _Subject(bound, {name: value.to(device, dtype) for name, value in params.items()}, state)
+
+
+def _numpy(readings: Readings) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    return readings.loss.numpy(), readings.accuracy.numpy()
