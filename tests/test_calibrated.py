@@ -14,7 +14,7 @@ from transference.cli import main
 from transference.errors import StoreError, UsageError
 from transference.statistics import NEUTRAL_BAND, classify
 from transference.statistics._calibrated import _read
-from transference.store import Store
+from transference.store import Block, Store
 
 ALPHAS = (0.03, 0.3)
 KEYS = ["checkpoint_step", "source", "target", "alpha"]
@@ -79,19 +79,21 @@ def test_how_many_pairs_are_exact():
 
 @pytest.fixture(scope="module")
 def table():
-    """A made table of two mode pairs: exact ratios, and a tangent that lacks their curvature."""
+    """A made table of two mode pairs: blocks of estimates that lack the curvature, and all pairs measured exactly."""
     random = np.random.default_rng(0)
     slopes = 0.02 * random.standard_normal((80, 100))
     log_ratio = slopes + 2.0 * slopes**2 + 0.003 * random.standard_normal(slopes.shape) * (1 + 40 * np.abs(slopes))
-    source, target = np.indices(slopes.shape)
-    frame = pd.DataFrame(
-        {
-            "checkpoint_step": 1, "alpha": 0.1, "source": source.ravel(), "target": target.ravel(), "source_mode": "a",
-            "target_mode": np.where(target.ravel() < 60, "b", "c"), "loss_before": 2.0, "status": "ok",
-        }
-    )  # fmt: skip
-    ratios = {"exact": np.exp(log_ratio), "estimated": 1 + slopes}
-    return {name: frame.assign(loss_after=2.0 * r.ravel(), loss_ratio=r.ravel()) for name, r in ratios.items()}
+    source, target = (places.ravel() for places in np.indices(slopes.shape))
+    modes = np.where(target < 60, "b", "c")
+    exact = pd.DataFrame({"checkpoint_step": 1, "alpha": 0.1, "source": source, "target": target, "source_mode": "a", "target_mode": modes})
+    exact = exact.assign(loss_ratio=np.exp(log_ratio).ravel(), estimate=1 + slopes.ravel(), status="ok")
+    return blocks_of(1 + slopes), exact
+
+
+def blocks_of(change):
+    known = np.where(change > 0, change, np.nan)
+    parts = (("b", slice(0, 60)), ("c", slice(60, 100)))
+    return [Block(1, 0.1, "a", mode, known[:, at], change[:, at], np.full(at.stop - at.start, np.nan)) for mode, at in parts]
 
 
 def truth_of(exact):
@@ -105,15 +107,16 @@ def truth_of(exact):
 
 def test_intervals_cover_the_table_and_are_narrow(table):
     random = np.random.default_rng(1)
-    truth, exact = truth_of(table["exact"]), table["exact"]
-    blind = table["estimated"].assign(loss_after=2.0 * np.exp(0.01 * random.standard_normal(8000)))  # estimates that say nothing
+    blocks, exact = table
+    truth, nothing = truth_of(exact), 1 + 0.01 * random.standard_normal((80, 100))
+    tables = {"told": (blocks, exact), "blind": (blocks_of(nothing), exact.assign(estimate=nothing.ravel()))}
     covered, widths = [], {"told": [], "blind": []}
     for _ in range(200):
-        sample = exact[random.random(len(exact)) < 0.05]
-        for name, estimates in (("told", table["estimated"]), ("blind", blind)):
-            found = tr.calibrate(estimates, sample).set_index("target_mode")
+        chosen = random.random(len(exact)) < 0.05
+        for name, (estimates, pairs) in tables.items():
+            found = tr.calibrate(estimates, pairs[chosen]).set_index("target_mode")
             assert found["n"].tolist() == [4800, 3200]
-            assert found["n_exact"].sum() == len(sample)
+            assert found["n_exact"].sum() == chosen.sum()
             low, high = (found[[f"{c}{end}" for c in truth]].to_numpy(float) for end in ("_low", "_high"))
             widths[name].append(np.log(high / low)[:, 0])
             covered.append((low <= truth.to_numpy(float)) & (truth.to_numpy(float) <= high))
@@ -123,34 +126,35 @@ def test_intervals_cover_the_table_and_are_narrow(table):
 
 
 def test_a_share_of_all_pairs_gives_the_table_itself(table):
-    found = tr.calibrate(table["estimated"], table["exact"]).set_index("target_mode")
-    truth = truth_of(table["exact"])
+    found = tr.calibrate(*table).set_index("target_mode")
+    truth = truth_of(table[1])
     for column in truth:
         np.testing.assert_allclose(found[column].astype(float), truth[column].astype(float), rtol=1e-9)
         np.testing.assert_allclose(found[f"{column}_low"], found[f"{column}_high"], rtol=1e-9)
 
 
 def test_too_few_exact_pairs_give_no_interval(table):
-    found = tr.calibrate(table["estimated"], table["exact"].iloc[[0, 1, 2, 70, 71]])
+    blocks, exact = table
+    found = tr.calibrate(blocks, exact.iloc[[0, 1, 2, 70, 71]])
     assert found["n_exact"].tolist() == [3, 2]
     assert found.filter(like="positive").isna().all(axis=None)
-    assert tr.calibrate(table["estimated"], table["exact"].iloc[:0])["n_exact"].tolist() == [0, 0]
+    assert tr.calibrate(blocks, exact.iloc[:0])["n_exact"].tolist() == [0, 0]
 
 
 def test_a_failed_exact_pair_counts_for_nothing_and_an_estimate_below_zero_still_tells(table):
-    sample, estimates = table["exact"].iloc[:400], table["estimated"].copy()
-    expected = tr.calibrate(estimates, sample)
-    failed = table["exact"].iloc[400:410].assign(status="non_finite", loss_ratio=np.nan)
-    pd.testing.assert_frame_equal(tr.calibrate(estimates, pd.concat([sample, failed])), expected)
-    estimates.loc[5, ["loss_after", "loss_ratio", "status"]] = (-1.0, np.nan, "non_finite")
-    assert tr.calibrate(estimates, sample)["n_exact"].sum() == 400
+    blocks, exact = table
+    expected = tr.calibrate(blocks, exact.iloc[:400])
+    failed = exact.iloc[400:410].assign(status="non_finite", loss_ratio=np.nan)
+    pd.testing.assert_frame_equal(tr.calibrate(blocks, pd.concat([exact.iloc[:400], failed])), expected)
+    below = exact.iloc[:400].assign(estimate=exact["estimate"].where(exact.index != 5, -0.1))
+    assert tr.calibrate(blocks, below)["n_exact"].sum() == 400
 
 
 def test_a_rare_class_does_not_hang_on_one_pair(table):
     band = (NEUTRAL_BAND[0], 1.06)  # hardly any pair is negative
-    sample = table["exact"][np.random.default_rng(2).random(8000) < 0.05]
-    found = tr.calibrate(table["estimated"], sample, band=band)
-    truth = [(classify(g["loss_ratio"], band) == "negative").mean() for _, g in table["exact"].groupby("target_mode")]
+    blocks, exact = table
+    found = tr.calibrate(blocks, exact[np.random.default_rng(2).random(8000) < 0.05], band=band)
+    truth = [(classify(g["loss_ratio"], band) == "negative").mean() for _, g in exact.groupby("target_mode")]
     assert (found["negative_high"] - found["negative_low"] < 0.03).all()
     assert ((found["negative_low"] <= truth) & (truth <= found["negative_high"])).all()
 
@@ -171,7 +175,7 @@ def test_the_variance_is_that_of_leaving_each_pair_out():
 
 
 def wide(run):
-    found = tr.calibrate(run.pairs(), run.exact_pairs())
+    found = tr.calibrate(run.blocks(), run.exact_pairs())
     halves = [(np.log(found["geometric_mean_high"]) - np.log(found["geometric_mean"])).max()]
     return max(halves + [((found[f"{c}_high"] - found[f"{c}_low"]) / 2).max() for c in ("positive", "neutral", "negative")])
 
@@ -248,7 +252,7 @@ def test_exact_files_that_are_not_what_they_should_be_are_found(run):
 def test_an_exact_run_has_no_sample(tmp_path, learner, checkpoint, sources, targets):
     run = measure_here(tmp_path / "run", learner, checkpoint, sources, targets, n_source=2, n_target=2)
     assert run.exact_pairs().empty
-    assert run.exact_pairs().columns.equals(run.pairs().columns)
+    assert run.exact_pairs().columns.tolist() == [*run.pairs().columns, "estimate"]
     assert run.progress() == (1, 1)
 
 

@@ -62,7 +62,7 @@ def test_the_error_falls_with_the_square_of_the_step(tmp_path, learner, checkpoi
     ]
     small, large = (np.abs(runs[0].matrix(alpha=a) - runs[1].matrix(alpha=a)).max() for a in alphas)
     assert 50 < large / small < 200
-    check = check_estimates(runs[1].pairs(), runs[1].exact_pairs())
+    check = check_estimates(runs[1].exact_pairs())
     assert check["n"].tolist() == [16, 16], "more were asked for than there are"
     np.testing.assert_allclose(check["largest_error"], [small, large], rtol=1e-6)
     assert check["trusted"].tolist() == [True, True]
@@ -126,8 +126,8 @@ def test_a_step_that_is_too_large_is_called_so(tmp_path):
 
 
 def test_agreement_is_what_it_says():
-    table = lambda ratios: pd.DataFrame({"checkpoint_step": 1, "alpha": 0.1, "source": range(4), "target": 0, "loss_ratio": ratios})
-    found = check_estimates(table([0.8, 0.9, 1.1, np.nan]), table([0.7, 1.2, 1.3, 1.0])).iloc[0]
+    both = {"loss_ratio": [0.7, 1.2, 1.3, 1.0, np.nan], "estimate": [0.8, 0.9, 1.1, np.nan, 1.0]}
+    found = check_estimates(pd.DataFrame({"checkpoint_step": 1, "alpha": 0.1, **both})).iloc[0]
     assert (found["n"], found["spearman"], found["sign_agreement"]) == (3, pytest.approx(1.0), pytest.approx(2 / 3))
     assert found["largest_error"] == pytest.approx(0.3)
     assert not found["trusted"]

@@ -79,3 +79,16 @@ def test_a_loss_of_zero_after_gives_a_mean_of_zero():
 def test_a_band_without_one_is_refused(band):
     with pytest.raises(UsageError, match="must hold 1"):
         tr.classify([1.0], band)
+
+
+def test_blocks_are_summarised_as_their_table_is(tmp_path, learner, checkpoint, sources, targets, strokes):
+    others = tr.FewShot(strokes, ways=3, shots=1, queries=2, seed=5)
+    settings = {"n_source": 5, "n_target": 4, "lookahead": tr.SGD((1e-2, 3.0)), "tile": (3, 3)}
+    later = tr.Checkpoint({name: 2 * value for name, value in checkpoint.params.items()}, step=20)
+    run = tr.measure(learner, [later, checkpoint], [others, targets], [sources, targets], out=tmp_path / "run", **settings)
+    pd.testing.assert_frame_equal(
+        tr.summarise_blocks(run.blocks()), tr.summarise(run.pairs()).astype({"source_mode": str, "target_mode": str})
+    )
+    first = next(run.blocks())
+    np.testing.assert_array_equal(first.loss_ratio, run.matrix(10, 1e-2)[:5, :4])
+    np.testing.assert_array_equal(first.change, first.loss_ratio)

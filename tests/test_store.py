@@ -4,7 +4,7 @@ import pytest
 
 import transference as tr
 from transference.errors import StoreError, UsageError
-from transference.store import loss_ratios
+from transference.store import STATUSES, loss_ratios
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def test_ratios_and_statuses():
     before = np.array([2.0, 0.0, 0.0, 1.0, np.inf, np.nan, 1e-320])
     after = np.array([1.0, 1.0, np.inf, np.nan, 1.0, 1.0, 1e300])
     ratio, status = loss_ratios(before, after)
-    assert status.tolist() == ["ok", "zero_loss", "non_finite", "non_finite", "non_finite", "non_finite", "non_finite"]
+    assert [STATUSES[code] for code in status] == ["ok", "zero_loss", "non_finite", "non_finite", "non_finite", "non_finite", "non_finite"]
     assert ratio[0] == 0.5
     assert np.isnan(ratio[1:]).all()
     assert loss_ratios(np.array([3.0]), np.array([0.0]))[0] == 0.0, "a loss that vanishes is a ratio of zero"

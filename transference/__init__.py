@@ -27,7 +27,7 @@ from transference.lookahead import SGD, Adam, Lookahead
 from transference.measure import measure
 from transference.plan import RunSpec, Tile
 from transference.samplers import FewShot, FunctionFamily, TaskRecord, TaskSampler, few_shot, open_tasks
-from transference.statistics import NEUTRAL_BAND, calibrate, check_estimates, classify, summarise
+from transference.statistics import NEUTRAL_BAND, calibrate, check_estimates, classify, summarise, summarise_blocks
 from transference.store import Run, Store, Verification, open_run, verify
 
 __all__ = [  # noqa: RUF022 - a table of contents, by subject
@@ -39,6 +39,7 @@ __all__ = [  # noqa: RUF022 - a table of contents, by subject
     "Verification",
     # Its table, summarised
     "summarise",
+    "summarise_blocks",
     "calibrate",
     "check_estimates",
     "classify",

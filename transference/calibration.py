@@ -76,12 +76,14 @@ def _shares_for(
 ) -> NDArray[np.float64]:
     """Return the share of each mode pair that should make every interval narrow enough; 0 where it is already."""
     sample = store.sample(spec, step)
+    sample = sample[(sample["status"] == "ok") & np.isfinite(sample["estimate"])]
     needed = np.zeros(cells.shape)
-    place = modes[0][sample["source"]] * cells.shape[1] + modes[1][sample["target"]]
+    place = modes[0][sample["source"].to_numpy()] * cells.shape[1] + modes[1][sample["target"].to_numpy()]
     for k, (n_pairs, share) in enumerate(zip(cells.flat, shares.flat, strict=True)):
         for alpha in spec.alphas:
             here = (place == k) & (sample["alpha"] == alpha)
-            width = widest(sample["exact"][here], sample["estimate"][here] - 1, int(n_pairs))
+            exact, estimates = sample.loc[here, "loss_ratio"], sample.loc[here, "estimate"]
+            width = widest(exact.to_numpy(), estimates.to_numpy(), int(n_pairs))
             if width > wanted:
                 # The variance falls with n as (1 - n/N)/n; a width that cannot be told asks for twice as many.
                 n = max(1.0, float(here.sum()))

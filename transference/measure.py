@@ -33,9 +33,12 @@ from transference.store import Run, Store
 from transference.work import Tasks, Work
 
 
-def default_tile(estimator: Estimator) -> tuple[int, int]:
-    """Return sources and targets per tile: the work that a killed run loses, target images that fit in memory, and few enough files."""
-    return (1000, 64) if isinstance(estimator, LinearEstimator) else (25, 64)
+def default_tile(estimator: Estimator, n_source: int, n_target: int) -> tuple[int, int]:
+    """Return sources and targets per tile: target images that fit in memory, the work that a killed run loses, and not too many files."""
+    targets = 64
+    at_most = 500  # files, which a reader opens one by one
+    sources = 1000 if isinstance(estimator, LinearEstimator) else max(25, math.ceil(n_source * math.ceil(n_target / targets) / at_most))
+    return sources, targets
 
 
 def measure(
@@ -92,9 +95,10 @@ def measure(
     store = Store(out)
     if store.run_json.exists():
         estimator = as_begun(estimator, store.spec().estimator)
+    tile = tile or default_tile(estimator, n_source * len(from_samplers), n_target * len(to_samplers))
     spec = make_spec(
         learner, checkpoints, from_samplers, to_samplers, n_source=n_source, n_target=n_target, step=lookahead,
-        estimator=estimator, device=where.type, precision=precision, tile=tile or default_tile(estimator),
+        estimator=estimator, device=where.type, precision=precision, tile=tile,
     )  # fmt: skip
     from_tasks, to_tasks = Tasks(from_samplers, n_source, where, dtype), Tasks(to_samplers, n_target, where, dtype)
     begun = store.check(spec)

@@ -8,7 +8,7 @@ import math
 import click
 import pandas as pd
 
-from transference.statistics import CLASSES, GROUP, NEUTRAL_BAND, calibrate, check_estimates, summarise
+from transference.statistics import CLASSES, GROUP, NEUTRAL_BAND, calibrate, check_estimates, summarise_blocks
 from transference.store import Run
 
 
@@ -37,9 +37,8 @@ def summary_text(summary: pd.DataFrame) -> str:
 
 def print_summary(run: Run, band: tuple[float, float] = NEUTRAL_BAND, *, as_json: bool = False) -> pd.DataFrame:
     """Print the summary of a run, with what its exact pairs say of its estimates if it has any, and return it."""
-    pairs, exact = run.pairs(), run.exact_pairs()
-    summary = summarise(pairs, band=band)
-    calibrated = calibrate(pairs, exact, band=band) if run.spec.estimator["kind"] == "calibrated" else None
+    summary, exact = summarise_blocks(run.blocks(), band=band), run.exact_pairs()
+    calibrated = calibrate(run.blocks(), exact, band=band) if run.spec.estimator["kind"] == "calibrated" else None
     if as_json:
         told = calibrated.drop(columns="n").rename(columns=_in_json).merge(summary, on=list(GROUP)) if calibrated is not None else summary
         click.echo(json_text(told))
@@ -48,7 +47,7 @@ def print_summary(run: Run, band: tuple[float, float] = NEUTRAL_BAND, *, as_json
     if calibrated is not None:
         parts = [f"As estimated, every pair:\n{parts[0]}", calibrated_text(calibrated)]
     if len(exact):
-        parts.append(check_text(check_estimates(pairs, exact)))
+        parts.append(check_text(check_estimates(exact)))
     click.echo("\n\n".join(parts))
     return summary
 

@@ -5,6 +5,18 @@ A share of positive or negative transfer depends strongly on the step size, so e
 
 from transference.statistics._agreement import TRUSTED, check_estimates
 from transference.statistics._calibrated import calibrate, widest
-from transference.statistics._summary import CLASSES, GROUP, NEUTRAL_BAND, QUANTILES, classify, summarise
+from transference.statistics._summary import CLASSES, GROUP, NEUTRAL_BAND, QUANTILES, classify, summarise, summarise_blocks
 
-__all__ = ["CLASSES", "GROUP", "NEUTRAL_BAND", "QUANTILES", "TRUSTED", "calibrate", "check_estimates", "classify", "summarise", "widest"]
+__all__ = [
+    "CLASSES",
+    "GROUP",
+    "NEUTRAL_BAND",
+    "QUANTILES",
+    "TRUSTED",
+    "calibrate",
+    "check_estimates",
+    "classify",
+    "summarise",
+    "summarise_blocks",
+    "widest",
+]

@@ -13,11 +13,10 @@ TRUSTED = {"spearman": 0.95, "sign_agreement": 0.9}
 """Estimates that agree less with exact pairs than this are not to be read pair by pair."""
 
 
-def check_estimates(pairs: pd.DataFrame, exact: pd.DataFrame) -> pd.DataFrame:
-    """Compare estimated loss ratios with those of some pairs that were measured exactly.
+def check_estimates(exact: pd.DataFrame) -> pd.DataFrame:
+    """Compare estimated loss ratios with those of the pairs that were measured exactly too.
 
     Args:
-        pairs: the table that ``Run.pairs()`` returns.
         exact: the table that ``Run.exact_pairs()`` returns.
 
     Returns:
@@ -25,14 +24,13 @@ def check_estimates(pairs: pd.DataFrame, exact: pd.DataFrame) -> pd.DataFrame:
         ``sign_agreement`` (share of pairs on the same side of 1), ``largest_error`` (of a ratio, absolute), ``trusted`` (whether
         correlation and agreement reach `TRUSTED`).
     """
-    keys = [*CHECK, "source", "target"]
-    both = exact[[*keys, "loss_ratio"]].merge(pairs[[*keys, "loss_ratio"]], on=keys, suffixes=("_exact", "_estimated")).dropna()
+    both = exact[[*CHECK, "loss_ratio", "estimate"]].dropna()
     rows = [{**dict(zip(CHECK, key, strict=True)), **_agreement(group)} for key, group in both.groupby(list(CHECK))]
     return pd.DataFrame(rows, columns=[*CHECK, "n", "spearman", "sign_agreement", "largest_error", "trusted"])
 
 
 def _agreement(pairs: pd.DataFrame) -> dict[str, Any]:
-    exact, estimated = pairs["loss_ratio_exact"], pairs["loss_ratio_estimated"]
+    exact, estimated = pairs["loss_ratio"], pairs["estimate"]
     with np.errstate(invalid="ignore"):  # of ratios that are all the same
         spearman = float(np.corrcoef(exact.rank(), estimated.rank())[0, 1])
     agreement = float((np.sign(exact - 1) == np.sign(estimated - 1)).mean())

@@ -11,27 +11,30 @@ The intervals are for the table, of which a part was measured; how much another 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
-from transference.statistics._summary import CLASSES, GROUP, NEUTRAL_BAND, classify
+from transference.statistics._summary import CLASSES, GROUP, NEUTRAL_BAND, Block, classify
 
 _Floats = NDArray[np.float64]
 
-_KEYS = ["checkpoint_step", "alpha", "source", "target"]
-
 QUANTITIES = ("mean_log", *CLASSES)
 
+_PART = 100_000
+"""Estimates looked at together."""
 
-def calibrate(pairs: pd.DataFrame, exact: pd.DataFrame, *, band: tuple[float, float] = NEUTRAL_BAND, level: float = 0.95) -> pd.DataFrame:
+
+def calibrate(
+    blocks: Iterable[Block], exact: pd.DataFrame, *, band: tuple[float, float] = NEUTRAL_BAND, level: float = 0.95
+) -> pd.DataFrame:
     """Estimate what a table of exact ratios would say, from a table of estimates and a random sample of exact ones.
 
     Args:
-        pairs: the table that ``Run.pairs()`` returns, of estimates.
+        blocks: what ``Run.blocks()`` returns, of estimates.
         exact: the table that ``Run.exact_pairs()`` returns, chosen at random within each mode pair.
         band: the neutral band ``[low, high)``.
         level: of the intervals.
@@ -44,14 +47,16 @@ def calibrate(pairs: pd.DataFrame, exact: pd.DataFrame, *, band: tuple[float, fl
     Raises:
         UsageError: the band is empty or does not hold 1.
     """
-    measured = exact.loc[exact["status"] == "ok", [*_KEYS, "loss_ratio"]].rename(columns={"loss_ratio": "exact"})
+    sound = exact[(exact["status"] == "ok") & np.isfinite(exact["estimate"])]
+    samples = dict(iter(sound.groupby(list(GROUP), observed=True)))
     rows = []
-    for key, group in pairs.groupby(list(GROUP), sort=True, observed=True):
-        slopes = (group["loss_after"] / group["loss_before"] - 1).to_numpy()
-        usable = np.isfinite(slopes)
-        both = group.loc[usable, _KEYS].assign(slope=slopes[usable]).merge(measured, on=_KEYS)
-        row = {**dict(zip(GROUP, key, strict=True)), "n": len(group), "n_exact": len(both)}
-        found = _estimates(both["exact"].to_numpy(), both["slope"].to_numpy(), slopes[usable], len(group), band, level)
+    for block in blocks:
+        key = tuple(getattr(block, name) for name in GROUP)
+        sample = samples.get(key, sound.iloc[:0])
+        slopes = block.change[np.isfinite(block.change)] - 1
+        row = {**dict(zip(GROUP, key, strict=True)), "n": block.change.size, "n_exact": len(sample)}
+        there = (sample[name].to_numpy(dtype=np.float64) for name in ("loss_ratio", "estimate"))
+        found = _estimates(next(there), next(there) - 1, slopes, block.change.size, band, level)
         for name, (value, half_width) in zip(QUANTITIES, found, strict=True):
             ends = np.array([value, value - half_width, value + half_width])
             told = np.exp(ends) if name == "mean_log" else np.clip(ends, 0.0, 1.0)
@@ -61,12 +66,12 @@ def calibrate(pairs: pd.DataFrame, exact: pd.DataFrame, *, band: tuple[float, fl
     return pd.DataFrame(rows)
 
 
-def widest(exact: _Floats, slopes: _Floats, n_pairs: int, *, band: tuple[float, float] = NEUTRAL_BAND, level: float = 0.95) -> float:
+def widest(exact: _Floats, estimates: _Floats, n_pairs: int, *, band: tuple[float, float] = NEUTRAL_BAND, level: float = 0.95) -> float:
     """Return the largest half-width of a mode pair's intervals: of the mean log ratio and of the three shares.
 
     Args:
         exact: ratios of the sample, ``[n]``.
-        slopes: what the estimates say of the same pairs, ratio minus 1, ``[n]``.
+        estimates: what the estimates say of the same pairs, ``[n]``.
         n_pairs: all pairs of the mode pair.
         band: the neutral band ``[low, high)``.
         level: of the intervals.
@@ -74,7 +79,7 @@ def widest(exact: _Floats, slopes: _Floats, n_pairs: int, *, band: tuple[float, 
     Returns:
         The half-width; infinite where there are too few pairs to tell.
     """
-    widths = [half_width for _, half_width in _estimates(exact, slopes, slopes, n_pairs, band, level)]
+    widths = [half_width for _, half_width in _estimates(exact, estimates - 1, estimates - 1, n_pairs, band, level)]
     return np.inf if np.isnan(widths).any() else max(widths)
 
 
@@ -88,12 +93,15 @@ def _estimates(
         yield from [(np.nan, np.nan)] * len(QUANTITIES)
         return
     curved: Callable[[_Floats], _Floats] = lambda s: np.column_stack([s, s**2])  # the remainder of a tangent is of second order
-    yield _read(log_ratio, curved(slopes), curved(all_slopes).mean(axis=0), n_pairs, level)
+    yield _read(log_ratio, curved(slopes), np.array([all_slopes.mean(), np.mean(all_slopes**2)]), n_pairs, level)
     expected = _shares_expected(log_ratio, slopes, band)
-    here, everywhere = expected(slopes), expected(all_slopes)
+    everywhere = np.zeros((len(CLASSES), 2))
+    for start in range(0, len(all_slopes), _PART):
+        everywhere += [features.sum(axis=0) for features in expected(all_slopes[start : start + _PART])]
+    everywhere /= len(all_slopes)
     classes = classify(exact, band)
-    for k, name in enumerate(CLASSES):
-        yield _read((classes == name).astype(float), here[k], everywhere[k].mean(axis=0), n_pairs, level, unseen=2.0)
+    for k, (name, here) in enumerate(zip(CLASSES, expected(slopes), strict=True)):
+        yield _read((classes == name).astype(float), here, everywhere[k], n_pairs, level, unseen=2.0)
 
 
 def _shares_expected(log_ratio: _Floats, slopes: _Floats, band: tuple[float, float]) -> Callable[[_Floats], list[_Floats]]:
@@ -107,8 +115,9 @@ def _shares_expected(log_ratio: _Floats, slopes: _Floats, band: tuple[float, flo
         centre = coefficients[0] + coefficients[1] * s
         below = [ndtr((edge - centre) / spread) for edge in (low, high)]
         probability = {"positive": below[0], "neutral": below[1] - below[0], "negative": 1 - below[1]}
-        named = classify(1 + s, band)
-        return [np.column_stack([probability[name], named == name]).astype(float) for name in CLASSES]
+        named = {"positive": 1 + s < band[0], "negative": 1 + s >= band[1]}
+        named["neutral"] = ~(named["positive"] | named["negative"])
+        return [np.column_stack([probability[name], named[name]]) for name in CLASSES]
 
     return expected
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,38 @@ QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 GROUP = ("checkpoint_step", "alpha", "source_mode", "target_mode")
 
 
+class Block(Protocol):
+    """One source mode on one target mode, at one checkpoint and step size, as ``Run.blocks()`` has them."""
+
+    @property
+    def checkpoint_step(self) -> int:
+        """The checkpoint's."""
+
+    @property
+    def alpha(self) -> float:
+        """The step size."""
+
+    @property
+    def source_mode(self) -> str:
+        """As in ``Run.pairs()``."""
+
+    @property
+    def target_mode(self) -> str:
+        """As in ``Run.pairs()``."""
+
+    @property
+    def loss_ratio(self) -> NDArray[np.float64]:
+        """``[n_sources, n_targets]``; NaN where a cell failed."""
+
+    @property
+    def change(self) -> NDArray[np.float64]:
+        """Loss after over loss before, whatever the status, ``[n_sources, n_targets]``."""
+
+    @property
+    def accuracy_before(self) -> NDArray[np.float32]:
+        """``[n_targets]``."""
+
+
 def classify(loss_ratio: ArrayLike, band: tuple[float, float] = NEUTRAL_BAND) -> NDArray[np.str_]:
     """Return ``positive`` below the band, ``neutral`` inside ``[low, high)``, ``negative`` above.
 
@@ -33,9 +65,7 @@ def classify(loss_ratio: ArrayLike, band: tuple[float, float] = NEUTRAL_BAND) ->
     Raises:
         UsageError: the band is empty or does not hold 1.
     """
-    low, high = band
-    if not low <= 1.0 < high:
-        raise UsageError(f"The neutral band [{low}, {high}) was asked for; it must hold 1, the ratio of no effect.")
+    low, high = _checked(band)
     ratio = np.asarray(loss_ratio)
     return np.where(ratio < low, "positive", np.where(ratio < high, "neutral", "negative"))
 
@@ -56,24 +86,60 @@ def summarise(pairs: pd.DataFrame, *, band: tuple[float, float] = NEUTRAL_BAND, 
     Raises:
         UsageError: the band is empty or does not hold 1.
     """
-    rows = [
-        {**dict(zip(by, key, strict=True)), **_summary(group, band)} for key, group in pairs.groupby(list(by), sort=True, observed=True)
-    ]
+    rows = []
+    for key, group in pairs.groupby(list(by), sort=True, observed=True):
+        ratio = group.loc[group["status"] == "ok", "loss_ratio"].to_numpy(dtype=np.float64)
+        summary = _summary(ratio, len(group), group["accuracy_before"].to_numpy(dtype=np.float64), band)
+        rows.append({**dict(zip(by, key, strict=True)), **summary})
     return pd.DataFrame(rows)
 
 
-def _summary(group: pd.DataFrame, band: tuple[float, float]) -> dict[str, Any]:
-    ratio = group.loc[group["status"] == "ok", "loss_ratio"].to_numpy(dtype=np.float64)
+def summarise_blocks(blocks: Iterable[Block], *, band: tuple[float, float] = NEUTRAL_BAND) -> pd.DataFrame:
+    """Summarise the loss ratios of each mode pair, as `summarise` does, from what ``Run.blocks()`` returns: much quicker for large tables.
+
+    Args:
+        blocks: the mode pairs.
+        band: the neutral band ``[low, high)``.
+
+    Returns:
+        What `summarise` returns.
+
+    Raises:
+        UsageError: the band is empty or does not hold 1.
+    """
+    rows = []
+    for block in blocks:
+        ratio = block.loss_ratio[np.isfinite(block.loss_ratio)]
+        key = {name: getattr(block, name) for name in GROUP}
+        rows.append({**key, **_summary(ratio, block.loss_ratio.size, block.accuracy_before.astype(np.float64), band)})
+    return pd.DataFrame(rows)
+
+
+def _summary(ratio: NDArray[np.float64], n_pairs: int, accuracy: NDArray[np.float64], band: tuple[float, float]) -> dict[str, Any]:
+    low, high = _checked(band)
     n = len(ratio)
-    counts = {name: int((classify(ratio, band) == name).sum()) for name in CLASSES}
+    counts = {"positive": int((ratio < low).sum()), "negative": int((ratio >= high).sum())}
+    counts["neutral"] = n - sum(counts.values())
     with np.errstate(divide="ignore"):  # a loss after of 0 has the ratio 0 and the logarithm -inf: the geometric mean is 0
         geometric = float(np.exp(np.log(ratio).mean())) if n else np.nan
     quantiles = np.quantile(ratio, QUANTILES) if n else np.full(len(QUANTILES), np.nan)
     return {
         "n": n,
-        "failed": len(group) - n,
+        "failed": n_pairs - n,
         "geometric_mean": geometric,
         **{f"q{round(q * 100):02d}": float(value) for q, value in zip(QUANTILES, quantiles, strict=True)},
-        **{name: count / n if n else np.nan for name, count in counts.items()},
-        "accuracy": float(group["accuracy_before"].astype(np.float64).mean()),
+        **{name: counts[name] / n if n else np.nan for name in CLASSES},
+        "accuracy": float(accuracy[~np.isnan(accuracy)].mean()) if (~np.isnan(accuracy)).any() else np.nan,
     }
+
+
+def _checked(band: tuple[float, float]) -> tuple[float, float]:
+    """Return the band.
+
+    Raises:
+        UsageError: it is empty or does not hold 1.
+    """
+    low, high = band
+    if not low <= 1.0 < high:
+        raise UsageError(f"The neutral band [{low}, {high}) was asked for; it must hold 1, the ratio of no effect.")
+    return low, high

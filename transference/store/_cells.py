@@ -14,18 +14,20 @@ from transference.store._schema import PAIRS, STATUSES
 Columns: TypeAlias = dict[str, Any]
 
 
-def loss_ratios(before: NDArray[np.float64], after: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
+_OK, _NON_FINITE, _ZERO_LOSS, _OUT_OF_MEMORY = range(len(STATUSES))
+
+
+def loss_ratios(before: NDArray[np.float64], after: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
     """Return ``after / before`` and each cell's status, elementwise; the ratio is NaN unless the status is ``ok``.
 
-    A zero loss before gives no ratio rather than a clipped one, and an infinite, missing or negative loss none either.
+    A zero loss before gives no ratio rather than a clipped one, and an infinite, missing or negative loss none either. A status is its
+    position in `STATUSES`.
     """
     with np.errstate(all="ignore"):
         ratio = after / before
+    sound = np.isfinite(ratio) & np.isfinite(before) & (before > 0) & (after >= 0)
     zero = (before == 0) & np.isfinite(after) & (after >= 0)
-    status = np.where(
-        zero, "zero_loss", np.where(np.isfinite(ratio) & np.isfinite(before) & (before > 0) & (after >= 0), "ok", "non_finite")
-    )
-    return np.where(status == "ok", ratio, np.nan), status
+    return np.where(sound, ratio, np.nan), np.where(sound, _OK, np.where(zero, _ZERO_LOSS, _NON_FINITE)).astype(np.int8)
 
 
 def pair_rows(
@@ -57,14 +59,13 @@ def pair_rows(
         "loss_ratio": ratio,
         "accuracy_before": before[1],
         "accuracy_after": accuracies,
-        "status": status if after is not None else np.full(n, "out_of_memory"),
+        "status": status if after is not None else np.full(n, _OUT_OF_MEMORY, np.int8),
     }
 
 
 def pairs_table(rows: Sequence[Columns]) -> pa.Table:
     """Return the table of several sources' rows."""
     columns = {name: np.concatenate([row[name] for row in rows]) for name in PAIRS.names}
-    codes = np.searchsorted(np.sort(STATUSES), columns.pop("status"))
-    status = pa.DictionaryArray.from_arrays(pa.array(codes, pa.int8()), pa.array(np.sort(STATUSES)))
+    status = pa.DictionaryArray.from_arrays(pa.array(columns.pop("status"), pa.int8()), pa.array(STATUSES))
     arrays = {name: pa.array(values, PAIRS.field(name).type, from_pandas=False) for name, values in columns.items()}
     return pa.table({**arrays, "status": status}, schema=PAIRS)

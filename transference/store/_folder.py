@@ -14,7 +14,6 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from transference.errors import SpecMismatchError, StoreError
 from transference.files import write_aside
@@ -155,22 +154,19 @@ class Store:
             rounds.append(files)
         return rounds
 
-    def sample(self, spec: RunSpec, step: int) -> dict[str, NDArray[Any]]:
-        """Return, for one checkpoint, the pairs with an estimate that were measured exactly, in one array for each column.
+    def sample(self, spec: RunSpec, step: int) -> pd.DataFrame:
+        """Return, for one checkpoint, the rows of the pairs that were measured exactly beside the estimates.
 
-        Returns:
-            ``source``, ``target``, ``alpha``, and the loss ratios ``exact`` and ``estimate``; pairs without an exact ratio are left out. An
-            estimate may be negative here, where a loss cannot.
+        Each with its ``estimate``: the ratio of the losses in the table of all pairs, whatever its status.
         """
-        parts = []
-        for round_files in self.exact_rounds(spec, step):
-            for tile, file in zip(spec.tiles(step), round_files, strict=True):
-                exact, pairs = (read_table(path, PAIRS).to_pandas() for path in (file, self.tile_path(tile)))
-                pairs["estimate"] = pairs["loss_after"] / pairs["loss_before"]
-                keys = ["source", "target", "alpha"]
-                parts.append(exact[[*keys, "loss_ratio"]].merge(pairs[[*keys, "estimate"]], on=keys).dropna())
-        found = pd.concat(parts).rename(columns={"loss_ratio": "exact"})
-        return {name: found[name].to_numpy() for name in ("source", "target", "alpha", "exact", "estimate")}
+        keys = ["source", "target", "alpha"]
+        parts: list[pd.DataFrame] = [PAIRS.empty_table().to_pandas().assign(estimate=0.0)]
+        for files in self.exact_rounds(spec, step):
+            for tile, file in zip(spec.tiles(step), files, strict=True):
+                pairs = read_table(self.tile_path(tile), PAIRS, [*keys, "loss_before", "loss_after"]).to_pandas()
+                pairs["estimate"] = pairs.pop("loss_after") / pairs.pop("loss_before")
+                parts.append(read_table(file, PAIRS).to_pandas().merge(pairs, on=keys))
+        return pd.concat(parts[1:] or parts, ignore_index=True)
 
     def tile_path(self, tile: Tile) -> Path:
         """The file of a tile's pairs."""
@@ -195,19 +191,25 @@ def table(schema: pa.Schema, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist(list(rows), schema=schema)
 
 
-def read_table(path: Path, schema: pa.Schema) -> pa.Table:
+def read_table(path: Path, schema: pa.Schema, names: Sequence[str] | None = None) -> pa.Table:
     """Read one file, checksums verified.
+
+    Args:
+        path: the file.
+        schema: what its columns must be.
+        names: the columns wanted; all by default.
 
     Raises:
         StoreError: the file is missing, damaged, or of other columns.
     """
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            found: pa.Table = file.read()
+            columns = file.schema_arrow.names
+            found: pa.Table = file.read(columns=None if names is None else list(names))
     except (OSError, pa.ArrowException) as error:
         raise StoreError(f"{path} is damaged or missing ({error}). Delete it and repeat the command in run.json.") from error
-    if found.schema.names != schema.names:
-        raise StoreError(f"{path} has the columns {found.schema.names}; expected {schema.names}. It was not written by this version.")
+    if columns != schema.names:
+        raise StoreError(f"{path} has the columns {columns}; expected {schema.names}. It was not written by this version.")
     return found
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from transference.errors import StoreError, UsageError
 from transference.plan import RunSpec, Tile
+from transference.store._blocks import Block, Matrices, ranges, read_matrices
 from transference.store._folder import Store, read_table
 from transference.store._schema import PAIRS, SOURCES, TASKS
 
@@ -75,10 +76,7 @@ class Run:
         Raises:
             StoreError: tiles are missing or damaged.
         """
-        tiles = list(self._tiles())
-        done = sum(map(self._store.has, tiles))
-        if done < len(tiles):
-            raise StoreError(f"{self.path} is incomplete: {done} of {len(tiles)} tiles. Repeat the command in its run.json to finish it.")
+        self._check_complete()
         parts = [(tile.step, read_table(self._store.tile_path(tile), PAIRS)) for tile in self._tiles()]
         frame = _stack(parts)
         self._add_mode(frame, "source", "source_mode")
@@ -98,19 +96,45 @@ class Run:
     def exact_pairs(self) -> pd.DataFrame:
         """Return the pairs that were measured exactly beside the estimates, as rows of `pairs`; none in a run that is exact itself.
 
-        They are chosen at random within each mode pair, the same at every checkpoint and step size.
+        They are chosen at random within each mode pair, the same at every checkpoint and step size. The column ``estimate`` holds the ratio
+        of the losses that `pairs` has for the pair, which may be negative.
 
         Raises:
             StoreError: files are missing or damaged.
         """
-        found = {step: self._store.exact_rounds(self.spec, step) for step in self.steps}
-        if self._sampled and not all(found.values()):
+        if self._sampled and not all(self._store.exact_rounds(self.spec, step) for step in self.steps):
             raise StoreError(f"{self.path} lacks exact pairs that belong to it. Repeat the command in its run.json to finish it.")
-        files = [(step, file) for step, rounds in found.items() for files in rounds for file in files]
-        frame = _stack([(step, read_table(file, PAIRS)) for step, file in files] or [(0, PAIRS.empty_table())])
+        frame = pd.concat([self._store.sample(self.spec, step).assign(checkpoint_step=step) for step in self.steps], ignore_index=True)
+        frame.insert(0, "checkpoint_step", frame.pop("checkpoint_step"))
         self._add_mode(frame, "source", "source_mode")
         self._add_mode(frame, "target", "target_mode")
         return frame.sort_values(["checkpoint_step", "alpha", "source", "target"], ignore_index=True)
+
+    def blocks(self) -> Iterator[Block]:
+        """Return the table mode pair by mode pair, as matrices: one after the other, in the order of `pairs`.
+
+        Much quicker than `pairs`, and memory holds one checkpoint and step size at a time.
+
+        Raises:
+            StoreError: tiles are missing or damaged.
+        """
+        self._check_complete()
+        labels = [ranges(self._modes(role)) for role in ("source", "target")]
+        return (block for step in self.steps for alpha in sorted(self.alphas) for block in self._blocks_at(step, alpha, *labels))
+
+    def _blocks_at(self, step: int, alpha: float, sources: list[tuple[str, slice]], targets: list[tuple[str, slice]]) -> Iterator[Block]:
+        found = self._matrices(step, alpha)
+        for source_mode, rows in sources:
+            for target_mode, columns in targets:
+                here = rows, columns
+                yield Block(
+                    step, alpha, source_mode, target_mode, found.loss_ratio[here], found.change[here], found.accuracy_before[columns]
+                )
+
+    def _matrices(self, step: int, alpha: float) -> Matrices:
+        files = [self._store.tile_path(tile) for tile in self.spec.tiles(step)]
+        estimated = self.spec.estimator["kind"] != "exact"
+        return read_matrices(files, alpha, (self.spec.n_source, self.spec.n_target), estimated=estimated)
 
     def sources(self) -> pd.DataFrame:
         """Return one row per checkpoint, step size and source: loss, gradient norm, displacement norm.
@@ -144,13 +168,7 @@ class Run:
             StoreError: tiles are missing or damaged.
         """
         step, alpha = self.choose_step(step), self.choose_alpha(alpha)
-        tiles = [tile for tile in self._tiles() if tile.step == step]
-        matrix = np.full((self.spec.n_source, self.spec.n_target), np.nan)
-        for tile in tiles:
-            part = read_table(self._store.tile_path(tile), PAIRS)
-            part = part.filter(pa.compute.equal(part["alpha"], alpha))
-            matrix[part["source"].to_numpy(), part["target"].to_numpy()] = part["loss_ratio"].to_numpy()
-        return matrix
+        return self._matrices(step, alpha).loss_ratio
 
     def choose_step(self, step: int | None) -> int:
         """Return ``step`` if the run has it, the last one for None.
@@ -186,14 +204,30 @@ class Run:
         return bool(self.spec.estimator.get("checked"))
 
     def _add_mode(self, frame: pd.DataFrame, role: str, column: str) -> None:
-        """Add the mode of each row's task, a categorical in the order of the spec; with split, or by sampler, where that is needed."""
+        """Add the mode of each row's task, a categorical in the order of the spec."""
+        labels = self._modes(role)
+        values = pd.Categorical(np.array(labels)[frame[role].to_numpy()], categories=list(dict.fromkeys(labels)))
+        frame.insert(frame.columns.tolist().index("alpha"), column, pd.Series(values, index=frame.index))
+
+    def _modes(self, role: str) -> list[str]:
+        """Return the mode of each task, with its split, or by sampler, where that is needed to tell the samplers apart."""
         tasks = self.tasks()
         tasks = tasks[tasks["role"] == role].sort_values("id")
         sampler, mode = tasks["sampler"].astype(str), tasks["mode"].astype(str)
-        candidates = (mode, mode + ":" + tasks["split"].astype(str), sampler)  # the shortest that tells the samplers apart
-        labels = next(names for names in candidates if sampler.groupby(names).nunique().max() == 1 and names.notna().all()).to_numpy()
-        values = pd.Categorical(labels[frame[role].to_numpy()], categories=list(dict.fromkeys(labels)))
-        frame.insert(frame.columns.tolist().index("alpha"), column, pd.Series(values, index=frame.index))
+        candidates = (mode, mode + ":" + tasks["split"].astype(str), sampler)
+        names: list[str] = next(n for n in candidates if sampler.groupby(n).nunique().max() == 1 and n.notna().all()).tolist()
+        return names
+
+    def _check_complete(self) -> None:
+        """Make sure that every tile is there.
+
+        Raises:
+            StoreError: some are not.
+        """
+        tiles = list(self._tiles())
+        done = sum(map(self._store.has, tiles))
+        if done < len(tiles):
+            raise StoreError(f"{self.path} is incomplete: {done} of {len(tiles)} tiles. Repeat the command in its run.json to finish it.")
 
     def _tiles(self) -> Iterator[Tile]:
         return (tile for step in self.steps for tile in self.spec.tiles(step))

@@ -1,0 +1,94 @@
+"""A run's table as matrices, which is how it is quickest to read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from transference.store._folder import read_table
+from transference.store._schema import PAIRS
+
+_READERS = 4
+"""Files read at once: checksums and decompression run outside of Python's lock."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """One source mode on one target mode, at one checkpoint and step size.
+
+    Attributes:
+        checkpoint_step: the checkpoint's.
+        alpha: the step size.
+        source_mode: as in ``Run.pairs()``.
+        target_mode: likewise.
+        loss_ratio: ``[n_sources, n_targets]``; NaN where a cell failed.
+        change: ``loss_after / loss_before`` whatever the status, ``[n_sources, n_targets]``: where losses are estimated it may be negative.
+        accuracy_before: ``[n_targets]``; NaN where the learner knows none.
+    """
+
+    checkpoint_step: int
+    alpha: float
+    source_mode: str
+    target_mode: str
+    loss_ratio: NDArray[np.float64]
+    change: NDArray[np.float64]
+    accuracy_before: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Matrices:
+    """The table of one checkpoint and step size, ``[n_source, n_target]`` each, and the targets' accuracies, ``[n_target]``."""
+
+    loss_ratio: NDArray[np.float64]
+    change: NDArray[np.float64]
+    accuracy_before: NDArray[np.float32]
+
+
+def read_matrices(files: Sequence[Path], alpha: float, shape: tuple[int, int], *, estimated: bool) -> Matrices:
+    """Read the rows of one step size from the tiles of one checkpoint; cells without a row are NaN.
+
+    Args:
+        files: the tiles.
+        alpha: the step size.
+        shape: of the whole table.
+        estimated: whether losses may be negative, and ``change`` differs from ``loss_ratio``.
+
+    Raises:
+        StoreError: a tile is missing or damaged.
+    """
+    ratios, accuracies = np.full(shape, np.nan), np.full(shape[1], np.nan, np.float32)
+    changes = np.full(shape, np.nan) if estimated else ratios
+    names = ["source", "target", "loss_ratio", "accuracy_before", *(["loss_before", "loss_after"] if estimated else [])]
+    for content in _in_turn(files, partial(read_table, schema=PAIRS, names=[*names, "alpha"])):
+        here = pa.compute.equal(content["alpha"], alpha)
+        rows = content if pa.compute.all(here).as_py() else content.filter(here)
+        source, target, ratio, accuracy, *losses = (rows[name].to_numpy() for name in names)
+        ratios[source, target], accuracies[target] = ratio, accuracy
+        if estimated:
+            with np.errstate(all="ignore"):
+                changes[source, target] = losses[1] / losses[0]
+    return Matrices(ratios, changes, accuracies)
+
+
+def _in_turn(files: Iterable[Path], read: partial[pa.Table]) -> Iterator[pa.Table]:
+    """Yield what is read from each file, a few files ahead."""
+    rest = iter(files)
+    with ThreadPoolExecutor(_READERS) as pool:
+        waiting = [pool.submit(read, file) for file in islice(rest, _READERS)]
+        while waiting:
+            yield waiting.pop(0).result()
+            waiting += [pool.submit(read, file) for file in islice(rest, 1)]
+
+
+def ranges(labels: Sequence[str]) -> list[tuple[str, slice]]:
+    """Return each label with the places that it takes; those of one label stand together."""
+    starts = [k for k, label in enumerate(labels) if k == 0 or labels[k - 1] != label]
+    return [(labels[start], slice(start, end)) for start, end in zip(starts, [*starts[1:], len(labels)], strict=True)]
