@@ -13,6 +13,9 @@ ours              the engine that `transference.engines.trial` chooses for a lar
 limit             the learner's own network on the same images and nothing else (for MAML forwards and backwards on the support set), by
                   the engine that is the fastest for it
 
+Ours and the limit run in a process of their own, with the memory settings that ``transference compute`` makes
+(`transference.devices.keep_freed_memory`); what others would write runs as it would in theirs.
+
 ``gradient`` is the time of one source's gradient, second order for MAML. With CUDA everything runs on the GPU, and memory is told.
 """
 
@@ -20,9 +23,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+import multiprocessing as mp
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +41,8 @@ from benchmarks.timing import in_turn, machine
 from meta_models.backbones import conv4
 from meta_models.maml import MAML
 from meta_models.protonet import ProtoNet
-from transference.devices import full_precision
+from transference.devices import full_precision, keep_freed_memory
 from transference.engines import ENGINES, trial
-from transference.gradients import loss_gradient
 
 LEARNERS = ("protonet", "kml-protonet", "maml-1", "maml-5")
 _MANY = 90_000
@@ -87,48 +92,86 @@ def main() -> None:
         asked.json.write_text(json.dumps({**about, "rows": rows}, indent=2) + "\n")
 
 
-def _time(name: str, side: int, rounds: int, device: torch.device) -> list[dict[str, Any]]:
-    """Return a row for each way of one learner at one side."""
+def _subject(name: str, side: int, device: torch.device) -> tuple[Any, tr.Params, list[tr.Episode]]:
     config = {"inner_steps": int(name[5:])} if name.startswith("maml") else {}
     learner: Any = tr.load_learner(name.partition("-")[0] if config else name, config)
     params = {key: value.to(device) for key, value in learner.init_params(0).items()}
     tasks = tr.few_shot("textures:test", side=side, device=device)
-    n = 8 if side > 40 else 48
-    episodes = [tasks[k] for k in range(n)]
-    chosen = trial(learner, params, episodes, _MANY)
-    alone = NetworkAlone(learner)
-    by_learner = trial(alone, params, episodes, _MANY)
+    return learner, params, [tasks[k] for k in range(8 if side > 40 else 48)]
+
+
+def _time(name: str, side: int, rounds: int, device: torch.device) -> list[dict[str, Any]]:
+    """Return a row for each way of one learner at one side."""
+    learner, params, episodes = _subject(name, side, device)
     ways: dict[str, Callable[[], object]] = {key: partial(read, params) for key, read in _peers(learner, episodes).items()}
     ways["vmap"] = partial(ENGINES["together"](learner, episodes), params)
-    ways["ours"] = partial(ENGINES[chosen.chosen](learner, episodes), params)
-    ways["limit"] = partial(ENGINES[by_learner.chosen](alone, episodes), params)
-    _check_same(ways)
-    seconds = in_turn(ways, rounds, device)
-    layout = getattr(ENGINES[chosen.chosen], "layout", lambda tensor: tensor)
-    laid_out = {key: layout(value) for key, value in params.items()}
-    gradient = in_turn({"gradient": lambda: loss_gradient(learner, laid_out, episodes[0].map(layout), list(params))}, rounds, device)[
-        "gradient"
-    ]
-    engines = {"ours": chosen.chosen, "limit": by_learner.chosen}
+    memory = {key: _memory(way, device) for key, way in ways.items()}
+    with _elsewhere(name, side, device) as (ask, told):
+        ways |= {key: partial(ask, key) for key in ("ours", "limit")}
+        memory |= {key: told["memory"][key] for key in ("ours", "limit")}
+        _check_same(ways)
+        seconds = in_turn(ways, rounds, device)
+        gradient = in_turn({"gradient": partial(ask, "gradient")}, rounds, device)["gradient"]
     rows = [
         {
             "learner": name,
             "side": side,
             "way": way,
-            "engine": engines.get(way, ""),
-            "pairs_per_second": n / took,
+            "engine": told["engines"].get(way, ""),
+            "pairs_per_second": len(episodes) / took,
             "ratio": seconds["straightforward"] / took,
             "share_of_limit": seconds["limit"] / took,
-            "memory_MB": memory,
+            "memory_MB": memory[way],
         }
         for way, took in seconds.items()
-        for memory in [_memory(ways[way], device)]
     ]
-    print(f"\n{name}, {side} pixels (gradient of a source: {1e3 * gradient:.1f} ms; trial: {chosen})")
+    print(f"\n{name}, {side} pixels (gradient of a source: {1e3 * gradient:.1f} ms; trial: {told['trial']})")
     for row in rows:
-        told = f"{row['pairs_per_second']:10.1f} pairs/s {row['ratio']:8.2f} × {row['share_of_limit']:8.0%} of the limit"
-        print(f"  {row['way']:16}{told}  {row['engine']}" + (f"  {row['memory_MB']:.0f} MB" if row["memory_MB"] else ""), flush=True)
+        line = f"{row['pairs_per_second']:10.1f} pairs/s {row['ratio']:8.2f} × {row['share_of_limit']:8.0%} of the limit"
+        print(f"  {row['way']:16}{line}  {row['engine']}" + (f"  {row['memory_MB']:.0f} MB" if row["memory_MB"] else ""), flush=True)
     return [*rows, {"learner": name, "side": side, "way": "gradient", "milliseconds": 1e3 * gradient}]
+
+
+@contextmanager
+def _elsewhere(name: str, side: int, device: torch.device) -> Iterator[tuple[Callable[[str], Tensor], dict[str, Any]]]:
+    """Provide what runs our ways in a process of its own, with the memory settings that our commands make.
+
+    Yields:
+        What runs a way by name and returns its scores, and what the trials chose.
+    """
+    here, there = mp.get_context("spawn").Pipe()
+    process = mp.get_context("spawn").Process(target=_ours, args=(there, name, side, device), daemon=True)
+    process.start()
+    told = here.recv()
+
+    def ask(way: str) -> Tensor:
+        here.send(way)
+        return torch.tensor(here.recv())
+
+    try:
+        yield ask, told
+    finally:
+        here.send("")
+        process.join()
+
+
+def _ours(pipe: Connection, name: str, side: int, device: torch.device) -> None:
+    """Run ways as they are asked for, until the empty name."""
+    keep_freed_memory()
+    learner, params, episodes = _subject(name, side, device)
+    with full_precision():
+        chosen, alone = trial(learner, params, episodes, _MANY), NetworkAlone(learner)
+        by_learner = trial(alone, params, episodes, _MANY)
+        engine = ENGINES[chosen.chosen]
+        ways: dict[str, Callable[[], Tensor]] = {
+            "ours": partial(engine(learner, episodes), params),
+            "limit": partial(ENGINES[by_learner.chosen](alone, episodes), params),
+            "gradient": lambda: torch.tensor([loss for (loss, _), _ in engine.gradients(learner, params, episodes[:1], list(params))]),
+        }
+        memory = {way: _memory(ways[way], device) for way in ("ours", "limit")}
+        pipe.send({"trial": str(chosen), "engines": {"ours": chosen.chosen, "limit": by_learner.chosen}, "memory": memory})
+        while way := pipe.recv():
+            pipe.send(ways[way]().tolist())
 
 
 def _peers(learner: Any, episodes: Sequence[tr.Episode]) -> dict[str, Callable[[tr.Params], object]]:  # noqa: ANN401

@@ -77,7 +77,7 @@ def test_how_many_pairs_are_exact():
 # What it says of the table
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def table():
     """A made table of two mode pairs: blocks of estimates that lack the curvature, and all pairs measured exactly."""
     random = np.random.default_rng(0)
@@ -148,6 +148,8 @@ def test_a_failed_exact_pair_counts_for_nothing_and_an_estimate_below_zero_still
     pd.testing.assert_frame_equal(tr.calibrate(blocks, pd.concat([exact.iloc[:400], failed])), expected)
     below = exact.iloc[:400].assign(estimate=exact["estimate"].where(exact.index != 5, -0.1))
     assert tr.calibrate(blocks, below)["n_exact"].sum() == 400
+    blocks[0].change[0, 0] = np.nan
+    assert tr.calibrate(blocks, below)["n"].tolist() == [4800, 3200]
 
 
 def test_a_rare_class_does_not_hang_on_one_pair(table):

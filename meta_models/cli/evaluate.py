@@ -12,7 +12,7 @@ from meta_models._evaluation import evaluate as run_evaluation
 from meta_models._evaluation import summary
 from transference.cli.checkpoints import open_checkpoints
 from transference.cli.options import config_option, episode_options, import_from_here
-from transference.devices import choose_device, full_precision
+from transference.devices import choose_device, full_precision, keep_freed_memory
 from transference.errors import UsageError
 from transference.files import write_aside
 from transference.learners import bind, check_pure
@@ -63,6 +63,7 @@ def evaluate(
     if len(set(targets)) != len(targets):
         raise UsageError(f"A target is given twice: {', '.join(targets)}.")
     import_from_here()
+    keep_freed_memory()
     given = {"ways": ways, "shots": shots, "queries": queries, "side": side, "channels": channels}
     subject = open_checkpoints(checkpoints, learner=learner, config=config, shape=given, unsafe=unsafe_load)
     seed = seed if seed is not None else subject.trained_with("seed", 0) + 2

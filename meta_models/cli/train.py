@@ -12,7 +12,7 @@ from meta_models._training import Training, check_tasks
 from meta_models._training import train as run_training
 from meta_models.gradients import BATCHINGS
 from transference.cli.options import EPISODE, config_option, episode_options, import_from_here, read_config, split_modes
-from transference.devices import choose_device
+from transference.devices import choose_device, keep_freed_memory
 from transference.errors import UsageError
 from transference.learners import load_learner, offered_config
 from transference.samplers import open_tasks
@@ -84,6 +84,7 @@ def train(
     per iteration and mode, OUT/validation one with those of each checkpoint on the val split.
     """
     import_from_here()
+    keep_freed_memory()
     names, rotated = split_modes(modes), split_modes(rotate, "--rotate") if rotate else ()
     if not set(rotated) <= set(names):
         raise UsageError(f"--rotate {rotate} was asked for, but the modes are {modes}; name some of these.")

@@ -10,7 +10,7 @@ import click
 from transference.cli._table import print_summary
 from transference.cli.checkpoints import open_checkpoints
 from transference.cli.options import FAILED_CELLS, config_option, episode_options, import_from_here
-from transference.devices import choose_device
+from transference.devices import choose_device, keep_freed_memory
 from transference.engines import ENGINES
 from transference.errors import UsageError
 from transference.estimators import Calibrated, Estimator, Exact, FirstOrder
@@ -124,6 +124,7 @@ def compute(
     recognised. Repeating the command goes on where it stopped. Nothing is downloaded.
     """
     import_from_here()
+    keep_freed_memory()
     given = {"ways": ways, "shots": shots, "queries": queries, "side": side, "channels": channels}
     subject = open_checkpoints(checkpoints, learner=learner, config=config, shape=given, unsafe=unsafe_load)
     shape, seed = subject.shape, seed if seed is not None else subject.trained_with("seed", 0) + 1

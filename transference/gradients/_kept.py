@@ -30,6 +30,7 @@ class KeptGradients:
         self._folder = folder
         self._file: IO[bytes] | None = None
         self._kept: dict[int, tuple[int, float, list[tuple[str, Tensor]]]] = {}
+        self._blanks: dict[tuple[object, ...], list[tuple[str, Tensor]]] = {}
         self._end = 0
 
     def close(self) -> None:
@@ -65,7 +66,8 @@ class KeptGradients:
             self._file.flush()
         except OSError:
             return
+        alike = tuple((name, value.shape, value.dtype, value.device) for name, value in gradient.items())
         # An expanded scalar has the shape, dtype and device of the gradient without its memory.
-        blanks = [(name, value.new_empty(()).expand(value.shape)) for name, value in gradient.items()]
+        blanks = self._blanks.setdefault(alike, [(name, value.new_empty(()).expand(value.shape)) for name, value in gradient.items()])
         self._kept[number] = self._end, loss, blanks
         self._end = self._file.tell()

@@ -20,6 +20,9 @@ CLASSES = ("positive", "neutral", "negative")
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
+_PART = 100_000
+"""Ratios whose logarithms are in memory together."""
+
 GROUP = ("checkpoint_step", "alpha", "source_mode", "target_mode")
 
 
@@ -88,7 +91,7 @@ def summarise(pairs: pd.DataFrame, *, band: tuple[float, float] = NEUTRAL_BAND, 
     """
     rows = []
     for key, group in pairs.groupby(list(by), sort=True, observed=True):
-        ratio = group.loc[group["status"] == "ok", "loss_ratio"].to_numpy(dtype=np.float64)
+        ratio = group.loc[group["status"] == "ok", "loss_ratio"].to_numpy(dtype=np.float64, copy=True)
         summary = _summary(ratio, len(group), group["accuracy_before"].to_numpy(dtype=np.float64), band)
         rows.append({**dict(zip(by, key, strict=True)), **summary})
     return pd.DataFrame(rows)
@@ -116,13 +119,15 @@ def summarise_blocks(blocks: Iterable[Block], *, band: tuple[float, float] = NEU
 
 
 def _summary(ratio: NDArray[np.float64], n_pairs: int, accuracy: NDArray[np.float64], band: tuple[float, float]) -> dict[str, Any]:
+    """Summarise the ratios of one group, which are put into another order: a large table is not copied more than once."""
     low, high = _checked(band)
     n = len(ratio)
     counts = {"positive": int((ratio < low).sum()), "negative": int((ratio >= high).sum())}
     counts["neutral"] = n - sum(counts.values())
     with np.errstate(divide="ignore"):  # a loss after of 0 has the ratio 0 and the logarithm -inf: the geometric mean is 0
-        geometric = float(np.exp(np.log(ratio).mean())) if n else np.nan
-    quantiles = np.quantile(ratio, QUANTILES) if n else np.full(len(QUANTILES), np.nan)
+        total = sum(float(np.log(ratio[start : start + _PART]).sum()) for start in range(0, n, _PART))
+    geometric = float(np.exp(total / n)) if n else np.nan
+    quantiles = np.quantile(ratio, QUANTILES, overwrite_input=True) if n else np.full(len(QUANTILES), np.nan)
     return {
         "n": n,
         "failed": n_pairs - n,

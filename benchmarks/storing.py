@@ -1,0 +1,71 @@
+"""What the run folder costs: writing a made table of exact ratios, opening it, and summarising it.
+
+python -m benchmarks.storing [--size 3000] [--rounds 3]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import transference as tr
+from benchmarks.timing import in_turn, machine
+from transference.measure import default_tile
+from transference.plan import CheckpointRef, TaskSet
+from transference.store import SOURCES, TASKS, pair_rows, pairs_table, table
+
+
+def main() -> None:
+    """Write the table, and time it and what follows."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=3000, help="sources, and targets")
+    parser.add_argument("--rounds", type=int, default=3)
+    asked = parser.parse_args()
+    print(json.dumps(machine(torch.device("cpu"))))
+    with tempfile.TemporaryDirectory() as folder:
+        out, begun = Path(folder) / "run", time.perf_counter()
+        _write(out, asked.size)
+        took = time.perf_counter() - begun
+        files = sum(1 for _ in out.rglob("*.parquet"))
+        print(f"written: {asked.size**2} pairs in {files} files, {took:.1f} s, {1e6 * took / asked.size**2:.2f} µs a pair")
+        ways = {
+            "open_run, blocks, summarise_blocks": lambda: tr.summarise_blocks(tr.open_run(out).blocks()),
+            "open_run, matrix": lambda: tr.open_run(out).matrix(),
+            "open_run, pairs (pandas)": lambda: tr.open_run(out).pairs(),
+        }
+        for name, seconds in in_turn(ways, asked.rounds, torch.device("cpu")).items():
+            print(f"{name}: {seconds:.2f} s", flush=True)
+
+
+def _write(out: Path, size: int) -> None:
+    """Write a run of two source modes and two target modes with random ratios."""
+    sets = {role: tuple(TaskSet(f"{mode}:{role}", size // 2, mode) for mode in "ab") for role in ("source", "target")}
+    spec = tr.RunSpec((CheckpointRef(1, "made"),), {"class": "made"}, sets["source"], sets["target"], {"alpha": [0.1]}, {"kind": "exact"},
+                      "cpu", "fp32", default_tile(tr.Exact(), size, size))  # fmt: skip
+    store, random = tr.Store(out), np.random.default_rng(0)
+    store.begin(spec, {})
+    shape = {"ways": 5, "shots": 1, "queries": 15, "seed": 1, "class_names": ["x"] * 5, "support_ids": ["x"] * 5, "query_ids": ["x"] * 75}
+    numbered = [(role, tasks, k * tasks.n + i, i) for role in sets for k, tasks in enumerate(sets[role]) for i in range(tasks.n)]
+    rows = [
+        {"role": role, "id": n, "sampler": tasks.sampler, "index": i, "mode": tasks.digest, "split": "made", **shape}
+        for role, tasks, n, i in numbered
+    ]
+    store.write_tasks(table(TASKS, rows))
+    before, accuracy = 1 + random.random(size), random.random(size).astype(np.float32)
+    for tile in spec.tiles(1):
+        targets, pairs, sources = np.arange(*tile.targets), [], []
+        for source in range(*tile.sources):
+            after = before[targets] * np.exp(0.1 * random.standard_normal(len(targets)))
+            pairs.append(pair_rows(source, targets, 0.1, (before[targets], accuracy[targets]), (after, accuracy[targets])))
+            sources.append({"source": source, "alpha": 0.1, "loss": 1.0, "gradient_norm": 1.0, "displacement_norm": 0.1})
+        store.write(tile, pairs_table(pairs), table(SOURCES, sources))
+
+
+if __name__ == "__main__":
+    main()
