@@ -205,3 +205,16 @@ def test_displacements_that_do_not_fit_are_read_in_halves(tmp_path, learner, che
 def test_a_negative_number_of_pairs_is_refused():
     with pytest.raises(UsageError, match="-1 pairs were to be checked"):
         tr.FirstOrder(checked=-1)
+
+
+def test_an_estimate_below_zero_has_no_ratio_but_is_kept(tmp_path, learner, checkpoint, sources, targets):
+    run = tr.measure(learner, checkpoint, sources, targets, n_source=4, n_target=3, lookahead=tr.SGD((0.01, 1e4)), precision="fp64",
+                     estimator=tr.FirstOrder(checked=2), out=tmp_path / "run")  # fmt: skip
+    frame = run.pairs()
+    for block in run.blocks():
+        rows = frame[frame["alpha"] == block.alpha]
+        raw = (rows["loss_after"] / rows["loss_before"]).to_numpy().reshape(4, 3)
+        np.testing.assert_array_equal(block.change, raw)
+        np.testing.assert_array_equal(block.loss_ratio, np.where(raw < 0, np.nan, raw))
+    assert (raw < 0).any()
+    assert (frame.loc[frame["loss_after"] < 0, "status"] == "non_finite").all()

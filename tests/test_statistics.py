@@ -4,6 +4,7 @@ import pytest
 
 import transference as tr
 from transference.errors import UsageError
+from transference.statistics import NEUTRAL_BAND, classify
 
 
 def pairs(ratios, status=None, **columns):
@@ -92,3 +93,10 @@ def test_blocks_are_summarised_as_their_table_is(tmp_path, learner, checkpoint, 
     first = next(run.blocks())
     np.testing.assert_array_equal(first.loss_ratio, run.matrix(10, 1e-2)[:5, :4])
     np.testing.assert_array_equal(first.change, first.loss_ratio)
+
+
+def test_the_ends_of_the_band_are_counted_as_they_are_classified():
+    ratios = [NEUTRAL_BAND[0], NEUTRAL_BAND[1], np.nextafter(1.0, 0.0)]
+    row = tr.summarise(pairs(ratios)).iloc[0]
+    assert classify(ratios).tolist() == ["neutral", "negative", "positive"]
+    assert (row["neutral"], row["negative"], row["positive"]) == (1 / 3, 1 / 3, 1 / 3)

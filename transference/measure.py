@@ -34,11 +34,14 @@ from transference.work import Tasks, Work
 
 
 def default_tile(estimator: Estimator, n_source: int, n_target: int) -> tuple[int, int]:
-    """Return sources and targets per tile: target images that fit in memory, the work that a killed run loses, and not too many files."""
-    targets = 64
-    at_most = 500  # files, which a reader opens one by one
-    sources = 1000 if isinstance(estimator, LinearEstimator) else max(25, math.ceil(n_source * math.ceil(n_target / targets) / at_most))
-    return sources, targets
+    """Return sources and targets per tile: few enough targets to fit in memory, little work for a killed run to lose, not too many files.
+
+    An exact estimator holds the targets' images; one that reads many displacements at once holds their gradients.
+    """
+    if isinstance(estimator, LinearEstimator):
+        return 1000, 256
+    targets, files = 64, 500
+    return max(25, math.ceil(n_source * math.ceil(n_target / targets) / files)), targets
 
 
 def measure(

@@ -81,7 +81,7 @@ Examples:
     "--tile",
     type=(click.IntRange(1), click.IntRange(1)),
     metavar="SOURCES TARGETS",
-    help="Sources, targets per file.  [default: 25 64 or more sources, of estimates 1000 64]",
+    help="Sources, targets per file.  [default: 25 64, of estimates 1000 256; more sources in large tables]",
 )
 @click.option("--data-root", type=click.Path(path_type=Path), help="Folder with prepared files, NAME.parquet or NAME/ for each dataset.")
 @click.option("--unsafe-load", is_flag=True, help="Let a checkpoint run code while it loads. Recorded in run.json.")

@@ -26,6 +26,9 @@ from transference.learners import Learner
 _EXACT = 3000
 """Exact pairs that a run is taken to have at most, when it is asked whether compiling pays."""
 
+_AT_ONCE = 16
+"""Targets whose images are in memory together."""
+
 
 @dataclass(frozen=True)
 class _Tangents:
@@ -74,15 +77,18 @@ class FirstOrder:
         return replace(self, engine=exact.engine), found
 
     def prepare(self, learner: Learner, params: Params, targets: Sequence[Episode]) -> _Tangents:
-        """Compute every target's gradient at θ."""
-        found = find_engine(self.engine).gradients(learner, params, targets, list(params))
-        scores = torch.tensor([scores for scores, _ in found], dtype=torch.float64)
+        """Compute every target's gradient at θ. A few targets are looked at together; all their images need not be in memory."""
         ends = torch.tensor([value.numel() for value in params.values()]).cumsum(0).tolist()
         slots = {name: slice(end - value.numel(), end) for (name, value), end in zip(params.items(), ends, strict=True)}
-        gradients = next(iter(params.values())).new_zeros(len(targets), ends[-1])  # zero where a loss depends on a parameter no more
-        for row, (_, gradient) in zip(gradients, found, strict=True):
-            _fill(row, gradient, slots)
-        return _Tangents(Readings(scores[:, 0], scores[:, 1].float()), gradients, slots)
+        gradients = next(iter(params.values())).new_zeros(len(targets), ends[-1])  # zero where a loss does not depend on a parameter
+        scores: list[tuple[float, float]] = []
+        for start in range(0, len(targets), _AT_ONCE):
+            some = targets[start : start + _AT_ONCE]
+            for of_one, gradient in find_engine(self.engine).gradients(learner, params, some, list(params)):
+                _fill(gradients[len(scores)], gradient, slots)
+                scores.append(of_one)
+        loss, accuracy = torch.tensor(scores, dtype=torch.float64).unbind(1)
+        return _Tangents(Readings(loss, accuracy.float()), gradients, slots)
 
     def after(self, prepared: _Tangents, displacement: Params) -> Readings:
         """Return ``L_j(θ) + ⟨∇L_j, d⟩`` for every target."""

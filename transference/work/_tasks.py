@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, overload
 
 import torch
 
@@ -47,3 +47,30 @@ class Tasks:
 
     def _locate(self, task: int) -> tuple[TaskSampler, int]:
         return self.samplers[task // self._n], task % self._n
+
+
+class Drawn(Sequence[Episode]):
+    """The episodes of some tasks, each drawn when it is asked for.
+
+    Args:
+        tasks: of which.
+        numbers: theirs.
+    """
+
+    def __init__(self, tasks: Tasks, numbers: Sequence[int]) -> None:
+        self._tasks, self._numbers = tasks, numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, place: int) -> Episode: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Episode]: ...
+
+    def __getitem__(self, place: int | slice) -> Episode | Sequence[Episode]:
+        """Draw an episode, or return some that are not drawn yet."""
+        if isinstance(place, slice):
+            return Drawn(self._tasks, self._numbers[place])
+        return self._tasks[self._numbers[place]]

@@ -25,7 +25,7 @@ from transference.lookahead import Lookahead, moving, step_sizes
 from transference.plan import Tile
 from transference.store import SOURCES, TASKS, Columns, pair_rows, pairs_table, table
 from transference.work._reading import halved, only_out_of_memory, read_all, read_each
-from transference.work._tasks import Tasks
+from transference.work._tasks import Drawn, Tasks
 
 _AT_ONCE = 16
 """Sources whose gradients and displacements are in memory together."""
@@ -166,7 +166,7 @@ class Work:
         key = (tile.step, tile.targets, estimator)
         if self._prepared is None or self._prepared[0] != key:
             self._prepared = None  # the last one's memory is free before the next takes its own
-            targets = [self._targets[j] for j in range(*tile.targets)]
+            targets = Drawn(self._targets, range(*tile.targets))
             self._prepared = (key, self._prepare_for(self._subjects[tile.step], targets, estimator))
         return self._prepared[1]
 
