@@ -122,11 +122,10 @@ def measure(
         done = sum(spec.n_cells_of(a_tile) for ref in spec.checkpoints for a_tile in spec.tiles(ref.step) if store.has(a_tile))
         with tqdm(total=spec.n_cells, initial=done, unit="pair", unit_scale=True, disable=not progress, mininterval=0.5) as bar:
             for step in [ref.step for ref in spec.checkpoints]:
-                bar.set_description(f"checkpoint {step}: targets on themselves")
-                if not store.has_self_transference(step):
-                    store.write_self_transference(step, work.self_transference(step, spec.tile[1]))
                 bar.set_description(f"checkpoint {step}")
                 for a_tile in spec.tiles(step):
+                    if not store.has_self_transference(step, a_tile.targets):
+                        store.write_self_transference(step, a_tile.targets, work.self_transference(step, a_tile.targets))
                     if not store.has(a_tile):
                         store.write(a_tile, *work.tile(a_tile))
                         bar.update(spec.n_cells_of(a_tile))

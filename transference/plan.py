@@ -120,9 +120,13 @@ class RunSpec:
         """Names the run: equal exactly when the specs are."""
         return hashlib.blake2b(json.dumps(self.to_json(), sort_keys=True).encode(), digest_size=16).hexdigest()
 
+    def target_blocks(self) -> Iterator[tuple[int, int]]:
+        """Yield the blocks of targets that are prepared together, as half-open ranges of task ids."""
+        return _blocks(self.n_target, self.tile[1])
+
     def tiles(self, step: int) -> Iterator[Tile]:
         """Yield the tiles of one checkpoint, target blocks outermost: what is prepared for a block of targets serves all sources."""
-        for targets in _blocks(self.n_target, self.tile[1]):
+        for targets in self.target_blocks():
             for sources in _blocks(self.n_source, self.tile[0]):
                 yield Tile(step, sources, targets)
 

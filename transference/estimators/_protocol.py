@@ -60,6 +60,12 @@ class LinearEstimator(Protocol):
     def afters(self, prepared: Any, displacements: Sequence[Params]) -> list[Readings]:  # noqa: ANN401 - what its own `prepare` returned
         """Return what `after` would return for each."""
 
+    def gradient(self, prepared: Any, target: int) -> Params:  # noqa: ANN401 - likewise
+        """Return the gradient of one target's loss at θ, given by its number among those prepared.
+
+        A parameter that the loss does not depend on has no entry.
+        """
+
 
 @runtime_checkable
 class ApieceEstimator(Protocol):

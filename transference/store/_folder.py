@@ -126,13 +126,13 @@ class Store:
         _write_table(sources, self.sources_path(tile))
         _write_table(pairs, self.tile_path(tile))
 
-    def has_self_transference(self, step: int) -> bool:
-        """Whether the targets' self-transference at one checkpoint is published."""
-        return self.self_path(step).exists()
+    def has_self_transference(self, step: int, targets: tuple[int, int]) -> bool:
+        """Whether the self-transference of a block of targets at one checkpoint is published."""
+        return self.self_path(step, targets).exists()
 
-    def write_self_transference(self, step: int, pairs: pa.Table) -> None:
-        """Publish the targets' self-transference at one checkpoint: ``source`` and ``target`` are both the target's id."""
-        _write_table(pairs, self.self_path(step))
+    def write_self_transference(self, step: int, targets: tuple[int, int], pairs: pa.Table) -> None:
+        """Publish the self-transference of a block of targets at one checkpoint: ``source`` and ``target`` are both the target's id."""
+        _write_table(pairs, self.self_path(step, targets))
 
     def has_exact(self, tile: Tile, number: int) -> bool:
         """Whether those pairs of a tile that are measured exactly beside the estimates are published, of one round of them."""
@@ -181,9 +181,9 @@ class Store:
         """The file of those pairs of a tile that are measured exactly beside the estimates, in one round."""
         return self.path / "exact" / _partition(tile.step) / f"round={number}" / self.tile_path(tile).name
 
-    def self_path(self, step: int) -> Path:
-        """The file of one checkpoint's self-transference."""
-        return self.path / "self_transference" / _partition(step) / "self.parquet"
+    def self_path(self, step: int, targets: tuple[int, int]) -> Path:
+        """The file of the self-transference of a block of targets at one checkpoint."""
+        return self.path / "self_transference" / _partition(step) / f"self-{targets[0]:06d}.parquet"
 
 
 def table(schema: pa.Schema, rows: Sequence[Mapping[str, Any]]) -> pa.Table:

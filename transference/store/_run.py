@@ -87,9 +87,10 @@ class Run:
         """Return, for each target used as its own source, a row as in `pairs`; both ids are the target's.
 
         Raises:
-            StoreError: a checkpoint's file is missing or damaged.
+            StoreError: a file is missing or damaged.
         """
-        frame = _stack([(step, read_table(self._store.self_path(step), PAIRS)) for step in self.steps])
+        blocks = [(step, targets) for step in self.steps for targets in self.spec.target_blocks()]
+        frame = _stack([(step, read_table(self._store.self_path(step, targets), PAIRS)) for step, targets in blocks])
         self._add_mode(frame, "target", "mode")
         return frame.sort_values(["checkpoint_step", "alpha", "target"], ignore_index=True)
 

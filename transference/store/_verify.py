@@ -62,12 +62,14 @@ def verify(path: str | Path) -> Verification:
         _check_ids(store.sources_path(tile), SOURCES, ("source", "alpha"), sources, problems)
         statuses.update(_check_pairs(store.tile_path(tile), _cells(spec, tile), problems))
     for ref in spec.checkpoints:
-        if store.has_self_transference(ref.step):
-            _check_pairs(store.self_path(ref.step), {(j, j, a) for j in range(spec.n_target) for a in spec.alphas}, problems)
-        elif len(published) == len(tiles):
-            problems.append(f"{store.self_path(ref.step)} is missing. Repeat the command in run.json.")
+        for targets in spec.target_blocks():
+            file = store.self_path(ref.step, targets)
+            if file.exists():
+                _check_pairs(file, {(j, j, a) for j in range(*targets) for a in spec.alphas}, problems)
+            elif len(published) == len(tiles):
+                problems.append(f"{file} is missing. Repeat the command in run.json.")
     # Those of unpublished tiles too: a run may be killed between a tile's two files.
-    expected = {store.tasks_path, *(store.self_path(ref.step) for ref in spec.checkpoints)}
+    expected = {store.tasks_path, *(store.self_path(ref.step, targets) for ref in spec.checkpoints for targets in spec.target_blocks())}
     exact = {store.exact_path(tile, number): tile for tile in tiles for number in range(_rounds(store))}
     for file in sorted(exact.keys() & set(store.path.rglob("*.parquet"))):
         _check_some_pairs(file, _cells(spec, exact[file]), problems)

@@ -18,7 +18,7 @@ from transference.checkpoints import AdamState, Checkpoint
 from transference.engines import Scored, Trial, find_engine
 from transference.episodes import Episode, Params
 from transference.errors import UsageError
-from transference.estimators import ApieceEstimator, Estimator, Prepared, Readings, SampledEstimator, SettlingEstimator
+from transference.estimators import ApieceEstimator, Estimator, LinearEstimator, Prepared, Readings, SampledEstimator, SettlingEstimator
 from transference.gradients import KeptGradients
 from transference.learners import Learner, bind, check_pure
 from transference.lookahead import Lookahead, moving, step_sizes
@@ -120,10 +120,10 @@ class Work:
 
     def tile(self, tile: Tile) -> tuple[pa.Table, pa.Table]:
         """Return the tile's pairs, and its sources."""
-        prepared = self._prepare(tile, self.estimator)
+        prepared = self._prepare(tile.step, tile.targets, self.estimator)
         before, targets = _numpy(prepared.before), np.arange(*tile.targets)
         pairs, sources = [], []
-        for steps in self._steps(tile.step, self._sources, range(*tile.sources), keep=len(targets) < len(self._targets)):
+        for steps in self._steps(tile.step, range(*tile.sources), keep=len(targets) < len(self._targets)):
             sources += [step.row() for step in steps]
             there = [step.displacement for step in steps if step.displacement is not None]
             found = iter(read_all(self.estimator, prepared, there))
@@ -132,28 +132,25 @@ class Work:
                 pairs.append(pair_rows(step.source, targets, step.alpha, before, None if after is None else _numpy(after)))
         return pairs_table(pairs), table(SOURCES, sources)
 
-    def self_transference(self, step: int, most: int = _AT_ONCE) -> pa.Table:
-        """Return, for one checkpoint, each target's row as its own source: measured exactly, whatever the estimator of the pairs.
-
-        Args:
-            step: the checkpoint's.
-            most: targets in memory together.
-        """
-        subject, pairs = self._subjects[step], []
-        exact = self.estimator.exact if isinstance(self.estimator, SampledEstimator) else self.estimator
-        at_once = min(_AT_ONCE, most) if isinstance(exact, ApieceEstimator) else 1
-        for own in _batches(range(len(self._targets)), at_once):
-            episodes = dict(zip(own, (self._targets[j] for j in own), strict=True))
-            prepared = self._prepare_for(subject, [*episodes.values()], exact)
-            for steps in self._steps(step, episodes, own, keep=False):
-                pairs += _cells(exact, prepared, [(a_step, a_step.source) for a_step in steps], own[0])
+    def self_transference(self, step: int, targets: tuple[int, int]) -> pa.Table:
+        """Return each target's row as its own source, of a block of targets: measured exactly, whatever the estimator of the pairs."""
+        subject, estimator, prepared = self._subjects[step], self.estimator, self._prepare(step, targets, self.estimator)
+        exact = estimator.exact if isinstance(estimator, SampledEstimator) else estimator
+        apiece, pairs = isinstance(exact, ApieceEstimator), []
+        for own in _batches(range(*targets), _AT_ONCE if apiece else 1):
+            gradients = self._own_gradients(subject, prepared, own, targets[0])
+            steps = [a_step for j, gradient in zip(own, gradients, strict=True) for a_step in self._steps_of(subject, j, np.nan, gradient)]
+            ready, first = prepared, targets[0]
+            if not (apiece and exact is estimator):
+                ready, first = self._prepare_for(subject, Drawn(self._targets, own), exact), own[0]
+            pairs += _cells(exact, ready, [(a_step, a_step.source) for a_step in steps], first)
         return pairs_table(pairs)
 
     def sample(self, tile: Tile, cells: Mapping[int, Sequence[int]], estimator: SampledEstimator) -> pa.Table:
         """Return some pairs of a tile, given as targets by source, measured exactly."""
         exact, pairs = estimator.exact, [pair_rows(0, np.arange(0), 0.0, *[(np.empty(0), np.empty(0, np.float32))] * 2)]
-        prepared = self._prepare(tile, exact)
-        for steps in self._steps(tile.step, self._sources, [*cells], keep=True):
+        prepared = self._prepare(tile.step, tile.targets, exact)
+        for steps in self._steps(tile.step, [*cells], keep=True):
             pairs += _cells(exact, prepared, [(step, j) for step in steps for j in cells[step.source]], tile.targets[0])
         return pairs_table(pairs)
 
@@ -161,13 +158,12 @@ class Work:
         """Return the table of all tasks."""
         return table(TASKS, self._sources.rows("source") + self._targets.rows("target"))
 
-    def _prepare(self, tile: Tile, estimator: Estimator) -> Prepared:
+    def _prepare(self, step: int, targets: tuple[int, int], estimator: Estimator) -> Prepared:
         """Return what is prepared for this block of targets; it serves every tile of the block."""
-        key = (tile.step, tile.targets, estimator)
+        key = (step, targets, estimator)
         if self._prepared is None or self._prepared[0] != key:
             self._prepared = None  # the last one's memory is free before the next takes its own
-            targets = Drawn(self._targets, range(*tile.targets))
-            self._prepared = (key, self._prepare_for(self._subjects[tile.step], targets, estimator))
+            self._prepared = (key, self._prepare_for(self._subjects[step], Drawn(self._targets, range(*targets)), estimator))
         return self._prepared[1]
 
     def _prepare_for(self, subject: _Subject, targets: Sequence[Episode], estimator: Estimator) -> Prepared:
@@ -185,13 +181,13 @@ class Work:
                 "smaller episodes, or --device cpu."
             ) from error
 
-    def _steps(self, at: int, tasks: Tasks | Mapping[int, Episode], numbers: Sequence[int], *, keep: bool) -> Iterator[list[_Step]]:
-        """Yield the steps on some tasks at one checkpoint, all step sizes of a few tasks together; with ``keep`` gradients are kept."""
+    def _steps(self, at: int, numbers: Sequence[int], *, keep: bool) -> Iterator[list[_Step]]:
+        """Yield the steps on some sources at one checkpoint, all step sizes of a few sources together; with ``keep`` gradients are kept."""
         subject, kept = self._subjects[at], self._kept_at(at) if keep else None
         for some in _batches(numbers, _AT_ONCE):
             known = {i: found for i in some if kept and (found := kept.get(i))}
             missing = [i for i in some if i not in known]
-            for i, scored in zip(missing, halved(partial(self._gradients, subject), [tasks[i] for i in missing]), strict=True):
+            for i, scored in zip(missing, halved(partial(self._gradients, subject), Drawn(self._sources, missing)), strict=True):
                 if scored:
                     known[i] = scored[0][0], scored[1]
                     if kept:
@@ -209,6 +205,15 @@ class Work:
     def _gradients(self, subject: _Subject, episodes: Sequence[Episode]) -> list[Scored]:
         engine = find_engine(getattr(self.estimator, "engine", "auto"))
         return engine.gradients(subject.learner, subject.params, episodes, moving(self._lookahead, subject.params))
+
+    def _own_gradients(self, subject: _Subject, prepared: Prepared, own: Sequence[int], first: int) -> list[Params | None]:
+        """Return the targets' own gradients, of the parameters that move; an estimator may have prepared them."""
+        if not isinstance(self.estimator, LinearEstimator):
+            scored = halved(partial(self._gradients, subject), Drawn(self._targets, own))
+            return [None if one is None else one[1] for one in scored]
+        names = set(moving(self._lookahead, subject.params))
+        found = [self.estimator.gradient(prepared, j - first) for j in own]
+        return [{name: g for name, g in gradient.items() if name in names} for gradient in found]
 
     def _kept_at(self, step: int) -> KeptGradients:
         """Return the gradients kept at one checkpoint; those of another are let go."""
