@@ -221,18 +221,17 @@ def test_an_estimate_below_zero_has_no_ratio_but_is_kept(tmp_path, learner, chec
 
 
 def test_own_gradients_are_those_of_the_exact_run(tmp_path, strokes):
-    """With Adam a parameter without a gradient stays, and one whose gradient is zero moves on by its momentum."""
     learner = tr.load_learner("multi-protonet", {"modes": ["strokes", "shapes"]})
     params = learner.init_params(0)
     moments = {name: torch.full_like(value, 0.01) for name, value in params.items()}
     state = tr.AdamState(lr=1e-4, betas=(0.9, 0.999), eps=1e-8, steps=dict.fromkeys(params, 5), exp_avg=moments, exp_avg_sq=moments)
-    tasks = tr.FewShot(strokes, ways=3, shots=1, queries=2, seed=0)
-    lookahead = tr.Adam(1e-4, moves=("*conv*",))
+    checkpoint, tasks = tr.Checkpoint(params, step=1, optimizer=state), tr.FewShot(strokes, ways=3, shots=1, queries=2, seed=0)
+    settings = {"n_source": 1, "n_target": 5, "tile": (1, 3), "precision": "fp64", "lookahead": tr.Adam(1e-4, moves=("*conv*",))}
     own = [
-        tr.measure(learner, tr.Checkpoint(params, step=1, optimizer=state), tasks, tasks, n_source=1, n_target=5, tile=(1, 3), precision="fp64",
-                   lookahead=lookahead, estimator=estimator, out=tmp_path / type(estimator).__name__).self_transference()
+        tr.measure(learner, checkpoint, tasks, tasks, estimator=estimator, out=tmp_path / type(estimator).__name__, **settings)
         for estimator in (tr.Exact(), tr.FirstOrder(checked=0))
-    ]  # fmt: skip
-    assert own[0]["target"].tolist() == [0, 1, 2, 3, 4]
-    assert np.abs(own[0]["loss_ratio"] - 1).min() > 1e-6
-    np.testing.assert_allclose(own[1]["loss_ratio"], own[0]["loss_ratio"], rtol=1e-12)
+    ]
+    ratios = [run.self_transference()["loss_ratio"] for run in own]
+    assert own[0].self_transference()["target"].tolist() == [0, 1, 2, 3, 4]
+    assert np.abs(ratios[0] - 1).min() > 1e-6
+    np.testing.assert_allclose(ratios[1], ratios[0], rtol=1e-12)

@@ -63,7 +63,7 @@ class LinearEstimator(Protocol):
     def gradient(self, prepared: Any, target: int) -> Params:  # noqa: ANN401 - likewise
         """Return the gradient of one target's loss at θ, given by its number among those prepared.
 
-        A parameter that the loss does not depend on has no entry.
+        A parameter that the loss does not depend on may have zeros: however it moves, the target's own loss stays as it is.
         """
 
 

@@ -37,8 +37,6 @@ class _Tangents:
     """``[n_targets, n_parameters]``, each row the parameters in the order of ``slots``."""
     slots: dict[str, slice]
     shapes: dict[str, torch.Size]
-    names: list[frozenset[str]]
-    """Of the parameters that each target's loss depends on."""
 
 
 @dataclass(frozen=True)
@@ -85,25 +83,23 @@ class FirstOrder:
         slots = {name: slice(end - value.numel(), end) for (name, value), end in zip(params.items(), ends, strict=True)}
         gradients = next(iter(params.values())).new_zeros(len(targets), ends[-1])  # zero where a loss does not depend on a parameter
         scores: list[tuple[float, float]] = []
-        names: list[frozenset[str]] = []
         for start in range(0, len(targets), _AT_ONCE):
             some = targets[start : start + _AT_ONCE]
             for of_one, gradient in find_engine(self.engine).gradients(learner, params, some, list(params)):
                 _fill(gradients[len(scores)], gradient, slots)
                 scores.append(of_one)
-                names.append(frozenset(gradient))
         loss, accuracy = torch.tensor(scores, dtype=torch.float64).unbind(1)
         shapes = {name: value.shape for name, value in params.items()}
-        return _Tangents(Readings(loss, accuracy.float()), gradients, slots, shapes, names)
+        return _Tangents(Readings(loss, accuracy.float()), gradients, slots, shapes)
 
     def after(self, prepared: _Tangents, displacement: Params) -> Readings:
         """Return ``L_j(θ) + ⟨∇L_j, d⟩`` for every target."""
         return self.afters(prepared, [displacement])[0]
 
     def gradient(self, prepared: _Tangents, target: int) -> Params:
-        """Return the gradient of one target's loss, of the parameters that it depends on."""
+        """Return the gradient of one target's loss, with zeros for a parameter that it does not depend on."""
         row, slots = prepared.gradients[target], prepared.slots
-        return {name: row[slots[name]].reshape(shape) for name, shape in prepared.shapes.items() if name in prepared.names[target]}
+        return {name: row[slots[name]].reshape(shape) for name, shape in prepared.shapes.items()}
 
     def afters(self, prepared: _Tangents, displacements: Sequence[Params]) -> list[Readings]:
         """Return the same for several displacements, from one matrix product."""
