@@ -27,7 +27,17 @@ from transference.lookahead import SGD, Adam, Lookahead
 from transference.measure import measure
 from transference.plan import RunSpec, Tile
 from transference.samplers import FewShot, FunctionFamily, TaskRecord, TaskSampler, few_shot, open_tasks
-from transference.statistics import NEUTRAL_BAND, calibrate, check_estimates, classify, summarise, summarise_blocks
+from transference.statistics import (
+    NEUTRAL_BAND,
+    calibrate,
+    check_estimates,
+    classify,
+    contrast,
+    intervals,
+    summarise,
+    summarise_blocks,
+    variance_shares,
+)
 from transference.store import Run, Store, Verification, open_run, verify
 
 __all__ = [  # noqa: RUF022 - a table of contents, by subject
@@ -40,6 +50,9 @@ __all__ = [  # noqa: RUF022 - a table of contents, by subject
     # Its table, summarised
     "summarise",
     "summarise_blocks",
+    "intervals",
+    "contrast",
+    "variance_shares",
     "calibrate",
     "check_estimates",
     "classify",

@@ -5,6 +5,8 @@ A share of positive or negative transfer depends strongly on the step size, so e
 
 from transference.statistics._agreement import TRUSTED, check_estimates
 from transference.statistics._calibrated import calibrate, widest
+from transference.statistics._contrast import contrast, flipped
+from transference.statistics._crossed import intervals, variance_shares
 from transference.statistics._summary import CLASSES, GROUP, NEUTRAL_BAND, QUANTILES, classify, summarise, summarise_blocks
 
 __all__ = [
@@ -16,7 +18,11 @@ __all__ = [
     "calibrate",
     "check_estimates",
     "classify",
+    "contrast",
+    "flipped",
+    "intervals",
     "summarise",
     "summarise_blocks",
+    "variance_shares",
     "widest",
 ]

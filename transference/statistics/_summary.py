@@ -54,6 +54,10 @@ class Block(Protocol):
         """Loss after over loss before, whatever the status, ``[n_sources, n_targets]``."""
 
     @property
+    def same_tasks(self) -> bool:
+        """Whether sources and targets are the same tasks, in the same order."""
+
+    @property
     def accuracy_before(self) -> NDArray[np.float32]:
         """``[n_targets]``."""
 
@@ -68,7 +72,7 @@ def classify(loss_ratio: ArrayLike, band: tuple[float, float] = NEUTRAL_BAND) ->
     Raises:
         UsageError: the band is empty or does not hold 1.
     """
-    low, high = _checked(band)
+    low, high = checked_band(band)
     ratio = np.asarray(loss_ratio)
     return np.where(ratio < low, "positive", np.where(ratio < high, "neutral", "negative"))
 
@@ -120,7 +124,7 @@ def summarise_blocks(blocks: Iterable[Block], *, band: tuple[float, float] = NEU
 
 def _summary(ratio: NDArray[np.float64], n_pairs: int, accuracy: NDArray[np.float64], band: tuple[float, float]) -> dict[str, Any]:
     """Summarise the ratios of one group, which are put into another order: a large table is not copied more than once."""
-    low, high = _checked(band)
+    low, high = checked_band(band)
     n = len(ratio)
     counts = {"positive": int((ratio < low).sum()), "negative": int((ratio >= high).sum())}
     counts["neutral"] = n - sum(counts.values())
@@ -138,7 +142,7 @@ def _summary(ratio: NDArray[np.float64], n_pairs: int, accuracy: NDArray[np.floa
     }
 
 
-def _checked(band: tuple[float, float]) -> tuple[float, float]:
+def checked_band(band: tuple[float, float]) -> tuple[float, float]:
     """Return the band.
 
     Raises:

@@ -32,6 +32,7 @@ class Block:
         loss_ratio: ``[n_sources, n_targets]``; NaN where a cell failed.
         change: ``loss_after / loss_before`` whatever the status, ``[n_sources, n_targets]``: where losses are estimated it may be negative.
         accuracy_before: ``[n_targets]``; NaN where the learner knows none.
+        same_tasks: whether sources and targets are the same tasks, in the same order.
     """
 
     checkpoint_step: int
@@ -41,6 +42,7 @@ class Block:
     loss_ratio: NDArray[np.float64]
     change: NDArray[np.float64]
     accuracy_before: NDArray[np.float32]
+    same_tasks: bool = False
 
 
 @dataclass(frozen=True)

@@ -125,11 +125,17 @@ class Run:
 
     def _blocks_at(self, step: int, alpha: float, sources: list[tuple[str, slice]], targets: list[tuple[str, slice]]) -> Iterator[Block]:
         found = self._matrices(step, alpha)
-        for source_mode, rows in sources:
-            for target_mode, columns in targets:
-                here = rows, columns
+        for (source_mode, rows), tasks in zip(sources, self.spec.sources, strict=True):
+            for (target_mode, columns), others in zip(targets, self.spec.targets, strict=True):
                 yield Block(
-                    step, alpha, source_mode, target_mode, found.loss_ratio[here], found.change[here], found.accuracy_before[columns]
+                    checkpoint_step=step,
+                    alpha=alpha,
+                    source_mode=source_mode,
+                    target_mode=target_mode,
+                    loss_ratio=found.loss_ratio[rows, columns],
+                    change=found.change[rows, columns],
+                    accuracy_before=found.accuracy_before[columns],
+                    same_tasks=tasks == others,
                 )
 
     def _matrices(self, step: int, alpha: float) -> Matrices:

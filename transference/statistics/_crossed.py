@@ -1,0 +1,226 @@
+"""Intervals for tables whose rows and columns are both drawn.
+
+Pairs are not independent: those of one source share it, and those of one target share that. Intervals that take pairs for independent
+cover a fraction of what they promise. Here both sides are drawn again, by the pigeonhole bootstrap (Owen, Annals of Applied Statistics 1,
+2007): sources and targets are resampled, each on its own, and a pair counts as often as its source times its target. Where sources and
+targets are the same tasks they are resampled once, and no task meets itself.
+
+Means and shares take the bootstrap's standard error and Student's t, with one degree of freedom less than the smaller side has tasks;
+with fewer than ten tasks on a side, where resampling is too coarse, the two-way cluster-robust standard error instead (Cameron, Gelbach &
+Miller, J. Business & Economic Statistics 29, 2011; of pairs of the same tasks, Aronow, Samii & Assenova, Political Analysis 23, 2015).
+The interquartile mean is linear in the clipped values (Huber, Robust Statistics, 1981, section 3.3); quantiles are those whose share
+below has such an interval (Woodruff, JASA 47, 1952). A single task on a side is not drawn again: what is said then holds for that task.
+
+Of variance that belongs to neither side the pigeonhole bootstrap takes up to three times as much as there is: where tasks hardly matter its
+intervals are wider than they need be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import stdtrit
+
+from transference._streams import Stream
+from transference.statistics._summary import CLASSES, GROUP, NEUTRAL_BAND, QUANTILES, Block, checked_band
+
+_Floats: TypeAlias = NDArray[np.float64]
+
+StandardError: TypeAlias = Callable[[_Floats], float]
+"""From a number for each cell, NaN where a cell failed, to the standard error of their mean."""
+
+FEW = 10
+"""Tasks on a side from which on it is resampled."""
+
+DRAWS = 1000
+
+
+def intervals(
+    blocks: Iterable[Block], *, band: tuple[float, float] = NEUTRAL_BAND, level: float = 0.95, draws: int = DRAWS, seed: int = 0
+) -> pd.DataFrame:
+    """Summarise the loss ratios of each mode pair, with intervals for another draw of sources and targets.
+
+    The draws are the same for all blocks of one size, so that intervals of checkpoints and learners can be compared.
+
+    Args:
+        blocks: what ``Run.blocks()`` returns.
+        band: the neutral band ``[low, high)``.
+        level: of the intervals.
+        draws: of the bootstrap.
+        seed: of the draws.
+
+    Returns:
+        One row per block and statistic: the columns of `GROUP`, ``statistic`` (``geometric_mean``, ``interquartile_mean``,
+        ``q01 … q99``, ``positive``, ``neutral``, ``negative``), ``value``, ``low``, ``high``, and ``drawn``: what the interval lets vary
+        (``sources and targets``, ``tasks``, ``sources`` given the one target, ``targets`` given the one source). NaN ends where nothing
+        can be drawn again.
+
+    Raises:
+        UsageError: the band is empty or does not hold 1.
+    """
+    rows = []
+    for block in blocks:
+        key = {name: getattr(block, name) for name in GROUP}
+        error, df, drawn = standard_error(block, draws, seed)
+        ratio = without_diagonal(block)
+        quantile = float(stdtrit(df, (1 + level) / 2)) if df > 0 else np.nan
+        for name, (value, low, high) in _statistics(ratio, band, error, quantile, df):
+            rows.append({**key, "statistic": name, "value": value, "low": low, "high": high, "drawn": drawn})
+    return pd.DataFrame(rows)
+
+
+def without_diagonal(block: Block) -> _Floats:
+    """Return the loss ratios; where sources and targets are the same tasks, NaN for a task on itself."""
+    if not block.same_tasks:
+        return block.loss_ratio
+    return np.where(np.eye(len(block.loss_ratio), dtype=bool), np.nan, block.loss_ratio)
+
+
+def _statistics(
+    ratio: _Floats, band: tuple[float, float], error: StandardError, quantile: float, df: int
+) -> Iterator[tuple[str, tuple[float, float, float]]]:
+    """Yield each statistic's name, value and ends."""
+    low, high = checked_band(band)
+    ok = np.isfinite(ratio)
+    if not ok.any():
+        names = ("geometric_mean", "interquartile_mean", *map(_name, QUANTILES), *CLASSES)
+        yield from ((name, (np.nan, np.nan, np.nan)) for name in names)
+        return
+    with np.errstate(divide="ignore"):
+        logs = np.log(ratio)
+    known = logs[ok]
+    yield "geometric_mean", _exponential(known.mean(), quantile * error(logs))
+    inner = np.quantile(known, [0.25, 0.75])
+    middle = known[(known >= inner[0]) & (known <= inner[1])].mean()
+    yield "interquartile_mean", _exponential(middle, quantile * error(np.clip(logs, *inner) / 0.5))
+    for q in QUANTILES:
+        value = float(np.quantile(ratio[ok], q))
+        half = quantile * error(np.where(ok, ratio <= value, np.nan))
+        ends = np.quantile(ratio[ok], np.clip([q - half, q + half], 0, 1)) if np.isfinite(half) else [np.nan, np.nan]
+        yield _name(q), (value, float(ends[0]), float(ends[1]))
+    classes = {"positive": ratio < low, "neutral": (low <= ratio) & (ratio < high), "negative": ratio >= high}
+    for name in CLASSES:
+        cells = np.where(ok, classes[name], np.nan)
+        yield name, _share(float(np.nanmean(cells)), error(cells), quantile, df)
+
+
+def _name(q: float) -> str:
+    return f"q{round(q * 100):02d}"
+
+
+def _exponential(mean: float, half: float) -> tuple[float, float, float]:
+    return float(np.exp(mean)), float(np.exp(mean - half)), float(np.exp(mean + half))
+
+
+def _share(share: float, error: float, quantile: float, df: int) -> tuple[float, float, float]:
+    """Return a share with Wilson's interval for as many independent cells as would have its standard error (Kott & Carr, 1997)."""
+    if np.isnan(quantile):
+        return share, np.nan, np.nan
+    n = share * (1 - share) / error**2 if error > 0 else df + 1.0
+    centre = (share + quantile**2 / (2 * n)) / (1 + quantile**2 / n)
+    half = quantile * np.sqrt(share * (1 - share) / n + quantile**2 / (4 * n**2)) / (1 + quantile**2 / n)
+    return share, max(0.0, centre - half), min(1.0, centre + half)
+
+
+def standard_error(block: Block, draws: int, seed: int) -> tuple[StandardError, int, str]:
+    """Return how the standard error of a mean over a block's cells is found, its degrees of freedom, and what it lets vary."""
+    n_source, n_target = block.loss_ratio.shape
+    if block.same_tasks:
+        weights = _weights(n_source, draws, seed, "source")
+        return partial(_pigeonhole, weights, weights) if n_source >= FEW else _dyadic, n_source - 1, "tasks"
+    sizes = [size for size in (n_source, n_target) if size > 1]
+    if not sizes:
+        return lambda _: np.nan, 0, "nothing"
+    drawn = "sources and targets" if len(sizes) == 2 else "sources" if n_target == 1 else "targets"
+    if min(sizes) < FEW:
+        return two_way_error, min(sizes) - 1, drawn
+    sides = [_weights(size, draws, seed, role) for size, role in ((n_source, "source"), (n_target, "target"))]
+    return partial(_pigeonhole, *sides), min(sizes) - 1, drawn
+
+
+def _weights(n: int, draws: int, seed: int, role: str) -> _Floats:
+    """Return how often each of n tasks is drawn in each of several resamplings, ``[draws, n]``; a single task is drawn always."""
+    if n == 1:
+        return np.ones((draws, 1))
+    chosen = (Stream("bootstrap", seed, role, n).uniform(0.0, 1.0, (draws, n)) * n).astype(np.int64)
+    counts = np.bincount((chosen + n * np.arange(draws)[:, None]).ravel(), minlength=draws * n)
+    return counts.reshape(draws, n).astype(np.float64)
+
+
+def _pigeonhole(sources: _Floats, targets: _Floats, cells: _Floats) -> float:
+    """Return the bootstrap's standard error of a mean over cells, ``[n_source, n_target]``, NaN where one failed."""
+    ok = np.isfinite(cells)
+    values = np.where(ok, cells, 0.0)
+    n = ((sources @ ok.astype(np.float64)) * targets).sum(axis=1)
+    total = ((sources @ values) * targets).sum(axis=1)
+    return float((total[n > 0] / n[n > 0]).std(ddof=1))
+
+
+def _residuals(cells: _Floats) -> tuple[_Floats, int]:
+    ok = np.isfinite(cells)
+    return np.where(ok, cells - np.mean(cells, where=ok), 0.0), int(ok.sum())
+
+
+def two_way_error(cells: _Floats) -> float:
+    """Return the cluster-robust standard error of a mean over cells: what rows share and columns share, less what was counted twice."""
+    left, n = _residuals(cells)
+    sides = [float(np.sum(left.sum(axis=axis) ** 2)) * size / (size - 1) for axis, size in ((1, len(left)), (0, left.shape[1])) if size > 1]
+    if not sides or not n:
+        return np.nan
+    total = sum(sides) - float(np.sum(left**2)) * (len(sides) - 1)
+    return float(np.sqrt(max(total, *sides)) / n)
+
+
+def _dyadic(cells: _Floats) -> float:
+    """Return the same for pairs of the same tasks: pairs hang together when they share a task on either side."""
+    left, n = _residuals(cells)
+    size, alone = len(left), float(np.sum(left**2))
+    if size < 2 or not n:
+        return np.nan
+    shared = float(np.sum((left.sum(axis=0) + left.sum(axis=1)) ** 2)) - alone - float(np.sum(left * left.T))
+    return float(np.sqrt(max(shared, alone) * size / (size - 1)) / n)
+
+
+def variance_shares(blocks: Iterable[Block]) -> pd.DataFrame:
+    """Split the variance of the log ratios of each mode pair into what comes with the source, with the target, and neither.
+
+    The closed-form estimates of a two-way table with random rows and columns (Searle, Casella & McCulloch, Variance Components, 1992,
+    section 4.5); negative ones count as zero. Sources with a failed cell are left out.
+
+    Args:
+        blocks: what ``Run.blocks()`` returns.
+
+    Returns:
+        One row per block: the columns of `GROUP`, ``n_sources`` and ``n_targets`` used, ``variance`` (of log ratios, all three together)
+        and the shares ``source``, ``target``, ``residual`` (interaction, and what another draw of the episode would change). NaN for a
+        table with a single row or column.
+    """
+    rows = []
+    for block in blocks:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            logs = np.log(block.loss_ratio)
+        logs = logs[np.isfinite(logs).all(axis=1)]
+        parts = _components(logs) if min(logs.shape) > 1 else np.full(3, np.nan)
+        total = float(parts.sum())
+        with np.errstate(invalid="ignore"):
+            shares = dict(zip(("source", "target", "residual"), (parts / total).tolist(), strict=True))
+        key = {name: getattr(block, name) for name in GROUP}
+        rows.append({**key, "n_sources": logs.shape[0], "n_targets": logs.shape[1], "variance": total, **shares})
+    return pd.DataFrame(rows)
+
+
+def _components(table: _Floats) -> _Floats:
+    """Return the variance components of rows, columns and the rest."""
+    n_rows, n_columns = table.shape
+    mean = table.mean()
+    rows, columns = table.mean(axis=1), table.mean(axis=0)
+    rest = table - rows[:, None] - columns + mean
+    of_rest = float((rest**2).sum()) / ((n_rows - 1) * (n_columns - 1))
+    of_rows = float(((rows - mean) ** 2).sum()) * n_columns / (n_rows - 1)
+    of_columns = float(((columns - mean) ** 2).sum()) * n_rows / (n_columns - 1)
+    return np.maximum([(of_rows - of_rest) / n_columns, (of_columns - of_rest) / n_rows, of_rest], 0.0)
