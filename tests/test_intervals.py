@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import kstest, norm
+from scipy.stats import kstest, norm, t
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
@@ -199,3 +199,13 @@ def test_contrasts_are_pair_by_pair():
     assert same.loc[same["statistic"] != "geometric_mean", "value"].eq(0.0).all()
     with pytest.raises(UsageError, match=r"a → b \(12, 11\) was to be compared with a → b \(12, 3\)"):
         contrast([block(first)], [block(second[:, :3])])
+
+
+def test_an_interval_is_students_t_times_the_error_with_as_few_degrees_of_freedom_as_the_smaller_side_allows():
+    logs = drawn(np.random.default_rng(10), 12, 30)
+    found = intervals([block(logs)], draws=50).set_index("statistic").loc["geometric_mean"]
+    error = _pigeonhole(_weights(12, 50, 0, "source"), _weights(30, 50, 0, "target"), logs)
+    assert np.log(found["high"] / found["value"]) == pytest.approx(t.ppf(0.975, 11) * error, rel=1e-9)
+    assert np.log(found["value"] / found["low"]) == pytest.approx(t.ppf(0.975, 11) * error, rel=1e-9)
+    small = intervals([block(logs[:, :5])]).set_index("statistic").loc["geometric_mean"]
+    assert np.log(small["high"] / small["value"]) == pytest.approx(t.ppf(0.975, 4) * two_way_error(logs[:, :5]), rel=1e-9)

@@ -11,6 +11,7 @@ from meta_models import MAML, ProtoNet
 from tests.strangers import Impure, Net, PixelPrototypes, one_step_loss
 from transference.devices import choose_device, full_precision
 from transference.errors import LearnerError, SpecMismatchError, StoreError, UsageError
+from transference.measure import default_tile
 
 
 def run_here(out, learner, checkpoints, sources, targets, **changes):
@@ -359,3 +360,9 @@ def test_cuda_agrees_with_the_cpu(tmp_path, learner, sources, targets):
         for device in ("cpu", "cuda")
     )
     np.testing.assert_allclose(there.matrix(), here.matrix(), rtol=1e-8)
+
+
+@pytest.mark.parametrize(("size", "files"), [(300, 60), (3000, 517)])
+def test_a_large_table_is_not_cut_into_thousands_of_files(size, files):
+    sources, targets = default_tile(tr.Exact(), size, size)
+    assert -(-size // sources) * -(-size // targets) == files
