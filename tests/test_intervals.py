@@ -197,6 +197,8 @@ def test_contrasts_are_pair_by_pair():
     same = contrast([block(first)], [block(first)], draws=50)
     assert same["p"].eq(1.0).all()
     assert same.loc[same["statistic"] != "geometric_mean", "value"].eq(0.0).all()
+    nothing = contrast([block(first)], [block(np.full_like(second, np.nan))], draws=50)
+    assert nothing[["value", "low", "high", "p"]].isna().all(axis=None)
     with pytest.raises(UsageError, match=r"a → b \(12, 11\) was to be compared with a → b \(12, 3\)"):
         contrast([block(first)], [block(second[:, :3])])
 

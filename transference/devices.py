@@ -84,7 +84,8 @@ def keep_freed_memory() -> None:
         return
     trim_threshold, mmap_threshold = -1, -3  # as malloc.h numbers them
     mallopt(trim_threshold, 2**31 - 1)
-    mallopt(mmap_threshold, 2**30)
+    # Larger blocks, such as the gradients of many targets, still go back when they are freed: a hole of their size is seldom filled again.
+    mallopt(mmap_threshold, 2**27)
 
 
 def channels_last(tensor: Tensor) -> Tensor:

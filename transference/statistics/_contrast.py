@@ -27,7 +27,7 @@ def contrast(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Compare two tables of the same source and target tasks, pair by pair.
+    """Compare two tables of the same source and target tasks, pair by pair: runs of the same samplers and seeds.
 
     The p-value is that of a difference as large if the sources' parts of it, the targets', and what is left each had an even chance of
     either sign: their signs are flipped, and the mean over its two-way cluster-robust standard error is compared with its own under flips
@@ -69,7 +69,8 @@ def contrast(
             differences[name] = inside[0] - inside[1]
         error, df, _ = standard_error(mine, draws, seed)
         for name, cells in differences.items():
-            value, half = float(np.nanmean(cells)), float(stdtrit(df, (1 + level) / 2)) * error(cells) if df > 0 else np.nan
+            value = float(cells[known].mean()) if known.any() else np.nan
+            half = float(stdtrit(df, (1 + level) / 2)) * error(cells) if df > 0 and known.any() else np.nan
             ends = np.array([value, value - half, value + half])
             told = np.exp(ends) if name == "geometric_mean" else ends
             rows.append(

@@ -8,7 +8,7 @@ targets are the same tasks they are resampled once, and no task meets itself.
 Means and shares take the bootstrap's standard error and Student's t, with one degree of freedom less than the smaller side has tasks;
 with fewer than ten tasks on a side, where resampling is too coarse, the two-way cluster-robust standard error instead (Cameron, Gelbach &
 Miller, J. Business & Economic Statistics 29, 2011; of pairs of the same tasks, Aronow, Samii & Assenova, Political Analysis 23, 2015).
-The interquartile mean is linear in the clipped values (Huber, Robust Statistics, 1981, section 3.3); quantiles are those whose share
+The interquartile mean is linear in the clipped values (Huber, Robust Statistics, 1981); quantiles are those whose share
 below has such an interval (Woodruff, JASA 47, 1952). A single task on a side is not drawn again: what is said then holds for that task.
 
 Of variance that belongs to neither side the pigeonhole bootstrap takes up to three times as much as there is: where tasks hardly matter its
@@ -189,8 +189,8 @@ def _dyadic(cells: _Floats) -> float:
 def variance_shares(blocks: Iterable[Block]) -> pd.DataFrame:
     """Split the variance of the log ratios of each mode pair into what comes with the source, with the target, and neither.
 
-    The closed-form estimates of a two-way table with random rows and columns (Searle, Casella & McCulloch, Variance Components, 1992,
-    section 4.5); negative ones count as zero. Sources with a failed cell are left out.
+    The closed-form estimates of a two-way table with random rows and columns (Searle, Casella & McCulloch, Variance Components,
+    1992); negative ones count as zero. Sources with a failed cell are left out.
 
     Args:
         blocks: what ``Run.blocks()`` returns.

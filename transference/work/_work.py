@@ -30,6 +30,9 @@ from transference.work._tasks import Drawn, Tasks
 _AT_ONCE = 16
 """Sources whose gradients and displacements are in memory together."""
 
+_WHOLE = 64
+"""Targets whose images are in memory together when single pairs are measured."""
+
 _SOME = 8
 """Targets that a trial is made on."""
 
@@ -140,18 +143,23 @@ class Work:
         for own in _batches(range(*targets), _AT_ONCE if apiece else 1):
             gradients = self._own_gradients(subject, prepared, own, targets[0])
             steps = [a_step for j, gradient in zip(own, gradients, strict=True) for a_step in self._steps_of(subject, j, np.nan, gradient)]
-            ready, first = prepared, targets[0]
+            ready, places = prepared, {j: j - targets[0] for j in own}
             if not (apiece and exact is estimator):
-                ready, first = self._prepare_for(subject, Drawn(self._targets, own), exact), own[0]
-            pairs += _cells(exact, ready, [(a_step, a_step.source) for a_step in steps], first)
+                ready, places = self._prepare_for(subject, Drawn(self._targets, own), exact), {j: place for place, j in enumerate(own)}
+            pairs += _cells(exact, ready, [(a_step, a_step.source) for a_step in steps], places)
         return pairs_table(pairs)
 
     def sample(self, tile: Tile, cells: Mapping[int, Sequence[int]], estimator: SampledEstimator) -> pa.Table:
         """Return some pairs of a tile, given as targets by source, measured exactly."""
-        exact, pairs = estimator.exact, [pair_rows(0, np.arange(0), 0.0, *[(np.empty(0), np.empty(0, np.float32))] * 2)]
-        prepared = self._prepare(tile.step, tile.targets, exact)
-        for steps in self._steps(tile.step, [*cells], keep=True):
-            pairs += _cells(exact, prepared, [(step, j) for step in steps for j in cells[step.source]], tile.targets[0])
+        subject, exact = self._subjects[tile.step], estimator.exact
+        self._prepared = None  # what the estimates needed makes room for the targets' images
+        pairs = [pair_rows(0, np.arange(0), 0.0, *[(np.empty(0), np.empty(0, np.float32))] * 2)]
+        for some in _batches(sorted({j for targets in cells.values() for j in targets}), _WHOLE):
+            prepared = self._prepare_for(subject, Drawn(self._targets, some), exact)
+            places = {j: place for place, j in enumerate(some)}
+            here = {i: [j for j in targets if j in places] for i, targets in cells.items()}
+            for steps in self._steps(tile.step, [i for i, targets in here.items() if targets], keep=True):
+                pairs += _cells(exact, prepared, [(step, j) for step in steps for j in here[step.source]], places)
         return pairs_table(pairs)
 
     def tasks(self) -> pa.Table:
@@ -223,16 +231,16 @@ class Work:
         return self._kept[1]
 
 
-def _cells(exact: Estimator, prepared: Prepared, cells: Sequence[tuple[_Step, int]], first: int) -> list[Columns]:
-    """Return the rows of single pairs, each a step and a target's id; ``first`` is the id of the first target prepared."""
-    there = [(j - first, step.displacement) for step, j in cells if step.displacement is not None]
+def _cells(exact: Estimator, prepared: Prepared, cells: Sequence[tuple[_Step, int]], places: Mapping[int, int]) -> list[Columns]:
+    """Return the rows of single pairs, each a step and a target's id; ``places`` tells where the target is among those prepared."""
+    there = [(places[j], step.displacement) for step, j in cells if step.displacement is not None]
     found = iter(read_each(exact, prepared, there))
     loss, accuracy = _numpy(prepared.before)
     rows = []
     for step, j in cells:
         after = next(found) if step.displacement is not None else None
         read = None if after is None else (np.array(after[:1]), np.array(after[1:], np.float32))
-        rows.append(pair_rows(step.source, np.array([j]), step.alpha, (loss[[j - first]], accuracy[[j - first]]), read))
+        rows.append(pair_rows(step.source, np.array([j]), step.alpha, (loss[[places[j]]], accuracy[[places[j]]]), read))
     return rows
 
 
