@@ -239,6 +239,14 @@ def test_a_run_that_lacks_exact_pairs_says_so(run):
     assert [problem for problem in tr.verify(run.path).problems if f"{file} is missing" in problem]
 
 
+def test_a_share_alone_makes_a_sample_that_can_be_missed(tmp_path, learner, checkpoint, both_modes):
+    run = measure_here(tmp_path / "run", learner, checkpoint, *both_modes, estimator=tr.Calibrated(checked=0, share=0.2), tile=(10, 10))
+    next(run.path.glob("exact/*/*/*.parquet")).unlink()
+    with pytest.raises(StoreError, match="lacks exact pairs"):
+        run.exact_pairs()
+    assert not tr.verify(run.path).complete
+
+
 def test_exact_files_that_are_not_what_they_should_be_are_found(run):
     first, second = sorted(run.path.glob("exact/*/*/*.parquet"))[:2]
     whole = first.read_bytes()

@@ -89,6 +89,11 @@ class RunSpec:
         return tuple(self.lookahead["alpha"])
 
     @property
+    def sampled(self) -> bool:
+        """Whether a random sample of the pairs is measured exactly beside estimates."""
+        return any(self.estimator.get(name) for name in ("checked", "share"))
+
+    @property
     def n_cells(self) -> int:
         """Rows of the finished table, over all checkpoints and step sizes."""
         return len(self.checkpoints) * len(self.alphas) * self.n_source * self.n_target

@@ -63,7 +63,7 @@ class Run:
         """Return how many tiles are published; those of the sample that is measured exactly count too, as far as it can be told."""
         tiles = list(self._tiles())
         done = sum(map(self._store.has, tiles))
-        if not self._sampled:
+        if not self.spec.sampled:
             return Progress(done, len(tiles))
         return Progress(done + sum(self._store.has_exact(tile, 0) for tile in tiles), 2 * len(tiles))
 
@@ -103,7 +103,7 @@ class Run:
         Raises:
             StoreError: files are missing or damaged.
         """
-        if self._sampled and not all(self._store.exact_rounds(self.spec, step) for step in self.steps):
+        if self.spec.sampled and not all(self._store.exact_rounds(self.spec, step) for step in self.steps):
             raise StoreError(f"{self.path} lacks exact pairs that belong to it. Repeat the command in its run.json to finish it.")
         frame = pd.concat([self._store.sample(self.spec, step).assign(checkpoint_step=step) for step in self.steps], ignore_index=True)
         frame.insert(0, "checkpoint_step", frame.pop("checkpoint_step"))
@@ -205,10 +205,6 @@ class Run:
                 )
             raise UsageError(f"{self.path} was measured at the step sizes {found}; {alpha} was asked for.")
         return float(alpha)
-
-    @property
-    def _sampled(self) -> bool:
-        return bool(self.spec.estimator.get("checked"))
 
     def _add_mode(self, frame: pd.DataFrame, role: str, column: str) -> None:
         """Add the mode of each row's task, a categorical in the order of the spec."""

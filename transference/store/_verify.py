@@ -73,7 +73,7 @@ def verify(path: str | Path) -> Verification:
     exact = {store.exact_path(tile, number): tile for tile in tiles for number in range(_rounds(store))}
     for file in sorted(exact.keys() & set(store.path.rglob("*.parquet"))):
         _check_some_pairs(file, _cells(spec, exact[file]), problems)
-    if spec.estimator.get("checked") and len(published) == len(tiles):
+    if spec.sampled and len(published) == len(tiles):
         lacking = [tile for tile in tiles if not store.has_exact(tile, 0)]
         problems += [f"{store.exact_path(tile, 0)} is missing. Repeat the command in run.json." for tile in lacking]
     expected |= exact.keys()
