@@ -82,9 +82,7 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, TypeError, AttributeError):
         return
-    trim_threshold, mmap_threshold, arena_max = -1, -3, -8  # as malloc.h numbers them
-    # Every pool of threads would otherwise take heaps of its own, which keep what they once held: memory would grow with the table.
-    mallopt(arena_max, torch.get_num_threads() + 1)
+    trim_threshold, mmap_threshold = -1, -3  # as malloc.h numbers them
     mallopt(trim_threshold, 2**31 - 1)
     # Larger blocks, such as the gradients of many targets, still go back when they are freed: a hole of their size is seldom filled again.
     mallopt(mmap_threshold, 2**27)

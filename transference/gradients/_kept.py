@@ -17,6 +17,10 @@ _RESERVE = 4 * 2**30
 """Bytes that are left free on the disk: the results want room too."""
 
 
+_ALIGNED = 16
+"""Bytes; what the widest dtype asks."""
+
+
 class KeptGradients:
     """Gradients by number, in a file without a name that vanishes with the process; memory holds none of them.
 
@@ -46,23 +50,27 @@ class KeptGradients:
             return None
         start, loss, blanks = self._kept[number]
         self._file.seek(start)
-        gradient = {}
-        for name, blank in blanks:
-            raw = np.frombuffer(bytearray(self._file.read(blank.numel() * blank.element_size())), np.uint8)
-            gradient[name] = torch.from_numpy(raw).view(blank.dtype).reshape(blank.shape).to(blank.device)
-        return loss, gradient
+        # One block of memory for all: many of all sizes would leave holes that the results of the next source keep open.
+        flat = torch.empty(sum(_room(blank) for _, blank in blanks), dtype=torch.uint8)
+        self._file.readinto(flat.numpy().data)  # type: ignore[attr-defined]  # a binary file without a name
+        pieces = torch.split(flat, [_room(blank) for _, blank in blanks])
+        return loss, {
+            name: piece[: _size(blank)].view(blank.dtype).reshape(blank.shape).to(blank.device)
+            for (name, blank), piece in zip(blanks, pieces, strict=True)
+        }
 
     def put(self, number: int, loss: float, gradient: Params) -> None:
         """Keep a loss and its gradient."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            if shutil.disk_usage(self._folder).free < _RESERVE + sum(value.nbytes for value in gradient.values()):
+            if shutil.disk_usage(self._folder).free < _RESERVE + sum(map(_room, gradient.values())):
                 return
             if self._file is None:
                 self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - `close` closes it
             self._file.seek(self._end)
             for value in gradient.values():
                 self._file.write(np.ascontiguousarray(value.cpu().numpy()).data)
+                self._file.write(bytes(_room(value) - _size(value)))
             self._file.flush()
         except OSError:
             return
@@ -71,3 +79,13 @@ class KeptGradients:
         blanks = self._blanks.setdefault(alike, [(name, value.new_empty(()).expand(value.shape)) for name, value in gradient.items()])
         self._kept[number] = self._end, loss, blanks
         self._end = self._file.tell()
+
+
+def _size(value: Tensor) -> int:
+    """Return the bytes of a value; of an expanded scalar, as if it were not."""
+    return value.numel() * value.element_size()
+
+
+def _room(value: Tensor) -> int:
+    """Return the bytes that a value takes in the file: the next one begins where any dtype may."""
+    return -(-_size(value) // _ALIGNED) * _ALIGNED

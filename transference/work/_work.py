@@ -125,14 +125,21 @@ class Work:
         """Return the tile's pairs, and its sources."""
         prepared = self._prepare(tile.step, tile.targets, self.estimator)
         before, targets = _numpy(prepared.before), np.arange(*tile.targets)
-        pairs, sources = [], []
+        shape = (tile.sources[1] - tile.sources[0]) * len(step_sizes(self._lookahead)), len(targets)
+        # Made once for all sources: results left behind between their gradients would keep the memory of those in pieces.
+        losses, accuracies = np.full(shape, np.nan), np.full(shape, np.nan, np.float32)
+        read = np.zeros(shape[0], bool)
+        sources: list[dict[str, float]] = []
         for steps in self._steps(tile.step, range(*tile.sources), keep=len(targets) < len(self._targets)):
+            there = [(len(sources) + k, step.displacement) for k, step in enumerate(steps) if step.displacement is not None]
+            for (row, _), after in zip(there, read_all(self.estimator, prepared, [d for _, d in there]), strict=True):
+                if after is not None:
+                    read[row], (losses[row], accuracies[row]) = True, _numpy(after)
             sources += [step.row() for step in steps]
-            there = [step.displacement for step in steps if step.displacement is not None]
-            found = iter(read_all(self.estimator, prepared, there))
-            for step in steps:
-                after = next(found) if step.displacement is not None else None
-                pairs.append(pair_rows(step.source, targets, step.alpha, before, None if after is None else _numpy(after)))
+        pairs = [
+            pair_rows(int(of["source"]), targets, of["alpha"], before, (losses[row], accuracies[row]) if read[row] else None)
+            for row, of in enumerate(sources)
+        ]
         return pairs_table(pairs), table(SOURCES, sources)
 
     def self_transference(self, step: int, targets: tuple[int, int]) -> pa.Table:
