@@ -13,6 +13,7 @@ import transference as tr
 from meta_models import MAML, ProtoNet
 from tests import oracles
 from transference.cli import main
+from transference.engines import ENGINES
 from transference.errors import UsageError
 from transference.gradients import KeptGradients, loss_gradient
 from transference.statistics import check_estimates
@@ -122,7 +123,8 @@ def test_a_step_that_is_too_large_is_called_so(tmp_path):
     assert "First order beside exact" in runner.invoke(main, ["summary", str(tmp_path / "run")]).stdout
     assert runner.invoke(main, ["verify", str(tmp_path / "run")]).exit_code == 0
     spec = json.loads((tmp_path / "run" / "run.json").read_text())["spec"]["estimator"]
-    assert spec == {"kind": "firstorder", "checked": 64, "seed": 0, "engine": "loop"}
+    assert spec.pop("engine") in ENGINES, "which one is a matter of the clock"
+    assert spec == {"kind": "firstorder", "checked": 64, "seed": 0}
 
 
 def test_agreement_is_what_it_says():
