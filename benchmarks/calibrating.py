@@ -10,6 +10,7 @@ in the worst), and their median width relative to intervals from the exact sampl
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ def _resample(truth: Block, estimate: Block, share: float, n: int, random: np.ra
     key = {name: getattr(truth, name) for name in ("checkpoint_step", "alpha", "source_mode", "target_mode")}
     frame = pd.DataFrame({**key, "loss_ratio": truth.loss_ratio.ravel(), "estimate": estimate.change.ravel(), "status": "ok"})
     whole = tr.summarise_blocks([truth]).iloc[0]
-    nothing = Block(**key, loss_ratio=estimate.loss_ratio, change=np.ones_like(estimate.change), accuracy_before=estimate.accuracy_before)
+    nothing = replace(estimate, change=np.ones_like(estimate.change))
     covered, width = [], []
     for _ in range(n):
         sample = frame[random.random(len(frame)) < share]

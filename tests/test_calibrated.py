@@ -93,7 +93,9 @@ def table():
 def blocks_of(change):
     known = np.where(change > 0, change, np.nan)
     parts = (("b", slice(0, 60)), ("c", slice(60, 100)))
-    return [Block(1, 0.1, "a", mode, known[:, at], change[:, at], np.full(at.stop - at.start, np.nan)) for mode, at in parts]
+    return [
+        Block(1, 0.1, "a", mode, known[:, at], change[:, at], change[:, at] - 1, np.full(at.stop - at.start, np.nan)) for mode, at in parts
+    ]
 
 
 def truth_of(exact):

@@ -139,7 +139,18 @@ def test_gradients_are_computed_once_and_read_back_as_they_were(tmp_path, learne
     calls = []
     monkeypatch.setattr("transference.engines._engines.loss_gradient", lambda *words: calls.append(1) or loss_gradient(*words))
     runs = [
-        tr.measure(learner, checkpoint, sources, targets, n_source=3, n_target=4, tile=tile, lookahead=tr.SGD(0.1), out=tmp_path / str(k))
+        tr.measure(
+            learner,
+            checkpoint,
+            sources,
+            targets,
+            n_source=3,
+            n_target=4,
+            tile=tile,
+            lookahead=tr.SGD(0.1),
+            controls=0,
+            out=tmp_path / str(k),
+        )
         for k, tile in enumerate([(3, 4), (2, 1)])
     ]
     assert len(calls) == 2 * (1 + 3 + 4), "the first of all, every source, every target as its own source"

@@ -23,7 +23,7 @@ ORDER = [
     {"plan"},
     {"store"},
     {"work"},
-    {"calibration"},
+    {"calibration", "controls"},
     {"measure"},
     {"cli"},
 ]

@@ -18,7 +18,7 @@ MEAN, SOURCE, TARGET, REST = 0.002, 0.01, 0.015, 0.02
 
 def block(logs, *, same_tasks=False, step=1):
     ratio = np.exp(logs)
-    return Block(step, 0.1, "a", "b", ratio, ratio, np.full(ratio.shape[1], np.nan), same_tasks)
+    return Block(step, 0.1, "a", "b", ratio, ratio, np.full(ratio.shape, np.nan), np.full(ratio.shape[1], np.nan), same_tasks)
 
 
 def drawn(random, n_source, n_target, target=TARGET, mean=MEAN):
@@ -211,3 +211,8 @@ def test_an_interval_is_students_t_times_the_error_with_as_few_degrees_of_freedo
     assert np.log(found["value"] / found["low"]) == pytest.approx(t.ppf(0.975, 11) * error, rel=1e-9)
     small = intervals([block(logs[:, :5])]).set_index("statistic").loc["geometric_mean"]
     assert np.log(small["high"] / small["value"]) == pytest.approx(t.ppf(0.975, 4) * two_way_error(logs[:, :5]), rel=1e-9)
+
+
+def test_a_table_of_two_pairs_has_an_interquartile_mean():
+    found = intervals([block(np.log([[0.9], [1.1]]))]).set_index("statistic")
+    assert found.loc["interquartile_mean", "value"] == pytest.approx(np.sqrt(0.9 * 1.1))

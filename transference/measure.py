@@ -15,13 +15,14 @@ from dataclasses import asdict, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import torch
 from tqdm import tqdm
 
 from transference.calibration import rounds
 from transference.checkpoints import Checkpoint
+from transference.controls import controlled_pairs, default_controls
 from transference.devices import choose_device, full_precision
 from transference.errors import SpecMismatchError
 from transference.estimators import Estimator, Exact, LinearEstimator, SampledEstimator, as_begun
@@ -55,6 +56,7 @@ def measure(
     n_target: int = 20,
     lookahead: Lookahead = SGD(),  # noqa: B008 - frozen
     estimator: Estimator = Exact(),  # noqa: B008 - frozen
+    controls: int | None = None,
     device: str = "auto",
     precision: str = "fp32",
     tile: tuple[int, int] | None = None,
@@ -76,6 +78,8 @@ def measure(
         n_target: tasks per target mode.
         lookahead: the step taken on each source; without step sizes it takes the checkpoints' outer learning rate.
         estimator: how the losses after the step are read.
+        controls: pairs of each mode pair that have controls at every checkpoint (see ``Run.controls``); by default about one in a hundred,
+            8 at least.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
         precision: ``"fp32"`` or ``"fp64"``.
         tile: sources and targets per file; by default what suits the estimator.
@@ -99,9 +103,11 @@ def measure(
     if store.run_json.exists():
         estimator = as_begun(estimator, store.spec().estimator)
     tile = tile or default_tile(estimator, n_source * len(from_samplers), n_target * len(to_samplers))
+    if controls is None:
+        controls = default_controls(n_source, n_target, estimated=isinstance(estimator, SampledEstimator))
     spec = make_spec(
         learner, checkpoints, from_samplers, to_samplers, n_source=n_source, n_target=n_target, step=lookahead,
-        estimator=estimator, device=where.type, precision=precision, tile=tile,
+        estimator=estimator, controls=controls, device=where.type, precision=precision, tile=tile,
     )  # fmt: skip
     from_tasks, to_tasks = Tasks(from_samplers, n_source, where, dtype), Tasks(to_samplers, n_target, where, dtype)
     begun = store.check(spec)
@@ -121,19 +127,27 @@ def measure(
                 tqdm.write(str(found), file=sys.stderr)
         done = sum(spec.n_cells_of(a_tile) for ref in spec.checkpoints for a_tile in spec.tiles(ref.step) if store.has(a_tile))
         with tqdm(total=spec.n_cells, initial=done, unit="pair", unit_scale=True, disable=not progress, mininterval=0.5) as bar:
-            for step in [ref.step for ref in spec.checkpoints]:
-                bar.set_description(f"checkpoint {step}")
-                for a_tile in spec.tiles(step):
-                    if not store.has_self_transference(step, a_tile.targets):
-                        store.write_self_transference(step, a_tile.targets, work.self_transference(step, a_tile.targets))
-                    if not store.has(a_tile):
-                        store.write(a_tile, *work.tile(a_tile))
-                        bar.update(spec.n_cells_of(a_tile))
-                bar.set_description(f"checkpoint {step}: exact pairs")
-                if isinstance(work.estimator, SampledEstimator):
-                    for number, a_tile, chosen in rounds(store, spec, work.estimator, step):
-                        store.write_exact(a_tile, number, work.sample(a_tile, chosen, work.estimator))
+            for ref in spec.checkpoints:
+                _measure_at(ref.step, spec, store, work, bar)
     return Run(out)
+
+
+def _measure_at(step: int, spec: RunSpec, store: Store, work: Work, bar: tqdm[NoReturn]) -> None:
+    """Measure what is not published yet at one checkpoint."""
+    bar.set_description(f"checkpoint {step}")
+    for a_tile in spec.tiles(step):
+        if not store.has_self_transference(step, a_tile.targets):
+            store.write_self_transference(step, a_tile.targets, work.self_transference(step, a_tile.targets))
+        if not store.has(a_tile):
+            store.write(a_tile, *work.tile(a_tile))
+            bar.update(spec.n_cells_of(a_tile))
+    if isinstance(work.estimator, SampledEstimator):
+        bar.set_description(f"checkpoint {step}: exact pairs")
+        for number, a_tile, chosen in rounds(store, spec, work.estimator, step):
+            store.write_exact(a_tile, number, work.sample(a_tile, chosen))
+    if spec.controls and not store.has_controls(step):
+        bar.set_description(f"checkpoint {step}: controls")
+        store.write_controls(step, work.controls(step, controlled_pairs(spec)))
 
 
 @contextmanager

@@ -58,6 +58,7 @@ class RunSpec:
         targets: one task set per target mode.
         lookahead: kind and settings.
         estimator: kind and settings.
+        controls: pairs of each mode pair that have controls at every checkpoint.
         device: ``"cpu"`` or ``"cuda"``; kernels differ in their last digits.
         precision: one of `PRECISIONS`.
         tile: sources and targets per tile; it changes the files, not the numbers.
@@ -69,6 +70,7 @@ class RunSpec:
     targets: tuple[TaskSet, ...]
     lookahead: Mapping[str, Any]
     estimator: Mapping[str, Any]
+    controls: int
     device: str
     precision: str
     tile: tuple[int, int]
@@ -164,6 +166,7 @@ def make_spec(
     n_target: int,
     step: Lookahead,
     estimator: Estimator,
+    controls: int,
     device: str,
     precision: str,
     tile: tuple[int, int],
@@ -179,6 +182,7 @@ def make_spec(
         n_target: tasks per target mode.
         step: the lookahead; without step sizes it takes the checkpoints' own.
         estimator: how losses after the step are read.
+        controls: pairs of each mode pair that have controls.
         device: ``"cpu"`` or ``"cuda"``.
         precision: one of `PRECISIONS`.
         tile: sources and targets per tile.
@@ -188,6 +192,8 @@ def make_spec(
     """
     if min(n_source, n_target, *tile) < 1:
         raise UsageError(f"{n_source} sources, {n_target} targets and tiles of {tile} were asked for; each must be at least 1.")
+    if controls < 0:
+        raise UsageError(f"Controls of {controls} pairs were asked for; give 0 or more.")
     if precision not in PRECISIONS:
         raise UsageError(f"The precision {precision!r} was asked for; it must be one of {', '.join(PRECISIONS)}.")
     if not (checkpoints and sources and targets):
@@ -202,6 +208,7 @@ def make_spec(
         targets=tuple(TaskSet(sampler.name, n_target, sampler_digest(sampler)) for sampler in targets),
         lookahead=lookahead.describe(lookahead.with_alpha(step, checkpoints)),
         estimator=describe_estimator(estimator),
+        controls=controls,
         device=device,
         precision=precision,
         tile=tile,

@@ -8,48 +8,135 @@ import math
 import click
 import pandas as pd
 
-from transference.statistics import CLASSES, GROUP, NEUTRAL_BAND, calibrate, check_estimates, summarise_blocks
+from transference.statistics import (
+    CLASSES,
+    GROUP,
+    NEUTRAL_BAND,
+    calibrate,
+    check_estimates,
+    control_bands,
+    intervals,
+    split,
+    summarise_blocks,
+)
 from transference.store import Run
+
+_LARGE = 2_000_000
+"""Pairs from which on intervals take seconds, and are printed only when they are asked for."""
 
 
 def summary_text(summary: pd.DataFrame) -> str:
     """Return the summary as aligned columns."""
-    shares = summary[["positive", "neutral", "negative"]].map(lambda share: f"{share:.0%}")
     shown = pd.DataFrame(
         {
-            "checkpoint": summary["checkpoint_step"],
-            "alpha": summary["alpha"].map("{:g}".format),
-            "source → target": summary["source_mode"].astype(str) + " → " + summary["target_mode"].astype(str),
+            **_keys(summary),
             "n": summary["n"],
             "failed": summary["failed"],
-            "geo. mean": summary["geometric_mean"].map("{:.4f}".format),
-            "5 %": summary["q05"].map("{:.3f}".format),
-            "median": summary["q50"].map("{:.4f}".format),
-            "95 %": summary["q95"].map("{:.3f}".format),
-            **{name: shares[name] for name in shares},
-            "accuracy": summary["accuracy"].map(lambda share: "–" if math.isnan(share) else f"{share:.1%}"),
+            "geo. mean": _with_ends(summary, "geometric_mean", "{:.4f}"),
+            **{name: _with_ends(summary, name, "{:.0%}") for name in CLASSES},
         }
     )
+    if "first_order" in summary and summary["first_order"].notna().any():
+        shown["1st order"], shown["curvature"] = (summary[name].map("{:+.4f}".format) for name in ("first_order", "curvature"))
+    shown["accuracy"] = summary["accuracy"].map(lambda share: "–" if math.isnan(share) else f"{share:.1%}")
     if not summary["failed"].any():
         shown = shown.drop(columns="failed")
     return shown.to_string(index=False)
 
 
-def print_summary(run: Run, band: tuple[float, float] = NEUTRAL_BAND, *, as_json: bool = False) -> pd.DataFrame:
-    """Print the summary of a run, with what its exact pairs say of its estimates if it has any, and return it."""
-    summary, exact = summarise_blocks(run.blocks(), band=band), run.exact_pairs()
+def print_summary(
+    run: Run, band: tuple[float, float] = NEUTRAL_BAND, *, as_json: bool = False, with_intervals: bool | None = None, controls: bool = False
+) -> pd.DataFrame:
+    """Print the summary of a run, with what its exact pairs say of its estimates if it has any, and return it.
+
+    Args:
+        run: the run.
+        band: the neutral band.
+        as_json: print every column as JSON.
+        with_intervals: whether intervals are computed; by default unless the table is large.
+        controls: print the controls of every mode pair, instead of one line.
+    """
+    wanted = run.spec.n_cells <= _LARGE if with_intervals is None else with_intervals
+    summary, exact = _summary_with_intervals(run, band) if wanted else summarise_blocks(run.blocks(), band=band), run.exact_pairs()
     calibrated = calibrate(run.blocks(), exact, band=band) if run.spec.estimator["kind"] == "calibrated" else None
     if as_json:
         told = calibrated.drop(columns="n").rename(columns=_in_json).merge(summary, on=list(GROUP)) if calibrated is not None else summary
         click.echo(json_text(told))
         return summary
     parts = [summary_text(summary)]
+    if wanted:
+        parts[0] += "\nIn brackets 95 % intervals for another draw of source and target tasks."
     if calibrated is not None:
         parts = [f"As estimated, every pair:\n{parts[0]}", calibrated_text(calibrated)]
     if len(exact):
         parts.append(check_text(check_estimates(exact)))
+    if len(bands := control_bands(run.controls())):
+        parts.append(controls_text(bands) if controls else controls_line(bands))
     click.echo("\n\n".join(parts))
     return summary
+
+
+def _summary_with_intervals(run: Run, band: tuple[float, float]) -> pd.DataFrame:
+    """Return the summary with the ends of intervals, and with the split into first order and curvature."""
+    blocks = list(run.blocks())
+    summary, ends, parts = summarise_blocks(blocks, band=band), intervals(blocks, band=band), split(blocks)
+    for name in ("geometric_mean", *CLASSES):
+        mine = ends.loc[ends["statistic"] == name, [*GROUP, "low", "high"]]
+        summary = summary.merge(mine.rename(columns={"low": f"{name}_low", "high": f"{name}_high"}), on=list(GROUP))
+    return summary.merge(parts.drop(columns=["n", "log_ratio", "log_ratio_low", "log_ratio_high"]), on=list(GROUP))
+
+
+def controls_line(bands: pd.DataFrame) -> str:
+    """Return in a sentence what the controls of a run say."""
+    zero = "exactly 1" if bands["zero_exact"].all() else "NOT exactly 1: the learner is no pure function of its parameters"
+    told = [f"a step of size zero gives {zero}"]
+    if bands["float64"].notna().any():
+        told.append(f"float64 changes a log ratio by {bands['float64'].max():.1g} at most")
+    widths = {"another draw of the images": "fresh", "a random direction of the same length": "placebo"}
+    for words, name in widths.items():
+        ends = bands[[f"{name}_low", f"{name}_high"]].dropna()
+        if len(ends):
+            low, high = ends.median()
+            told.append(f"{words}: {low:.3f} to {high:.3f}")
+    return f"Controls (95 % bands, in the middle over the rows above; --controls shows all): {'; '.join(told)}."
+
+
+def controls_text(bands: pd.DataFrame) -> str:
+    """Return the controls as aligned columns."""
+    shown = pd.DataFrame(
+        {
+            **_keys(bands),
+            "pairs": bands["n"],
+            "step of zero": bands["zero_exact"].map({True: "exactly 1", False: "NOT 1"}),
+            "float64": bands["float64"].map("{:.1g}".format),
+            "other images": _band(bands, "fresh"),
+            "random direction": _band(bands, "placebo"),
+        }
+    )
+    return f"Controls, with 95 % bands:\n{shown.to_string(index=False)}"
+
+
+def _band(bands: pd.DataFrame, name: str) -> list[str]:
+    return [f"{low:.3f} – {high:.3f}" for low, high in zip(bands[f"{name}_low"], bands[f"{name}_high"], strict=True)]
+
+
+def _keys(table: pd.DataFrame) -> dict[str, pd.Series]:
+    """Return the columns that name a row."""
+    return {
+        "checkpoint": table["checkpoint_step"],
+        "alpha": table["alpha"].map("{:g}".format),
+        "source → target": table["source_mode"].astype(str) + " → " + table["target_mode"].astype(str),
+    }
+
+
+def _with_ends(table: pd.DataFrame, name: str, form: str) -> list[str]:
+    """Return a column as text, with its interval where the table has one."""
+    if f"{name}_low" not in table:
+        return [form.format(value) for value in table[name]]
+    return [
+        f"{form.format(value)} [{form.format(low)}, {form.format(high)}]" if math.isfinite(low) else form.format(value)
+        for value, low, high in zip(table[name], table[f"{name}_low"], table[f"{name}_high"], strict=True)
+    ]
 
 
 def _in_json(name: str) -> str:
@@ -65,20 +152,13 @@ def calibrated_text(calibrated: pd.DataFrame) -> str:
     """Return what all pairs measured exactly would say, with 95 % intervals, as aligned columns."""
     shown = pd.DataFrame(
         {
-            "checkpoint": calibrated["checkpoint_step"],
-            "alpha": calibrated["alpha"].map("{:g}".format),
-            "source → target": calibrated["source_mode"].astype(str) + " → " + calibrated["target_mode"].astype(str),
+            **_keys(calibrated),
             "exact pairs": calibrated["n_exact"],
-            "geo. mean": _intervals(calibrated, "geometric_mean", "{:.4f}"),
-            **{name: _intervals(calibrated, name, "{:.1%}") for name in CLASSES},
+            "geo. mean": _with_ends(calibrated, "geometric_mean", "{:.4f}"),
+            **{name: _with_ends(calibrated, name, "{:.1%}") for name in CLASSES},
         }
     )
     return f"Calibrated by exact pairs, with 95 % intervals for this table:\n{shown.to_string(index=False)}"
-
-
-def _intervals(table: pd.DataFrame, name: str, form: str) -> list[str]:
-    columns = table[[name, f"{name}_low", f"{name}_high"]]
-    return ["{} [{}, {}]".format(*(form.format(end) for end in row)) for row in columns.itertuples(index=False)]
 
 
 def check_text(check: pd.DataFrame) -> str:

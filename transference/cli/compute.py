@@ -75,6 +75,9 @@ Examples:
     show_default=True,
     help="How episodes are evaluated; auto takes the fastest of a short trial. They differ in the last digits.",
 )
+@click.option(
+    "--controls", type=click.IntRange(0), metavar="N", help="Pairs of each mode pair with controls; 0: none.  [default: 1 %, 8 at least]"
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="Of all losses and gradients.")
 @click.option(
@@ -109,6 +112,7 @@ def compute(
     share: float | None,
     half_width: float | None,
     engine: str,
+    controls: int | None,
     device: str,
     precision: str,
     tile: tuple[int, int] | None,
@@ -138,6 +142,7 @@ def compute(
         n_target=n_target,
         lookahead=_LOOKAHEADS[lookahead](alpha=alpha, moves=moves),
         estimator=_estimator(estimator, share, half_width, engine),
+        controls=controls,
         device=device,
         precision=precision,
         tile=tile,

@@ -14,13 +14,13 @@ from typing import Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from transference.engines import Trial, find_engine
 from transference.episodes import Episode, Params
 from transference.errors import UsageError
 from transference.estimators._protocol import Readings
 from transference.estimators.exact import Exact
+from transference.gradients import GradientRows
 from transference.learners import Learner
 
 _EXACT = 3000
@@ -31,12 +31,11 @@ _AT_ONCE = 16
 
 
 @dataclass(frozen=True)
-class _Tangents:
+class Tangents:
+    """The targets at θ: readings, and the gradient of each loss."""
+
     before: Readings
-    gradients: Tensor
-    """``[n_targets, n_parameters]``, each row the parameters in the order of ``slots``."""
-    slots: dict[str, slice]
-    shapes: dict[str, torch.Size]
+    gradients: GradientRows
 
 
 @dataclass(frozen=True)
@@ -77,41 +76,28 @@ class FirstOrder:
         exact, found = self.exact.settle(learner, params, targets, min(n_pairs, _EXACT))
         return replace(self, engine=exact.engine), found
 
-    def prepare(self, learner: Learner, params: Params, targets: Sequence[Episode]) -> _Tangents:
+    def prepare(self, learner: Learner, params: Params, targets: Sequence[Episode]) -> Tangents:
         """Compute every target's gradient at θ. A few targets are looked at together; all their images need not be in memory."""
-        ends = torch.tensor([value.numel() for value in params.values()]).cumsum(0).tolist()
-        slots = {name: slice(end - value.numel(), end) for (name, value), end in zip(params.items(), ends, strict=True)}
-        gradients = next(iter(params.values())).new_zeros(len(targets), ends[-1])  # zero where a loss does not depend on a parameter
+        gradients = GradientRows(len(targets), params)
         scores: list[tuple[float, float]] = []
         for start in range(0, len(targets), _AT_ONCE):
             some = targets[start : start + _AT_ONCE]
             for of_one, gradient in find_engine(self.engine).gradients(learner, params, some, list(params)):
-                _fill(gradients[len(scores)], gradient, slots)
+                gradients[len(scores)] = gradient
                 scores.append(of_one)
         loss, accuracy = torch.tensor(scores, dtype=torch.float64).unbind(1)
-        shapes = {name: value.shape for name, value in params.items()}
-        return _Tangents(Readings(loss, accuracy.float()), gradients, slots, shapes)
+        return Tangents(Readings(loss, accuracy.float()), gradients)
 
-    def after(self, prepared: _Tangents, displacement: Params) -> Readings:
+    def after(self, prepared: Tangents, displacement: Params) -> Readings:
         """Return ``L_j(θ) + ⟨∇L_j, d⟩`` for every target."""
         return self.afters(prepared, [displacement])[0]
 
-    def gradient(self, prepared: _Tangents, target: int) -> Params:
+    def gradient(self, prepared: Tangents, target: int) -> Params:
         """Return the gradient of one target's loss, with zeros for a parameter that it does not depend on."""
-        row, slots = prepared.gradients[target], prepared.slots
-        return {name: row[slots[name]].reshape(shape) for name, shape in prepared.shapes.items()}
+        return prepared.gradients[target]
 
-    def afters(self, prepared: _Tangents, displacements: Sequence[Params]) -> list[Readings]:
+    def afters(self, prepared: Tangents, displacements: Sequence[Params]) -> list[Readings]:
         """Return the same for several displacements, from one matrix product."""
-        steps = prepared.gradients.new_zeros(len(displacements), prepared.gradients.shape[1])
-        for row, displacement in zip(steps, displacements, strict=True):
-            _fill(row, displacement, prepared.slots)
-        changes = (steps @ prepared.gradients.T).double().cpu()
+        changes = prepared.gradients.products(displacements).double().cpu()
         unknown = torch.full_like(prepared.before.accuracy, torch.nan)
         return [Readings(prepared.before.loss + change, unknown) for change in changes]
-
-
-def _fill(row: Tensor, tree: Params, slots: dict[str, slice]) -> None:
-    """Write a tree into its places of one long row."""
-    for name, value in tree.items():
-        row[slots[name]] = value.flatten()

@@ -2,5 +2,6 @@
 
 from transference.gradients._gradient import loss_gradient
 from transference.gradients._kept import KeptGradients
+from transference.gradients._rows import GradientRows
 
-__all__ = ["KeptGradients", "loss_gradient"]
+__all__ = ["GradientRows", "KeptGradients", "loss_gradient"]

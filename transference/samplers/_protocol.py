@@ -60,6 +60,14 @@ class DescribingSampler(TaskSampler, Protocol):
         """Return the record of task number ``index``."""
 
 
+@runtime_checkable
+class RedrawingSampler(TaskSampler, Protocol):
+    """Optional: a sampler that can draw another episode of the same task."""
+
+    def redraw(self, index: int) -> Episode:
+        """Return task number ``index`` with other examples: of the same classes, or points of the same function."""
+
+
 def sampler_digest(sampler: TaskSampler) -> str:
     """Return the sampler's own digest, else that of its first episode: data changed under an old name is noticed."""
     return sampler.digest if isinstance(sampler, DescribingSampler) else _trees.digest(sampler[0].items())

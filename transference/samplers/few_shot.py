@@ -104,8 +104,20 @@ class FewShot:
         Raises:
             IndexError: the index is negative.
         """
+        return self._episode(index, self._draw(index))
+
+    def redraw(self, index: int) -> Episode:
+        """Return task number ``index`` with another draw of support and query images from the same classes.
+
+        Some may be those of the task itself: few images a class leave little choice.
+
+        Raises:
+            IndexError: the index is negative.
+        """
+        return self._episode(index, self._draw(index, anew=True))
+
+    def _episode(self, index: int, drawn: list[list[int]]) -> Episode:
         who = self.identity
-        drawn = self._draw(index)
         turns = self._turns(index)
         labels = torch.arange(who.ways, device=self._dataset.images.device)
         return Episode(
@@ -133,8 +145,8 @@ class FewShot:
             query_ids=tuple(data.image_ids[row] for rows in drawn for row in rows[who.shots :]),
         )
 
-    def _draw(self, index: int) -> list[list[int]]:
-        """Return the image rows of each class drawn, ``[ways][shots + queries]``.
+    def _draw(self, index: int, *, anew: bool = False) -> list[list[int]]:
+        """Return the image rows of each class drawn, ``[ways][shots + queries]``; ``anew`` draws other images of these classes.
 
         Raises:
             IndexError: the index is negative.
@@ -144,6 +156,7 @@ class FewShot:
         who, data = self.identity, self._dataset
         stream = Stream("few-shot task", str(replace(who, rotated=False)), index)
         classes = stream.choice(len(data.class_names), who.ways)
+        stream = Stream("few-shot task drawn anew", str(replace(who, rotated=False)), index) if anew else stream
         return [[data.starts[c] + k for k in stream.choice(data.class_sizes[c], who.shots + who.queries)] for c in classes]
 
     def _turns(self, index: int) -> list[int]:

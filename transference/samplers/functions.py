@@ -156,7 +156,18 @@ class FunctionFamily:
         Raises:
             IndexError: the index is negative.
         """
-        who, (stream, function) = self.identity, self._draw(index)
+        return self._episode(*self._draw(index))
+
+    def redraw(self, index: int) -> Episode:
+        """Return task number ``index`` with other points of the same function.
+
+        Raises:
+            IndexError: the index is negative.
+        """
+        return self._episode(Stream("function task drawn anew", self.name, index), self._draw(index)[1])
+
+    def _episode(self, stream: Stream, function: _Function) -> Episode:
+        who = self.identity
         x = stream.uniform(-5.0, 5.0, (who.shots + who.queries,))
         y = function.at(x) + who.noise * stream.normal(x.shape)
         points = [torch.from_numpy(values.astype(np.float32)[:, None]).to(self._device) for values in (x, y)]

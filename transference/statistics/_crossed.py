@@ -96,7 +96,8 @@ def _statistics(
     known = logs[ok]
     yield "geometric_mean", _exponential(known.mean(), quantile * error(logs))
     inner = np.quantile(known, [0.25, 0.75])
-    middle = known[(known >= inner[0]) & (known <= inner[1])].mean()
+    between = known[(known >= inner[0]) & (known <= inner[1])]
+    middle = between.mean() if between.size else inner.mean()  # of two values none lies between their quartiles
     yield "interquartile_mean", _exponential(middle, quantile * error(np.clip(logs, *inner) / 0.5))
     for q in QUANTILES:
         value = float(np.quantile(ratio[ok], q))

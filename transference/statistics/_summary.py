@@ -54,6 +54,10 @@ class Block(Protocol):
         """Loss after over loss before, whatever the status, ``[n_sources, n_targets]``."""
 
     @property
+    def first_order(self) -> NDArray[np.float32]:
+        """What the gradients at θ alone say of the log ratio, ``[n_sources, n_targets]``; NaN where it was not computed."""
+
+    @property
     def same_tasks(self) -> bool:
         """Whether sources and targets are the same tasks, in the same order."""
 

@@ -1,13 +1,15 @@
 """The run folder: parquet files that are whole or absent, and the table they make together."""
 
 from transference.store._blocks import Block
-from transference.store._cells import Columns, loss_ratios, pair_rows, pairs_table
+from transference.store._cells import Columns, control_table, loss_ratios, pair_rows, pairs_table
 from transference.store._folder import Store, table
 from transference.store._run import Run, open_run
-from transference.store._schema import PAIRS, SOURCES, STATUSES, TASKS
+from transference.store._schema import CONTROL_NAMES, CONTROLS, PAIRS, SOURCES, STATUSES, TASKS
 from transference.store._verify import Verification, verify
 
 __all__ = [
+    "CONTROLS",
+    "CONTROL_NAMES",
     "PAIRS",
     "SOURCES",
     "STATUSES",
@@ -17,6 +19,7 @@ __all__ = [
     "Run",
     "Store",
     "Verification",
+    "control_table",
     "loss_ratios",
     "open_run",
     "pair_rows",

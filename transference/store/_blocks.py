@@ -31,6 +31,8 @@ class Block:
         target_mode: likewise.
         loss_ratio: ``[n_sources, n_targets]``; NaN where a cell failed.
         change: ``loss_after / loss_before`` whatever the status, ``[n_sources, n_targets]``: where losses are estimated it may be negative.
+        first_order: ``⟨∇L_j, d⟩ / L_j``, what the gradients at θ alone say of ``log(loss_ratio)``, ``[n_sources, n_targets]``; NaN where it
+            was not computed.
         accuracy_before: ``[n_targets]``; NaN where the learner knows none.
         same_tasks: whether sources and targets are the same tasks, in the same order.
     """
@@ -41,6 +43,7 @@ class Block:
     target_mode: str
     loss_ratio: NDArray[np.float64]
     change: NDArray[np.float64]
+    first_order: NDArray[np.float32]
     accuracy_before: NDArray[np.float32]
     same_tasks: bool = False
 
@@ -51,6 +54,7 @@ class Matrices:
 
     loss_ratio: NDArray[np.float64]
     change: NDArray[np.float64]
+    first_order: NDArray[np.float32]
     accuracy_before: NDArray[np.float32]
 
 
@@ -68,16 +72,17 @@ def read_matrices(files: Sequence[Path], alpha: float, shape: tuple[int, int], *
     """
     ratios, accuracies = np.full(shape, np.nan), np.full(shape[1], np.nan, np.float32)
     changes = np.full(shape, np.nan) if estimated else ratios
-    names = ["source", "target", "loss_ratio", "accuracy_before", *(["loss_before", "loss_after"] if estimated else [])]
+    slopes = np.full(shape, np.nan, np.float32)
+    names = ["source", "target", "loss_ratio", "first_order", "accuracy_before", *(["loss_before", "loss_after"] if estimated else [])]
     for content in _in_turn(files, partial(read_table, schema=PAIRS, names=[*names, "alpha"])):
         here = pa.compute.equal(content["alpha"], alpha)
         rows = content if pa.compute.all(here).as_py() else content.filter(here)
-        source, target, ratio, accuracy, *losses = (rows[name].to_numpy() for name in names)
-        ratios[source, target], accuracies[target] = ratio, accuracy
+        source, target, ratio, slope, accuracy, *losses = (rows[name].to_numpy() for name in names)
+        ratios[source, target], slopes[source, target], accuracies[target] = ratio, slope, accuracy
         if estimated:
             with np.errstate(all="ignore"):
                 changes[source, target] = losses[1] / losses[0]
-    return Matrices(ratios, changes, accuracies)
+    return Matrices(ratios, changes, slopes, accuracies)
 
 
 def _in_turn(files: Iterable[Path], read: partial[pa.Table]) -> Iterator[pa.Table]:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from transference.store._schema import PAIRS, STATUSES
+from transference.store._schema import CONTROL_NAMES, CONTROLS, PAIRS, STATUSES
 
 Columns: TypeAlias = dict[str, Any]
 
@@ -36,6 +36,7 @@ def pair_rows(
     alpha: float,
     before: tuple[NDArray[np.float64], NDArray[np.float32]],
     after: tuple[NDArray[np.float64], NDArray[np.float32]] | None,
+    slope: NDArray[np.float64] | None = None,
 ) -> Columns:
     """Return the rows of one source and step size.
 
@@ -45,10 +46,13 @@ def pair_rows(
         alpha: the step size.
         before: losses and accuracies at θ, each ``[n_targets]``.
         after: the same at ``θ + d``; None if the device ran out of memory.
+        slope: ``⟨∇L_j(θ), d⟩``, ``[n_targets]``; None where it is not known.
     """
     n = len(targets)
     losses, accuracies = after if after is not None else (np.full(n, np.nan), np.full(n, np.nan, dtype=np.float32))
     ratio, status = loss_ratios(before[0], losses)
+    with np.errstate(all="ignore"):
+        first_order = (np.full(n, np.nan) if slope is None else slope / before[0]).astype(np.float32)
     return {
         "source": np.full(n, source),
         "target": np.asarray(targets),
@@ -57,6 +61,7 @@ def pair_rows(
         "loss_before": before[0],
         "loss_after": losses,
         "loss_ratio": ratio,
+        "first_order": first_order,
         "accuracy_before": before[1],
         "accuracy_after": accuracies,
         "status": status if after is not None else np.full(n, _OUT_OF_MEMORY, np.int8),
@@ -65,7 +70,16 @@ def pair_rows(
 
 def pairs_table(rows: Sequence[Columns]) -> pa.Table:
     """Return the table of several sources' rows."""
+    if not rows:
+        return PAIRS.empty_table()
     columns = {name: np.concatenate([row[name] for row in rows]) for name in PAIRS.names}
     status = pa.DictionaryArray.from_arrays(pa.array(columns.pop("status"), pa.int8()), pa.array(STATUSES))
     arrays = {name: pa.array(values, PAIRS.field(name).type, from_pandas=False) for name, values in columns.items()}
     return pa.table({**arrays, "status": status}, schema=PAIRS)
+
+
+def control_table(control: str, rows: Sequence[Columns]) -> pa.Table:
+    """Return the rows of one of `CONTROL_NAMES` as a table."""
+    pairs = pairs_table(rows)
+    which = pa.array(np.full(len(pairs), CONTROL_NAMES.index(control)), pa.int8())
+    return pairs.add_column(0, CONTROLS.field(0), pa.DictionaryArray.from_arrays(which, pa.array(CONTROL_NAMES)))

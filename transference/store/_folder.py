@@ -1,7 +1,8 @@
 """Reading and writing the files of a run folder.
 
-``run.json``, ``tasks.parquet``, and under ``pairs/``, ``sources/`` and ``self_transference/`` one folder per checkpoint. A file is written
-aside, fsynced and renamed: under its final name it is whole, and a killed run leaves nothing behind that could be mistaken for a result.
+``run.json``, ``tasks.parquet``, and under ``pairs/``, ``sources/``, ``self_transference/`` and ``controls/`` one folder per checkpoint. A
+file is written aside, fsynced and renamed: under its final name it is whole, and a killed run leaves nothing behind that could be mistaken
+for a result.
 """
 
 from __future__ import annotations
@@ -142,6 +143,14 @@ class Store:
         """Publish those pairs of a tile that were measured exactly in one round."""
         _write_table(pairs, self.exact_path(tile, number))
 
+    def has_controls(self, step: int) -> bool:
+        """Whether the controls at one checkpoint are published."""
+        return self.controls_path(step).exists()
+
+    def write_controls(self, step: int, controls: pa.Table) -> None:
+        """Publish the controls at one checkpoint."""
+        _write_table(controls, self.controls_path(step))
+
     def exact_rounds(self, spec: RunSpec, step: int) -> list[list[Path]]:
         """Return, for one checkpoint, the files of each whole round of pairs that were measured exactly.
 
@@ -180,6 +189,10 @@ class Store:
     def exact_path(self, tile: Tile, number: int) -> Path:
         """The file of those pairs of a tile that are measured exactly beside the estimates, in one round."""
         return self.path / "exact" / _partition(tile.step) / f"round={number}" / self.tile_path(tile).name
+
+    def controls_path(self, step: int) -> Path:
+        """The file of the controls at one checkpoint."""
+        return self.path / "controls" / _partition(step) / "controls.parquet"
 
     def self_path(self, step: int, targets: tuple[int, int]) -> Path:
         """The file of the self-transference of a block of targets at one checkpoint."""

@@ -15,7 +15,7 @@ from transference.errors import StoreError, UsageError
 from transference.plan import RunSpec, Tile
 from transference.store._blocks import Block, Matrices, ranges, read_matrices
 from transference.store._folder import Store, read_table
-from transference.store._schema import PAIRS, SOURCES, TASKS
+from transference.store._schema import CONTROLS, PAIRS, SOURCES, TASKS
 
 
 class Progress(NamedTuple):
@@ -71,7 +71,8 @@ class Run:
         """Return one row per checkpoint, step size, source and target.
 
         Columns: ``checkpoint_step``, the ids ``source`` and ``target``, ``replicate``, ``source_mode``, ``target_mode``, ``alpha``, both
-        losses and their ratio (NaN unless ``status`` is ``ok``), accuracies, ``status``.
+        losses and their ratio (NaN unless ``status`` is ``ok``), ``first_order`` (what the gradients alone say of its logarithm,
+        ``⟨∇L_j, d⟩ / L_j``), accuracies, ``status``.
 
         Raises:
             StoreError: tiles are missing or damaged.
@@ -111,6 +112,23 @@ class Run:
         self._add_mode(frame, "target", "target_mode")
         return frame.sort_values(["checkpoint_step", "alpha", "source", "target"], ignore_index=True)
 
+    def controls(self) -> pd.DataFrame:
+        """Return the controls of a few pairs of every mode pair, as rows of `pairs` with a column ``control``; none in a run without.
+
+        ``measured``: the pair itself, exactly. ``zero``: a step of size zero. ``float64``: in double precision. ``fresh``: source and
+        target drawn anew from the same classes. ``placebo``: a step of the same length in a random direction. The pairs are chosen at
+        random, the same at every checkpoint and step size; `statistics.control_bands` summarises them.
+
+        Raises:
+            StoreError: a file is missing or damaged.
+        """
+        steps = self.steps if self.spec.controls else ()
+        parts = [(step, read_table(self._store.controls_path(step), CONTROLS)) for step in steps]
+        frame = _stack(parts) if parts else CONTROLS.empty_table().to_pandas().assign(checkpoint_step=0)
+        self._add_mode(frame, "source", "source_mode")
+        self._add_mode(frame, "target", "target_mode")
+        return frame.sort_values(["checkpoint_step", "alpha", "control", "source", "target"], ignore_index=True)
+
     def blocks(self) -> Iterator[Block]:
         """Return the table mode pair by mode pair, as matrices: one after the other, in the order of `pairs`.
 
@@ -134,6 +152,7 @@ class Run:
                     target_mode=target_mode,
                     loss_ratio=found.loss_ratio[rows, columns],
                     change=found.change[rows, columns],
+                    first_order=found.first_order[rows, columns],
                     accuracy_before=found.accuracy_before[columns],
                     same_tasks=tasks == others,
                 )

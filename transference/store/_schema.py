@@ -17,12 +17,19 @@ PAIRS = pa.schema(
         ("loss_before", pa.float64()),
         ("loss_after", pa.float64()),
         ("loss_ratio", pa.float64()),
+        ("first_order", pa.float32()),
         ("accuracy_before", pa.float32()),
         ("accuracy_after", pa.float32()),
         ("status", pa.dictionary(pa.int8(), pa.string())),
     ]
 )
-"""One row per source, target, replicate and step size."""
+"""One row per source, target, replicate and step size. ``first_order`` is what the gradients at θ alone say of ``log(loss_ratio)``:
+``⟨∇L_j, d⟩ / L_j(θ)``, which for a plain step is ``-α⟨∇L_i, ∇L_j⟩ / L_j``; NaN where it was not computed."""
+
+CONTROL_NAMES = ("measured", "zero", "float64", "fresh", "placebo")
+
+CONTROLS = pa.schema([("control", pa.dictionary(pa.int8(), pa.string())), *PAIRS])
+"""One row per control of a pair: see `transference.work`."""
 
 SOURCES = pa.schema(
     [

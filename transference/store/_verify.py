@@ -16,7 +16,7 @@ import pyarrow as pa
 from transference.errors import StoreError
 from transference.plan import RunSpec, Tile
 from transference.store._folder import Store, read_table
-from transference.store._schema import PAIRS, SOURCES, STATUSES, TASKS
+from transference.store._schema import CONTROLS, PAIRS, SOURCES, STATUSES, TASKS
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,13 @@ def verify(path: str | Path) -> Verification:
         lacking = [tile for tile in tiles if not store.has_exact(tile, 0)]
         problems += [f"{store.exact_path(tile, 0)} is missing. Repeat the command in run.json." for tile in lacking]
     expected |= exact.keys()
+    for ref in spec.checkpoints if spec.controls else ():
+        file = store.controls_path(ref.step)
+        expected.add(file)
+        if file.exists():
+            _check_ratios(file, problems, schema=CONTROLS)
+        elif len(published) == len(tiles):
+            problems.append(f"{file} is missing. Repeat the command in run.json.")
     expected |= {file for tile in tiles for file in (store.tile_path(tile), store.sources_path(tile))}
     strangers = sorted(set(store.path.rglob("*.parquet")) - expected)
     problems += [f"{file} belongs to no tile of this run. Was it copied from another one? Remove it." for file in strangers]
@@ -136,10 +143,10 @@ def _check_some_pairs(file: Path, cells: AbstractSet[tuple[int, int, float]], pr
     _check_ratios(file, problems, content)
 
 
-def _check_ratios(file: Path, problems: list[str], content: pa.Table | None = None) -> Counter[str]:
+def _check_ratios(file: Path, problems: list[str], content: pa.Table | None = None, schema: pa.Schema = PAIRS) -> Counter[str]:
     """Check every ratio of a file, and return the number of cells of each status."""
     try:
-        content = read_table(file, PAIRS) if content is None else content
+        content = read_table(file, schema) if content is None else content
     except StoreError as error:
         problems.append(str(error))
         return Counter()

@@ -9,7 +9,7 @@ from typing import Any, overload
 import torch
 
 from transference.episodes import Episode
-from transference.samplers import TaskSampler, task_record
+from transference.samplers import RedrawingSampler, TaskSampler, task_record
 
 
 class Tasks:
@@ -20,10 +20,11 @@ class Tasks:
         n: tasks per sampler.
         device: where episodes are wanted.
         dtype: of their images.
+        anew: another episode of every task: of the same classes, or the same function.
     """
 
-    def __init__(self, samplers: Sequence[TaskSampler], n: int, device: torch.device, dtype: torch.dtype) -> None:
-        self.samplers, self._n, self._device, self._dtype = samplers, n, device, dtype
+    def __init__(self, samplers: Sequence[TaskSampler], n: int, device: torch.device, dtype: torch.dtype, *, anew: bool = False) -> None:
+        self.samplers, self._n, self._device, self._dtype, self._anew = samplers, n, device, dtype, anew
 
     def __len__(self) -> int:
         return len(self.samplers) * self._n
@@ -31,7 +32,21 @@ class Tasks:
     def __getitem__(self, task: int) -> Episode:
         """Return the episode of task ``task``."""
         sampler, index = self._locate(task)
-        return sampler[index].to(self._device, self._dtype)
+        episode = sampler.redraw(index) if self._anew and isinstance(sampler, RedrawingSampler) else sampler[index]
+        return episode.to(self._device, self._dtype)
+
+    def to(self, dtype: torch.dtype) -> Tasks:
+        """Return the same tasks in another precision."""
+        return Tasks(self.samplers, self._n, self._device, dtype, anew=self._anew)
+
+    @property
+    def redrawable(self) -> bool:
+        """Whether every sampler can draw a task anew."""
+        return all(isinstance(sampler, RedrawingSampler) for sampler in self.samplers)
+
+    def redrawn(self) -> Tasks:
+        """Return the same tasks, each with another episode, where its sampler can draw one."""
+        return Tasks(self.samplers, self._n, self._device, self._dtype, anew=True)
 
     def firsts(self) -> list[Episode]:
         """Return the first task of each sampler."""

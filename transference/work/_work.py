@@ -2,64 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import torch
-from numpy.typing import NDArray
 
 from transference import _trees
-from transference.checkpoints import AdamState, Checkpoint
-from transference.engines import Scored, Trial, find_engine
+from transference.checkpoints import Checkpoint
+from transference.engines import Trial
 from transference.episodes import Episode, Params
-from transference.errors import UsageError
-from transference.estimators import ApieceEstimator, Estimator, LinearEstimator, Prepared, Readings, SampledEstimator, SettlingEstimator
-from transference.gradients import KeptGradients
-from transference.learners import Learner, bind, check_pure
+from transference.estimators import ApieceEstimator, Estimator, FirstOrder, LinearEstimator, Prepared, SampledEstimator, SettlingEstimator
+from transference.gradients import GradientRows, KeptGradients
+from transference.learners import Learner, check_pure
 from transference.lookahead import Lookahead, moving, step_sizes
 from transference.plan import Tile
-from transference.store import SOURCES, TASKS, Columns, pair_rows, pairs_table, table
-from transference.work._reading import halved, only_out_of_memory, read_all, read_each
+from transference.store import SOURCES, TASKS, control_table, pair_rows, pairs_table, table
+from transference.work._controls import measure_controls
+from transference.work._pairs import as_numpy, measure_pairs, prepare, read_pairs
+from transference.work._reading import halved, read_all
+from transference.work._steps import AT_ONCE, Stepper, Subject, batches
 from transference.work._tasks import Drawn, Tasks
-
-_AT_ONCE = 16
-"""Sources whose gradients and displacements are in memory together."""
-
-_WHOLE = 64
-"""Targets whose images are in memory together when single pairs are measured."""
 
 _SOME = 8
 """Targets that a trial is made on."""
-
-
-@dataclass(frozen=True)
-class _Subject:
-    """A checkpoint ready to be measured."""
-
-    learner: Learner
-    params: Params
-    optimizer_state: AdamState | None
-
-
-@dataclass(frozen=True)
-class _Step:
-    """One source's loss, gradient and displacement at one step size; None where memory ran out."""
-
-    source: int
-    alpha: float
-    loss: float
-    gradient: Params | None
-    displacement: Params | None
-
-    def row(self) -> dict[str, float]:
-        """Return the source's own row."""
-        norms = [np.nan if tree is None else _trees.norm(tree) for tree in (self.gradient, self.displacement)]
-        return {"source": self.source, "alpha": self.alpha, "loss": self.loss, "gradient_norm": norms[0], "displacement_norm": norms[1]}
 
 
 class Work:
@@ -95,15 +63,16 @@ class Work:
     ) -> None:
         self._sources, self._targets, self._scratch = sources, targets, scratch
         self._lookahead, self.estimator = lookahead, estimator
-        self._subjects = {checkpoint.step: _subject(learner, checkpoint, device, dtype) for checkpoint in checkpoints}
-        self._prepared: tuple[tuple[int, tuple[int, int], Estimator], Prepared] | None = None
+        self._subjects = {c.step: Subject.of(learner, c, device, dtype) for c in checkpoints}
+        self._wide = {c.step: partial(Subject.of, learner, c, device, torch.float64) for c in checkpoints}
+        self._prepared: tuple[tuple[int, tuple[int, int], Estimator], Prepared, GradientRows | None] | None = None
         self._kept: tuple[int, KeptGradients] | None = None
         self.first_sources: dict[int, dict[str, float]] = {}
         """Loss and gradient norm of the first source at each checkpoint, by step."""
         for step, subject in self._subjects.items():  # what can be wrong is found before the first tile, not after the first hour
             for episode in (*sources.firsts(), *targets.firsts()):
                 check_pure(subject.learner, subject.params, episode)
-            [((loss, _), gradient)] = self._gradients(subject, [sources[0]])
+            [((loss, _), gradient)] = self._stepper(step).gradients([sources[0]])
             self.first_sources[step] = {"loss": loss, "gradient_norm": _trees.norm(gradient)}
 
     def close(self) -> None:
@@ -123,111 +92,99 @@ class Work:
 
     def tile(self, tile: Tile) -> tuple[pa.Table, pa.Table]:
         """Return the tile's pairs, and its sources."""
-        prepared = self._prepare(tile.step, tile.targets, self.estimator)
-        before, targets = _numpy(prepared.before), np.arange(*tile.targets)
+        prepared, tangents = self._prepare(tile.step, tile.targets)
+        before, targets = as_numpy(prepared.before), np.arange(*tile.targets)
         shape = (tile.sources[1] - tile.sources[0]) * len(step_sizes(self._lookahead)), len(targets)
         # Made once for all sources: results left behind between their gradients would keep the memory of those in pieces.
-        losses, accuracies = np.full(shape, np.nan), np.full(shape, np.nan, np.float32)
+        losses, slopes, accuracies = np.full(shape, np.nan), np.full(shape, np.nan), np.full(shape, np.nan, np.float32)
         read = np.zeros(shape[0], bool)
         sources: list[dict[str, float]] = []
-        for steps in self._steps(tile.step, range(*tile.sources), keep=len(targets) < len(self._targets)):
+        kept = self._kept_at(tile.step) if len(targets) < len(self._targets) else None
+        for steps in self._stepper(tile.step).walk(range(*tile.sources), kept):
             there = [(len(sources) + k, step.displacement) for k, step in enumerate(steps) if step.displacement is not None]
-            for (row, _), after in zip(there, read_all(self.estimator, prepared, [d for _, d in there]), strict=True):
+            displacements = [displacement for _, displacement in there]
+            for (row, _), after in zip(there, read_all(self.estimator, prepared, displacements), strict=True):
                 if after is not None:
-                    read[row], (losses[row], accuracies[row]) = True, _numpy(after)
+                    read[row], (losses[row], accuracies[row]) = True, as_numpy(after)
+            if tangents:
+                slopes[[row for row, _ in there]] = tangents.exact_products(displacements).cpu().numpy()
             sources += [step.row() for step in steps]
+        if not tangents and isinstance(self.estimator, LinearEstimator):
+            slopes = losses - before[0]
         pairs = [
-            pair_rows(int(of["source"]), targets, of["alpha"], before, (losses[row], accuracies[row]) if read[row] else None)
+            pair_rows(int(of["source"]), targets, of["alpha"], before, (losses[row], accuracies[row]) if read[row] else None, slopes[row])
             for row, of in enumerate(sources)
         ]
         return pairs_table(pairs), table(SOURCES, sources)
 
     def self_transference(self, step: int, targets: tuple[int, int]) -> pa.Table:
         """Return each target's row as its own source, of a block of targets: measured exactly, whatever the estimator of the pairs."""
-        subject, estimator, prepared = self._subjects[step], self.estimator, self._prepare(step, targets, self.estimator)
-        exact = estimator.exact if isinstance(estimator, SampledEstimator) else estimator
-        apiece, pairs = isinstance(exact, ApieceEstimator), []
-        for own in _batches(range(*targets), _AT_ONCE if apiece else 1):
-            gradients = self._own_gradients(subject, prepared, own, targets[0])
-            steps = [a_step for j, gradient in zip(own, gradients, strict=True) for a_step in self._steps_of(subject, j, np.nan, gradient)]
+        stepper, (prepared, tangents) = self._stepper(step), self._prepare(step, targets)
+        exact, pairs = self._exact, []
+        apiece = isinstance(exact, ApieceEstimator)
+        for own in batches(range(*targets), AT_ONCE if apiece else 1):
+            gradients = self._own_gradients(stepper, prepared, tangents, own, targets[0])
+            steps = [a_step for j, gradient in zip(own, gradients, strict=True) for a_step in stepper.steps_of(j, np.nan, gradient)]
             ready, places = prepared, {j: j - targets[0] for j in own}
-            if not (apiece and exact is estimator):
-                ready, places = self._prepare_for(subject, Drawn(self._targets, own), exact), {j: place for place, j in enumerate(own)}
-            pairs += _cells(exact, ready, [(a_step, a_step.source) for a_step in steps], places)
+            if not (apiece and exact is self.estimator):
+                ready = prepare(stepper.subject, Drawn(self._targets, own), exact)
+                places = {j: place for place, j in enumerate(own)}
+            pairs += read_pairs(exact, ready, [(a_step, a_step.source) for a_step in steps], places)
         return pairs_table(pairs)
 
-    def sample(self, tile: Tile, cells: Mapping[int, Sequence[int]], estimator: SampledEstimator) -> pa.Table:
+    def sample(self, tile: Tile, cells: Mapping[int, Sequence[int]]) -> pa.Table:
         """Return some pairs of a tile, given as targets by source, measured exactly."""
-        subject, exact = self._subjects[tile.step], estimator.exact
         self._prepared = None  # what the estimates needed makes room for the targets' images
-        pairs = [pair_rows(0, np.arange(0), 0.0, *[(np.empty(0), np.empty(0, np.float32))] * 2)]
-        for some in _batches(sorted({j for targets in cells.values() for j in targets}), _WHOLE):
-            prepared = self._prepare_for(subject, Drawn(self._targets, some), exact)
-            places = {j: place for place, j in enumerate(some)}
-            here = {i: [j for j in targets if j in places] for i, targets in cells.items()}
-            for steps in self._steps(tile.step, [i for i, targets in here.items() if targets], keep=True):
-                pairs += _cells(exact, prepared, [(step, j) for step in steps for j in here[step.source]], places)
+        [pairs] = measure_pairs(self._exact, self._stepper(tile.step), self._targets, cells, kept=self._kept_at(tile.step))
         return pairs_table(pairs)
+
+    def controls(self, step: int, cells: Mapping[int, Sequence[int]]) -> pa.Table:
+        """Return the controls of some pairs at one checkpoint, given as targets by source."""
+        self._prepared = None
+        found = measure_controls(self._exact, self._stepper(step), self._targets, cells, self._wide[step])
+        return pa.concat_tables([control_table(name, rows) for name, rows in found.items()])
 
     def tasks(self) -> pa.Table:
         """Return the table of all tasks."""
         return table(TASKS, self._sources.rows("source") + self._targets.rows("target"))
 
-    def _prepare(self, step: int, targets: tuple[int, int], estimator: Estimator) -> Prepared:
-        """Return what is prepared for this block of targets; it serves every tile of the block."""
-        key = (step, targets, estimator)
+    @property
+    def _exact(self) -> Estimator:
+        """How single pairs are measured, whatever the estimator of the table."""
+        return self.estimator.exact if isinstance(self.estimator, SampledEstimator) else self.estimator
+
+    def _stepper(self, step: int) -> Stepper:
+        return Stepper(self._subjects[step], self._sources, self._lookahead, getattr(self.estimator, "engine", "auto"))
+
+    def _prepare(self, step: int, targets: tuple[int, int]) -> tuple[Prepared, GradientRows | None]:
+        """Return what is prepared for this block of targets, and their gradients, None where memory ran out; it serves every tile of it."""
+        key = (step, targets, self.estimator)
         if self._prepared is None or self._prepared[0] != key:
             self._prepared = None  # the last one's memory is free before the next takes its own
-            self._prepared = (key, self._prepare_for(self._subjects[step], Drawn(self._targets, range(*targets)), estimator))
-        return self._prepared[1]
+            subject, drawn = self._subjects[step], Drawn(self._targets, range(*targets))
+            prepared = prepare(subject, drawn, self.estimator)
+            self._prepared = (key, prepared, self._tangents(subject, drawn))
+        return self._prepared[1:]
 
-    def _prepare_for(self, subject: _Subject, targets: Sequence[Episode], estimator: Estimator) -> Prepared:
-        """Return what an estimator prepares for these targets.
+    def _tangents(self, subject: Subject, targets: Sequence[Episode]) -> GradientRows | None:
+        """Return the targets' gradients; None where memory ran out, or where the estimator has them."""
+        if isinstance(self.estimator, LinearEstimator):
+            return None
+        first_order = FirstOrder(checked=0, engine=getattr(self.estimator, "engine", "auto"))
+        return halved(lambda _: [first_order.prepare(subject.learner, subject.params, targets).gradients], [0])[0]
 
-        Raises:
-            UsageError: they do not fit into memory.
-        """
-        try:
-            return estimator.prepare(subject.learner, subject.params, targets)
-        except (RuntimeError, MemoryError) as error:
-            only_out_of_memory(error)
-            raise UsageError(
-                f"The device ran out of memory on {len(targets)} targets before any step. Take fewer targets a tile (--tile), "
-                "smaller episodes, or --device cpu."
-            ) from error
-
-    def _steps(self, at: int, numbers: Sequence[int], *, keep: bool) -> Iterator[list[_Step]]:
-        """Yield the steps on some sources at one checkpoint, all step sizes of a few sources together; with ``keep`` gradients are kept."""
-        subject, kept = self._subjects[at], self._kept_at(at) if keep else None
-        for some in _batches(numbers, _AT_ONCE):
-            known = {i: found for i in some if kept and (found := kept.get(i))}
-            missing = [i for i in some if i not in known]
-            for i, scored in zip(missing, halved(partial(self._gradients, subject), Drawn(self._sources, missing)), strict=True):
-                if scored:
-                    known[i] = scored[0][0], scored[1]
-                    if kept:
-                        kept.put(i, *known[i])
-            yield [step for i in some for step in self._steps_of(subject, i, *known.get(i, (np.nan, None)))]
-
-    def _steps_of(self, subject: _Subject, source: int, loss: float, gradient: Params | None) -> list[_Step]:
-        """Return one source's steps, one per step size."""
-        sizes = step_sizes(self._lookahead)
-        move = lambda gradients: [self._lookahead.displacements(subject.params, gradients[0], subject.optimizer_state)]
-        found = halved(move, [gradient] if gradient is not None else [])
-        displacements = found[0] if found and found[0] is not None else [None] * len(sizes)
-        return [_Step(source, alpha, loss, gradient, d) for alpha, d in zip(sizes, displacements, strict=True)]
-
-    def _gradients(self, subject: _Subject, episodes: Sequence[Episode]) -> list[Scored]:
-        engine = find_engine(getattr(self.estimator, "engine", "auto"))
-        return engine.gradients(subject.learner, subject.params, episodes, moving(self._lookahead, subject.params))
-
-    def _own_gradients(self, subject: _Subject, prepared: Prepared, own: Sequence[int], first: int) -> list[Params | None]:
-        """Return the targets' own gradients, of the parameters that move; an estimator may have prepared them."""
-        if not isinstance(self.estimator, LinearEstimator):
-            scored = halved(partial(self._gradients, subject), Drawn(self._targets, own))
+    def _own_gradients(
+        self, stepper: Stepper, prepared: Prepared, tangents: GradientRows | None, own: Sequence[int], first: int
+    ) -> list[Params | None]:
+        """Return the targets' own gradients, of the parameters that move; they may have been prepared."""
+        names = set(moving(self._lookahead, stepper.subject.params))
+        if tangents:
+            found = [tangents[j - first] for j in own]
+        elif isinstance(self.estimator, LinearEstimator):
+            found = [self.estimator.gradient(prepared, j - first) for j in own]
+        else:
+            scored = halved(stepper.gradients, Drawn(self._targets, own))
             return [None if one is None else one[1] for one in scored]
-        names = set(moving(self._lookahead, subject.params))
-        found = [self.estimator.gradient(prepared, j - first) for j in own]
         return [{name: g for name, g in gradient.items() if name in names} for gradient in found]
 
     def _kept_at(self, step: int) -> KeptGradients:
@@ -236,32 +193,3 @@ class Work:
             self.close()
             self._kept = step, KeptGradients(self._scratch)
         return self._kept[1]
-
-
-def _cells(exact: Estimator, prepared: Prepared, cells: Sequence[tuple[_Step, int]], places: Mapping[int, int]) -> list[Columns]:
-    """Return the rows of single pairs, each a step and a target's id; ``places`` tells where the target is among those prepared."""
-    there = [(places[j], step.displacement) for step, j in cells if step.displacement is not None]
-    found = iter(read_each(exact, prepared, there))
-    loss, accuracy = _numpy(prepared.before)
-    rows = []
-    for step, j in cells:
-        after = next(found) if step.displacement is not None else None
-        read = None if after is None else (np.array(after[:1]), np.array(after[1:], np.float32))
-        rows.append(pair_rows(step.source, np.array([j]), step.alpha, (loss[[places[j]]], accuracy[[places[j]]]), read))
-    return rows
-
-
-def _batches(numbers: Iterable[int], size: int) -> Iterator[list[int]]:
-    rest = iter(numbers)
-    while some := list(islice(rest, size)):
-        yield some
-
-
-def _subject(learner: Learner, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> _Subject:
-    bound, params = bind(learner, checkpoint)
-    state = checkpoint.optimizer.to(device, dtype) if checkpoint.optimizer else None
-    return _Subject(bound, {name: value.to(device, dtype) for name, value in params.items()}, state)
-
-
-def _numpy(readings: Readings) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    return readings.loss.numpy(), readings.accuracy.numpy()

@@ -1,0 +1,70 @@
+"""What a measurement is to be held against, on a few of its pairs.
+
+========== ==================================================================================================
+measured   the pair itself, exactly
+zero       a step of size zero: the ratio is exactly 1, or the learner is not what it seems
+float64    gradient, step and losses in double precision: how many digits of a ratio are noise of the arithmetic
+fresh      source and target drawn anew from the same classes: how far the draw of the images moves a ratio
+placebo    a step of the same length in a random direction: what any disturbance of this size does
+========== ==================================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+import torch
+
+from transference import _trees
+from transference._streams import Stream
+from transference.estimators import Estimator
+from transference.store import Columns
+from transference.work._pairs import measure_pairs
+from transference.work._steps import Step, Stepper, Subject
+from transference.work._tasks import Tasks
+
+_REFUSALS = (RuntimeError, TypeError, ValueError)
+"""How a learner with constants of its own in float32 says that it cannot compute in float64."""
+
+
+def measure_controls(
+    exact: Estimator, stepper: Stepper, targets: Tasks, cells: Mapping[int, Sequence[int]], wide: Callable[[], Subject]
+) -> dict[str, list[Columns]]:
+    """Return the rows of each control.
+
+    Without ``float64`` where the learner does not compute in it, without ``fresh`` where a sampler cannot draw a task anew.
+
+    Args:
+        exact: how pairs are measured.
+        stepper: takes the steps on sources.
+        targets: the target tasks.
+        cells: the pairs, as targets by source.
+        wide: makes the checkpoint in float64.
+    """
+    names = ("measured", "zero", "placebo")
+    found = dict(zip(names, measure_pairs(exact, stepper, targets, cells, changes=(lambda step: step, _zero, _placebo)), strict=True))
+    with suppress(*_REFUSALS):
+        in_double = replace(stepper, subject=wide(), sources=stepper.sources.to(torch.float64))
+        [found["float64"]] = measure_pairs(exact, in_double, targets.to(torch.float64), cells)
+    if stepper.sources.redrawable and targets.redrawable:
+        [found["fresh"]] = measure_pairs(exact, replace(stepper, sources=stepper.sources.redrawn()), targets.redrawn(), cells)
+    return found
+
+
+def _zero(step: Step) -> Step:
+    displacement = step.displacement
+    return replace(step, displacement=displacement and {name: torch.zeros_like(value) for name, value in displacement.items()})
+
+
+def _placebo(step: Step) -> Step:
+    """Return a step as long in a direction that is uniform over all; the same direction at every step size."""
+    if step.displacement is None:
+        return step
+    noise = {
+        name: torch.from_numpy(Stream("placebo", step.source, name).normal(tuple(value.shape))).to(value)
+        for name, value in step.displacement.items()
+    }
+    scale = _trees.norm(step.displacement) / _trees.norm(noise)
+    return replace(step, displacement={name: scale * value for name, value in noise.items()})

@@ -1,0 +1,90 @@
+"""Single pairs, measured one by one: those of a sample, the controls, each target on itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transference.episodes import Episode
+from transference.errors import UsageError
+from transference.estimators import Estimator, Prepared, Readings
+from transference.gradients import KeptGradients
+from transference.store import Columns, pair_rows
+from transference.work._reading import only_out_of_memory, read_each
+from transference.work._steps import Step, Stepper, Subject, batches
+from transference.work._tasks import Drawn, Tasks
+
+_WHOLE = 64
+"""Targets whose images are in memory together."""
+
+Change = Callable[[Step], Step]
+
+
+def measure_pairs(
+    exact: Estimator,
+    stepper: Stepper,
+    targets: Tasks,
+    cells: Mapping[int, Sequence[int]],
+    *,
+    kept: KeptGradients | None = None,
+    changes: Sequence[Change] = (lambda step: step,),
+) -> list[list[Columns]]:
+    """Measure some pairs, given as targets by source.
+
+    Args:
+        exact: how.
+        stepper: takes the steps on sources.
+        targets: the target tasks.
+        cells: the pairs.
+        kept: gradients of the sources.
+        changes: what is done to a step before it is read; every pair is read after each.
+
+    Returns:
+        The rows, of each change.
+    """
+    rows: list[list[Columns]] = [[] for _ in changes]
+    for some in batches(sorted({j for wanted in cells.values() for j in wanted}), _WHOLE):
+        prepared = prepare(stepper.subject, Drawn(targets, some), exact)
+        places = {j: place for place, j in enumerate(some)}
+        here = {i: [j for j in wanted if j in places] for i, wanted in cells.items()}
+        for steps in stepper.walk([i for i, wanted in here.items() if wanted], kept):
+            for k, change in enumerate(changes):
+                changed = [change(step) for step in steps]
+                rows[k] += read_pairs(exact, prepared, [(step, j) for step in changed for j in here[step.source]], places)
+    return rows
+
+
+def read_pairs(exact: Estimator, prepared: Prepared, cells: Sequence[tuple[Step, int]], places: Mapping[int, int]) -> list[Columns]:
+    """Return the rows of single pairs, each a step and a target's id; ``places`` tells where the target is among those prepared."""
+    there = [(places[j], step.displacement) for step, j in cells if step.displacement is not None]
+    found = iter(read_each(exact, prepared, there))
+    loss, accuracy = as_numpy(prepared.before)
+    rows = []
+    for step, j in cells:
+        after = next(found) if step.displacement is not None else None
+        read = None if after is None else (np.array(after[:1]), np.array(after[1:], np.float32))
+        rows.append(pair_rows(step.source, np.array([j]), step.alpha, (loss[[places[j]]], accuracy[[places[j]]]), read))
+    return rows
+
+
+def prepare(subject: Subject, targets: Sequence[Episode], estimator: Estimator) -> Prepared:
+    """Return what an estimator prepares for these targets.
+
+    Raises:
+        UsageError: they do not fit into memory.
+    """
+    try:
+        return estimator.prepare(subject.learner, subject.params, targets)
+    except (RuntimeError, MemoryError) as error:
+        only_out_of_memory(error)
+        raise UsageError(
+            f"The device ran out of memory on {len(targets)} targets before any step. Take fewer targets a tile (--tile), "
+            "smaller episodes, or --device cpu."
+        ) from error
+
+
+def as_numpy(readings: Readings) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Return losses and accuracies as arrays."""
+    return readings.loss.numpy(), readings.accuracy.numpy()

@@ -1,0 +1,115 @@
+"""The source side of a measurement: gradients and displacements at one checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from transference import _trees
+from transference.checkpoints import AdamState, Checkpoint
+from transference.engines import Scored, find_engine
+from transference.episodes import Episode, Params
+from transference.gradients import KeptGradients
+from transference.learners import Learner, bind
+from transference.lookahead import Lookahead, moving, step_sizes
+from transference.work._reading import halved
+from transference.work._tasks import Drawn, Tasks
+
+AT_ONCE = 16
+"""Sources whose gradients and displacements are in memory together."""
+
+_Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A checkpoint ready to be measured."""
+
+    learner: Learner
+    params: Params
+    optimizer_state: AdamState | None
+
+    @classmethod
+    def of(cls, learner: Learner, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> Subject:
+        """Return the checkpoint on a device and in a precision."""
+        bound, params = bind(learner, checkpoint)
+        state = checkpoint.optimizer.to(device, dtype) if checkpoint.optimizer else None
+        return cls(bound, {name: value.to(device, dtype) for name, value in params.items()}, state)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One source's loss, gradient and displacement at one step size; None where memory ran out."""
+
+    source: int
+    alpha: float
+    loss: float
+    gradient: Params | None
+    displacement: Params | None
+
+    def row(self) -> dict[str, float]:
+        """Return the source's own row."""
+        norms = [np.nan if tree is None else _trees.norm(tree) for tree in (self.gradient, self.displacement)]
+        return {"source": self.source, "alpha": self.alpha, "loss": self.loss, "gradient_norm": norms[0], "displacement_norm": norms[1]}
+
+
+@dataclass(frozen=True)
+class Stepper:
+    """Takes the steps on sources at one checkpoint.
+
+    Args:
+        subject: the checkpoint.
+        sources: the source tasks.
+        lookahead: the step, with its step sizes.
+        engine: how gradients are computed.
+    """
+
+    subject: Subject
+    sources: Tasks
+    lookahead: Lookahead
+    engine: str
+
+    def gradients(self, episodes: Sequence[Episode]) -> list[Scored]:
+        """Return loss and accuracy, and the gradient of what moves, of each episode."""
+        subject = self.subject
+        return find_engine(self.engine).gradients(subject.learner, subject.params, episodes, moving(self.lookahead, subject.params))
+
+    def steps_of(self, source: int, loss: float, gradient: Params | None) -> list[Step]:
+        """Return one source's steps, one per step size."""
+        sizes = step_sizes(self.lookahead)
+        move = lambda gradients: [self.lookahead.displacements(self.subject.params, gradients[0], self.subject.optimizer_state)]
+        found = halved(move, [gradient] if gradient is not None else [])
+        displacements = found[0] if found and found[0] is not None else [None] * len(sizes)
+        return [Step(source, alpha, loss, gradient, d) for alpha, d in zip(sizes, displacements, strict=True)]
+
+    def walk(self, numbers: Iterable[int], kept: KeptGradients | None = None) -> Iterator[list[Step]]:
+        """Yield the steps on some sources, all step sizes of a few sources together.
+
+        Args:
+            numbers: the sources.
+            kept: where gradients are looked up first, and put.
+
+        Yields:
+            The steps of at most `AT_ONCE` sources.
+        """
+        for some in batches(numbers, AT_ONCE):
+            known = {i: found for i in some if kept and (found := kept.get(i))}
+            missing = [i for i in some if i not in known]
+            for i, scored in zip(missing, halved(self.gradients, Drawn(self.sources, missing)), strict=True):
+                if scored:
+                    known[i] = scored[0][0], scored[1]
+                    if kept:
+                        kept.put(i, *known[i])
+            yield [step for i in some for step in self.steps_of(i, *known.get(i, (np.nan, None)))]
+
+
+def batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
+    """Yield the items, so many together."""
+    rest = iter(items)
+    while some := list(islice(rest, size)):
+        yield some
