@@ -26,6 +26,7 @@ html_title = f"transference {release}"
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 exclude_patterns = ["_build"]
+highlight_language = "none"  # of blocks that name none: commands, and what they print
 html_theme = "furo"
 html_copy_source = False
 html_show_copyright = False  # the licence is in the repository
