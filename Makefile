@@ -1,9 +1,9 @@
-# Everything a newcomer needs: `make demo` and `make test`. Both set up .venv by themselves.
+# Everything a newcomer needs: `make demo` and `make test`. Both set up .venv by themselves. `make docs` writes docs/_build/index.html.
 PYTHON ?= python3
 JOBS ?= 2
 BIN := .venv/bin
 
-.PHONY: demo benchmark test lint types unit setup clean
+.PHONY: demo benchmark test lint types unit docs setup clean
 
 demo: setup
 	$(BIN)/transference demo --out demo
@@ -11,7 +11,7 @@ demo: setup
 benchmark: setup
 	$(BIN)/python -m benchmarks.measuring --json benchmark.json
 
-test: lint types unit
+test: lint types unit docs
 
 lint: setup
 	$(BIN)/ruff check .
@@ -23,6 +23,10 @@ types: setup
 unit: setup
 	$(BIN)/pytest -n $(JOBS) --dist worksteal
 
+# From nothing, since a page that was built before tells its warnings no more.
+docs: setup
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --nitpicky --quiet --fresh-env docs docs/_build
+
 setup: .venv/ready
 
 .venv/ready: pyproject.toml constraints.txt
@@ -33,4 +37,4 @@ setup: .venv/ready
 	@touch $@
 
 clean:
-	rm -rf .venv demo
+	rm -rf .venv demo docs/_build

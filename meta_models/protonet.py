@@ -31,7 +31,7 @@ class ProtoNet:
 
     Args:
         channels: of the images, 1 or 3.
-        transductive: move the prototypes towards the queries, as the released code does (see `softened`).
+        transductive: move the prototypes towards the queries, as the released code does (see ``softened`` in ``meta_models/protonet.py``).
         modulation: how the backbone changes with the task, or None.
         query_modulation: from which images the queries' modulators come: ``"support"``, as in the paper, or ``"query"``, as in the
             released code.

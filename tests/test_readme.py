@@ -14,16 +14,23 @@ from tests.strangers import PixelPrototypes
 from transference.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", ROOT / "meta_models" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "meta_models" / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs" / "api").glob("*.md")),
+]
 
 
 def blocks(text):
-    return re.findall(r"```(\w*)\n(.*?)```", text, re.DOTALL)
+    """Return language and content of each fenced block; the language of a directive is its name in braces."""
+    found = re.findall(r"^( *)```([\w{}-]*)[^\n`]*\n(.*?)^\1```$", text, re.DOTALL | re.MULTILINE)
+    return [(language, content) for _, language, content in found]
 
 
 def commands():
     for page in PAGES:
-        for block in (block for language, block in blocks(page.read_text()) if language != "python"):
+        for block in (block for language, block in blocks(page.read_text()) if not language.startswith(("python", "{"))):
             joined = block.replace("\\\n", " ")
             for line in joined.splitlines():
                 words = shlex.split(line.split("  #")[0]) if "transference " in line else []

@@ -90,7 +90,7 @@ class Checkpoint:
 
     @cached_property
     def digest(self) -> str:
-        """Of all tensors, the step, the learner and its settings: the same for both containers."""
+        """Of all tensors, the step, the learner and its settings; the same for both containers."""
         words = json.dumps([self.step, self.learner, dict(self.config), _optimizer_header(self.optimizer)], sort_keys=True)
         header = torch.frombuffer(bytearray(words.encode()), dtype=torch.uint8)
         return _trees.digest([("header", header), *sorted(_tensors(self).items())])

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 Params: TypeAlias = dict[str, Tensor]
-"""Tensors by name: the parameters θ of a learner, a gradient, or a displacement of the parameters."""
+"""Tensors by name; the parameters θ of a learner, a gradient, or a displacement of the parameters."""
 
 _TENSORS = ("support_x", "support_y", "query_x", "query_y")
 

@@ -124,7 +124,7 @@ class RunSpec:
 
     @property
     def digest(self) -> str:
-        """Names the run: equal exactly when the specs are."""
+        """What names the run, equal exactly when the specs are."""
         return hashlib.blake2b(json.dumps(self.to_json(), sort_keys=True).encode(), digest_size=16).hexdigest()
 
     def target_blocks(self) -> Iterator[tuple[int, int]]:

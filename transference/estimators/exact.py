@@ -26,7 +26,7 @@ class Exact:
     """``L_j(θ + d)`` by evaluating it.
 
     Args:
-        engine: how (see `transference.engines`). ``"auto"`` takes the fastest of a short trial when `measure` begins a run, and is the
+        engine: how (see ``transference.engines``). ``"auto"`` takes the fastest of a short trial when `measure` begins a run, and is the
             plain loop elsewhere. Engines differ in the last digits.
 
     Raises:

@@ -109,7 +109,7 @@ class FunctionFamily:
     A split is part of a task's identity: functions of ``train`` and ``test`` come from the same distribution, but are different draws.
 
     Args:
-        family: one of `FAMILIES`.
+        family: sinusoid, linear, quadratic, tanh or abs.
         split: ``"train"``, ``"val"`` or ``"test"``.
         shots: support points.
         queries: query points.

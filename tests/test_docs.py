@@ -1,0 +1,104 @@
+"""The documentation is whole: every public name, every column, links that lead somewhere, code that runs."""
+
+import pydoc
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import meta_models
+import transference as tr
+from tests.strangers import PixelPrototypes
+from tests.test_readme import ROOT, blocks, replaced
+from transference import figures, statistics
+from transference.store import PAIRS, SOURCES, TASKS
+
+DOCS = ROOT / "docs"
+API = {page.stem: page.read_text() for page in (DOCS / "api").glob("*.md")}
+
+
+def documented():
+    """Return the names that the API reference takes docstrings from."""
+    return re.findall(r"^\.\. auto\w+:: ([\w.]+)$", "\n".join(API.values()), re.MULTILINE)
+
+
+@pytest.mark.parametrize("package", [tr, statistics, figures, meta_models], ids=lambda package: package.__name__)
+def test_every_public_name_is_in_the_api_reference(package):
+    told = documented()
+    elsewhere = {name.rpartition(".")[2]: pydoc.locate(name) for name in told if name.startswith("transference.")}
+    missing = [
+        name
+        for name in package.__all__
+        if f"{package.__name__}.{name}" not in told and elsewhere.get(name) is not getattr(package, name)  # told where users meet it
+    ]
+    assert not missing, f"give these a line in docs/api/*.md: {missing}"
+
+
+def test_the_api_reference_tells_no_name_twice():
+    told = documented()
+    assert len(told) > 80
+    assert sorted(told) == sorted(set(told))
+
+
+def test_every_page_of_the_api_reference_is_in_its_contents():
+    assert {page for page in API if re.search(rf"^{page}$", API["index"], re.MULTILINE)} == set(API) - {"index"}
+
+
+@pytest.mark.parametrize(("title", "schema"), [("Pairs", PAIRS), ("Sources", SOURCES), ("Tasks", TASKS)])
+def test_the_tables_of_a_run_folder_are_told_as_they_are(title, schema):
+    section = API["run_folder"].split(f"### {title}\n")[1].split("\n#")[0]
+    rows = re.findall(r"^\| `(\w+)` \| ([\w ]+) \|", section, re.MULTILINE)
+    names = {"dictionary<values=string, indices=int8, ordered=0>": "dictionary of string", "list<element: string>": "list of string"}
+    assert rows == [(field.name, names.get(str(field.type).replace("item:", "element:"), str(field.type))) for field in schema]
+
+
+def slug(heading):
+    return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
+
+
+def anchors(page):
+    return {slug(heading) for heading in re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)}
+
+
+PAGES = [*sorted(ROOT.glob("*.md")), ROOT / "meta_models" / "README.md", *sorted(DOCS.rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere_without_the_site_too(page):
+    for target, anchor in re.findall(r"\]\((?!\w+:)([^)#\s]*)(?:#([^)\s]+))?\)", page.read_text()):
+        file = Path(page.parent, target) if target else page
+        assert file.exists(), f"{page.name} links to {target}"
+        assert not anchor or anchor in anchors(file), f"{page.name} links to {target}#{anchor}"
+
+
+def small_run(out, estimator):
+    learner = PixelPrototypes()
+    tasks = [tr.few_shot(f"{mode}:val", ways=3, queries=2) for mode in ("strokes", "shapes")]
+    checkpoint = tr.Checkpoint(learner.init_params(0), 240)
+    lookahead = tr.SGD((1e-3, 1e-1))
+    tr.measure(learner, checkpoint, tasks, tasks, n_source=4, n_target=3, lookahead=lookahead, estimator=estimator, out=out)
+
+
+def test_the_code_of_the_guide_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    small_run("runs/guide-ratios", tr.Exact("loop"))
+    small_run("runs/guide-first-order", tr.FirstOrder(engine="loop"))
+    code = "\n".join(block for language, block in blocks((DOCS / "guide.md").read_text()) if language == "python")
+    code = replaced(code, ("tables=500", "tables=3"), ("((300, 20), (40, 40), (1000, 20))", "((30, 12), (12, 12))"))
+    names = {}
+    exec(code, names)
+    assert len(names["parts"]) == 2 * 2 * 2
+    assert names["parts"].drop(columns="pair").notna().all(axis=None)
+    assert len(names["yardstick"]) == 2 * 2
+    assert names["yardstick"]["helped"].between(0, 3).all()
+    assert all(len(found) == 4 for found in names["coverage"].values())
+    assert isinstance(names["difference"], pd.DataFrame)
+    assert len(names["difference"]) == 4 * 4
+
+
+def test_every_block_of_python_parses():
+    for page in DOCS.rglob("*.md"):
+        for language, block in blocks(page.read_text()):
+            if language == "python":
+                compile(block, str(page), "exec")
