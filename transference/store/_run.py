@@ -117,7 +117,7 @@ class Run:
 
         ``measured``: the pair itself, exactly. ``zero``: a step of size zero. ``float64``: in double precision. ``fresh``: source and
         target drawn anew from the same classes. ``placebo``: a step of the same length in a random direction. The pairs are chosen at
-        random, the same at every checkpoint and step size; `statistics.control_bands` summarises them.
+        random, the same at every checkpoint and step size; `transference.control_bands` summarises them.
 
         Raises:
             StoreError: a file is missing or damaged.
