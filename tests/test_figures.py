@@ -357,6 +357,8 @@ def test_step_size_shows_small_and_large_steps():
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "symlog")
     places = ax.transData.transform([(1e-4, y) for y in lines["black"].get_ydata()])[:, 1]
     assert np.abs(np.diff(places)).min() > 3, "points of neighbouring steps are apart"
+    bars = [segment[:, 1] for segment in ax.collections[1].get_segments()]
+    np.testing.assert_allclose(bars, split()[["first_order_low", "first_order_high"]].iloc[:4])
     with pytest.raises(UsageError, match="100, 200 of checkpoint_step"):
         figures.step_size(pd.concat([split(), split().assign(checkpoint_step=200)]))
 
