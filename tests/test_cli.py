@@ -58,6 +58,7 @@ def test_every_command_explains_itself_with_two_examples():
         "export",
         "learners",
         "plot",
+        "report",
         "summary",
         "train",
         "verify",
@@ -403,8 +404,10 @@ def test_training_takes_settings_from_a_file(tmp_path):
 def test_demo_runs_the_whole_way(tmp_path):
     result = call("demo", "--out", tmp_path, "--iterations", 4, "--n-source", 2, "--n-target", 1)
     assert result.exit_code == 0, result.output
-    assert result.stdout.strip().endswith("histogram.png")
-    assert {"checkpoints", "run", "histogram.png", "training.png", "matrix.png"} <= {path.name for path in tmp_path.iterdir()}
+    assert result.stdout.strip().endswith("report.html")
+    assert {"checkpoints", "run", "histogram.png", "training.png", "matrix.png", "report.html"} <= {
+        path.name for path in tmp_path.iterdir()
+    }
     assert "strokes → shapes" in result.stdout
 
 

@@ -155,6 +155,17 @@ def test_a_table_without_a_ratio_has_no_statistics():
     assert found[["value", "low", "high"]].isna().all(axis=None)
 
 
+def test_two_pairs_have_the_interquartile_mean_of_both():
+    found = intervals([block(np.array([[0.1], [0.3]]))]).set_index("statistic")
+    assert found.loc["interquartile_mean", "value"] == pytest.approx(np.exp(0.2))
+
+
+def test_a_loss_of_zero_after_the_step_makes_a_mean_of_zero():
+    found = intervals([block(np.array([[-np.inf, 0.1, 0.2], [0.0, 0.1, 0.3]]))]).set_index("statistic")
+    assert found.loc["geometric_mean", "value"] == 0
+    assert found.loc["positive", "value"] == pytest.approx(1 / 6)
+
+
 def test_a_run_knows_whether_its_sources_are_its_targets(tmp_path, learner, checkpoint, sources, targets):
     settings = {"n_source": 3, "n_target": 3, "lookahead": tr.SGD(0.01), "out": tmp_path / "run"}
     run = tr.measure(learner, checkpoint, [sources, targets], [targets], **settings)

@@ -7,7 +7,7 @@ import torch
 
 import transference as tr
 from transference.errors import DataError, UsageError
-from transference.samplers import FewShotName, sampler_digest
+from transference.samplers import FewShotName, reopen_tasks, sampler_digest
 
 GOLDEN = {
     0: [
@@ -154,3 +154,17 @@ def test_rotated_tasks_have_a_name_of_their_own_that_parses_back(strokes):
 def test_functions_are_not_rotated():
     with pytest.raises(UsageError, match="linear is a family of functions, which cannot be rotated"):
         tr.open_tasks("linear:train", rotated=True)
+
+
+def test_a_sampler_is_opened_again_by_its_name():
+    for sampler in (
+        tr.few_shot("strokes:val", ways=3, shots=2, queries=4, seed=5, rotated=True),
+        tr.open_tasks("abs:val", shots=3, queries=2),
+    ):
+        again = reopen_tasks(sampler.name)
+        assert again.name == sampler.name
+        assert torch.equal(again[3].support_x, sampler[3].support_x)
+    noisy = tr.FunctionFamily("linear", noise=0.0, seed=2)
+    assert torch.equal(reopen_tasks(noisy.name)[1].query_y, noisy[1].query_y)
+    with pytest.raises(tr.TransferenceError, match="from a sampler that this package does not have"):
+        reopen_tasks("my-own/7")

@@ -18,6 +18,7 @@ _OWN = {
     "export": "transference.cli.export:export",
     "learners": "transference.cli.learners:learners",
     "plot": "transference.cli.plot:plot",
+    "report": "transference.cli.report:report",
     "summary": "transference.cli.summary:summary",
     "verify": "transference.cli.verify:verify",
 }

@@ -42,8 +42,10 @@ def demo(ctx: click.Context, out: Path, iterations: int, n_source: int, n_target
         _call(ctx, "plot", str(run), "--kind", "matrix", "-o", str(out / "matrix.png"))
         _call(ctx, "plot", str(run), "--kind", "training", "--target", _MODES[-1], "-o", str(out / "training.png"))
         _call(ctx, "plot", str(run), "--kind", "histogram", "-o", str(out / "histogram.png"))
+        _call(ctx, "report", str(run), "-o", str(out / "report.html"))
     _call(ctx, "summary", str(run))
-    click.echo(f"\nAlso drawn: {out / 'matrix.png'}, {out / 'training.png'}\n{out / 'histogram.png'}")
+    click.echo(f"\nAlso drawn: {out / 'matrix.png'}, {out / 'training.png'}, {out / 'histogram.png'}")
+    click.echo(f"All of it as a page for your browser:\n{out / 'report.html'}")
     ctx.exit(failed)
 
 

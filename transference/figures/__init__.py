@@ -1,6 +1,6 @@
 """A stored table in, matplotlib figures out. Nothing here loads a model; a figure can be redrawn on a laptop that has neither."""
 
-from transference.figures._style import save
+from transference.figures._style import as_svg, save
 from transference.figures.blocks import blocks, draw_blocks
 from transference.figures.compare import compare
 from transference.figures.contact_sheet import contact_sheet
@@ -12,6 +12,7 @@ from transference.figures.types import draw_ring, types
 
 __all__ = [
     "arranged",
+    "as_svg",
     "binned",
     "blocks",
     "compare",

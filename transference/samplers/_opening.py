@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -9,8 +10,8 @@ import torch
 from transference.datasets import parse_mode
 from transference.errors import DataError, UsageError
 from transference.samplers._protocol import DescribingSampler
-from transference.samplers.few_shot import few_shot
-from transference.samplers.functions import FAMILIES, FunctionFamily
+from transference.samplers.few_shot import FewShotName, few_shot
+from transference.samplers.functions import FAMILIES, FunctionFamily, FunctionFamilyName
 
 
 def open_tasks(
@@ -68,3 +69,48 @@ def open_tasks(
         channels=channels,
         device=device,
     )
+
+
+def reopen_tasks(name: str, *, data_root: str | Path | None = None, side: int = 28, channels: int = 3) -> DescribingSampler:
+    """Return the sampler whose ``name`` this is, as a run folder has it beside every task.
+
+    Args:
+        name: for example ``"omniglot:train/5-way/1-shot/15-query/seed-0"``.
+        data_root: the folder with prepared files, ``NAME.parquet`` or ``NAME/``; not needed for generated modes and functions.
+        side: pixels along each edge of an image, which the name does not tell.
+        channels: 1 or 3, likewise.
+
+    Raises:
+        UsageError: it is the name of no sampler that comes with this package.
+        DataError: there is no such dataset or split, it is damaged, or too small.
+
+    Example:
+        >>> reopen_tasks("strokes:test/5-way/1-shot/15-query/seed-0")[3].support_x.shape
+        torch.Size([5, 3, 28, 28])
+    """
+    who = _parse(name)
+    if isinstance(who, FunctionFamilyName):
+        return FunctionFamily(who.family, who.split, shots=who.shots, queries=who.queries, noise=who.noise, seed=who.seed)
+    return few_shot(
+        f"{who.mode}:{who.split}",
+        data_root=data_root,
+        ways=who.ways,
+        shots=who.shots,
+        queries=who.queries,
+        seed=who.seed,
+        rotated=who.rotated,
+        side=side,
+        channels=channels,
+    )
+
+
+def _parse(name: str) -> FewShotName | FunctionFamilyName:
+    """Return the name whose text this is.
+
+    Raises:
+        UsageError: it is the text of no name.
+    """
+    for kind in (FewShotName, FunctionFamilyName):
+        with suppress(UsageError):
+            return kind.parse(name)
+    raise UsageError(f"The tasks {name!r} come from a sampler that this package does not have, and cannot be drawn again by name.")

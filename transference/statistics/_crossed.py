@@ -69,8 +69,9 @@ def intervals(
         error, df, drawn = standard_error(block, draws, seed)
         ratio = without_diagonal(block)
         quantile = float(stdtrit(df, (1 + level) / 2)) if df > 0 else np.nan
-        for name, (value, low, high) in _statistics(ratio, band, error, quantile, df):
-            rows.append({**key, "statistic": name, "value": value, "low": low, "high": high, "drawn": drawn})
+        with np.errstate(divide="ignore", invalid="ignore"):  # a ratio of 0 has the logarithm -inf: a mean of 0, without an interval
+            for name, (value, low, high) in _statistics(ratio, band, error, quantile, df):
+                rows.append({**key, "statistic": name, "value": value, "low": low, "high": high, "drawn": drawn})
     return pd.DataFrame(rows)
 
 

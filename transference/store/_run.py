@@ -138,7 +138,7 @@ class Run:
             StoreError: tiles are missing or damaged.
         """
         self._check_complete()
-        labels = [ranges(self._modes(role)) for role in ("source", "target")]
+        labels = [ranges(self.modes(role)) for role in ("source", "target")]
         return (block for step in self.steps for alpha in sorted(self.alphas) for block in self._blocks_at(step, alpha, *labels))
 
     def _blocks_at(self, step: int, alpha: float, sources: list[tuple[str, slice]], targets: list[tuple[str, slice]]) -> Iterator[Block]:
@@ -227,12 +227,16 @@ class Run:
 
     def _add_mode(self, frame: pd.DataFrame, role: str, column: str) -> None:
         """Add the mode of each row's task, a categorical in the order of the spec."""
-        labels = self._modes(role)
+        labels = self.modes(role)
         values = pd.Categorical(np.array(labels)[frame[role].to_numpy()], categories=list(dict.fromkeys(labels)))
         frame.insert(frame.columns.tolist().index("alpha"), column, pd.Series(values, index=frame.index))
 
-    def _modes(self, role: str) -> list[str]:
-        """Return the mode of each task, with its split, or by sampler, where that is needed to tell the samplers apart."""
+    def modes(self, role: str) -> list[str]:
+        """Return the mode of each task, by id, as the tables name it: with its split, or by sampler, where that tells the samplers apart.
+
+        Args:
+            role: ``"source"`` or ``"target"``.
+        """
         tasks = self.tasks()
         tasks = tasks[tasks["role"] == role].sort_values("id")
         sampler, mode = tasks["sampler"].astype(str), tasks["mode"].astype(str)

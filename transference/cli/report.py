@@ -1,0 +1,53 @@
+"""The command ``transference report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from transference.cli.options import band_option
+from transference.errors import UsageError
+from transference.store import open_run
+
+
+@click.command(
+    short_help="Write runs as one page for a browser.",
+    epilog="""\b
+Examples:
+  transference report demo/run -o report.html
+  transference report runs/first runs/second --data-root data --target birds:7 --target 3 -o report.html""",
+)
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.option("--data-root", type=click.Path(path_type=Path), metavar="DIR", help="Folder with the images of the tasks.")
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="MODE:INDEX",
+    help="Target task, or its id, shown beside the sources that helped and hurt it most; repeat for several.  "
+    "[default: of each mode the one whose loss ratios spread most]",
+)
+@click.option("--alpha", type=float, metavar="X", help="Step size at which these are shown.  [default: the smallest]")
+@click.option("--side", type=click.IntRange(1), metavar="N", help="Image side of the runs in pixels.  [default: what run.json tells]")
+@click.option("--channels", type=click.IntRange(1), metavar="N", help="Image channels of the runs.  [default: what run.json tells]")
+@band_option
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The page, .html.")
+def report(
+    runs: tuple[Path, ...],
+    data_root: Path | None,
+    targets: tuple[str, ...],
+    alpha: float | None,
+    side: int | None,
+    channels: int | None,
+    neutral: tuple[float, float],
+    output: Path,
+) -> None:
+    """Write one page that needs no network: what was measured, a summary, figures, and the tasks that helped and hurt most, as images."""
+    from transference.report import Wishes, write_report
+
+    if output.suffix not in (".html", ".htm"):
+        raise UsageError(f"{output} was asked for; the name of a page ends in .html.")
+    wishes = Wishes(data_root=data_root, targets=targets, alpha=alpha, band=neutral, side=side, channels=channels)
+    write_report([open_run(run) for run in runs], output, wishes)
+    click.echo(output)

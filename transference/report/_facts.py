@@ -1,0 +1,111 @@
+"""What was measured, in words and as a list of settings."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from transference.plan import TaskSet
+from transference.store import Run
+
+_STEPS = {"sgd": "one step of gradient descent", "adam": "one step of Adam with the moments of the checkpoint"}
+_READINGS = {
+    "exact": "Every loss after a step was computed.",
+    "firstorder": "The losses after a step are estimates of first order, from one gradient per task; a sample of pairs was computed too.",
+    "calibrated": "The losses after a step are estimates of first order, corrected by a random sample of pairs that were computed.",
+}
+
+
+def learner_name(run: Run) -> str:
+    """Return the learner's registered name, else its class."""
+    names = {str(checkpoint.get("learner") or "") for checkpoint in run.about().get("checkpoints", [])}
+    (name,) = names if len(names) == 1 else ("",)
+    return name or str(run.spec.learner.get("class", "learner")).rpartition(".")[2]
+
+
+def title(run: Run) -> str:
+    """Return a heading: the learner, from which modes to which."""
+    sources, targets = (_listed(dict.fromkeys(run.modes(role))) for role in ("source", "target"))
+    return f"{learner_name(run)}, from {sources} to {targets}"
+
+
+def measured(run: Run, failed: Mapping[str, int]) -> str:
+    """Return in plain words what was measured.
+
+    Args:
+        run: the run.
+        failed: cells without a ratio, by status.
+    """
+    spec = run.spec
+    step = _STEPS.get(spec.lookahead["kind"], f"one step of {spec.lookahead['kind']}")
+    alphas = f"of size α = {_listed(f'{alpha:g}' for alpha in spec.alphas)}"
+    checkpoints = f"{_counted(len(run.steps), 'checkpoint')} of {learner_name(run)} ({_steps(run.steps)})"
+    lost = ", ".join(f"{n:,} {status}" for status, n in failed.items())
+    known = f"of which some have no ratio: {lost}" if lost else "all of them measured"
+    return (
+        f"From {checkpoints}, {step} {alphas} was taken on each of {_counted(spec.n_source, 'source task')} ({_sets(spec.sources)}), "
+        f"and the loss of each of {_counted(spec.n_target, 'target task')} ({_sets(spec.targets)}) compared with its loss before. "
+        f"That makes {_counted(spec.n_cells, 'pair')} of tasks, {known}. {_READINGS.get(spec.estimator['kind'], '')}"
+    )
+
+
+def settings(run: Run) -> dict[str, list[str]]:
+    """Return what distinguishes the run from others, as name and lines."""
+    spec, about = run.spec, run.about()
+    rest = [name for name in spec.learner if name != "class"]
+    versions = {**about.get("versions", {}), "Python": about.get("python", "unknown")}
+    listed = {
+        "Learner": [str(spec.learner.get("class", "")), ", ".join(f"{name} {_plain(spec.learner[name])}" for name in rest)],
+        "Checkpoints": [f"step {ref.step:,}, digest {ref.digest}" for ref in spec.checkpoints],
+        "Source tasks": [f"{tasks.sampler}, tasks 0 to {tasks.n - 1}" for tasks in spec.sources],
+        "Target tasks": [f"{tasks.sampler}, tasks 0 to {tasks.n - 1}" for tasks in spec.targets],
+        "Step": [", ".join(f"{name} {_plain(value)}" for name, value in spec.lookahead.items())],
+        "Estimator": [", ".join(f"{name} {_plain(value)}" for name, value in spec.estimator.items())],
+        "Numbers": [f"{spec.precision} on {about.get('device', spec.device)}, threads {about.get('threads', 'unknown')}"],
+        "Versions": [", ".join(f"{name} {number}" for name, number in versions.items())],
+        "Digest of the run": [spec.digest],
+    }
+    return {name: [line for line in lines if line] for name, lines in listed.items()}
+
+
+def command(run: Run) -> str | None:
+    """Return the command that made the run, None where it was called from Python."""
+    words = run.about().get("command")
+    return shlex.join(["transference", *words[1:]]) if words else None
+
+
+def image_shape(run: Run) -> tuple[int, int]:
+    """Return side and channels of the run's images, as its command says, else the training of its checkpoints, else 28 and 3."""
+    about = run.about()
+    training = (about.get("checkpoints") or [{}])[0].get("training", {})
+    words = about.get("command") or []
+    return _number("side", words, training, 28), _number("channels", words, training, 3)
+
+
+def _number(name: str, words: Sequence[str], training: Mapping[str, Any], default: int) -> int:
+    said = [value for word, value in pairwise(words) if word == f"--{name}"]
+    said += [word.partition("=")[2] for word in words if word.startswith(f"--{name}=")]
+    return int(said[-1] if said else training.get(name, default))
+
+
+def _sets(sets: Sequence[TaskSet]) -> str:
+    return _listed(f"{tasks.n:,} of {tasks.sampler.partition('/')[0]}" for tasks in sets)
+
+
+def _steps(steps: Sequence[int]) -> str:
+    return f"at step {_listed(f'{step:,}' for step in steps)}"
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
+def _listed(parts: Iterable[str]) -> str:
+    *most, last = parts
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _plain(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    return ", ".join(map(_plain, value)) if isinstance(value, list | tuple) else "none" if value is None else str(value)

@@ -1,0 +1,199 @@
+"""From runs to HTML: what each section shows, handed to the templates. Whatever comes from a run is escaped there, without exception."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup
+
+from transference.errors import UsageError, printable
+from transference.figures import as_svg
+from transference.report import _facts, _tables
+from transference.report._figures import KINDS, Drawn, Table
+from transference.report._targets import Beside, Chosen, Place, beside, choose_targets, find_targets
+from transference.report._tasks import SupportSets, Task, data_uri
+from transference.statistics import NEUTRAL_BAND, summarise_blocks
+from transference.store import Run
+
+_MOST_NUMBERS = 100_000
+"""Rows × columns of a figure's data that go into the page; more are left to ``transference export``."""
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a report shows.
+
+    Attributes:
+        data_root: the folder with the images of the tasks; generated modes and functions need none.
+        targets: those shown in full, ``"MODE:INDEX"`` or an id; by default of each mode the one whose loss ratios spread most.
+        alpha: the step size at which they are shown; by default the smallest of the run, which overshoots least.
+        band: the neutral band.
+        side: pixels along each edge of the runs' images; by default what their run.json tells.
+        channels: 1 or 3, likewise.
+    """
+
+    data_root: Path | None = None
+    targets: tuple[str, ...] = ()
+    alpha: float | None = None
+    band: tuple[float, float] = NEUTRAL_BAND
+    side: int | None = None
+    channels: int | None = None
+
+
+def build_page(runs: Sequence[Run], wishes: Wishes) -> str:
+    """Return the page of some runs.
+
+    Raises:
+        UsageError: no run was given, none has a target that was asked for, or one lacks the step size.
+        StoreError: a run is incomplete or damaged.
+    """
+    if not runs:
+        raise UsageError("A report was asked for without a run; give at least one run folder.")
+    alphas = [min(run.alphas) if wishes.alpha is None else run.choose_alpha(wishes.alpha) for run in runs]
+    wanted = [find_targets(run, wishes.targets) for run in runs]
+    if unknown := [text for text in wishes.targets if not any(text in found for found in wanted)]:
+        modes = ", ".join(dict.fromkeys(mode for run in runs for mode in run.modes("target")))
+        raise UsageError(
+            f"The target {', '.join(unknown)} was asked for, and no run has it. Give MODE:INDEX, or an id; the targets' modes are {modes}."
+        )
+    asked = zip(runs, alphas, wanted, strict=True)
+    sections = [_section(run, k, alpha, list(dict.fromkeys(found.values())), wishes) for k, (run, alpha, found) in enumerate(asked, 1)]
+    shown = {"runs": sections, "comparisons": _comparisons(runs, wishes.band), "band": wishes.band}
+    return _environment().get_template("page.html").render(**shown, version=version("transference"), style=_style())
+
+
+def _section(run: Run, number: int, alpha: float, targets: list[int], wishes: Wishes) -> dict[str, Any]:
+    """Return what the section of one run shows."""
+    summary = summarise_blocks(run.blocks(), band=wishes.band)
+    pairs, own = run.pairs(), run.self_transference()
+    rows = _tables.summary_rows(run, summary, wishes.band)
+    statuses = Counter(pairs["status"].astype(str))
+    failed = {status: n for status, n in sorted(statuses.items()) if status != "ok"}
+    return {
+        "number": number,
+        "name": str(run.path),
+        "title": _facts.title(run),
+        "measured": _facts.measured(run, failed),
+        "settings": _facts.settings(run),
+        "command": _facts.command(run),
+        "controls": _tables.control_rows(run),
+        "estimated": run.spec.estimator["kind"] != "exact",
+        "summary": [(step, [row for row in rows if row["checkpoint_step"] == step]) for step in reversed(run.steps)],
+        "drawn": sorted({row["drawn"] for row in rows}),
+        "calibrated": _tables.calibrated_rows(run, wishes.band),
+        "check": _tables.check_rows(run),
+        "figures": [
+            _shown(drawn, f"run-{number}-figure-{k}")
+            for k, drawn in enumerate((drawn for kind in KINDS for drawn in kind(Table(pairs, own, summary, wishes.band))), 1)
+        ],
+        "teaser": _teaser(run, alpha, targets, wishes),
+    }
+
+
+def _shown(drawn: Drawn, name: str) -> dict[str, Any]:
+    """Return a figure as the template wants it."""
+    return {
+        "drawn": drawn,
+        "source": data_uri(as_svg(drawn.figure), "image/svg+xml"),
+        "width": round(96 * drawn.figure.get_figwidth()),
+        "height": round(96 * drawn.figure.get_figheight()),
+        "data": _csv(drawn.data),
+        "file": f"{name}.csv",
+    }
+
+
+def _csv(data: pd.DataFrame) -> str | None:
+    if data.size > _MOST_NUMBERS:
+        return None
+    return data_uri(data.to_csv(index=False, float_format="%.8g", lineterminator="\n").encode(), "text/csv;charset=utf-8")
+
+
+def _teaser(run: Run, alpha: float, targets: list[int], wishes: Wishes) -> dict[str, Any]:
+    """Return the targets that are shown in full, each with the support sets of the sources that helped and hurt it most."""
+    side, channels = _facts.image_shape(run)
+    draws = SupportSets((*run.spec.sources, *run.spec.targets), wishes.data_root, wishes.side or side, wishes.channels or channels)
+    place = Place(run, run.tasks(), run.steps[-1], alpha)
+    chosen = beside(place, targets or choose_targets(place), wishes.band)
+    modes = {role: run.modes(role) for role in ("source", "target")}
+
+    def task(role: str, number: int) -> Task:
+        found = place.tasks[(place.tasks["role"] == role) & (place.tasks["id"] == number)]
+        return draws.task(found.iloc[0], modes[role][number])
+
+    def with_tasks(sources: tuple[Beside, ...]) -> list[tuple[Beside, Task]]:
+        return [(one, task("source", one.source)) for one in sources]
+
+    def shown(one: Chosen) -> dict[str, Any]:
+        target, sides = task("target", one.target), {"lowest": with_tasks(one.lowest), "highest": with_tasks(one.highest)}
+        y = [y for drawn in (target, *(t for side in sides.values() for _, t in side)) if drawn.points for y in drawn.points.y]
+        return {"task": target, **sides, "span": (min(y), max(y)) if y else None}
+
+    cards = [shown(one) for one in chosen]
+    return {"step": place.step, "alpha": alpha, "targets": cards, "asked": bool(targets), "problems": sorted(set(draws.problems.values()))}
+
+
+def _comparisons(runs: Sequence[Run], band: tuple[float, float]) -> list[dict[str, Any]]:
+    """Return each run beside the first of the same tasks before it."""
+    found = []
+    for k, run in enumerate(runs):
+        first = next((j for j in range(k) if _tables.same_tasks(runs[j], run)), None)
+        if first is not None:
+            numbers = {"first": first + 1, "second": k + 1, "steps": (runs[first].steps[-1], run.steps[-1])}
+            found.append({**numbers, "rows": _tables.contrast_rows(runs[first], run, band)})
+    return found
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("transference.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_writable,
+    )
+    environment.filters |= {"ratio": ratio, "percent": percent, "breakable": breakable}
+    return environment
+
+
+def _style() -> str:
+    return (Path(__file__).parent / "templates" / "page.css").read_text()
+
+
+def _writable(value: Any) -> Any:  # noqa: ANN401 - whatever a template shows
+    """Return a text as a file can hold it and a reader sees it; Markup, which is escaped already, as it is."""
+    return printable(value) if type(value) is str else value
+
+
+def ratio(value: float, *others: float) -> str:
+    """Return a ratio with the digits that tell it from 1.
+
+    Args:
+        value: the ratio.
+        others: the ends of its interval, which decide the digits too.
+    """
+    if not math.isfinite(value):
+        return "–"
+    if value >= 100:
+        return f"{value:.3g}"
+    away = max((abs(x - 1) for x in (value, *others) if math.isfinite(x)), default=0.0)
+    return f"{value:.{min(9, max(3, 1 - math.floor(math.log10(away))) if away > 0 else 3)}f}"
+
+
+def percent(share: float) -> str:
+    """Return a share as whole percent."""
+    return f"{share:.0%}" if math.isfinite(share) else "–"
+
+
+def breakable(name: str) -> Markup:
+    """Return a name that may be broken after its strokes and underscores, escaped."""
+    return Markup("<wbr>").join(re.split(r"(?<=[/_])", printable(name)))

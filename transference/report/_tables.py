@@ -1,0 +1,91 @@
+"""The tables of the page, as the template wants them: one dictionary per row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from transference import statistics
+from transference.statistics import CLASSES, GROUP, calibrate, check_estimates, contrast, intervals
+from transference.store import Run
+
+Rows = list[dict[str, Any]]
+
+
+def summary_rows(run: Run, summary: pd.DataFrame, band: tuple[float, float]) -> Rows:
+    """Return one row per checkpoint, step size and mode pair: ``n``, ``failed``, ``own``, and value, low, high of each statistic.
+
+    Args:
+        run: the run.
+        summary: what ``summarise_blocks`` returns for it.
+        band: the neutral band.
+    """
+    ends: dict[tuple[Any, ...], tuple[float, float, float]] = {}
+    drawn: dict[tuple[Any, ...], str] = {}
+    for found in _records(intervals(run.blocks(), band=band)):
+        key = tuple(found[name] for name in GROUP)
+        ends[(*key, found["statistic"])], drawn[key] = (found["value"], found["low"], found["high"]), found["drawn"]
+    own = _own_means(run)
+    rows = []
+    for row in _records(summary):
+        key = tuple(row[name] for name in GROUP)
+        values = {name: ends[(*key, name)] for name in ("geometric_mean", *CLASSES)}
+        rows.append({**row, **values, "drawn": drawn[key], "own": own.get((key[0], key[1], key[3]), np.nan)})
+    return rows
+
+
+def _own_means(run: Run) -> dict[Any, float]:
+    """Return the geometric mean of the self-transference, by checkpoint, step size and target mode."""
+    own = run.self_transference()
+    with np.errstate(divide="ignore"):
+        logs = np.log(own["loss_ratio"])
+    means = logs.groupby([own["checkpoint_step"], own["alpha"], own["mode"].astype(str)]).mean()
+    return {key: float(np.exp(mean)) for key, mean in means.items()}
+
+
+def calibrated_rows(run: Run, band: tuple[float, float]) -> Rows:
+    """Return what all pairs computed exactly would say, with intervals; nothing unless the run is calibrated."""
+    if run.spec.estimator["kind"] != "calibrated":
+        return []
+    rows = _records(calibrate(run.blocks(), run.exact_pairs(), band=band))
+    return [
+        {**row, **{name: (row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in ("geometric_mean", *CLASSES)}} for row in rows
+    ]
+
+
+def check_rows(run: Run) -> Rows:
+    """Return how estimates compare with exact pairs, one row per checkpoint and step size; nothing for a run that is exact."""
+    exact = run.exact_pairs()
+    return _records(check_estimates(exact)) if len(exact) else []
+
+
+def control_rows(run: Run) -> Rows:
+    """Return what the controls of a run say, one row per checkpoint, step size and mode pair; nothing for a run without any."""
+    measured, bands = getattr(run, "controls", None), getattr(statistics, "control_bands", None)
+    controls = measured() if measured and bands else ()
+    return _records(bands(controls)) if bands and len(controls) else []
+
+
+def same_tasks(run: Run, other: Run) -> bool:
+    """Whether two runs have the same source and target tasks."""
+    return (run.spec.sources, run.spec.targets) == (other.spec.sources, other.spec.targets)
+
+
+def contrast_rows(run: Run, other: Run, band: tuple[float, float]) -> Rows:
+    """Compare the last checkpoints of two runs of the same tasks, at the step sizes that both have: one row per step size and mode pair."""
+    rows: Rows = []
+    for alpha in sorted(set(run.alphas) & set(other.alphas)):
+        last = [
+            [block for block in one.blocks() if block.checkpoint_step == one.steps[-1] and block.alpha == alpha] for one in (run, other)
+        ]
+        table = contrast(*last, band=band)
+        for modes, group in table.groupby(["source_mode", "target_mode"], sort=False):
+            told = {row["statistic"]: (row["value"], row["low"], row["high"], row["p"]) for row in _records(group)}
+            rows.append({"alpha": alpha, "source_mode": modes[0], "target_mode": modes[1], **told})
+    return rows
+
+
+def _records(frame: pd.DataFrame) -> Rows:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]

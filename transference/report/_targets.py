@@ -1,0 +1,110 @@
+"""Which targets are shown in full, and which sources helped and hurt them most."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from transference.statistics import classify
+from transference.store import Run
+
+MOST = 3
+"""Sources shown on either side."""
+
+_AT_MOST = 4
+"""Targets shown where none is asked for."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """One source beside a target.
+
+    Attributes:
+        source: its id.
+        ratio: the loss ratio.
+        kind: ``positive``, ``neutral`` or ``negative``.
+        elsewhere: step size and loss ratio, at the run's other step sizes.
+    """
+
+    source: int
+    ratio: float
+    kind: str
+    elsewhere: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """One target with the sources of its lowest and highest loss ratios, the most extreme first."""
+
+    target: int
+    lowest: tuple[Beside, ...]
+    highest: tuple[Beside, ...]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in a run targets are shown: one checkpoint and step size."""
+
+    run: Run
+    tasks: pd.DataFrame
+    step: int
+    alpha: float
+
+    def table(self, alpha: float) -> NDArray[np.float64]:
+        """Return the loss ratios ``[n_source, n_target]`` at the checkpoint and a step size, NaN for a task on itself."""
+        key = ["sampler", "index"]
+        sources, targets = (self.tasks[self.tasks["role"] == role].sort_values("id") for role in ("source", "target"))
+        same = sources[[*key, "id"]].merge(targets[[*key, "id"]], on=key)
+        ratios = self.run.matrix(self.step, alpha).copy()
+        ratios[same["id_x"], same["id_y"]] = np.nan
+        return ratios
+
+
+def find_targets(run: Run, texts: Sequence[str]) -> dict[str, int]:
+    """Return the id of each target asked for that the run has; ``"7"`` is an id, ``"birds:7"`` task 7 of the mode birds."""
+    tasks = run.tasks()
+    targets = tasks[tasks["role"] == "target"].sort_values("id")
+    by_name: dict[str, int] = {}
+    for label, (_, row) in zip(run.modes("target"), targets.iterrows(), strict=True):
+        for name in (f"{row['mode']}:{row['split']}", label):
+            by_name[f"{name}:{row['index']}"] = int(row["id"])
+        by_name[str(row["id"])] = int(row["id"])
+    return {text: by_name[text] for text in texts if text in by_name}
+
+
+def choose_targets(place: Place) -> list[int]:
+    """Return, of each target mode, the target whose log loss ratios spread most; of several modes the four with the largest spread."""
+    logs = _logs(place.table(place.alpha))
+    modes = place.run.modes("target")
+    spread = np.array([np.std(column[np.isfinite(column)]) if np.isfinite(column).any() else -1.0 for column in logs.T])
+    widest = [max((k for k, mode in enumerate(modes) if mode == name), key=lambda k: spread[k]) for name in dict.fromkeys(modes)]
+    return sorted(sorted(widest, key=lambda k: -spread[k])[:_AT_MOST])
+
+
+def beside(place: Place, targets: Sequence[int], band: tuple[float, float]) -> list[Chosen]:
+    """Return each target with the sources that helped and hurt it most."""
+    tables = {alpha: place.table(alpha) for alpha in place.run.alphas}
+    here = tables.pop(place.alpha)
+
+    def one(source: int, target: int) -> Beside:
+        ratio = float(here[source, target])
+        elsewhere = tuple((alpha, float(table[source, target])) for alpha, table in sorted(tables.items()))
+        return Beside(source, ratio, str(classify(ratio, band)), elsewhere)
+
+    chosen = []
+    for target in targets:
+        known = np.flatnonzero(np.isfinite(here[:, target]))
+        order = known[np.argsort(here[known, target], kind="stable")].tolist()
+        n = min(MOST, (len(order) + 1) // 2)
+        lowest, highest = order[:n], order[n:][::-1][:MOST]
+        chosen.append(Chosen(target, *(tuple(one(source, target) for source in side) for side in (lowest, highest))))
+    return chosen
+
+
+def _logs(ratios: NDArray[np.float64]) -> NDArray[np.float64]:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.log(ratios)
