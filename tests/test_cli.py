@@ -99,7 +99,7 @@ def test_summary_as_a_table_and_as_json(computed):
 
 
 PLOTS = {
-    "histogram": [],
+    "histogram": ["--no-controls"],
     "training": ["--controls"],
     "training trend": ["--trend"],
     "types": ["--step", 2],
@@ -145,7 +145,10 @@ def test_the_data_beside_a_figure_is_what_it_drew(computed, tmp_path):
     assert cells.groupby("source")["row"].nunique().eq(1).all()
     call("plot", computed, "--kind", "histogram", "--alpha", 0.01, "-o", tmp_path / "histogram.svg")
     bars = pd.read_csv(tmp_path / "histogram.csv")
-    assert bars.query("`class` != 'self-transference'")["count"].sum() == 4 * 3
+    assert {"fresh", "placebo"} <= set(bars["class"]), "the controls of the run, unless one asks for none"
+    assert bars[bars["class"].isin(["positive", "neutral", "negative"])]["count"].sum() == 4 * 3
+    call("plot", computed, "--kind", "histogram", "--alpha", 0.01, "--no-controls", "-o", tmp_path / "histogram.svg")
+    assert not {"fresh", "placebo"} & set(pd.read_csv(tmp_path / "histogram.csv")["class"])
 
 
 def test_plot_replaces_no_file_of_another_origin(computed, tmp_path):

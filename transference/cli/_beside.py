@@ -57,7 +57,7 @@ def command_of(ctx: click.Context) -> list[str]:
             words += map(str, value)
         elif isinstance(parameter, click.Option):
             for one in value if parameter.multiple else [value]:
-                words.append(parameter.opts[0])
+                words.append(parameter.secondary_opts[0] if one is False else parameter.opts[0])
                 words += [] if parameter.is_flag else map(str, one) if parameter.nargs > 1 else [str(one)]
     return words
 

@@ -35,7 +35,7 @@ class Asked:
     ring: bool = False
     clustered: bool = False
     trend: bool = False
-    controls: bool = False
+    controls: bool | None = None
 
 
 class Drawn(NamedTuple):
@@ -139,11 +139,11 @@ def _with_bars(draw: Callable[..., Figure], asked: Asked, pairs: pd.DataFrame, o
         UsageError: controls were asked for, and the run has none.
     """
     bands = None
-    if asked.controls:
+    if asked.controls is not False:
         found = asked.runs[0].controls()
-        if not len(found):
+        if asked.controls and not len(found):
             raise UsageError(f"--controls was given; {asked.runs[0].path} was measured without. Leave it out.")
-        bands = control_bands(found)
+        bands = control_bands(found) if len(found) else None
     settings: dict[str, Any] = {"band": asked.band, "bins": asked.bins, "limits": asked.limits, "bands": bands}
     return Drawn(draw(pairs, own, **settings), figures.binned(pairs, own, **settings))
 

@@ -42,7 +42,11 @@ Examples:
 @click.option("--clustered", is_flag=True, help="Matrix: put tasks that act alike beside each other, modes told by colour.")
 @click.option("--limit", type=float, metavar="RATIO", help="Matrix, blocks: where the colours end, so that figures share one scale.")
 @click.option("--names", metavar="A,B", help="Compare: what the two are called.  [default: their learners or checkpoints]")
-@click.option("--controls", is_flag=True, help="Histogram, training: draw the controls of the run behind the bars.")
+@click.option(
+    "--controls/--no-controls",
+    default=None,
+    help="Histogram, training: draw the controls of the run behind the bars.  [default: where it has some]",
+)
 @click.option("--bins", type=click.IntRange(1), metavar="N", default=60, show_default=True, help="Bars of a histogram.")
 @click.option(
     "--range",
@@ -69,7 +73,7 @@ def plot(
     clustered: bool,
     limit: float | None,
     names: str | None,
-    controls: bool,
+    controls: bool | None,
     bins: int,
     limits: tuple[float, float],
     neutral: tuple[float, float],
