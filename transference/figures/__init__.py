@@ -1,6 +1,6 @@
 """A stored table in, matplotlib figures out. Nothing here loads a model; a figure can be redrawn on a laptop that has neither."""
 
-from transference.figures._style import as_svg, save
+from transference.figures._style import COLOURS, STYLE, as_svg, save
 from transference.figures.blocks import blocks, draw_blocks
 from transference.figures.compare import compare
 from transference.figures.contact_sheet import contact_sheet
@@ -11,6 +11,8 @@ from transference.figures.trend import draw_trend, trend
 from transference.figures.types import draw_ring, types
 
 __all__ = [
+    "COLOURS",
+    "STYLE",
     "arranged",
     "as_svg",
     "binned",

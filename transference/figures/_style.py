@@ -41,6 +41,7 @@ STYLE: dict[RcKeyType, object] = {
     "svg.fonttype": "none",
     "pdf.fonttype": 42,
 }
+"""Settings for ``matplotlib.rc_context``."""
 
 
 def new_figure(width: float, height: float) -> Figure:
