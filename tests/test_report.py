@@ -16,11 +16,9 @@ from PIL import Image
 
 import transference as tr
 from tests.strangers import PixelPrototypes
-from transference import statistics
 from transference.cli import main
-from transference.report import Wishes, _page, write_report
+from transference.report import Wishes, _page, _tables, write_report
 from transference.report._page import percent, ratio
-from transference.store import Run
 
 ALPHAS = (0.01, 0.1)
 
@@ -36,13 +34,22 @@ def measured(folder, seed=0, **more):
     sources = [tr.few_shot(f"{mode}:val", ways=3, shots=2, queries=2, seed=1) for mode in ("strokes", "shapes")]
     targets = [tr.few_shot(f"{mode}:val", ways=3, shots=2, queries=2, seed=2) for mode in ("strokes", "shapes")]
     return tr.measure(
-        learner, checkpoints, sources, targets, n_source=5, n_target=3, lookahead=tr.SGD(ALPHAS), out=folder, device="cpu", **more
+        learner,
+        checkpoints,
+        sources,
+        targets,
+        n_source=5,
+        n_target=3,
+        lookahead=tr.SGD(ALPHAS),
+        out=folder,
+        device="cpu",
+        **{"controls": 0, **more},
     )
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return measured(tmp_path_factory.mktemp("report") / "run")
+    return measured(tmp_path_factory.mktemp("report") / "run", controls=4)
 
 
 @pytest.fixture(scope="module")
@@ -98,9 +105,8 @@ def test_the_page_holds_what_it_promises(page):
     elements = Elements(page.read_text())
     headings = [text for _, text in elements.headings]
     assert "PixelPrototypes, from strokes and shapes to strokes and shapes" in headings
-    for wanted in ("How to read it", "What was measured", "Summary", "Figures", "Tasks that helped and hurt most"):
+    for wanted in ("How to read it", "What was measured", "Controls", "Summary", "Figures", "Tasks that helped and hurt most"):
         assert wanted in headings
-    assert "Controls" not in headings
     assert [text for tag, text in elements.headings if tag == "h1"] == ["Which tasks helped, and which hurt each other"]
     assert len([text for text in headings if text.startswith("Target:")]) == 2
     ids = [attributes["id"] for _, attributes in elements.found if "id" in attributes]
@@ -224,7 +230,9 @@ def nasty(tmp_path_factory):
     tasks = tr.few_shot("birds:all", data_root=folder / "data", ways=3, queries=2, seed=0)
     learner = PixelPrototypes()
     checkpoint = tr.Checkpoint(learner.init_params(0), 1)
-    return tr.measure(learner, checkpoint, tasks, tasks, n_source=3, n_target=2, lookahead=tr.SGD(0.1), out=folder / "run", device="cpu")
+    return tr.measure(
+        learner, checkpoint, tasks, tasks, n_source=3, n_target=2, lookahead=tr.SGD(0.1), controls=0, out=folder / "run", device="cpu"
+    )
 
 
 @pytest.mark.usefixtures("without_figures")
@@ -311,6 +319,7 @@ def test_runs_of_the_same_tasks_are_compared(run, tmp_path):
     text = (tmp_path / "x.html").read_text()
     headings = [heading for _, heading in Elements(text).headings]
     assert "Runs beside each other" in headings
+    assert headings.count("Controls") == 1, "the other has none"
     chosen = {"checkpoint_step": 10, "alpha": 0.1, "source_mode": "shapes", "target_mode": "strokes"}
     last = [[block for block in one.blocks() if chosen.items() <= vars(block).items()] for one in (run, other)]
     table = tr.contrast(*last)
@@ -339,19 +348,24 @@ def test_estimates_are_told_to_be_estimates(estimator, tmp_path):
     assert (tmp_path / "x.html").read_text().count("the step is too large for first order") == untrusted > 0
 
 
+def test_controls_are_those_of_the_run(run, page):
+    text = page.read_text()
+    section = text[text.index("<h3>Controls</h3>") : text.index("<h3>Summary</h3>")]
+    bands = tr.control_bands(run.controls())
+    assert section.count("exactly 1</td>") == len(bands) == 2 * len(ALPHAS) * 4
+    assert "did not always" not in section
+    for row in bands.itertuples():
+        assert f"{ratio(row.fresh_low, row.fresh_high)} to {ratio(row.fresh_high, row.fresh_low)}" in section
+        assert f"{ratio(row.placebo_low, row.placebo_high)} to {ratio(row.placebo_high, row.placebo_low)}" in section
+        assert f"<td>{row.float64:.1e}</td>" in section
+
+
 @pytest.mark.usefixtures("without_figures")
-def test_controls_are_shown_where_a_run_has_them(run, tmp_path, monkeypatch):
-    keys = {"checkpoint_step": 10, "alpha": 0.1, "source_mode": "strokes", "target_mode": "shapes"}
-    bands = {"zero_exact": False, "float64": 2.5e-7, "fresh_low": 0.8, "fresh_high": 1.25, "placebo_mean": 1.001}
-    table = pd.DataFrame([{**keys, **bands, "placebo_low": 0.9, "placebo_high": 1.1}])
-    monkeypatch.setattr(Run, "controls", lambda self: table, raising=False)
-    monkeypatch.setattr(statistics, "control_bands", lambda controls: controls, raising=False)
+def test_a_step_of_zero_that_changes_a_loss_is_a_warning(run, tmp_path, monkeypatch):
+    wrong = tr.control_bands(run.controls()).assign(zero_exact=False)
+    monkeypatch.setattr(_tables, "control_bands", lambda controls: wrong)
     write_report([run], tmp_path / "x.html")
-    text = (tmp_path / "x.html").read_text()
-    assert "<h3>Controls</h3>" in text
-    assert "2.5e-07" in text
-    assert "0.800 to 1.250" in text
-    assert "A step of size zero did not always give exactly 1" in text
+    assert "A step of size zero did not always give exactly 1" in (tmp_path / "x.html").read_text()
 
 
 def test_an_unfinished_run_and_no_run_are_told(run, tmp_path):

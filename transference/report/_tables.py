@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from transference import statistics
-from transference.statistics import CLASSES, GROUP, calibrate, check_estimates, contrast, intervals
+from transference.statistics import CLASSES, GROUP, calibrate, check_estimates, contrast, control_bands, intervals
 from transference.store import Run
 
 Rows = list[dict[str, Any]]
@@ -63,9 +62,7 @@ def check_rows(run: Run) -> Rows:
 
 def control_rows(run: Run) -> Rows:
     """Return what the controls of a run say, one row per checkpoint, step size and mode pair; nothing for a run without any."""
-    measured, bands = getattr(run, "controls", None), getattr(statistics, "control_bands", None)
-    controls = measured() if measured and bands else ()
-    return _records(bands(controls)) if bands and len(controls) else []
+    return _records(control_bands(run.controls()))
 
 
 def same_tasks(run: Run, other: Run) -> bool:
