@@ -21,7 +21,7 @@ from transference.report import _facts, _tables
 from transference.report._figures import KINDS, Drawn, Table
 from transference.report._targets import Beside, Chosen, Place, beside, choose_targets, find_targets
 from transference.report._tasks import SupportSets, Task, data_uri
-from transference.statistics import NEUTRAL_BAND, summarise_blocks
+from transference.statistics import NEUTRAL_BAND, control_bands, intervals, split, summarise_blocks
 from transference.store import Run
 
 _MOST_NUMBERS = 100_000
@@ -74,9 +74,10 @@ def build_page(runs: Sequence[Run], wishes: Wishes) -> str:
 def _section(run: Run, number: int, alpha: float, targets: list[int], wishes: Wishes) -> dict[str, Any]:
     """Return what the section of one run shows."""
     summary = summarise_blocks(run.blocks(), band=wishes.band)
-    pairs, own = run.pairs(), run.self_transference()
-    rows = _tables.summary_rows(run, summary, wishes.band)
-    statuses = Counter(pairs["status"].astype(str))
+    ends, bands = intervals(run.blocks(), band=wishes.band), control_bands(run.controls())
+    table = Table(run.pairs(), run.self_transference(), summary, ends, split(run.blocks()), bands, wishes.band)
+    rows = _tables.summary_rows(run, summary, ends)
+    statuses = Counter(table.pairs["status"].astype(str))
     failed = {status: n for status, n in sorted(statuses.items()) if status != "ok"}
     return {
         "number": number,
@@ -85,15 +86,14 @@ def _section(run: Run, number: int, alpha: float, targets: list[int], wishes: Wi
         "measured": _facts.measured(run, failed),
         "settings": _facts.settings(run),
         "command": _facts.command(run),
-        "controls": _tables.control_rows(run),
+        "controls": _tables.control_rows(bands),
         "estimated": run.spec.estimator["kind"] != "exact",
         "summary": [(step, [row for row in rows if row["checkpoint_step"] == step]) for step in reversed(run.steps)],
         "drawn": sorted({row["drawn"] for row in rows}),
         "calibrated": _tables.calibrated_rows(run, wishes.band),
         "check": _tables.check_rows(run),
         "figures": [
-            _shown(drawn, f"run-{number}-figure-{k}")
-            for k, drawn in enumerate((drawn for kind in KINDS for drawn in kind(Table(pairs, own, summary, wishes.band))), 1)
+            _shown(drawn, f"run-{number}-figure-{k}") for k, drawn in enumerate((drawn for kind in KINDS for drawn in kind(table)), 1)
         ],
         "teaser": _teaser(run, alpha, targets, wishes),
     }

@@ -7,23 +7,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from transference.statistics import CLASSES, GROUP, calibrate, check_estimates, contrast, control_bands, intervals
+from transference.statistics import CLASSES, GROUP, calibrate, check_estimates, contrast
 from transference.store import Run
 
 Rows = list[dict[str, Any]]
 
 
-def summary_rows(run: Run, summary: pd.DataFrame, band: tuple[float, float]) -> Rows:
+def summary_rows(run: Run, summary: pd.DataFrame, found_ends: pd.DataFrame) -> Rows:
     """Return one row per checkpoint, step size and mode pair: ``n``, ``failed``, ``own``, and value, low, high of each statistic.
 
     Args:
         run: the run.
         summary: what ``summarise_blocks`` returns for it.
-        band: the neutral band.
+        found_ends: what ``intervals`` returns for it.
     """
     ends: dict[tuple[Any, ...], tuple[float, float, float]] = {}
     drawn: dict[tuple[Any, ...], str] = {}
-    for found in _records(intervals(run.blocks(), band=band)):
+    for found in _records(found_ends):
         key = tuple(found[name] for name in GROUP)
         ends[(*key, found["statistic"])], drawn[key] = (found["value"], found["low"], found["high"]), found["drawn"]
     own = _own_means(run)
@@ -60,9 +60,9 @@ def check_rows(run: Run) -> Rows:
     return _records(check_estimates(exact)) if len(exact) else []
 
 
-def control_rows(run: Run) -> Rows:
-    """Return what the controls of a run say, one row per checkpoint, step size and mode pair; nothing for a run without any."""
-    return _records(control_bands(run.controls()))
+def control_rows(bands: pd.DataFrame) -> Rows:
+    """Return what ``control_bands`` returns, as rows."""
+    return _records(bands)
 
 
 def same_tasks(run: Run, other: Run) -> bool:
