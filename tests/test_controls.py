@@ -12,6 +12,7 @@ import transference as tr
 from tests.strangers import PixelPrototypes
 from transference.controls import controlled_pairs, default_controls
 from transference.errors import StoreError, UsageError
+from transference.gradients import GradientRows
 from transference.store import CONTROL_NAMES
 
 
@@ -246,3 +247,37 @@ def test_the_parts_agree_with_the_intervals_of_the_whole(run):
     parts = tr.split(run.blocks())
     for end in ("low", "high"):
         np.testing.assert_allclose(np.exp(parts[f"log_ratio_{end}"]), whole[end])
+
+
+def test_bands_are_prediction_intervals_of_as_many_pairs_as_there_are():
+    logs = {"measured": [0.1, -0.2, 0.05], "fresh": [0.12, -0.1, 0.0], "placebo": [0.01, 0.03, -0.02]}
+    [band] = tr.control_bands(table_of({name: np.exp(log) for name, log in logs.items()})).to_dict("records")
+    wide = stats.t.ppf(0.975, 2) * np.sqrt(1 + 1 / 3)
+    mean, spread = np.mean(logs["placebo"]), np.std(logs["placebo"], ddof=1)
+    assert (band["placebo_low"], band["placebo_high"]) == pytest.approx(tuple(np.exp([mean - wide * spread, mean + wide * spread])))
+    moved = np.subtract(logs["fresh"], logs["measured"]) / np.sqrt(2)
+    spread = np.std(np.concatenate([moved, -moved]), ddof=1)
+    assert (band["fresh_low"], band["fresh_high"]) == pytest.approx(tuple(np.exp([-wide * spread, wide * spread])))
+
+
+def test_pairs_without_a_first_order_part_are_in_no_mean(run):
+    [block] = [block for block in run.blocks() if block.alpha == 0.1]
+    slopes = block.first_order.copy()
+    slopes[0] = np.nan
+    [part] = tr.split([replace(block, first_order=slopes)]).to_dict("records")
+    assert (part["n"], part["log_ratio"]) == (25, pytest.approx(np.log(block.loss_ratio[1:]).mean()))
+
+
+def test_products_are_summed_over_all_parameters(monkeypatch):
+    monkeypatch.setattr("transference.gradients._rows._COLUMNS", 7)
+    params = {"a": torch.zeros(4, 5), "b": torch.zeros(3)}
+    rows = GradientRows(2, params)
+    rows[1] = gradient = {name: torch.randn(value.shape) for name, value in params.items()}
+    step = {"a": torch.randn(4, 5)}
+    assert rows.exact_products([step])[0].tolist() == pytest.approx([0.0, float((step["a"].double() * gradient["a"].double()).sum())])
+
+
+def test_controls_are_different_pairs_where_both_sides_have_a_common_divisor(run):
+    spec = replace(run.spec, controls=24, sources=(replace(run.spec.sources[0], n=4),), targets=(replace(run.spec.targets[0], n=6),))
+    cells = [(i, j) for i, targets in controlled_pairs(spec).items() for j in targets]
+    assert len(set(cells)) == len(cells) == 24

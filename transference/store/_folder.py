@@ -100,7 +100,9 @@ class Store:
             spec = RunSpec.from_json(about["spec"])
             kept, computed = about["digest"], spec.digest
         except (KeyError, TypeError, AttributeError) as error:
-            raise StoreError(f"{self.run_json} is damaged: it holds no whole spec ({error!r}).") from error
+            raise StoreError(
+                f"{self.run_json} is damaged, or of another version of transference: it holds no whole spec ({error!r})."
+            ) from error
         if kept != computed:
             raise StoreError(f"{self.run_json} was altered: its digest is {kept}, that of its spec {computed}.")
         return spec

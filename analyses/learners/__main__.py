@@ -1,0 +1,98 @@
+"""Do MProtoNet and MProtoNet+KML reduce negative transfer against ProtoNet?
+
+python -m analyses.learners --data-root data
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+import transference as tr
+from analyses.pooling import over_seeds, pooled, save_table, shown
+from analyses.subjects import HERE as ANALYSES
+from analyses.subjects import config_of, measured, parser, places
+from transference import figures
+from transference.figures import COLOURS, STYLE
+from transference.store import Block
+
+HERE = Path(__file__).parent
+SHARES = ("positive", "neutral", "negative")
+PAPER = "tiny_imagenet → cifar100"
+"""The nearest here to the paper's mini-ImageNet → FC100."""
+
+
+def main() -> None:
+    """Measure what is missing, print the paired differences, draw the figure."""
+    at, rows = places(parser(__doc__).parse_args()), []
+    configs = {"training_trend": config_of(ANALYSES / "training_trend"), "learners": config_of(HERE)}
+    runs = {(learner, seed): run for name, config in configs.items() for learner, seed, run in measured(name, config, at)}
+    for (learner, seed), run in runs.items():
+        if learner == "protonet":
+            continue
+        mine, others = (last(run), last(runs["protonet", seed]))
+        for (group, alpha), block in mine.items():
+            paired = tr.contrast([block], [others[group, alpha]]).set_index("statistic")
+            key = {"learner": learner, "seed": seed, "group": group, "alpha": alpha}
+            change = {name: paired.loc[name, "value"] for name in SHARES}
+            p = {f"p_{name}": paired.loc[name, "p"] for name in SHARES}
+            rows.append({**key, "mean_log": np.log(paired.loc["geometric_mean", "value"]), **change, **p})
+    shares = pd.DataFrame(
+        [
+            {"learner": learner, "seed": seed, "group": group, "alpha": alpha, **tr.summarise_blocks([block]).iloc[0][list(SHARES)]}
+            for (learner, seed), run in runs.items()
+            for (group, alpha), block in last(run).items()
+        ]
+    )
+    difference = pd.DataFrame(rows)
+    by = ["group", "alpha", "learner"]
+    print("Shares at the last checkpoint, mean of three trainings, 95 % t intervals over trainings:")
+    print(shown(over_seeds(shares, by, SHARES).sort_values(by)))
+    print("\nDifference from ProtoNet trained with the same seed, on the same tasks; over trainings:")
+    together = over_seeds(difference, by, (*SHARES, "mean_log"))
+    print(shown(together.sort_values(by)))
+    print("\nIn each training, with p by sign flips:")
+    print(difference.sort_values([*by, "seed"]).round(4).to_string(index=False))
+    save_table(difference, HERE / "data.csv")
+    save_table(shares, HERE / "shares.csv")
+    figures.save(draw(difference, together), HERE / "figure.png")
+
+
+def last(run: tr.Run) -> dict[tuple[str, float], Block]:
+    """Return the last checkpoint's tables by group and step size, and that of the paper's mode pair."""
+    found = {(group, alpha): block for (step, alpha, group), block in pooled(run).items() if step == run.steps[-1]}
+    alone = [b for b in run.blocks() if b.checkpoint_step == run.steps[-1] and f"{b.source_mode} → {b.target_mode}" == PAPER]
+    return {**found, **{(PAPER, block.alpha): block for block in alone}}
+
+
+def draw(difference: pd.DataFrame, together: pd.DataFrame) -> Figure:
+    """Draw the change of each share: a row per learner and group, a panel per step size; small dots are single trainings."""
+    rows = list(dict.fromkeys(zip(together["learner"], together["group"], strict=True)))
+    alphas = sorted(set(together["alpha"].tolist()))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(6.8, 0.8 + 0.38 * len(rows)), layout="constrained")
+        axes = figure.subplots(1, len(alphas), sharey=True, squeeze=False)[0]
+        for ax, alpha in zip(axes, alphas, strict=True):
+            ax.axvline(0, color="black", linewidth=0.6)
+            for place, (learner, group) in enumerate(rows):
+                here = f"learner == {learner!r} and group == {group!r} and alpha == {alpha!r}"
+                for shift, name in ((-0.15, "positive"), (0.15, "negative")):
+                    mean, y = together.query(here).iloc[0], place + shift
+                    ax.plot([mean[f"{name}_low"], mean[f"{name}_high"]], [y, y], color=COLOURS[name], linewidth=1)
+                    ax.plot(mean[name], y, "o", color=COLOURS[name], markersize=4, label=name if place == 0 else None)
+                    single = difference.query(here)[name]
+                    ax.plot(single, np.full(len(single), y), "|", color=COLOURS[name], markersize=6)
+            ax.set_title(f"α = {alpha:g}")
+            ax.set_xlabel("share, minus that of ProtoNet")
+        axes[0].set_yticks(range(len(rows)), [f"{learner}, {group}" for learner, group in rows])
+        axes[0].invert_yaxis()
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=2, frameon=False)
+    return figure
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""What the analyses compute on the way from runs to their tables; the runs themselves take hours and are not repeated here."""
+
+import importlib
+from pathlib import Path
+
+import click
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+import transference as tr
+from analyses import pooling, subjects
+from transference.cli import main
+
+QUESTIONS = sorted(path.parent.name for path in subjects.HERE.glob("*/__main__.py"))
+
+
+def test_mode_pairs_are_pooled_as_they_stand_in_the_matrix(tmp_path, learner, checkpoint, strokes, shapes):
+    modes = [[tr.FewShot(data, ways=3, shots=1, queries=2, seed=k) for data in (strokes, shapes)] for k in (0, 1)]
+    run = tr.measure(learner, checkpoint, *modes, n_source=3, n_target=2, lookahead=tr.SGD((0.01, 0.1)), out=tmp_path / "run")
+    tables = pooling.pooled(run)
+    assert set(tables) == {(10, alpha, group) for alpha in (0.01, 0.1) for group in pooling.GROUPS}
+    within, across = (tables[10, 0.1, group].loss_ratio for group in pooling.GROUPS)
+    matrix, same = run.matrix(alpha=0.1), np.kron(np.eye(2, dtype=bool), np.ones((3, 2), dtype=bool))
+    np.testing.assert_array_equal(within[same], matrix[same])
+    np.testing.assert_array_equal(across[~same], matrix[~same])
+    assert np.isnan(within[~same]).all()
+    assert np.isnan(across[same]).all()
+    assert tables[10, 0.1, "within modes"].accuracy_before.shape == (4,)
+
+
+def test_seeds_are_what_is_counted():
+    frame = pd.DataFrame({"group": "a", "seed": [0, 1, 2], "share": [0.2, 0.3, 0.7]})
+    [found] = pooling.over_seeds(frame, ["group"], ["share"]).to_dict("records")
+    low, high = stats.t.interval(0.95, 2, loc=0.4, scale=stats.sem([0.2, 0.3, 0.7]))
+    assert (found["share"], found["share_low"], found["share_high"]) == pytest.approx((0.4, low, high))
+
+
+@pytest.mark.parametrize("name", subjects.SUBJECTS["learners"])
+def test_trainings_are_commands_of_transference(name):
+    words = subjects.train_words(name, 1, subjects.Places(Path("data"), Path("runs")))
+    command = main.get_command(click.Context(main), "train")
+    asked = command.make_context("train", words).params
+    assert (asked["learner"], asked["seed"], asked["out"]) == (name, 1, Path("runs/training") / f"{name}-seed1")
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_every_question_has_its_answer_beside_it(name):
+    folder = subjects.HERE / name
+    readme = (folder / "README.md").read_text()
+    assert f"python -m analyses.{name}" in readme
+    assert list(folder.glob("*.png"))
+    assert list(folder.glob("*.csv"))
+    for figure in folder.glob("*.png"):
+        assert figure.name in readme
+    assert importlib.import_module(f"analyses.{name}.__main__").main
+
+
+def test_analyses_use_public_names_only():
+    for file in subjects.HERE.rglob("*.py"):
+        for line in file.read_text().splitlines():
+            assert not (line.startswith(("from transference", "from meta_models")) and "._" in line), f"{file}: {line}"
