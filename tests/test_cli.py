@@ -2,6 +2,8 @@ import json
 import os
 import random
 import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -95,11 +97,100 @@ def test_summary_as_a_table_and_as_json(computed):
     assert all(row["neutral"] == 1.0 for row in wide)
 
 
-@pytest.mark.parametrize("kind", ["histogram", "training", "matrix"])
-def test_plot_draws_every_kind(computed, tmp_path, kind):
-    result = call("plot", computed, "--kind", kind, "--alpha", 0.01, "-o", tmp_path / f"{kind}.png")
+PLOTS = {
+    "histogram": [],
+    "training": [],
+    "training trend": ["--trend"],
+    "types": ["--step", 2],
+    "types ring": ["--ring"],
+    "blocks": ["--limit", 1.5],
+    "matrix": [],
+    "matrix clustered": ["--clustered", "--neutral", 0.99, 1.01],
+    "compare": ["--step", 2, "--step", 4, "--names", "early, late"],
+}
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_plot_draws_every_kind_and_its_record_draws_it_again(computed, tmp_path, name):
+    figure = tmp_path / f"{name}.png"
+    result = call("plot", computed, "--kind", name.split()[0], "--alpha", 0.01, *PLOTS[name], "-o", figure)
     assert result.exit_code == 0, result.output
-    assert (tmp_path / f"{kind}.png").stat().st_size > 5000
+    assert figure.stat().st_size > 5000
+    data, record = figure.with_suffix(".csv").read_bytes(), json.loads(figure.with_suffix(".json").read_text())
+    assert record["runs"] == [{"path": str(computed), "digest": tr.open_run(computed).spec.digest}]
+    assert (record["figure"], record["data"]) == (f"{name}.png", f"{name}.csv")
+    figure.unlink()
+    figure.with_suffix(".csv").write_text("stale")
+    program, *words = shlex.split(record["command"])
+    assert program == "transference"
+    assert call(*words).exit_code == 0
+    assert figure.exists()
+    assert figure.with_suffix(".csv").read_bytes() == data
+
+
+def test_the_data_beside_a_figure_is_what_it_drew(computed, tmp_path):
+    run = tr.open_run(computed)
+    call("plot", computed, "--kind", "types", "--alpha", 0.01, "-o", tmp_path / "types.svg")
+    drawn = pd.read_csv(tmp_path / "types.csv").set_index("statistic")["value"]
+    expected = tr.summarise(run.pairs()).query("checkpoint_step == 4 and alpha == 0.01").iloc[0]
+    for kind in ("positive", "neutral", "negative"):
+        assert drawn[kind] == pytest.approx(expected[kind])
+    call("plot", computed, "--kind", "matrix", "--clustered", "--alpha", 0.01, "--step", 2, "-o", tmp_path / "matrix.svg")
+    cells = pd.read_csv(tmp_path / "matrix.csv")
+    np.testing.assert_allclose(cells.pivot(index="source", columns="target", values="loss_ratio"), run.matrix(2, 0.01))
+    assert cells.groupby("source")["row"].nunique().eq(1).all()
+    call("plot", computed, "--kind", "histogram", "--alpha", 0.01, "-o", tmp_path / "histogram.svg")
+    bars = pd.read_csv(tmp_path / "histogram.csv")
+    assert bars.query("`class` != 'self-transference'")["count"].sum() == 4 * 3
+
+
+def test_plot_replaces_no_file_of_another_origin(computed, tmp_path):
+    call("export", computed, tmp_path / "pairs.csv")
+    before = (tmp_path / "pairs.csv").read_bytes()
+    result = call("plot", computed, "--kind", "matrix", "--alpha", 0.01, "-o", tmp_path / "pairs.png")
+    assert result.exit_code == 2
+    assert "which was not written with a figure" in result.stderr
+    assert (tmp_path / "pairs.csv").read_bytes() == before
+    (tmp_path / "run.json").write_text("{}")
+    assert call("plot", computed, "--kind", "matrix", "--alpha", 0.01, "-o", tmp_path / "run.png").exit_code == 2
+    assert (tmp_path / "run.json").read_text() == "{}"
+
+
+def test_compare_takes_two_runs_of_the_same_tasks(computed, trained, tmp_path):
+    shutil.copytree(computed, tmp_path / "copy")
+    fewer = ["--n-source", 3, "--n-target", 3, "--alpha", 0.01, "--engine", "loop", "--out", tmp_path / "fewer"]
+    assert call("compute", trained[0], *MODES, *fewer).exit_code == 0
+    figure = tmp_path / "compare.png"
+    result = call("plot", computed, tmp_path / "copy", "--kind", "compare", "--alpha", 0.01, "--step", 2, "--step", 4, "-o", figure)
+    assert result.exit_code == 0, result.output
+    data = pd.read_csv(tmp_path / "compare.csv")
+    assert {"checkpoint 2", "checkpoint 4", "checkpoint 2 less checkpoint 4"} <= set(data["of"]), "one learner: told apart by checkpoint"
+    share = data[data["statistic"] == "positive"].set_index("of")["value"]
+    assert share["checkpoint 2 less checkpoint 4"] == pytest.approx(share["checkpoint 2"] - share["checkpoint 4"])
+    result = call("plot", computed, tmp_path / "fewer", "--kind", "compare", "--alpha", 0.01, "-o", figure)
+    assert result.exit_code == 2
+    assert "sources[0].n: 4 → 3" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--kind", "matrix", "--ring"], "--ring was given; it belongs to --kind types"),
+        (["--kind", "types", "--limit", 2], "belongs to --kind matrix or blocks"),
+        (["--kind", "types", "--step", 2, "--step", 4], "this kind draws one checkpoint"),
+        (["--kind", "training", "--step", 2], "draws every checkpoint"),
+        (["--kind", "compare"], "takes two runs"),
+        (["--kind", "compare", "--step", 2, "--step", 4, "--names", "one"], "two different names"),
+        (["--kind", "compare", "--step", 2, "--step", 3], "has no checkpoint at step 3"),
+        (["--kind", "blocks", "--limit", 0.9], "it must be above 1"),
+        (["--kind", "types", "--target", "birds"], "has no target mode birds; it has shapes"),
+    ],
+)
+def test_plot_says_what_does_not_go_together(computed, tmp_path, words, told):
+    result = call("plot", computed, "--alpha", 0.01, *words, "-o", tmp_path / "x.png")
+    assert result.exit_code == 2
+    assert told in " ".join(result.stderr.split())
+    assert not list(tmp_path.iterdir())
 
 
 def test_plot_wants_to_know_the_step_size(computed, tmp_path):
@@ -125,8 +216,6 @@ def test_verify_and_export(computed, tmp_path):
 
 
 def test_verify_fails_on_a_damaged_run(computed, tmp_path):
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(computed, copy)
     tile = sorted((copy / "pairs").rglob("*.parquet"))[0]

@@ -1,14 +1,18 @@
 """Figures are looked at by people; these tests hold what an eye would miss."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from transference import figures
 from transference.errors import UsageError
-from transference.figures._style import COLOURS
+from transference.figures._style import COLOURS, MODES
+from transference.statistics import CLASSES, contrast, intervals
 
 FIVE = ("mini_imagenet", "fc100", "omniglot", "fgvc_aircraft", "cub200")
 
@@ -36,6 +40,40 @@ def table(n_source=12, n_target=5, steps=(100, 200), modes=("omniglot", "cifar10
     own = frame.drop_duplicates(["checkpoint_step", "target"])[["checkpoint_step", "alpha", "target", "target_mode", "status"]]
     own = own.rename(columns={"target_mode": "mode"}).assign(loss_ratio=lambda rows: np.resize([0.7, 0.72, 0.85, 0.9, 1.4], len(rows)))
     return frame, own
+
+
+def blocks(modes=("omniglot", "cifar100"), steps=(100,), n_source=6, n_target=4, seed=0, spread=0.06):
+    """What ``Run.blocks()`` returns, of random ratios; the last target mode has a single task."""
+    generator = np.random.default_rng(seed)
+    shape = lambda target: (n_source, 1 if target == modes[-1] and len(modes) > 1 else n_target)
+    return [
+        SimpleNamespace(
+            checkpoint_step=step, alpha=0.01, source_mode=source, target_mode=target, same_tasks=False,
+            loss_ratio=np.exp(generator.normal(0.02 * k, spread, shape(target))),
+        )
+        for step in steps for k, source in enumerate(modes) for target in modes
+    ]  # fmt: skip
+
+
+def shares(*args, **settings):
+    return intervals(blocks(*args, **settings), draws=20)
+
+
+def split(modes=("omniglot", "cifar100"), alphas=(1e-4, 1e-3, 1e-2, 1e-1)):
+    """First order falls with the step, curvature rises with its square."""
+    rows = []
+    for k, (source, target) in enumerate((s, t) for s in modes for t in modes):
+        for alpha in alphas:
+            parts = {"first_order": -(1 + k) * alpha, "curvature": 30 * alpha**2}
+            parts["log_ratio"] = sum(parts.values())
+            ends = {f"{n}_{end}": v + sign * abs(v) / 4 for n, v in parts.items() for end, sign in (("low", -1), ("high", 1))}
+            rows.append({"checkpoint_step": 100, "alpha": alpha, "source_mode": source, "target_mode": target, "n": 60, **parts, **ends})
+    return pd.DataFrame(rows)
+
+
+def controls(frame, **ends):
+    keys = ["checkpoint_step", "alpha", "source_mode", "target_mode"]
+    return frame[keys].drop_duplicates().assign(**{"fresh_low": 0.95, "fresh_high": 1.1, "placebo_low": 0.98, "placebo_high": 1.5, **ends})
 
 
 def heights(ax):
@@ -144,15 +182,240 @@ def overlaps(figure):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("modes", [("omniglot",), ("tiny_imagenet", "cifar100"), ("mini_imagenet:train", "mini_imagenet:test"), FIVE])
-def test_no_text_overlaps_another(modes):
-    frame, own = table(modes=modes, n_source=15, n_target=10, spread=0.2)
-    last, last_own = frame[frame["checkpoint_step"] == 200], own[own["checkpoint_step"] == 200]
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+def outside(figure):
+    """Texts that the edge of the figure cuts."""
+    width, height = figure.canvas.get_width_height()
+    boxes = [(text.get_text(), text.get_window_extent()) for text in texts_of(figure) if text.get_text().strip() and text.get_visible()]
+    return [text for text, box in boxes if min(box.x0, box.y0) < -0.5 or box.x1 > width + 0.5 or box.y1 > height + 0.5]
 
-    for figure in (figures.histogram(last, last_own), figures.training(frame, own), figures.matrix(last)):
-        FigureCanvasAgg(figure)
-        assert overlaps(figure) == []
+
+def last(modes):
+    """The pairs of one checkpoint, and the self-transference that belongs to them."""
+    return table(modes=modes, n_source=15, n_target=10, spread=0.2, steps=(200,))
+
+
+def two(modes):
+    """What a comparison is drawn from."""
+    return contrast(blocks(modes), blocks(modes, seed=1), draws=20), shares(modes), shares(modes, seed=1), ("protonet", "kml-protonet")
+
+
+KINDS = {
+    "histogram": lambda modes: figures.histogram(*last(modes), bands=controls(last(modes)[0])),
+    "training": lambda modes: figures.training(*table(modes=modes, n_source=15, n_target=10, spread=0.2)),
+    "matrix": lambda modes: figures.matrix(last(modes)[0]),
+    "clustered": lambda modes: figures.matrix(last(modes)[0], clustered=True),
+    "types": lambda modes: figures.types(shares(modes)),
+    "ring": lambda modes: figures.types(shares(modes), ring=True),
+    "blocks": lambda modes: figures.blocks(shares(modes)),
+    "small effects": lambda modes: figures.blocks(shares(modes, spread=1e-4)),
+    "compare": lambda modes: figures.compare(*two(modes)),
+    "trend": lambda modes: figures.trend(shares(modes, steps=(5000, 15000, 20000))),
+    "step size": lambda modes: figures.step_size(split(modes)),
+}
+
+
+@pytest.mark.parametrize("modes", [("omniglot",), ("tiny_imagenet", "cifar100"), ("mini_imagenet:train", "mini_imagenet:test"), FIVE])
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_text_overlaps_another_or_is_cut(kind, modes):
+    figure = KINDS[kind](modes)
+    FigureCanvasAgg(figure)
+    assert overlaps(figure) == []
+    assert outside(figure) == []
+
+
+def test_controls_are_bands_behind_the_bars_clipped_at_the_limits():
+    ax = figures.draw_histogram(Figure().subplots(), [0.9, 1.1], fresh=(0.5, 0.9), placebo=(0.98, 1.2))
+    spans = {p.get_label(): (p.get_x(), p.get_x() + p.get_width(), p.get_zorder()) for p in ax.patches if "95 %" in str(p.get_label())}
+    assert spans == {"fresh episodes, 95 %": pytest.approx((0.8, 0.9, 0)), "random direction, 95 %": pytest.approx((0.98, 1.2, 0))}
+    bars = [patch for patch in ax.patches if patch.get_label() not in spans]
+    assert all(bar.get_zorder() > 0 for bar in bars)
+
+
+@pytest.mark.parametrize(("low", "high"), [(np.nan, np.nan), (1.4, 1.6), (0.1, 0.2)])
+def test_no_band_where_there_is_no_control_or_none_within_the_limits(low, high):
+    ax = figures.draw_histogram(Figure().subplots(), [0.9, 1.1], placebo=(low, high))
+    assert not [patch for patch in ax.patches if "95 %" in str(patch.get_label())]
+
+
+def test_each_panel_has_the_controls_of_its_pair_and_the_legend_names_what_is_drawn():
+    frame, own = table()
+    bands = controls(frame, placebo_low=np.nan)
+    bands["fresh_low"] = np.linspace(0.85, 0.99, len(bands))
+    figure = figures.training(frame, own, bands=bands.sample(frac=1, random_state=0))
+    modes = ("omniglot", "cifar100")
+    panels = [(step, s, t) for s in modes for t in modes for step in (100, 200)]
+    wanted = bands.set_index(["checkpoint_step", "source_mode", "target_mode"])["fresh_low"]
+    for ax, panel in zip(figure.axes, panels, strict=True):
+        assert [p.get_x() for p in ax.patches if p.get_label() == "fresh episodes, 95 %"] == [pytest.approx(wanted[panel])]
+    named = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert named[-1] == "fresh episodes, 95 %"
+    assert "random direction, 95 %" not in named
+
+
+def test_the_table_of_a_histogram_counts_every_pair_once():
+    frame, own = table(spread=0.3)
+    frame.loc[3, "status"] = "non_finite"
+    told = figures.binned(frame, own, bins=10)
+    pairs = told[told["class"] != "self-transference"]
+    assert pairs["count"].sum() == len(frame) - 1
+    first = pairs[(pairs["checkpoint_step"] == 100) & (pairs["source_mode"] == "omniglot") & (pairs["target_mode"] == "cifar100")]
+    chosen = frame[(frame["checkpoint_step"] == 100) & (frame["source_mode"] == "omniglot") & (frame["target_mode"] == "cifar100")]
+    ratios = chosen.loc[chosen["status"] == "ok", "loss_ratio"]
+    for bar in first.groupby(["low", "high"])["count"].sum().rename("pairs").reset_index().itertuples():
+        assert bar.pairs == ((ratios >= bar.low) & (ratios < bar.high)).sum()
+    assert told[told["class"] == "self-transference"]["low"].tolist() == own["loss_ratio"].tolist()
+
+
+def test_a_bar_of_types_is_as_long_as_its_shares_and_has_their_intervals():
+    found = shares()
+    ax = figures.types(found).axes[0]
+    by = found.set_index(["source_mode", "target_mode", "statistic"])
+    pairs = list(dict.fromkeys((s, t) for s, t, _ in by.index))
+    bars = np.array([patch.get_width() for patch in ax.patches]).reshape(len(pairs), 3)
+    for pair, widths in zip(pairs, bars, strict=True):
+        np.testing.assert_allclose(widths, [by.loc[(*pair, kind), "value"] for kind in CLASSES])
+    ends = iter(line.get_xdata().tolist() for line in ax.lines)
+    for pair in pairs:
+        positive, negative = by.loc[(*pair, "positive")], by.loc[(*pair, "negative")]
+        assert next(ends) == pytest.approx([positive["low"], positive["high"]])
+        assert next(ends) == pytest.approx([1 - negative["high"], 1 - negative["low"]])
+    assert next(ends, None) is None
+
+
+def test_intervals_that_hold_for_one_task_say_so():
+    found = shares()
+    for figure in (figures.types(found), figures.compare(contrast(blocks(), blocks(seed=1), draws=20), found, shares(seed=1))):
+        labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+        targets = ["omniglot", "cifar100\n(given one target)"]
+        assert labels == ["omniglot →", "cifar100 →", *targets, *targets]
+    figure = figures.blocks(found)
+    assert "† given one target" in figure._suptitle.get_text()
+    assert [text.get_text().endswith("†") for text in figure.axes[0].texts[::2]] == [False, True, False, True]
+    assert "some given one target" in figures.trend(found).legends[0].get_title().get_text()
+
+
+def test_a_ring_has_the_shares_as_angles():
+    found = shares().query("source_mode == 'omniglot' and target_mode == 'omniglot'").set_index("statistic")
+    ax = figures.draw_ring(Figure().subplots(), found)
+    angles = [wedge.theta2 - wedge.theta1 for wedge in ax.patches]
+    np.testing.assert_allclose(angles, [360 * found.loc[kind, "value"] for kind in CLASSES], atol=1e-3)
+    assert [text.get_text() for text in ax.texts if text.get_text()] == [f"{found.loc[kind, 'value']:.0%}" for kind in CLASSES]
+
+
+def test_blocks_tell_means_and_mark_those_that_differ_from_one():
+    found = shares(n_source=3, n_target=3)
+    mean = found["statistic"] == "geometric_mean"
+    found.loc[mean, "value"], found.loc[mean, "low"], found.loc[mean, "high"] = [
+        [1.05, 0.98, 0.9994, np.nan],
+        [1.02, 0.95, 0.9991, np.nan],
+        [1.08, 1.01, 0.9997, np.nan],
+    ]
+    ax = figures.blocks(found, limit=1.1).axes[0]
+    told = [(text.get_text(), text.get_fontweight()) for text in ax.texts]
+    assert told == [
+        ("1.05", "bold"), ("[1.02, 1.08]", "normal"), ("0.98†", "normal"), ("[0.95, 1.01]", "normal"),
+        ("0.9994", "bold"), ("[0.9991, 0.9997]", "normal"), ("–†", "normal"),
+    ]  # fmt: skip
+    assert ax.collections[0].norm.vmax == pytest.approx(np.log(1.1))
+
+
+def test_compare_draws_the_differences_of_the_contrast():
+    mine, other = blocks(), blocks(seed=1)
+    difference = contrast(mine, other, draws=20)
+    bars, gaps = figures.compare(difference, shares(), shares(seed=1), ("before", "after")).axes
+    wanted = difference[difference["statistic"].isin(["positive", "negative"])]
+    drawn = [line.get_xdata() for line in gaps.lines if line.get_marker() not in ("None", None)]
+    np.testing.assert_allclose(np.concatenate([np.atleast_1d(x) for x in drawn]), wanted["value"])
+    ends = [line.get_xdata() for line in gaps.lines if line.get_marker() in ("None", None) and len(set(line.get_xdata())) == 2]
+    np.testing.assert_allclose(ends, wanted[["low", "high"]])
+    assert len([text for text in gaps.texts if text.get_text().startswith("p ")]) == wanted["p"].notna().sum()
+    widths = np.array([patch.get_width() for patch in bars.patches]).reshape(4, 2, 3)
+    np.testing.assert_allclose(widths[0, 1], shares(seed=1)["value"][shares(seed=1)["statistic"].isin(CLASSES)].to_numpy()[:3])
+    assert {patch.get_hatch() for patch in bars.patches} == {None, "////"}
+
+
+def test_a_trend_passes_through_the_shares():
+    found = shares(steps=(100, 200, 400))
+    figure = figures.trend(found.sample(frac=1, random_state=0).sort_values(["source_mode", "target_mode"], ascending=False))
+    chosen = found[(found["source_mode"] == "omniglot") & (found["target_mode"] == "omniglot")].set_index(["statistic", "checkpoint_step"])
+    for line, kind in zip(figure.axes[0].lines, CLASSES, strict=True):
+        assert line.get_xdata().tolist() == [100, 200, 400]
+        np.testing.assert_allclose(line.get_ydata(), [chosen.loc[(kind, step), "value"] for step in (100, 200, 400)])
+    bands = figure.axes[0].collections[::2]
+    assert len(bands) == 3
+    assert bands[0].get_datalim(figure.axes[0].transData).y1 == pytest.approx(chosen.loc["positive", "high"].max())
+
+
+def test_step_size_shows_small_and_large_steps():
+    figure = figures.step_size(split())
+    ax = figure.axes[0]
+    lines = {line.get_color(): line for line in ax.lines if len(line.get_xdata()) == 4}
+    assert sum(line.get_ydata() for color, line in lines.items() if color != "black") == pytest.approx(lines["black"].get_ydata())
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "symlog")
+    places = ax.transData.transform([(1e-4, y) for y in lines["black"].get_ydata()])[:, 1]
+    assert np.abs(np.diff(places)).min() > 3, "points of neighbouring steps are apart"
+    with pytest.raises(UsageError, match="100, 200 of checkpoint_step"):
+        figures.step_size(pd.concat([split(), split().assign(checkpoint_step=200)]))
+
+
+def test_a_step_of_no_effect_and_a_single_step_can_be_drawn():
+    zero = split(alphas=(0.01,))
+    zero.loc[:, zero.columns[5:]] = 0.0
+    for case in (zero, split(alphas=(0.02,)), zero.assign(curvature_low=np.nan, curvature_high=np.nan)):
+        FigureCanvasAgg(figures.step_size(case)).draw()
+
+
+@pytest.mark.parametrize("draw", [figures.types, figures.blocks])
+def test_a_figure_of_one_checkpoint_refuses_several(draw):
+    with pytest.raises(UsageError, match="100, 200 of checkpoint_step; this figure draws one"):
+        draw(shares(steps=(100, 200)))
+
+
+def planted(seed=0):
+    """A matrix with two groups of sources and two of targets, across modes, and failed cells."""
+    frame, _ = table(steps=(100,), n_source=12, n_target=8)
+    generator = np.random.default_rng(seed)
+    sign = lambda column: np.where(frame[column] % 3, 1, -1)
+    frame["loss_ratio"] = np.exp(0.1 * sign("source") * sign("target") + generator.normal(0, 0.01, len(frame)))
+    return frame
+
+
+def test_clustering_puts_those_that_act_alike_beside_each_other():
+    frame = planted()
+    frame.loc[frame.index[[0, 17, 40]], "loss_ratio"] = [np.nan, 0.0, np.inf]
+    table = figures.arranged(frame, clustered=True)
+    assert (sorted(table.index), sorted(table.columns)) == (list(range(12)), list(range(8)))
+    for order in (table.index, table.columns):
+        assert np.count_nonzero(np.diff(order % 3 == 0)) == 1, "one group, then the other"
+    np.testing.assert_array_equal(
+        table.to_numpy(), frame.pivot(index="source", columns="target", values="loss_ratio").loc[table.index, table.columns]
+    )
+
+
+def test_strips_tell_the_mode_of_each_row_and_column():
+    frame = planted()
+    figure = figures.matrix(frame, clustered=True)
+    rows, columns = figure.axes[0].child_axes
+    table = figures.arranged(frame, clustered=True)
+    for strip, order, n in ((rows, table.index, 12), (columns, table.columns, 8)):
+        mesh = strip.collections[0]
+        colours = [to_hex(colour) for colour in mesh.cmap(mesh.norm(mesh.get_array().ravel()))]
+        assert colours == [MODES[int(task) * 2 // n].lower() for task in order]
+    assert rows.yaxis_inverted() == figure.axes[0].yaxis_inverted()
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["omniglot", "cifar100"]
+
+
+def test_clustering_survives_tables_of_nothing_and_of_one():
+    frame = planted()
+    for case in (frame.assign(loss_ratio=np.nan), frame.assign(loss_ratio=1.0), frame[frame["source"] == 3], frame[frame["target"] == 3]):
+        figures.matrix(case, clustered=True)
+
+
+def test_matrices_can_share_a_scale():
+    for frame in (table(steps=(100,))[0], table(steps=(100,), spread=0.5)[0]):
+        assert figures.matrix(frame, limit=1.2).axes[0].collections[0].norm.vmax == pytest.approx(np.log(1.2))
+    with pytest.raises(UsageError, match="must be above 1"):
+        figures.matrix(frame, limit=0.8)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".pdf", ".svg"])

@@ -6,12 +6,20 @@ from pathlib import Path
 
 import click
 
+from transference.cli._beside import check_beside, command_of, write_beside
 from transference.cli.options import band_option
 from transference.errors import UsageError
-from transference.store import open_run
+from transference.store import Run, open_run
 
-_MUCH = 0.2
-_KINDS = ("histogram", "training", "matrix")
+_KINDS = ("histogram", "training", "types", "blocks", "matrix", "compare")
+_BELONGS = {
+    "ring": ("types",),
+    "trend": ("training",),
+    "clustered": ("matrix",),
+    "limit": ("matrix", "blocks"),
+    "names": ("compare",),
+}
+"""Which kinds an option is for."""
 
 
 @click.command(
@@ -19,14 +27,20 @@ _KINDS = ("histogram", "training", "matrix")
     epilog="""\b
 Examples:
   transference plot demo/run --kind histogram --alpha 0.01 -o histogram.png
-  transference plot demo/run --kind training --alpha 0.01 --source strokes -o training.pdf""",
+  transference plot demo/run --kind training --trend -o trend.pdf
+  transference plot runs/protonet runs/mprotonet --kind compare --alpha 0.01 -o compare.pdf""",
 )
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--kind", type=click.Choice(_KINDS), required=True, help="At one checkpoint, over training, or source by target.")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
+@click.option("--kind", type=click.Choice(_KINDS), required=True, help="What to draw; see below.")
 @click.option("--alpha", type=float, metavar="X", help="Step size; needed when the run has several, since shares depend on it.")
-@click.option("--step", type=int, help="Checkpoint (histogram, matrix).  [default: the last]")
+@click.option("--step", "steps", type=int, multiple=True, help="Checkpoint; twice to compare two.  [default: the last]")
 @click.option("--source", "sources", multiple=True, help="Draw only this source mode; repeat for several.")
 @click.option("--target", "targets", multiple=True, help="Draw only this target mode; repeat for several.")
+@click.option("--trend", is_flag=True, help="Training: draw the shares over checkpoints, as lines with intervals.")
+@click.option("--ring", is_flag=True, help="Types: draw rings, as the paper does; they have no intervals.")
+@click.option("--clustered", is_flag=True, help="Matrix: put tasks that act alike beside each other, modes told by colour.")
+@click.option("--limit", type=float, metavar="RATIO", help="Matrix, blocks: where the colours end, so that figures share one scale.")
+@click.option("--names", metavar="A,B", help="Compare: what the two are called.  [default: their learners or checkpoints]")
 @click.option("--bins", type=click.IntRange(1), metavar="N", default=60, show_default=True, help="Bars of a histogram.")
 @click.option(
     "--range",
@@ -39,38 +53,83 @@ Examples:
 )
 @band_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="PNG, PDF or SVG.")
+@click.pass_context
 def plot(
-    run: Path,
+    ctx: click.Context,
+    runs: tuple[Path, ...],
     kind: str,
     alpha: float | None,
-    step: int | None,
+    steps: tuple[int, ...],
     sources: tuple[str, ...],
     targets: tuple[str, ...],
+    trend: bool,
+    ring: bool,
+    clustered: bool,
+    limit: float | None,
+    names: str | None,
     bins: int,
     limits: tuple[float, float],
     neutral: tuple[float, float],
     output: Path,
 ) -> None:
-    """Draw the loss ratios of a run."""
-    from transference import figures
+    """Draw the loss ratios of a run; beside the figure, its data (.csv) and the command (.json).
 
-    opened = open_run(run)
-    alpha = opened.choose_alpha(alpha)
-    pairs, own = opened.pairs(), opened.self_transference()
-    for column, wanted in (("source_mode", sources), ("target_mode", targets)):
-        present = list(pairs[column].cat.categories)
-        if unknown := sorted(set(wanted) - set(present)):
-            raise UsageError(f"{run} has no {column.replace('_', ' ')} {', '.join(unknown)}; it has {', '.join(present)}.")
-        pairs = pairs[pairs[column].isin(wanted)] if wanted else pairs
-    pairs, own = pairs[pairs["alpha"] == alpha], own[own["alpha"] == alpha]
-    if kind == "training":
-        figure = figures.training(pairs, own, band=neutral, bins=bins, limits=limits)
-    else:
-        step = opened.choose_step(step)
-        pairs, own = pairs[pairs["checkpoint_step"] == step], own[own["checkpoint_step"] == step]
-        figure = figures.matrix(pairs) if kind == "matrix" else figures.histogram(pairs, own, band=neutral, bins=bins, limits=limits)
-    outside = float(((pairs["loss_ratio"] < limits[0]) | (pairs["loss_ratio"] > limits[1])).mean())
-    if kind != "matrix" and outside > _MUCH:
-        click.echo(f"{outside:.0%} of the pairs lie outside {limits[0]:g} to {limits[1]:g}; --range LOW HIGH draws another span", err=True)
+    \b
+    histogram  one checkpoint, a panel for each pair of modes
+    training   all checkpoints, as histograms or (--trend) as lines
+    types      shares of positive, neutral and negative transfer
+    blocks     mean of each source mode on each target mode
+    matrix     every source task on every target task
+    compare    two runs of the same tasks, or two checkpoints of one run
+    """
+    from transference import figures
+    from transference.cli._drawing import KINDS, Asked
+
+    for option, kinds in _BELONGS.items():
+        if ctx.params[option] and kind not in kinds:
+            raise UsageError(f"--{option} was given; it belongs to --kind {' or '.join(kinds)}, not {kind}.")
+    if kind != "compare" and len(runs) > 1:
+        raise UsageError(f"{len(runs)} runs were given; only --kind compare takes two.")
+    check_beside(output)
+    opened = tuple(open_run(path) for path in runs)
+    for run in dict.fromkeys(opened):
+        _tell_estimated(run)
+    asked = Asked(
+        runs=opened,
+        alpha=alpha,
+        steps=steps,
+        sources=sources,
+        targets=targets,
+        bins=bins,
+        limits=limits,
+        band=neutral,
+        limit=limit,
+        names=_two_names(names),
+        ring=ring,
+        clustered=clustered,
+        trend=trend,
+    )
+    figure, data = KINDS[kind](asked)
     figures.save(figure, output)
+    write_beside(output, data, command_of(ctx), opened)
     click.echo(output)
+
+
+def _two_names(text: str | None) -> tuple[str, str] | None:
+    """Return the names in ``A,B``.
+
+    Raises:
+        UsageError: they are not two.
+    """
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",")]
+    if len(names) != 2 or not all(names) or names[0] == names[1]:
+        raise UsageError(f"--names {text!r} was given; it takes two different names, for example before,after.")
+    return names[0], names[1]
+
+
+def _tell_estimated(run: Run) -> None:
+    kind = run.spec.estimator["kind"]
+    if kind != "exact":
+        click.echo(f"{run.path} holds first-order estimates ({kind}); transference summary tells how far they can be trusted", err=True)

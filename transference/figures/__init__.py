@@ -1,8 +1,32 @@
 """A stored table in, matplotlib figures out. Nothing here loads a model; a figure can be redrawn on a laptop that has neither."""
 
 from transference.figures._style import save
+from transference.figures.blocks import blocks, draw_blocks
+from transference.figures.compare import compare
 from transference.figures.contact_sheet import contact_sheet
-from transference.figures.histogram import draw_histogram, histogram, training
-from transference.figures.matrix import draw_matrix, matrix
+from transference.figures.histogram import binned, draw_histogram, histogram, training
+from transference.figures.matrix import arranged, draw_matrix, matrix
+from transference.figures.step_size import draw_step_size, step_size
+from transference.figures.trend import draw_trend, trend
+from transference.figures.types import draw_ring, types
 
-__all__ = ["contact_sheet", "draw_histogram", "draw_matrix", "histogram", "matrix", "save", "training"]
+__all__ = [
+    "arranged",
+    "binned",
+    "blocks",
+    "compare",
+    "contact_sheet",
+    "draw_blocks",
+    "draw_histogram",
+    "draw_matrix",
+    "draw_ring",
+    "draw_step_size",
+    "draw_trend",
+    "histogram",
+    "matrix",
+    "save",
+    "step_size",
+    "training",
+    "trend",
+    "types",
+]

@@ -13,6 +13,15 @@ from transference.errors import UsageError
 COLOURS = {"positive": "#0072B2", "neutral": "#999999", "negative": "#D55E00"}
 """Blue where the source helped, vermilion where it hurt; they differ in lightness too, and print apart in grey."""
 
+LETTERS = {"positive": "#0072B2", "neutral": "#666666", "negative": "#B84F00"}
+"""The same for words and numbers, darker where they would be hard to read on white."""
+
+MODES = ("#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000", "#882255", "#DDCC77", "#332288")
+"""Of modes, beside blue and red; the first five are of the same palette, the others of Tol's muted one."""
+
+FAILED = "#F0E442"
+"""A cell that has no ratio."""
+
 WORDS = {"positive": "positive (helped)", "neutral": "neutral", "negative": "negative (hurt)"}
 
 STYLE: dict[RcKeyType, object] = {

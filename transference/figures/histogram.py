@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib import rc_context
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from transference.errors import UsageError
-from transference.figures._style import COLOURS, STYLE, WORDS, new_figure
-from transference.statistics import CLASSES, NEUTRAL_BAND, classify
+from transference.figures._panels import arrow, class_patches, grid, legend, modes, of_pair, title_of
+from transference.figures._style import COLOURS, LETTERS, STYLE
+from transference.statistics import CLASSES, GROUP, NEUTRAL_BAND, classify
 
 BINS, LIMITS = 60, (0.8, 1.3)
 """Of the paper's figure."""
 
 _PANEL = (2.1, 1.5)  # inches
-_TITLE_LETTERS = 24
-_OWN = {"color": "black", "linestyle": "none", "markersize": 4, "markeredgewidth": 0.7, "markerfacecolor": "white"}
+_OWN: dict[str, Any] = {"color": "black", "linestyle": "none", "markersize": 4, "markeredgewidth": 0.7, "markerfacecolor": "white"}
+_CONTROLS: dict[str, tuple[str, dict[str, Any]]] = {
+    "fresh": ("fresh episodes, 95 %", {"facecolor": "0.82", "edgecolor": "none", "linewidth": 0}),
+    "placebo": ("random direction, 95 %", {"facecolor": "none", "edgecolor": "0.55", "hatch": "////", "linewidth": 0}),
+}
+"""What a ratio must leave behind to mean something: a plain grey and a hatch, so that each is seen where they lie over each other."""
 
 
 def histogram(
@@ -33,6 +39,7 @@ def histogram(
     band: tuple[float, float] = NEUTRAL_BAND,
     bins: int = BINS,
     limits: tuple[float, float] = LIMITS,
+    bands: pd.DataFrame | None = None,
 ) -> Figure:
     """Draw one checkpoint and step size: source modes down, target modes across.
 
@@ -42,18 +49,20 @@ def histogram(
         band: the neutral band.
         bins: bars.
         limits: loss ratios of the first and last edge.
+        bands: controls, drawn behind the bars: one row per checkpoint, step size, source mode and target mode with the loss ratios
+            ``fresh_low``, ``fresh_high`` (how far a ratio moves if its episodes are drawn anew) and ``placebo_low``, ``placebo_high``
+            (steps of the same length in random directions); NaN where there is none.
     """
-    sources, targets = _modes(pairs["source_mode"]), _modes(pairs["target_mode"])
+    sources, targets = modes(pairs["source_mode"]), modes(pairs["target_mode"])
     with rc_context(STYLE):
-        figure, axes = _grid(len(sources), len(targets), share_counts=False)
+        figure, axes = grid(len(sources), len(targets), _PANEL, sharex=True)
         for row, source in zip(axes, sources, strict=True):
             for ax, target in zip(row, targets, strict=True):
-                chosen = pairs[(pairs["source_mode"] == source) & (pairs["target_mode"] == target)]
+                chosen = of_pair(pairs, source, target)
                 own = self_transference[self_transference["mode"] == target]
-                draw_histogram(ax, _ratios(chosen), _ratios(own), band=band, bins=bins, limits=limits)
-                ax.set_title(_arrow(source, target), loc="left", pad=13)
-        step, alpha = pairs["checkpoint_step"].iloc[0], pairs["alpha"].iloc[0]
-        _finish(figure, f"checkpoint {step:,}, step size α = {alpha:g}")
+                draw_histogram(ax, _ratios(chosen), _ratios(own), band=band, bins=bins, limits=limits, **_controls(chosen, bands))
+                ax.set_title(arrow(source, target), loc="left", pad=13)
+        _finish(figure, title_of(pairs), axes)
     return figure
 
 
@@ -64,6 +73,7 @@ def training(
     band: tuple[float, float] = NEUTRAL_BAND,
     bins: int = BINS,
     limits: tuple[float, float] = LIMITS,
+    bands: pd.DataFrame | None = None,
 ) -> Figure:
     """Draw one step size over training: pairs of modes down, checkpoints across, each pair on one scale.
 
@@ -73,21 +83,22 @@ def training(
         band: the neutral band.
         bins: bars.
         limits: loss ratios of the first and last edge.
+        bands: as for `histogram`.
     """
     steps = sorted(pairs["checkpoint_step"].unique())
-    mode_pairs = [(s, t) for s in _modes(pairs["source_mode"]) for t in _modes(pairs["target_mode"])]
+    mode_pairs = [(s, t) for s in modes(pairs["source_mode"]) for t in modes(pairs["target_mode"])]
     with rc_context(STYLE):
-        figure, axes = _grid(len(mode_pairs), len(steps), share_counts=True)
+        figure, axes = grid(len(mode_pairs), len(steps), _PANEL, sharex=True, sharey="row")
         for row, (source, target) in zip(axes, mode_pairs, strict=True):
-            chosen = pairs[(pairs["source_mode"] == source) & (pairs["target_mode"] == target)]
+            chosen = of_pair(pairs, source, target)
             own = self_transference[self_transference["mode"] == target]
             for ax, step in zip(row, steps, strict=True):
-                at_step, own_at_step = chosen[chosen["checkpoint_step"] == step], own[own["checkpoint_step"] == step]
-                draw_histogram(ax, _ratios(at_step), _ratios(own_at_step), band=band, bins=bins, limits=limits)
+                here, own_here = chosen[chosen["checkpoint_step"] == step], own[own["checkpoint_step"] == step]
+                draw_histogram(ax, _ratios(here), _ratios(own_here), band=band, bins=bins, limits=limits, **_controls(here, bands))
             row[0].set_ylabel(f"{source}\n→ {target}")
         for ax, step in zip(axes[0], steps, strict=True):
             ax.set_title(f"checkpoint {step:,}", pad=13)
-        _finish(figure, f"step size α = {pairs['alpha'].iloc[0]:g}")
+        _finish(figure, f"step size α = {pairs['alpha'].iloc[0]:g}", axes)
     return figure
 
 
@@ -99,6 +110,8 @@ def draw_histogram(
     band: tuple[float, float] = NEUTRAL_BAND,
     bins: int = BINS,
     limits: tuple[float, float] = LIMITS,
+    fresh: tuple[float, float] | None = None,
+    placebo: tuple[float, float] | None = None,
 ) -> Axes:
     """Draw loss ratios, coloured by class, with their shares above and the self-transference of the targets marked.
 
@@ -111,6 +124,8 @@ def draw_histogram(
         band: the neutral band.
         bins: bars.
         limits: loss ratios of the first and last edge.
+        fresh: how far a ratio moves if its episodes are drawn anew, drawn as a band behind the bars; NaN for none.
+        placebo: likewise the ratios of steps in random directions.
 
     Raises:
         UsageError: the limits are not in order.
@@ -121,6 +136,8 @@ def draw_histogram(
     kinds = classify(values, band)
     edges = np.linspace(*limits, bins + 1)
     parts = [values[kinds == kind] for kind in CLASSES]
+    for name, ends in (("fresh", fresh), ("placebo", placebo)):
+        _draw_control(ax, name, ends, limits)
     floor = np.zeros(bins)
     for kind, part in zip(CLASSES, parts, strict=True):
         counts, _ = np.histogram(part, edges)
@@ -143,7 +160,7 @@ def draw_histogram(
             transform=ax.transAxes,
             ha=align,
             va="bottom",
-            color=COLOURS[kind],
+            color=LETTERS[kind],
             fontweight="bold",
             fontsize=7,
         )
@@ -152,58 +169,92 @@ def draw_histogram(
         (0.99, "right", "{} above →", int((values > limits[1]).sum())),
     ):
         if count:
-            ax.text(x, 0.88, text.format(f"{count:,}"), transform=ax.transAxes, ha=align, va="top", fontsize=6, color="0.3")
+            clear = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 0.5}  # of the hatch behind
+            where: dict[str, Any] = {"transform": ax.transAxes, "ha": align, "va": "top", "fontsize": 6, "bbox": clear}
+            ax.text(x, 0.88, text.format(f"{count:,}"), color="0.3", **where)
     _mark_own(ax, own_values, limits)
     return ax
 
 
-def _mark_own(ax: Axes, own: np.ndarray, limits: tuple[float, float]) -> None:
+def binned(
+    pairs: pd.DataFrame,
+    self_transference: pd.DataFrame,
+    *,
+    band: tuple[float, float] = NEUTRAL_BAND,
+    bins: int = BINS,
+    limits: tuple[float, float] = LIMITS,
+) -> pd.DataFrame:
+    """Return what `histogram` and `training` draw.
+
+    Args:
+        pairs: as for `training`.
+        self_transference: as for `training`.
+        band: the neutral band.
+        bins: bars.
+        limits: loss ratios of the first and last edge.
+
+    Returns:
+        One row per checkpoint, step size, mode pair, class and bar: ``low`` and ``high`` (infinite for what is counted at the edge) and
+        ``count``. The self-transference of each target is a row of its own, with class ``self-transference``, no source mode, and both
+        ends at its loss ratio.
+    """
+    edges = np.array([-np.inf, *np.linspace(*limits, bins + 1), np.inf])
+    rows = []
+    for key, group in pairs.groupby(list(GROUP), sort=False, observed=True):
+        values = _ratios(group)
+        kinds = classify(values, band)
+        for kind in CLASSES:
+            part = values[kinds == kind]
+            counts = [int((part < limits[0]).sum()), *np.histogram(part, edges[1:-1])[0].tolist(), int((part > limits[1]).sum())]
+            bars = {"class": kind, "low": edges[:-1], "high": edges[1:], "count": counts}
+            rows.append(pd.DataFrame({**dict(zip(GROUP, key, strict=True)), **bars}))
+    own = self_transference[self_transference["status"] == "ok"].rename(columns={"mode": "target_mode"})
+    own = own.assign(low=own["loss_ratio"], high=own["loss_ratio"], count=1, source_mode="")
+    own["class"] = "self-transference"
+    columns = [*GROUP, "class", "low", "high", "count"]
+    return pd.concat([part[columns] for part in (*rows, own) if len(part)], ignore_index=True)
+
+
+def _draw_control(ax: Axes, name: str, ends: tuple[float, float] | None, limits: tuple[float, float]) -> None:
+    """Draw a control as a band over the height of the panel, as far as it lies within the limits."""
+    low, high = np.clip(ends or (np.nan, np.nan), *limits)
+    if high > low:
+        label, look = _CONTROLS[name]
+        ax.axvspan(low, high, zorder=0, label=label, **look)
+
+
+def _controls(pairs: pd.DataFrame, bands: pd.DataFrame | None) -> dict[str, tuple[float, float]]:
+    """Return the controls of the pairs of one panel, which are of one checkpoint, step size and mode pair."""
+    if bands is None or not len(pairs):
+        return {}
+    found = bands
+    for name in GROUP:
+        found = found[found[name] == pairs[name].iloc[0]]
+    return {name: (float(found[f"{name}_low"].iloc[0]), float(found[f"{name}_high"].iloc[0])) for name in _CONTROLS} if len(found) else {}
+
+
+def _mark_own(ax: Axes, own: NDArray[np.float64], limits: tuple[float, float]) -> None:
     """Mark the self-transference along the top; what lies beyond the limits is one mark at the edge, with its count."""
     below, above = int((own < limits[0]).sum()), int((own > limits[1]).sum())
     inside = own[(own >= limits[0]) & (own <= limits[1])]
     height = ax.get_xaxis_transform()
     for marker, x in (("v", inside), ("<", np.full(min(below, 1), limits[0])), (">", np.full(min(above, 1), limits[1]))):
         if len(x):  # an empty line has no extent, which the layout cannot place
-            ax.plot(x, np.full(len(x), 0.95), marker=marker, transform=height, clip_on=False, **_OWN)  # type: ignore[arg-type]
+            ax.plot(x, np.full(len(x), 0.95), marker=marker, transform=height, clip_on=False, **_OWN)
     for count, edge, offset, align in ((below, limits[0], -5, "right"), (above, limits[1], 5, "left")):
         if count:
-            where = {"xycoords": height, "textcoords": "offset points", "ha": align, "va": "center", "fontsize": 6}
-            ax.annotate(f"{count}", (edge, 0.95), (offset, 0), **where)  # type: ignore[arg-type]
+            where: dict[str, Any] = {"xycoords": height, "textcoords": "offset points", "ha": align, "va": "center", "fontsize": 6}
+            ax.annotate(f"{count}", (edge, 0.95), (offset, 0), **where)
 
 
-def _grid(n_rows: int, n_columns: int, *, share_counts: bool) -> tuple[Figure, np.ndarray]:
-    width, height = max(3.4, 0.5 + _PANEL[0] * n_columns), 0.9 + _PANEL[1] * n_rows
-    figure = new_figure(width, height)
-    return figure, figure.subplots(n_rows, n_columns, sharex=True, sharey="row" if share_counts else False, squeeze=False)
-
-
-def _finish(figure: Figure, title: str) -> None:
-    handles: list[Patch | Line2D] = [Patch(color=COLOURS[kind], label=WORDS[kind]) for kind in CLASSES]
-    handles.append(Line2D([], [], marker="v", label="self-transference of targets", **_OWN))  # type: ignore[arg-type]
-    columns = 4 if figure.get_figwidth() > 4.5 else 2
-    figure.legend(
-        handles=handles,
-        title=title,
-        title_fontsize=8,
-        loc="outside upper center",
-        ncols=columns,
-        frameon=False,
-        handlelength=1.0,
-        columnspacing=1.4,
-    )
+def _finish(figure: Figure, title: str, axes: np.ndarray) -> None:
+    handles: list[Artist] = [*class_patches(), Line2D([], [], marker="v", label="self-transference of targets", **_OWN)]
+    drawn = {patch.get_label() for ax in axes.flat for patch in ax.patches}
+    handles += [Patch(label=label, **look) for label, look in _CONTROLS.values() if label in drawn]
+    legend(figure, handles, title)
     figure.supxlabel("loss ratio LR (after / before)", fontsize=8)
     figure.supylabel("pairs of tasks", fontsize=8)
 
 
-def _arrow(source: str, target: str) -> str:
-    """Return the pair's title, on two lines where one would reach into the next panel."""
-    return f"{source}{' ' if len(source) + len(target) <= _TITLE_LETTERS else chr(10)}→ {target}"
-
-
-def _modes(column: pd.Series) -> Sequence[str]:
-    """Return the modes present, in the order of the run."""
-    return list(column.cat.remove_unused_categories().cat.categories)
-
-
-def _ratios(rows: pd.DataFrame) -> np.ndarray:
+def _ratios(rows: pd.DataFrame) -> NDArray[np.float64]:
     return rows.loc[rows["status"] == "ok", "loss_ratio"].to_numpy(dtype=float)

@@ -8,66 +8,135 @@ import numpy as np
 import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.colors import CenteredNorm
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+from scipy.cluster.hierarchy import leaves_list, linkage
 
+from transference.figures._heat import draw_heat, label_modes, ratio_bar, span_of
+from transference.figures._panels import all_modes, legend, mode_colours, title_of
 from transference.figures._style import STYLE, new_figure
 
-_SPAN_QUANTILE = 0.98
-_X_LETTERS, _Y_LETTERS = 26, 34  # as many fit along the axes
+_OPTIMAL = 500
+"""Tasks up to which leaves are put into the best order, whose time grows faster than the square of their number."""
+
+_STRIP = 0.035  # of the panel
 
 
-def matrix(pairs: pd.DataFrame) -> Figure:
-    """Draw one checkpoint and step size as a heatmap, ordered by mode.
+def matrix(pairs: pd.DataFrame, *, clustered: bool = False, limit: float | None = None) -> Figure:
+    """Draw one checkpoint and step size as a heatmap, ordered by mode, or clustered across modes.
 
     Args:
         pairs: rows of ``Run.pairs()`` of one checkpoint and step size.
+        clustered: put tasks that act alike, and tasks that are acted on alike, beside each other; strips tell their modes by colour.
+        limit: loss ratio at which the colours end, for several figures on one scale.
+
+    Raises:
+        UsageError: the limit is not above 1.
     """
     with rc_context(STYLE):
         figure = new_figure(3.5, 3.9)
-        draw_matrix(figure.subplots(), pairs)
-        step, alpha = pairs["checkpoint_step"].iloc[0], pairs["alpha"].iloc[0]
-        figure.suptitle(f"checkpoint {step:,}, step size α = {alpha:g}", fontsize=8)
+        draw_matrix(figure.subplots(), pairs, clustered=clustered, limit=limit)
+        if clustered:
+            handles = [Patch(color=colour, label=name) for name, colour in mode_colours(all_modes(pairs)).items()]
+            legend(figure, handles, below=True)
+        figure.suptitle(title_of(pairs) + (", clustered" if clustered else ""), fontsize=8)
     return figure
 
 
-def draw_matrix(ax: Axes, pairs: pd.DataFrame) -> Axes:
+def draw_matrix(ax: Axes, pairs: pd.DataFrame, *, clustered: bool = False, limit: float | None = None) -> Axes:
     """Draw the log loss ratios on a diverging scale that is white at a ratio of 1; failed cells are yellow.
 
-    The scale ends at the 98 % quantile of ``|log LR|``, so that a few extreme cells do not bleach the rest.
+    The scale ends at ``limit``, or at the 98 % quantile of ``|log LR|``, so that a few extreme cells do not bleach the rest.
 
     Args:
         ax: where to draw.
         pairs: rows of ``Run.pairs()`` of one checkpoint and step size.
+        clustered: as for `matrix`.
+        limit: as for `matrix`.
+
+    Raises:
+        UsageError: the limit is not above 1.
     """
-    table = pairs.pivot(index="source", columns="target", values="loss_ratio")
-    with np.errstate(divide="ignore"):
-        logs = np.log(table.to_numpy(dtype=float))
-    sizes = np.abs(logs[np.isfinite(logs)])
-    span = max(float(np.quantile(sizes, _SPAN_QUANTILE)) if len(sizes) else 0.0, 1e-3)
-    ax.set_facecolor("#F0E442")  # shows through where a cell has no ratio
-    mesh = ax.pcolormesh(np.ma.masked_invalid(logs), cmap="RdBu_r", norm=CenteredNorm(0.0, span), rasterized=True)
-    ax.invert_yaxis()
-    ticks = _nice_ratios(span)
-    bar = ax.figure.colorbar(mesh, ax=ax, label="loss ratio LR (blue helped, red hurt)", extend="both", shrink=0.8, ticks=np.log(ticks))
-    bar.set_ticklabels([_as_ratio(ratio) for ratio in ticks])
-    _label_modes(ax, "x", _mode_blocks(pairs, "target"))
-    _label_modes(ax, "y", _mode_blocks(pairs, "source"))
-    ax.set_xlabel("target tasks")
-    ax.set_ylabel("source tasks")
+    table = arranged(pairs, clustered=clustered, limit=limit)
+    logs = _logs(table)
+    span = span_of(logs, limit)
+    ratio_bar(ax, draw_heat(ax, logs, span), span, shrink=0.8)
+    if clustered:
+        _strips(ax, pairs, table)
+    else:
+        label_modes(ax, "x", _mode_blocks(pairs, "target"))
+        label_modes(ax, "y", _mode_blocks(pairs, "source"))
+    ax.set_xlabel("target tasks", labelpad=None if not clustered else 3)
+    ax.set_ylabel("source tasks", labelpad=None if not clustered else 12)
     return ax
 
 
-def _nice_ratios(span: float) -> list[float]:
-    """Return round ratios around 1 for a scale that ends at ``exp(±span)``."""
-    rounds = [1.0005, 1.001, 1.002, 1.005, 1.01, 1.02, 1.05, 1.1, 1.2, 1.5, 2.0, 3.0, 5.0, 10.0, 100.0]
-    within = [ratio for ratio in rounds if np.log(ratio) <= span][-2:]
-    return [1 / ratio for ratio in reversed(within)] + [1.0] + within
+def arranged(pairs: pd.DataFrame, *, clustered: bool = False, limit: float | None = None) -> pd.DataFrame:
+    """Return the loss ratios as they are drawn: source ids down, target ids across.
+
+    Clustered, both sides are in the order of the leaves of an average linkage of the log ratios, clipped where the colours end: what is
+    grouped is what can be seen. A cell without a ratio counts as the mean of its column.
+
+    Args:
+        pairs: as for `matrix`.
+        clustered: as for `matrix`.
+        limit: as for `matrix`.
+
+    Raises:
+        UsageError: the limit is not above 1.
+    """
+    table = pairs.pivot(index="source", columns="target", values="loss_ratio")
+    if not clustered:
+        return table
+    logs = _logs(table)
+    span = span_of(logs, limit)
+    known = np.isfinite(logs) | np.isneginf(logs)  # a loss that fell to 0 is the strongest help there is
+    logs = np.where(known, np.clip(logs, -span, span), np.nan)
+    return table.iloc[_leaves(_filled(logs)), _leaves(_filled(logs.T))]
 
 
-def _as_ratio(ratio: float) -> str:
-    """Return ``ratio`` with as many digits as tell it from 1."""
-    return f"{ratio:.2f}" if abs(ratio - 1) > 0.015 else f"{ratio:.4g}"
+def _logs(table: pd.DataFrame) -> NDArray[np.float64]:
+    with np.errstate(divide="ignore"):
+        logs: NDArray[np.float64] = np.log(table.to_numpy(dtype=float))
+    return logs
+
+
+def _filled(logs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a matrix whose missing cells are the means of their columns, 0 where a column has none."""
+    known = np.isfinite(logs)
+    means = np.where(known, logs, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    return np.where(known, logs, means)
+
+
+def _leaves(rows: NDArray[np.float64]) -> NDArray[np.int32]:
+    """Return an order of the rows in which those that are alike are neighbours."""
+    if len(rows) < 2:
+        return np.arange(len(rows), dtype=np.int32)
+    order: NDArray[np.int32] = leaves_list(linkage(rows, method="average", optimal_ordering=len(rows) <= _OPTIMAL))
+    return order
+
+
+def _strips(ax: Axes, pairs: pd.DataFrame, table: pd.DataFrame) -> None:
+    """Colour each row and column by its mode, along the left and the top."""
+    colours = mode_colours(all_modes(pairs))
+    place = list(colours)
+    palette = ListedColormap([colours[name] for name in place])
+    for role, ids, where in (
+        ("source", table.index, (-1.6 * _STRIP, 0.0, _STRIP, 1.0)),
+        ("target", table.columns, (0.0, 1 + 0.6 * _STRIP, 1.0, _STRIP)),
+    ):
+        names = pairs.drop_duplicates(role).set_index(role)[f"{role}_mode"].astype(str)
+        numbers = np.array([place.index(names[task]) for task in ids])
+        strip = ax.inset_axes(where)
+        strip.pcolormesh(
+            numbers[:, None] if role == "source" else numbers[None, :], cmap=palette, vmin=-0.5, vmax=len(place) - 0.5, rasterized=True
+        )
+        strip.set_axis_off()
+        if role == "source":
+            strip.invert_yaxis()
+    ax.set(xticks=[], yticks=[])
 
 
 def _mode_blocks(pairs: pd.DataFrame, role: str) -> list[tuple[str, int, int]]:
@@ -75,16 +144,3 @@ def _mode_blocks(pairs: pd.DataFrame, role: str) -> list[tuple[str, int, int]]:
     names = pairs.drop_duplicates(role).sort_values(role)[f"{role}_mode"].astype(str).to_numpy()
     edges = [0, *(np.flatnonzero(names[1:] != names[:-1]) + 1).tolist(), len(names)]
     return [(str(names[start]), start, stop) for start, stop in pairwise(edges)]
-
-
-def _label_modes(ax: Axes, axis: str, blocks: list[tuple[str, int, int]]) -> None:
-    centres, names = [(start + stop) / 2 for _, start, stop in blocks], [mode for mode, _, _ in blocks]
-    if axis == "x":
-        crowded = len(names) > 1 and sum(map(len, names)) > _X_LETTERS
-        ax.set_xticks(centres, names, rotation=90 if crowded else 0)
-    else:
-        crowded = len(names) > 1 and sum(map(len, names)) > _Y_LETTERS
-        ax.set_yticks(centres, names, rotation=0 if crowded else 90, va="center")
-    ax.tick_params(axis=axis, length=0)  # type: ignore[arg-type]
-    for _, start, _ in blocks[1:]:
-        (ax.axvline if axis == "x" else ax.axhline)(start, color="black", linewidth=0.8)

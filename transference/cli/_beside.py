@@ -1,0 +1,70 @@
+"""What stands beside a figure: the data it drew, and how to draw it again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+import pandas as pd
+from click.core import ParameterSource
+
+from transference.errors import UsageError
+from transference.files import write_aside
+from transference.store import Run
+
+_MARK = "transference"
+
+
+def check_beside(figure: Path) -> None:
+    """Make sure that nothing but what was written with an earlier figure is replaced.
+
+    Raises:
+        UsageError: a file of another origin has the name of the figure's data or record.
+    """
+    data, record = figure.with_suffix(".csv"), figure.with_suffix(".json")
+    foreign = record if record.exists() and not _is_ours(record) else data if data.exists() and not record.exists() else None
+    if foreign:
+        raise UsageError(
+            f"{figure} was asked for; its data would replace {foreign}, which was not written with a figure. Choose another -o."
+        )
+
+
+def write_beside(figure: Path, data: pd.DataFrame, command: Sequence[str], runs: Sequence[Run]) -> None:
+    """Write ``FIGURE.csv``, the data that was drawn, and ``FIGURE.json``, the command, its runs and the version."""
+    about = {
+        _MARK: version("transference"),
+        "command": shlex.join(command),
+        "figure": figure.name,
+        "data": figure.with_suffix(".csv").name,
+        "runs": [{"path": str(run.path), "digest": run.spec.digest} for run in runs],
+    }
+    write_aside(figure.with_suffix(".csv"), lambda path: data.to_csv(path, index=False))
+    write_aside(figure.with_suffix(".json"), lambda path: path.write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n"))
+
+
+def command_of(ctx: click.Context) -> list[str]:
+    """Return the command as it was given, also where another command called it."""
+    words = ["transference", str(ctx.command.name)]
+    for parameter in ctx.command.params:
+        if ctx.get_parameter_source(str(parameter.name)) is not ParameterSource.COMMANDLINE:
+            continue
+        value = ctx.params[str(parameter.name)]
+        if isinstance(parameter, click.Argument):
+            words += map(str, value)
+        elif isinstance(parameter, click.Option):
+            for one in value if parameter.multiple else [value]:
+                words.append(parameter.opts[0])
+                words += [] if parameter.is_flag else map(str, one) if parameter.nargs > 1 else [str(one)]
+    return words
+
+
+def _is_ours(record: Path) -> bool:
+    try:
+        found = json.loads(record.read_text())
+    except (ValueError, OSError):
+        return False
+    return isinstance(found, dict) and {_MARK, "command", "figure", "data", "runs"} <= set(found)

@@ -1,0 +1,75 @@
+"""Two learners, or two checkpoints, on the same tasks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from transference.figures._panels import by_statistic, class_patches, legend, numbers, title_of
+from transference.figures._rows import label_rows, rows_of, share_axis, share_bar, width_for
+from transference.figures._style import COLOURS, LETTERS, STYLE, new_figure
+
+_ROW = 0.31  # inches
+_HATCH = "////"
+_TOLD = ("positive", "negative")
+
+
+def compare(contrast: pd.DataFrame, first: pd.DataFrame, second: pd.DataFrame, names: tuple[str, str] = ("a", "b")) -> Figure:
+    """Draw the shares of both, a pair of bars for each mode pair, and the paired differences with 95 % intervals and p-values.
+
+    Args:
+        contrast: what ``statistics.contrast`` returns for the two.
+        first: rows of ``statistics.intervals`` of the first, at one checkpoint and step size.
+        second: of the second.
+        names: what they are called; the difference is the first less the second.
+    """
+    headings, rows = rows_of(first)
+    with rc_context(STYLE):
+        figure = new_figure(width_for(headings), 1.4 + _ROW * (len(headings) + len(rows)))
+        bars, gaps = figure.subplots(1, 2, sharey=True, width_ratios=(1, 1))
+        for source, target, place in rows:
+            for table, offset, hatch in ((first, -0.2, None), (second, 0.2, _HATCH)):
+                share_bar(bars, by_statistic(table, source, target), place + offset, 0.34, hatch)
+            found = by_statistic(contrast, source, target)
+            for kind, offset in zip(_TOLD, (-0.2, 0.2), strict=True):
+                value, low, high, p = numbers(found, kind, "value", "low", "high", "p")
+                if np.isfinite(low + high):
+                    gaps.plot([low, high], [place + offset] * 2, color=COLOURS[kind], linewidth=1.2)
+                gaps.plot(value, place + offset, marker="o" if kind == "positive" else "s", markersize=3.5, color=COLOURS[kind])
+                where: dict[str, Any] = {
+                    "xycoords": gaps.get_yaxis_transform(),
+                    "textcoords": "offset points",
+                    "ha": "left",
+                    "va": "center",
+                    "fontsize": 6,
+                }
+                gaps.annotate(_p(p), (1.0, place + offset), (3, 0), color=LETTERS[kind], **where)
+        gaps.axvline(0.0, color="black", linewidth=0.6, linestyle=(0, (4, 2)))
+        gaps.xaxis.set_major_locator(MaxNLocator(3))
+        gaps.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{100 * x:+.0f}" if round(100 * x) else "0"))
+        gaps.margins(x=0.12)
+        label_rows(bars, headings, rows, first)
+        gaps.tick_params(axis="y", length=0, labelleft=False)
+        gaps.spines["left"].set_visible(False)
+        share_axis(bars)
+        bars.set_xlabel("share of the pairs")
+        gaps.set_xlabel("difference, points")
+        handles = [
+            *class_patches(),
+            Patch(facecolor="0.6", label=f"above: {names[0]}"),
+            Patch(facecolor="0.6", edgecolor="white", hatch=_HATCH, linewidth=0, label=f"below: {names[1]}"),
+        ]
+        title = title_of(pd.concat([first, second]))
+        legend(figure, handles, f"{title}\nright: above less below, with 95 % intervals")
+    return figure
+
+
+def _p(p: float) -> str:
+    """Return a p-value with as many digits as flips of signs support."""
+    return "" if np.isnan(p) else f"p {p:.3f}" if p < 0.1 else f"p {p:.2f}"

@@ -1,0 +1,114 @@
+"""How the effect of a step depends on its size: what first order says, and the curvature that it leaves out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from transference.figures._panels import grid, head_grid, legend, modes, narrowed, of_pair, only
+from transference.figures._style import STYLE
+
+_WIDTH, _HEIGHT = (0.8, 1.4), 1.1  # inches
+_TICKS = 5
+_LINES: dict[str, tuple[str, Any, str, str]] = {
+    "log_ratio": ("black", "-", "o", "log LR"),
+    "first_order": ("#009E73", "--", "^", "first order"),
+    "curvature": ("#CC79A7", ":", "s", "curvature"),
+}
+"""Neither in the colours of positive and negative transfer, which these lines are not."""
+
+
+def step_size(split: pd.DataFrame) -> Figure:
+    """Draw the mean log ratio over step sizes, split into its first-order part and the remainder, with 95 % intervals.
+
+    ``log LR = first order + curvature``. Both axes are logarithmic, the vertical one but for a stretch around zero, so that small and
+    large steps can be read in one panel: there a slope of 1 is a part that grows as the step, a slope of 2 one that grows as its square.
+
+    Args:
+        split: what ``statistics.split`` returns, of one checkpoint.
+
+    Raises:
+        UsageError: the table holds several checkpoints.
+    """
+    only(split, "checkpoint_step")
+    sources, targets = modes(split["source_mode"]), modes(split["target_mode"])
+    with rc_context(STYLE):
+        panel = narrowed(len(targets), *_WIDTH), _HEIGHT
+        figure, axes = grid(len(sources), len(targets), panel, sharex=True, sharey=True)
+        threshold, ticks = _scale(split)
+        for row, source in zip(axes, sources, strict=True):
+            for ax, target in zip(row, targets, strict=True):
+                draw_step_size(ax, of_pair(split, source, target), threshold)
+                ax.yaxis.set_major_locator(FixedLocator(ticks))
+        head_grid(axes, sources, targets, panel)
+        handles = [
+            Line2D([], [], color=colour, linestyle=dash, marker=marker, markersize=3.5, label=label)
+            for colour, dash, marker, label in _LINES.values()
+        ]
+        title = f"checkpoint {split['checkpoint_step'].iloc[0]:,}, means over pairs, 95 % intervals"
+        legend(figure, handles, title, handle=2.4)
+        figure.supxlabel("step size α", fontsize=8)
+        figure.supylabel("mean log LR", fontsize=8)
+    return figure
+
+
+def draw_step_size(ax: Axes, split: pd.DataFrame, threshold: float) -> Axes:
+    """Draw the lines of one mode pair.
+
+    Args:
+        ax: where to draw.
+        split: rows of one mode pair.
+        threshold: the size up to which the vertical axis is linear.
+    """
+    rows = split.sort_values("alpha")
+    alphas = rows["alpha"].to_numpy(dtype=float)
+    ax.axhline(0.0, color="black", linewidth=0.6, linestyle=(0, (4, 2)))
+    for name, (colour, dash, marker, _) in _LINES.items():
+        value, low, high = (rows[f"{name}{end}"].to_numpy(dtype=float) for end in ("", "_low", "_high"))
+        ax.fill_between(alphas, low, high, color=colour, alpha=0.18, linewidth=0)
+        ax.vlines(alphas, low, high, color=colour, linewidth=0.7, alpha=0.7)
+        ax.plot(alphas, value, color=colour, linestyle=dash, marker=marker, markersize=3, linewidth=1.0)
+    ax.set_xscale("log")
+    ax.set_xlim(alphas.min() / 1.5, alphas.max() * 1.5)
+    ax.set_yscale("symlog", linthresh=threshold, linscale=0.5)
+    ax.xaxis.set_major_locator(FixedLocator(_decades(alphas.min(), alphas.max(), 3)))
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter(FuncFormatter(_power))
+    return ax
+
+
+def _scale(split: pd.DataFrame) -> tuple[float, list[float]]:
+    """Return the size up to which the vertical axis is linear, a power of ten, and its ticks."""
+    sizes = np.abs(split[list(_LINES)].to_numpy(dtype=float))
+    sizes = sizes[np.isfinite(sizes) & (sizes > 0)]
+    if not len(sizes):
+        return 1e-3, [0.0]
+    ends = split[[f"{name}{end}" for name in _LINES for end in ("_low", "_high")]].to_numpy(dtype=float)
+    largest = max(float(sizes.max()), float(np.abs(ends[np.isfinite(ends)]).max(initial=0.0)))
+    low = max(np.floor(np.log10(np.quantile(sizes, 0.05))), np.floor(np.log10(largest)) - 6)
+    powers = _decades(10.0**low, max(largest, 10.0 ** (low + 1)), (_TICKS - 1) // 2)
+    return float(10.0**low), [*(-power for power in reversed(powers)), 0.0, *powers]
+
+
+def _decades(low: float, high: float, most: int) -> list[float]:
+    """Return powers of ten within a range, or about it if it holds none, evenly spread and at most so many."""
+    powers = np.arange(np.ceil(np.log10(low) - 1e-9), np.floor(np.log10(high) + 1e-9) + 1)
+    if not len(powers):
+        return [float(low)]
+    stride = int(np.ceil(len(powers) / most))
+    return [float(10.0**power) for power in powers[::-stride][::-1]]
+
+
+def _power(x: float, _: object = None) -> str:
+    if x == 0:
+        return "0"
+    power = round(np.log10(abs(x)))
+    return f"${'-' if x < 0 else ''}10^{{{power}}}$" if np.isclose(abs(x), 10.0**power) else f"{x:g}"

@@ -1,0 +1,96 @@
+"""The types of transfer of each mode pair: which shares of the task pairs are positive, neutral, negative."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from transference.figures._panels import by_statistic, class_patches, grid, head_grid, legend, modes, narrowed, only, title_of
+from transference.figures._rows import label_rows, percents, rows_of, share_axis, share_bar, share_ends, width_for
+from transference.figures._style import COLOURS, LETTERS, STYLE, new_figure
+from transference.statistics import CLASSES
+
+_ROW, _RING = 0.26, (0.74, 1.1)  # inches
+_BAR = 0.56  # of a row
+_COLUMNS = (24, 48, 72)  # of the numbers, in points from the end of the bar
+
+
+def types(table: pd.DataFrame, *, ring: bool = False) -> Figure:
+    """Draw the shares of each mode pair as a stacked bar with 95 % intervals, or as the ring of the paper's figure, which has none.
+
+    The interval of the positive share is measured from the left end of the bar, that of the negative share from the right end.
+
+    Args:
+        table: rows of ``statistics.intervals`` of one checkpoint and step size.
+        ring: draw rings, source modes down and target modes across.
+
+    Raises:
+        UsageError: the table holds several checkpoints or step sizes.
+    """
+    only(table, "checkpoint_step", "alpha")
+    with rc_context(STYLE):
+        return _rings(table) if ring else _bars(table)
+
+
+def _bars(table: pd.DataFrame) -> Figure:
+    headings, rows = rows_of(table)
+    figure = new_figure(width_for(headings), 1.2 + _ROW * (len(headings) + len(rows)))
+    ax = figure.subplots()
+    for source, target, place in rows:
+        shares = by_statistic(table, source, target)
+        share_bar(ax, shares, place, _BAR)
+        for (low, high), offset in zip(share_ends(shares), (-0.12, 0.12), strict=True):
+            if np.isfinite(low + high):
+                ax.plot([low, high], [place + offset] * 2, color="black", linewidth=0.9, marker="|", markersize=3.5, markeredgewidth=0.9)
+        for x, kind, word in zip(_COLUMNS, CLASSES, percents(shares), strict=True):
+            where: dict[str, Any] = {
+                "xycoords": ax.get_yaxis_transform(),
+                "textcoords": "offset points",
+                "ha": "right",
+                "va": "center",
+                "fontsize": 7,
+            }
+            ax.annotate(word, (1.0, place), (x, 0), color=LETTERS[kind], fontweight="bold", **where)
+    label_rows(ax, headings, rows, table)
+    share_axis(ax)
+    ax.set_xlabel(
+        "share of the pairs of tasks\nupper interval: of positive, from the left\nlower interval: of negative, from the right", fontsize=7
+    )
+    interval = Line2D([], [], color="black", linewidth=0.9, marker="|", markersize=3.5, label="95 % intervals")
+    legend(figure, [*class_patches(), interval], title_of(table))
+    return figure
+
+
+def _rings(table: pd.DataFrame) -> Figure:
+    sources, targets = modes(table["source_mode"]), modes(table["target_mode"])
+    panel = (narrowed(len(targets), *_RING),) * 2
+    figure, axes = grid(len(sources), len(targets), panel)
+    for row, source in zip(axes, sources, strict=True):
+        for ax, target in zip(row, targets, strict=True):
+            draw_ring(ax, by_statistic(table, source, target))
+    head_grid(axes, sources, targets, panel)
+    legend(figure, class_patches(), title_of(table))
+    return figure
+
+
+def draw_ring(ax: Axes, shares: pd.DataFrame) -> Axes:
+    """Draw the shares of one mode pair as a ring, clockwise from the top, with their percentages inside.
+
+    Args:
+        ax: where to draw.
+        shares: rows of ``statistics.intervals`` of one mode pair, by statistic.
+    """
+    sizes = np.nan_to_num(shares.loc[list(CLASSES), "value"].to_numpy(dtype=float))
+    ring = {"width": 0.32, "edgecolor": "white", "linewidth": 0.8}
+    if sizes.any():
+        ax.pie(sizes, colors=[COLOURS[kind] for kind in CLASSES], startangle=90, counterclock=False, wedgeprops=ring, radius=1.2)
+    for y, kind, word in zip((0.36, 0.0, -0.36), CLASSES, percents(shares), strict=True):
+        ax.text(0, y, word, ha="center", va="center", color=LETTERS[kind], fontweight="bold", fontsize=7)
+    ax.set(xlim=(-1.25, 1.25), ylim=(-1.25, 1.25), aspect="equal", xticks=[], yticks=[])
+    return ax
