@@ -99,13 +99,14 @@ def test_summary_as_a_table_and_as_json(computed):
 
 PLOTS = {
     "histogram": [],
-    "training": [],
+    "training": ["--controls"],
     "training trend": ["--trend"],
     "types": ["--step", 2],
     "types ring": ["--ring"],
     "blocks": ["--limit", 1.5],
     "matrix": [],
     "matrix clustered": ["--clustered", "--neutral", 0.99, 1.01],
+    "step-size": [],
     "compare": ["--step", 2, "--step", 4, "--names", "early, late"],
 }
 
@@ -113,7 +114,9 @@ PLOTS = {
 @pytest.mark.parametrize("name", PLOTS)
 def test_plot_draws_every_kind_and_its_record_draws_it_again(computed, tmp_path, name):
     figure = tmp_path / f"{name}.png"
-    result = call("plot", computed, "--kind", name.split()[0], "--alpha", 0.01, *PLOTS[name], "-o", figure)
+    result = call(
+        "plot", computed, "--kind", name.split()[0], *([] if name == "step-size" else ["--alpha", 0.01]), *PLOTS[name], "-o", figure
+    )
     assert result.exit_code == 0, result.output
     assert figure.stat().st_size > 5000
     data, record = figure.with_suffix(".csv").read_bytes(), json.loads(figure.with_suffix(".json").read_text())
@@ -179,6 +182,8 @@ def test_compare_takes_two_runs_of_the_same_tasks(computed, trained, tmp_path):
         (["--kind", "types", "--limit", 2], "belongs to --kind matrix or blocks"),
         (["--kind", "types", "--step", 2, "--step", 4], "this kind draws one checkpoint"),
         (["--kind", "training", "--step", 2], "draws every checkpoint"),
+        (["--kind", "step-size"], "draws every step size"),
+        (["--kind", "types", "--controls"], "belongs to --kind histogram or training"),
         (["--kind", "compare"], "takes two runs"),
         (["--kind", "compare", "--step", 2, "--step", 4, "--names", "one"], "two different names"),
         (["--kind", "compare", "--step", 2, "--step", 3], "has no checkpoint at step 3"),

@@ -264,6 +264,9 @@ def test_the_table_of_a_histogram_counts_every_pair_once():
     for bar in first.groupby(["low", "high"])["count"].sum().rename("pairs").reset_index().itertuples():
         assert bar.pairs == ((ratios >= bar.low) & (ratios < bar.high)).sum()
     assert told[told["class"] == "self-transference"]["low"].tolist() == own["loss_ratio"].tolist()
+    ends = figures.binned(frame, own, bands=controls(frame).astype({"source_mode": str, "target_mode": str})).query("`class` == 'placebo'")
+    assert ends[["low", "high"]].drop_duplicates().to_numpy().tolist() == [[0.98, 1.5]]
+    assert len(ends) == 2 * 4
 
 
 def test_a_bar_of_types_is_as_long_as_its_shares_and_has_their_intervals():
@@ -354,6 +357,8 @@ def test_step_size_shows_small_and_large_steps():
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "symlog")
     places = ax.transData.transform([(1e-4, y) for y in lines["black"].get_ydata()])[:, 1]
     assert np.abs(np.diff(places)).min() > 3, "points of neighbouring steps are apart"
+    bars = [segment[:, 1] for segment in ax.collections[1].get_segments()]
+    np.testing.assert_allclose(bars, split()[["first_order_low", "first_order_high"]].iloc[:4])
     with pytest.raises(UsageError, match="100, 200 of checkpoint_step"):
         figures.step_size(pd.concat([split(), split().assign(checkpoint_step=200)]))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 import pandas as pd
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from transference import figures
 from transference.errors import UsageError
-from transference.statistics import contrast, intervals
+from transference.statistics import contrast, control_bands, intervals, split
 from transference.store import Block, Run
 
 _MUCH = 0.2
@@ -35,6 +35,7 @@ class Asked:
     ring: bool = False
     clustered: bool = False
     trend: bool = False
+    controls: bool = False
 
 
 class Drawn(NamedTuple):
@@ -48,8 +49,7 @@ def draw_histogram(asked: Asked) -> Drawn:
     """Draw the ratios of one checkpoint."""
     pairs, own = _pairs(asked, _one_step(asked))
     _tell_outside(pairs, asked.limits)
-    figure = figures.histogram(pairs, own, band=asked.band, bins=asked.bins, limits=asked.limits)
-    return Drawn(figure, figures.binned(pairs, own, band=asked.band, bins=asked.bins, limits=asked.limits))
+    return _with_bars(figures.histogram, asked, pairs, own)
 
 
 def draw_training(asked: Asked) -> Drawn:
@@ -62,8 +62,7 @@ def draw_training(asked: Asked) -> Drawn:
         return Drawn(figures.trend(table), _shares(table))
     pairs, own = _pairs(asked, None)
     _tell_outside(pairs, asked.limits)
-    figure = figures.training(pairs, own, band=asked.band, bins=asked.bins, limits=asked.limits)
-    return Drawn(figure, figures.binned(pairs, own, band=asked.band, bins=asked.bins, limits=asked.limits))
+    return _with_bars(figures.training, asked, pairs, own)
 
 
 def draw_matrix(asked: Asked) -> Drawn:
@@ -111,6 +110,17 @@ def draw_compare(asked: Asked) -> Drawn:
     return Drawn(figure, data)
 
 
+def draw_step_size(asked: Asked) -> Drawn:
+    """Draw the first-order part of the log ratio and the rest over step sizes."""
+    run = asked.runs[0]
+    if asked.alpha is not None:
+        raise UsageError("--alpha was given; --kind step-size draws every step size of the run. Leave it out.")
+    table = split(_blocks(asked, run, (_one_step(asked),), run.alphas))
+    if not table["n"].any():
+        raise UsageError(f"{run.path} holds no first-order parts; measure it again with this version to draw them.")
+    return Drawn(figures.step_size(table), table)
+
+
 KINDS: dict[str, Callable[[Asked], Drawn]] = {
     "histogram": draw_histogram,
     "training": draw_training,
@@ -118,7 +128,24 @@ KINDS: dict[str, Callable[[Asked], Drawn]] = {
     "blocks": draw_blocks,
     "matrix": draw_matrix,
     "compare": draw_compare,
+    "step-size": draw_step_size,
 }
+
+
+def _with_bars(draw: Callable[..., Figure], asked: Asked, pairs: pd.DataFrame, own: pd.DataFrame) -> Drawn:
+    """Draw histograms, and return the heights of their bars.
+
+    Raises:
+        UsageError: controls were asked for, and the run has none.
+    """
+    bands = None
+    if asked.controls:
+        found = asked.runs[0].controls()
+        if not len(found):
+            raise UsageError(f"--controls was given; {asked.runs[0].path} was measured without. Leave it out.")
+        bands = control_bands(found)
+    settings: dict[str, Any] = {"band": asked.band, "bins": asked.bins, "limits": asked.limits, "bands": bands}
+    return Drawn(draw(pairs, own, **settings), figures.binned(pairs, own, **settings))
 
 
 def _one_step(asked: Asked) -> int:
@@ -147,10 +174,10 @@ def _pairs(asked: Asked, step: int | None) -> tuple[pd.DataFrame, pd.DataFrame]:
     return chosen[0], chosen[1]
 
 
-def _blocks(asked: Asked, run: Run, steps: Iterable[int]) -> list[Block]:
-    """Return the mode pairs asked for."""
-    alpha, steps = run.choose_alpha(asked.alpha), set(steps)
-    found = [block for block in run.blocks() if block.alpha == alpha and block.checkpoint_step in steps]
+def _blocks(asked: Asked, run: Run, steps: Iterable[int], alphas: Iterable[float] = ()) -> list[Block]:
+    """Return the mode pairs asked for; of the step size asked for, unless others are given."""
+    chosen, steps = set(alphas) or {run.choose_alpha(asked.alpha)}, set(steps)
+    found = [block for block in run.blocks() if block.alpha in chosen and block.checkpoint_step in steps]
     for role, wanted in (("source", asked.sources), ("target", asked.targets)):
         _check_modes(run, role, wanted, dict.fromkeys(getattr(block, f"{role}_mode") for block in found))
         found = [block for block in found if not wanted or getattr(block, f"{role}_mode") in wanted]

@@ -11,13 +11,14 @@ from transference.cli.options import band_option
 from transference.errors import UsageError
 from transference.store import Run, open_run
 
-_KINDS = ("histogram", "training", "types", "blocks", "matrix", "compare")
+_KINDS = ("histogram", "training", "types", "blocks", "matrix", "compare", "step-size")
 _BELONGS = {
     "ring": ("types",),
     "trend": ("training",),
     "clustered": ("matrix",),
     "limit": ("matrix", "blocks"),
     "names": ("compare",),
+    "controls": ("histogram", "training"),
 }
 """Which kinds an option is for."""
 
@@ -41,6 +42,7 @@ Examples:
 @click.option("--clustered", is_flag=True, help="Matrix: put tasks that act alike beside each other, modes told by colour.")
 @click.option("--limit", type=float, metavar="RATIO", help="Matrix, blocks: where the colours end, so that figures share one scale.")
 @click.option("--names", metavar="A,B", help="Compare: what the two are called.  [default: their learners or checkpoints]")
+@click.option("--controls", is_flag=True, help="Histogram, training: draw the controls of the run behind the bars.")
 @click.option("--bins", type=click.IntRange(1), metavar="N", default=60, show_default=True, help="Bars of a histogram.")
 @click.option(
     "--range",
@@ -67,6 +69,7 @@ def plot(
     clustered: bool,
     limit: float | None,
     names: str | None,
+    controls: bool,
     bins: int,
     limits: tuple[float, float],
     neutral: tuple[float, float],
@@ -81,6 +84,7 @@ def plot(
     blocks     mean of each source mode on each target mode
     matrix     every source task on every target task
     compare    two runs of the same tasks, or two checkpoints of one run
+    step-size  every step size: first-order part of the log ratio, and curvature
     """
     from transference import figures
     from transference.cli._drawing import KINDS, Asked
@@ -90,6 +94,8 @@ def plot(
             raise UsageError(f"--{option} was given; it belongs to --kind {' or '.join(kinds)}, not {kind}.")
     if kind != "compare" and len(runs) > 1:
         raise UsageError(f"{len(runs)} runs were given; only --kind compare takes two.")
+    if trend and controls:
+        raise UsageError("--trend and --controls were given; controls are drawn behind histograms. Leave one out.")
     check_beside(output)
     opened = tuple(open_run(path) for path in runs)
     for run in dict.fromkeys(opened):
@@ -108,6 +114,7 @@ def plot(
         ring=ring,
         clustered=clustered,
         trend=trend,
+        controls=controls,
     )
     figure, data = KINDS[kind](asked)
     figures.save(figure, output)

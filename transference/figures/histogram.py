@@ -183,6 +183,7 @@ def binned(
     band: tuple[float, float] = NEUTRAL_BAND,
     bins: int = BINS,
     limits: tuple[float, float] = LIMITS,
+    bands: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Return what `histogram` and `training` draw.
 
@@ -192,11 +193,12 @@ def binned(
         band: the neutral band.
         bins: bars.
         limits: loss ratios of the first and last edge.
+        bands: as for `histogram`.
 
     Returns:
         One row per checkpoint, step size, mode pair, class and bar: ``low`` and ``high`` (infinite for what is counted at the edge) and
         ``count``. The self-transference of each target is a row of its own, with class ``self-transference``, no source mode, and both
-        ends at its loss ratio.
+        ends at its loss ratio. So is each control, with class ``fresh`` or ``placebo`` and no count.
     """
     edges = np.array([-np.inf, *np.linspace(*limits, bins + 1), np.inf])
     rows = []
@@ -212,7 +214,15 @@ def binned(
     own = own.assign(low=own["loss_ratio"], high=own["loss_ratio"], count=1, source_mode="")
     own["class"] = "self-transference"
     columns = [*GROUP, "class", "low", "high", "count"]
-    return pd.concat([part[columns] for part in (*rows, own) if len(part)], ignore_index=True)
+    told = pd.concat([part[columns] for part in (*rows, own) if len(part)], ignore_index=True).astype({"count": "Int64"})
+    if bands is None or not len(bands):
+        return told
+    there = bands.merge(pairs[list(GROUP)].drop_duplicates().astype({"source_mode": str, "target_mode": str}), on=list(GROUP))
+    ends = [
+        there[[*GROUP, f"{name}_low", f"{name}_high"]].set_axis([*GROUP, "low", "high"], axis=1).assign(**{"class": name})
+        for name in _CONTROLS
+    ]
+    return pd.concat([told, *ends], ignore_index=True)[columns]
 
 
 def _draw_control(ax: Axes, name: str, ends: tuple[float, float] | None, limits: tuple[float, float]) -> None:

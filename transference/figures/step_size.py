@@ -70,11 +70,13 @@ def draw_step_size(ax: Axes, split: pd.DataFrame, threshold: float) -> Axes:
     rows = split.sort_values("alpha")
     alphas = rows["alpha"].to_numpy(dtype=float)
     ax.axhline(0.0, color="black", linewidth=0.6, linestyle=(0, (4, 2)))
-    for name, (colour, dash, marker, _) in _LINES.items():
+    # Intervals as bars, a little apart: bands that cross zero on this scale would cover each other, and most of the panel.
+    apart = float(np.diff(np.log(alphas)).min(initial=1.0)) / 8
+    for shift, (name, (colour, dash, marker, _)) in zip((0, -1, 1), _LINES.items(), strict=True):
+        at = alphas * np.exp(shift * apart)
         value, low, high = (rows[f"{name}{end}"].to_numpy(dtype=float) for end in ("", "_low", "_high"))
-        ax.fill_between(alphas, low, high, color=colour, alpha=0.18, linewidth=0)
-        ax.vlines(alphas, low, high, color=colour, linewidth=0.7, alpha=0.7)
-        ax.plot(alphas, value, color=colour, linestyle=dash, marker=marker, markersize=3, linewidth=1.0)
+        ax.vlines(at, low, high, color=colour, linewidth=0.9)
+        ax.plot(at, value, color=colour, linestyle=dash, marker=marker, markersize=3, linewidth=1.0)
     ax.set_xscale("log")
     ax.set_xlim(alphas.min() / 1.5, alphas.max() * 1.5)
     ax.set_yscale("symlog", linthresh=threshold, linscale=0.5)
