@@ -1,9 +1,10 @@
 # Everything a newcomer needs: `make demo` and `make test`. Both set up .venv by themselves. `make docs` writes docs/_build/index.html.
+# `make notebooks` executes the notebooks, and saves them with their outputs.
 PYTHON ?= python3
 JOBS ?= 2
 BIN := .venv/bin
 
-.PHONY: demo benchmark test lint types unit docs setup clean
+.PHONY: demo benchmark test lint types unit docs notebooks setup clean
 
 demo: setup
 	$(BIN)/transference demo --out demo
@@ -26,6 +27,10 @@ unit: setup
 # From nothing, since a page that was built before tells its warnings no more.
 docs: setup
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --nitpicky --quiet --fresh-env docs docs/_build
+
+# From the top, with their outputs saved in place.
+notebooks: setup
+	$(BIN)/python -m notebooks.execute
 
 setup: .venv/ready
 
