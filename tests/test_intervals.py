@@ -160,9 +160,18 @@ def test_two_pairs_have_the_interquartile_mean_of_both():
     assert found.loc["interquartile_mean", "value"] == pytest.approx(np.exp(0.2))
 
 
+@pytest.mark.parametrize("shape", [(2, 2), (12, 12), (1, 3)])
+def test_losses_that_all_fell_to_zero_have_a_mean_without_an_interval(shape):
+    found = intervals([block(np.full(shape, -np.inf))]).set_index("statistic")
+    assert found.loc["geometric_mean", "value"] == 0
+    assert found.loc["geometric_mean", ["low", "high"]].isna().all()
+    assert found.loc["positive", "value"] == 1
+
+
 def test_a_loss_of_zero_after_the_step_makes_a_mean_of_zero():
     found = intervals([block(np.array([[-np.inf, 0.1, 0.2], [0.0, 0.1, 0.3]]))]).set_index("statistic")
     assert found.loc["geometric_mean", "value"] == 0
+    assert np.isnan(found.loc["geometric_mean", "high"]), "without an interval"
     assert found.loc["positive", "value"] == pytest.approx(1 / 6)
 
 
@@ -222,8 +231,3 @@ def test_an_interval_is_students_t_times_the_error_with_as_few_degrees_of_freedo
     assert np.log(found["value"] / found["low"]) == pytest.approx(t.ppf(0.975, 11) * error, rel=1e-9)
     small = intervals([block(logs[:, :5])]).set_index("statistic").loc["geometric_mean"]
     assert np.log(small["high"] / small["value"]) == pytest.approx(t.ppf(0.975, 4) * two_way_error(logs[:, :5]), rel=1e-9)
-
-
-def test_a_table_of_two_pairs_has_an_interquartile_mean():
-    found = intervals([block(np.log([[0.9], [1.1]]))]).set_index("statistic")
-    assert found.loc["interquartile_mean", "value"] == pytest.approx(np.sqrt(0.9 * 1.1))

@@ -95,11 +95,12 @@ def _statistics(
     with np.errstate(divide="ignore"):
         logs = np.log(ratio)
     known = logs[ok]
-    yield "geometric_mean", _exponential(known.mean(), quantile * error(logs))
+    of_logs: StandardError = lambda cells: error(cells) if np.isfinite(cells[ok]).all() else np.nan  # a ratio of 0 has the logarithm -inf
+    yield "geometric_mean", _exponential(known.mean(), quantile * of_logs(logs))
     inner = np.quantile(known, [0.25, 0.75])
     between = known[(known >= inner[0]) & (known <= inner[1])]
     middle = between.mean() if between.size else inner.mean()  # of two values none lies between their quartiles
-    yield "interquartile_mean", _exponential(middle, quantile * error(np.clip(logs, *inner) / 0.5))
+    yield "interquartile_mean", _exponential(middle, quantile * of_logs(np.clip(logs, *inner) / 0.5))
     for q in QUANTILES:
         value = float(np.quantile(ratio[ok], q))
         half = quantile * error(np.where(ok, ratio <= value, np.nan))
