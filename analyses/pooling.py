@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.stats import t
 
 import transference as tr
+from transference.statistics import CLASSES
 from transference.store import Block
 
 GROUPS = ("within modes", "across modes")
@@ -38,6 +39,14 @@ def _joined(blocks: dict[tuple[str, str], Block], name: str, inside: dict[tuple[
     targets = dict.fromkeys(target for _, target in blocks)
     part = lambda pair: np.where(inside[pair], getattr(blocks[pair], name), np.nan)
     return np.block([[part((source, target)) for target in targets] for source in sources])
+
+
+def paired(mine: Block, others: Block) -> dict[str, float]:
+    """Return how two tables of the same tasks differ: ``mean_log``, the three shares, and ``p_…`` of each share."""
+    found = tr.contrast([mine], [others]).set_index("statistic")
+    told = {"mean_log": float(np.log(found.loc["geometric_mean", "value"]))}
+    told |= {name: float(found.loc[name, "value"]) for name in CLASSES}
+    return told | {f"p_{name}": float(found.loc[name, "p"]) for name in CLASSES}
 
 
 def over_seeds(frame: pd.DataFrame, by: Sequence[str], values: Iterable[str], level: float = 0.95) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Train every learner of subjects.toml with every seed: about two hours on two cores.
+"""Train every learner of subjects.toml with every seed.
 
 python -m analyses.train --data-root data [--learner protonet] [--seed 0]
 """

@@ -124,6 +124,18 @@ def test_a_learner_that_is_float32_at_heart_has_no_control_in_float64(tmp_path, 
     assert tr.control_bands(run.controls())["float64"].isna().all()
 
 
+def test_a_device_too_small_for_float64_loses_that_control_and_nothing_else(tmp_path, checkpoint, sources, targets):
+    class Large(PixelPrototypes):
+        def episode_loss(self, params, episode):
+            if params["map.bias"].dtype == torch.float64:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return super().episode_loss(params, episode)
+
+    run = measured(tmp_path / "run", Large(), checkpoint, sources, targets)
+    assert set(run.controls()["control"]) == set(CONTROL_NAMES) - {"float64"}
+    assert tr.verify(run.path).complete
+
+
 def test_without_controls_there_are_none(tmp_path, learner, checkpoint, sources, targets):
     run = measured(tmp_path / "run", learner, checkpoint, sources, targets, controls=0)
     assert len(run.controls()) == 0

@@ -8,19 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import count
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from transference._streams import Stream
 from transference.estimators import SampledEstimator
-from transference.plan import RunSpec, Tile
+from transference.plan import Chosen, RunSpec, Tile
 from transference.statistics import widest
 from transference.store import Store
-
-Chosen: TypeAlias = dict[int, list[int]]
-"""Targets by source."""
 
 _SPARE = 1.1
 """A round takes so many times the pairs that the last one's variance asks for."""

@@ -7,10 +7,7 @@ import math
 import numpy as np
 
 from transference._streams import Stream
-from transference.plan import RunSpec, TaskSet
-
-Chosen = dict[int, list[int]]
-"""Targets by source."""
+from transference.plan import Chosen, RunSpec, TaskSet
 
 
 def controlled_pairs(spec: RunSpec) -> Chosen:

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from transference import _trees, learners, lookahead
 from transference.checkpoints import Checkpoint
@@ -19,6 +19,10 @@ from transference.samplers import TaskSampler, sampler_digest
 
 PRECISIONS = ("fp32", "fp64")
 """What losses may be computed in. TF32 and bfloat16 flip the sign of many small effects."""
+
+
+Chosen: TypeAlias = dict[int, list[int]]
+"""Some pairs of a run: the ids of targets, by the id of their source."""
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import transference as tr
-from analyses.pooling import over_seeds, pooled, save_table, shown
+from analyses.pooling import over_seeds, paired, pooled, save_table, shown
 from analyses.subjects import HERE as ANALYSES
 from analyses.subjects import config_of, measured, parser, places
 from transference import figures
 from transference.figures import COLOURS, STYLE
+from transference.statistics import CLASSES
 from transference.store import Block
 
 HERE = Path(__file__).parent
-SHARES = ("positive", "neutral", "negative")
 PAPER = "tiny_imagenet → cifar100"
 """The nearest here to the paper's mini-ImageNet → FC100."""
 
@@ -36,14 +36,11 @@ def main() -> None:
             continue
         mine, others = (last(run), last(runs["protonet", seed]))
         for (group, alpha), block in mine.items():
-            paired = tr.contrast([block], [others[group, alpha]]).set_index("statistic")
             key = {"learner": learner, "seed": seed, "group": group, "alpha": alpha}
-            change = {name: paired.loc[name, "value"] for name in SHARES}
-            p = {f"p_{name}": paired.loc[name, "p"] for name in SHARES}
-            rows.append({**key, "mean_log": np.log(paired.loc["geometric_mean", "value"]), **change, **p})
+            rows.append({**key, **paired(block, others[group, alpha])})
     shares = pd.DataFrame(
         [
-            {"learner": learner, "seed": seed, "group": group, "alpha": alpha, **tr.summarise_blocks([block]).iloc[0][list(SHARES)]}
+            {"learner": learner, "seed": seed, "group": group, "alpha": alpha, **tr.summarise_blocks([block]).iloc[0][list(CLASSES)]}
             for (learner, seed), run in runs.items()
             for (group, alpha), block in last(run).items()
         ]
@@ -51,9 +48,9 @@ def main() -> None:
     difference = pd.DataFrame(rows)
     by = ["group", "alpha", "learner"]
     print("Shares at the last checkpoint, mean of three trainings, 95 % t intervals over trainings:")
-    print(shown(over_seeds(shares, by, SHARES).sort_values(by)))
+    print(shown(over_seeds(shares, by, CLASSES).sort_values(by)))
     print("\nDifference from ProtoNet trained with the same seed, on the same tasks; over trainings:")
-    together = over_seeds(difference, by, (*SHARES, "mean_log"))
+    together = over_seeds(difference, by, (*CLASSES, "mean_log"))
     print(shown(together.sort_values(by)))
     print("\nIn each training, with p by sign flips:")
     print(difference.sort_values([*by, "seed"]).round(4).to_string(index=False))

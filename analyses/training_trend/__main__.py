@@ -13,13 +13,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import transference as tr
-from analyses.pooling import GROUPS, over_seeds, pooled, save_table, shown
+from analyses.pooling import GROUPS, over_seeds, paired, pooled, save_table, shown
 from analyses.subjects import config_of, measured, parser, places
 from transference import figures
 from transference.figures import COLOURS, STYLE
+from transference.statistics import CLASSES
 
 HERE = Path(__file__).parent
-SHARES = ("positive", "neutral", "negative")
 
 
 def main() -> None:
@@ -33,20 +33,17 @@ def main() -> None:
             found = tr.summarise_blocks([block]).iloc[0]
             accuracy = float(np.nanmean(block.accuracy_before))
             values.append(
-                {**key, "mean_log": np.log(found["geometric_mean"]), **{name: found[name] for name in SHARES}, "accuracy": accuracy}
+                {**key, "mean_log": np.log(found["geometric_mean"]), **{name: found[name] for name in CLASSES}, "accuracy": accuracy}
             )
             if step == run.steps[-1]:
-                paired = tr.contrast([block], [tables[run.steps[0], alpha, group]]).set_index("statistic")
-                change = {name: paired.loc[name, "value"] for name in SHARES}
-                p = {f"p_{name}": paired.loc[name, "p"] for name in SHARES}
-                changes.append({**key, "mean_log": np.log(paired.loc["geometric_mean", "value"]), **change, **p})
+                changes.append({**key, **paired(block, tables[run.steps[0], alpha, group])})
     shares, change = pd.DataFrame(values), pd.DataFrame(changes)
     by = ["group", "alpha"]
-    trend = over_seeds(shares, [*by, "step"], (*SHARES, "mean_log", "accuracy"))
+    trend = over_seeds(shares, [*by, "step"], (*CLASSES, "mean_log", "accuracy"))
     print("ProtoNet: shares of pairs at each checkpoint, mean of three trainings, 95 % t intervals over trainings:")
     print(shown(trend.sort_values([*by, "step"])))
     print("\nLast checkpoint minus first, the same tasks; over trainings:")
-    print(shown(over_seeds(change, by, (*SHARES, "mean_log")).sort_values(by)))
+    print(shown(over_seeds(change, by, (*CLASSES, "mean_log")).sort_values(by)))
     print("\nIn each training, with p by sign flips:")
     print(change.sort_values([*by, "seed"]).round(4).to_string(index=False))
     save_table(shares, HERE / "data.csv")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -45,10 +46,9 @@ class Table:
         own, summary, ends, parts, bands = map(part, (self.own, self.summary, self.ends, self.parts, self.bands))
         return Table(part(self.pairs), own, summary, ends, parts, bands, self.band)
 
-    @property
-    def alphas(self) -> list[float]:
-        """The step sizes."""
-        return sorted(self.pairs["alpha"].unique())
+    def by_alpha(self, step: int | None = None) -> Iterator[tuple[float, Table]]:
+        """Yield each step size with its part, of one checkpoint or of all."""
+        return ((alpha, self.at(alpha, step)) for alpha in sorted(self.pairs["alpha"].unique()))
 
     @property
     def last(self) -> int:
@@ -56,9 +56,9 @@ class Table:
         return int(self.pairs["checkpoint_step"].max())
 
     @property
-    def controls(self) -> pd.DataFrame | None:
-        """The bands of the controls, None without any."""
-        return self.bands if len(self.bands) else None
+    def bars(self) -> dict[str, Any]:
+        """The settings of histograms."""
+        return {"band": self.band, "bands": self.bands if len(self.bands) else None}
 
 
 @dataclass(frozen=True)
@@ -86,15 +86,13 @@ def histograms(table: Table) -> Iterator[Drawn]:
     Yields:
         One figure per step size.
     """
-    step = table.last
-    for alpha in table.alphas:
-        here = table.at(alpha, step)
+    for alpha, here in table.by_alpha(table.last):
         yield Drawn(
-            f"Loss ratios at checkpoint {step:,}, α = {alpha:g}",
+            f"Loss ratios at checkpoint {table.last:,}, α = {alpha:g}",
             f"Histograms of the loss ratios. {_shares(here.summary)}",
             f"Source modes down, target modes across. {_outside(here.pairs)}Triangles: each target used as its own source. {_BANDS}",
-            figures.histogram(here.pairs, here.own, band=table.band, bands=here.controls),
-            figures.binned(here.pairs, here.own, band=table.band, bands=here.controls),
+            figures.histogram(here.pairs, here.own, **here.bars),
+            figures.binned(here.pairs, here.own, **here.bars),
         )
 
 
@@ -106,14 +104,13 @@ def trainings(table: Table) -> Iterator[Drawn]:
     """
     if table.pairs["checkpoint_step"].nunique() == 1:
         return
-    for alpha in table.alphas:
-        here = table.at(alpha)
+    for alpha, here in table.by_alpha():
         yield Drawn(
             f"Over training, α = {alpha:g}",
             f"Histograms of the loss ratios at each checkpoint. {_shares(here.summary, over_training=True)}",
             f"One row per pair of modes, checkpoints from left to right. {_outside(here.pairs)}{_BANDS}",
-            figures.training(here.pairs, here.own, band=table.band, bands=here.controls),
-            figures.binned(here.pairs, here.own, band=table.band, bands=here.controls),
+            figures.training(here.pairs, here.own, **here.bars),
+            figures.binned(here.pairs, here.own, **here.bars),
         )
         yield Drawn(
             f"Shares over training, α = {alpha:g}",
@@ -130,8 +127,7 @@ def shares(table: Table) -> Iterator[Drawn]:
     Yields:
         Two figures per step size.
     """
-    for alpha in table.alphas:
-        here = table.at(alpha, table.last)
+    for alpha, here in table.by_alpha(table.last):
         yield Drawn(
             f"Shares at checkpoint {table.last:,}, α = {alpha:g}",
             f"Shares of positive, neutral and negative pairs of each pair of modes. {_shares(here.summary)}",
@@ -154,11 +150,9 @@ def matrices(table: Table) -> Iterator[Drawn]:
     Yields:
         One figure per step size.
     """
-    step = table.last
-    for alpha in table.alphas:
-        here = table.at(alpha, step)
+    for alpha, here in table.by_alpha(table.last):
         yield Drawn(
-            f"Matrix at checkpoint {step:,}, α = {alpha:g}",
+            f"Matrix at checkpoint {table.last:,}, α = {alpha:g}",
             f"Heatmap of the loss ratios, source tasks down, target tasks across. {_means(here.summary)}",
             "Each cell is one pair of tasks: blue where the source helped the target, red where it hurt, yellow where there is no ratio.",
             figures.matrix(here.pairs),

@@ -86,7 +86,7 @@ def _section(run: Run, number: int, alpha: float, targets: list[int], wishes: Wi
         "measured": _facts.measured(run, failed),
         "settings": _facts.settings(run),
         "command": _facts.command(run),
-        "controls": _tables.control_rows(bands),
+        "controls": _tables.rows_of(bands),
         "estimated": run.spec.estimator["kind"] != "exact",
         "summary": [(step, [row for row in rows if row["checkpoint_step"] == step]) for step in reversed(run.steps)],
         "drawn": sorted({row["drawn"] for row in rows}),

@@ -13,24 +13,24 @@ from transference.store import Run
 Rows = list[dict[str, Any]]
 
 
-def summary_rows(run: Run, summary: pd.DataFrame, found_ends: pd.DataFrame) -> Rows:
+def summary_rows(run: Run, summary: pd.DataFrame, ends: pd.DataFrame) -> Rows:
     """Return one row per checkpoint, step size and mode pair: ``n``, ``failed``, ``own``, and value, low, high of each statistic.
 
     Args:
         run: the run.
         summary: what ``summarise_blocks`` returns for it.
-        found_ends: what ``intervals`` returns for it.
+        ends: what ``intervals`` returns for it.
     """
-    ends: dict[tuple[Any, ...], tuple[float, float, float]] = {}
+    told: dict[tuple[Any, ...], tuple[float, float, float]] = {}
     drawn: dict[tuple[Any, ...], str] = {}
-    for found in _records(found_ends):
+    for found in rows_of(ends):
         key = tuple(found[name] for name in GROUP)
-        ends[(*key, found["statistic"])], drawn[key] = (found["value"], found["low"], found["high"]), found["drawn"]
+        told[(*key, found["statistic"])], drawn[key] = (found["value"], found["low"], found["high"]), found["drawn"]
     own = _own_means(run)
     rows = []
-    for row in _records(summary):
+    for row in rows_of(summary):
         key = tuple(row[name] for name in GROUP)
-        values = {name: ends[(*key, name)] for name in ("geometric_mean", *CLASSES)}
+        values = {name: told[(*key, name)] for name in ("geometric_mean", *CLASSES)}
         rows.append({**row, **values, "drawn": drawn[key], "own": own.get((key[0], key[1], key[3]), np.nan)})
     return rows
 
@@ -48,7 +48,7 @@ def calibrated_rows(run: Run, band: tuple[float, float]) -> Rows:
     """Return what all pairs computed exactly would say, with intervals; nothing unless the run is calibrated."""
     if run.spec.estimator["kind"] != "calibrated":
         return []
-    rows = _records(calibrate(run.blocks(), run.exact_pairs(), band=band))
+    rows = rows_of(calibrate(run.blocks(), run.exact_pairs(), band=band))
     return [
         {**row, **{name: (row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in ("geometric_mean", *CLASSES)}} for row in rows
     ]
@@ -57,12 +57,7 @@ def calibrated_rows(run: Run, band: tuple[float, float]) -> Rows:
 def check_rows(run: Run) -> Rows:
     """Return how estimates compare with exact pairs, one row per checkpoint and step size; nothing for a run that is exact."""
     exact = run.exact_pairs()
-    return _records(check_estimates(exact)) if len(exact) else []
-
-
-def control_rows(bands: pd.DataFrame) -> Rows:
-    """Return what ``control_bands`` returns, as rows."""
-    return _records(bands)
+    return rows_of(check_estimates(exact)) if len(exact) else []
 
 
 def same_tasks(run: Run, other: Run) -> bool:
@@ -79,10 +74,11 @@ def contrast_rows(run: Run, other: Run, band: tuple[float, float]) -> Rows:
         ]
         table = contrast(*last, band=band)
         for modes, group in table.groupby(["source_mode", "target_mode"], sort=False):
-            told = {row["statistic"]: (row["value"], row["low"], row["high"], row["p"]) for row in _records(group)}
+            told = {row["statistic"]: (row["value"], row["low"], row["high"], row["p"]) for row in rows_of(group)}
             rows.append({"alpha": alpha, "source_mode": modes[0], "target_mode": modes[1], **told})
     return rows
 
 
-def _records(frame: pd.DataFrame) -> Rows:
+def rows_of(frame: pd.DataFrame) -> Rows:
+    """Return one dictionary per row."""
     return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]

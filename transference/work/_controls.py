@@ -19,14 +19,15 @@ import torch
 
 from transference import _trees
 from transference._streams import Stream
+from transference.errors import UsageError
 from transference.estimators import Estimator
 from transference.store import Columns
 from transference.work._pairs import measure_pairs
 from transference.work._steps import Step, Stepper, Subject
 from transference.work._tasks import Tasks
 
-_REFUSALS = (RuntimeError, TypeError, ValueError)
-"""How a learner with constants of its own in float32 says that it cannot compute in float64."""
+_NO_FLOAT64 = (RuntimeError, TypeError, ValueError, UsageError)
+"""What is raised where float64 cannot be had: by a learner with constants of its own in float32, or by `prepare` on a device too small."""
 
 
 def measure_controls(
@@ -34,7 +35,8 @@ def measure_controls(
 ) -> dict[str, list[Columns]]:
     """Return the rows of each control.
 
-    Without ``float64`` where the learner does not compute in it, without ``fresh`` where a sampler cannot draw a task anew.
+    Without ``float64`` where the learner or the device's memory does not allow it, and without ``fresh`` where a sampler cannot draw a
+    task anew.
 
     Args:
         exact: how pairs are measured.
@@ -45,7 +47,7 @@ def measure_controls(
     """
     names = ("measured", "zero", "placebo")
     found = dict(zip(names, measure_pairs(exact, stepper, targets, cells, changes=(lambda step: step, _zero, _placebo)), strict=True))
-    with suppress(*_REFUSALS):
+    with suppress(*_NO_FLOAT64):
         in_double = replace(stepper, subject=wide(), sources=stepper.sources.to(torch.float64))
         [found["float64"]] = measure_pairs(exact, in_double, targets.to(torch.float64), cells)
     if stepper.sources.redrawable and targets.redrawable:
