@@ -50,7 +50,7 @@ def measured(name: str, config: dict[str, Any], at: Places) -> Iterator[tuple[st
 
     All learners of one seed meet the same tasks.
     """
-    shape = {key: SUBJECTS[key] for key in ("ways", "shots", "queries", "side")}
+    shape = {key: config.get(key, SUBJECTS[key]) for key in ("ways", "shots", "queries", "side")}
     modes = config.get("modes", SUBJECTS["modes"])
     for learner in config["learners"]:
         for seed in config.get("seeds", SUBJECTS["seeds"]):
@@ -68,6 +68,7 @@ def measured(name: str, config: dict[str, Any], at: Places) -> Iterator[tuple[st
                 targets,
                 n_source=config["n_source"],
                 n_target=config["n_target"],
+                replicates=config.get("replicates", 1),
                 lookahead={"sgd": tr.SGD, "adam": tr.Adam}[config.get("lookahead", "sgd")](tuple(config["alpha"])),
                 out=at.runs / name / f"{learner}-seed{seed}",
                 progress=True,

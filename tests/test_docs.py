@@ -72,18 +72,20 @@ def test_links_lead_somewhere_without_the_site_too(page):
         assert not anchor or anchor in anchors(file), f"{page.name} links to {target}#{anchor}"
 
 
-def small_run(out, estimator):
+def small_run(out, estimator, replicates=1):
     learner = PixelPrototypes()
     tasks = [tr.few_shot(f"{mode}:val", ways=3, queries=2) for mode in ("strokes", "shapes")]
     checkpoint = tr.Checkpoint(learner.init_params(0), 240)
     lookahead = tr.SGD((1e-3, 1e-1))
-    tr.measure(learner, checkpoint, tasks, tasks, n_source=4, n_target=3, lookahead=lookahead, estimator=estimator, out=out)
+    words = {"n_source": 4, "n_target": 3, "lookahead": lookahead, "estimator": estimator, "replicates": replicates}
+    tr.measure(learner, checkpoint, tasks, tasks, out=out, **words)
 
 
 def test_the_code_of_the_guide_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     small_run("runs/guide-ratios", tr.Exact("loop"))
     small_run("runs/guide-first-order", tr.FirstOrder(engine="loop"))
+    small_run("runs/guide-replicates", tr.Exact("loop"), replicates=3)
     code = "\n".join(block for language, block in blocks((DOCS / "guide.md").read_text()) if language == "python")
     code = replaced(code, ("tables=500", "tables=3"), ("((300, 20), (40, 40), (1000, 20))", "((30, 12), (12, 12))"))
     names = {}
@@ -95,6 +97,8 @@ def test_the_code_of_the_guide_runs(tmp_path, monkeypatch):
     assert all(len(found) == 4 for found in names["coverage"].values())
     assert isinstance(names["difference"], pd.DataFrame)
     assert len(names["difference"]) == 4 * 4
+    assert names["pairs"]["n"].eq(3).all()
+    assert names["shares"]["episode"].between(0, 1).all()
 
 
 def test_every_block_of_python_parses():

@@ -19,6 +19,7 @@ from tests.strangers import PixelPrototypes
 from transference.cli import main
 from transference.report import Wishes, _page, write_report
 from transference.report._page import percent, ratio
+from transference.statistics import summarise_replicates
 
 ALPHAS = (0.01, 0.1)
 
@@ -348,6 +349,24 @@ def test_estimates_are_told_to_be_estimates(estimator, tmp_path):
     assert ("Calibrated by exact pairs" in headings) == isinstance(estimator, tr.Calibrated)
     untrusted = (~tr.check_estimates(run.exact_pairs())["trusted"]).sum()
     assert (tmp_path / "x.html").read_text().count("the step is too large for first order") == untrusted > 0
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_replicates_are_counted_and_decide_which_sources_are_shown(run, page, tmp_path):
+    assert "Single pairs" not in page.read_text(), "a run without replicates says nothing of single pairs"
+    several = measured(tmp_path / "run", replicates=3)
+    write_report([several], tmp_path / "x.html", Wishes(targets=("shapes:1",), alpha=0.1))
+    text = (tmp_path / "x.html").read_text()
+    assert "each measured with 3 draws of their episodes, all of them measured" in text
+    section = text[text.index("<h4>Single pairs</h4>") : text.index("<h3>Figures</h3>")]
+    counted = summarise_replicates(several.blocks())
+    assert len(re.findall("<tr><td>", section)) == len(counted)
+    for row in counted.itertuples():
+        assert f"<td>{row.single_positive}</td><td>{row.single_negative}</td><td>{row.single_undecided}</td>" in section
+        assert f"<td>{row.episode:.0%}</td>" in section
+    mean = np.exp(np.mean([np.log(several.matrix(10, 0.1, k)[:, 4]) for k in range(3)], axis=0))
+    found = [float(value) for value in re.findall(r'<p class="ratio">([\d.]+)', text)]
+    np.testing.assert_allclose(found, [*np.sort(mean)[:3], *np.sort(mean)[::-1][:3]], rtol=2e-3)
 
 
 def test_controls_are_those_of_the_run(run, page):

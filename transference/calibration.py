@@ -37,7 +37,7 @@ def rounds(store: Store, spec: RunSpec, estimator: SampledEstimator, step: int) 
     for number in count():
         if not (shares > before).any():
             return
-        for tile in spec.tiles(step):
+        for tile in spec.tiles(step, 0):
             if not store.has_exact(tile, number):
                 yield number, tile, _chosen(tile, spec.n_target, modes, estimator.seed, before, shares)
         wanted: float | None = getattr(estimator, "half_width", None)

@@ -56,6 +56,7 @@ def measure(
     n_target: int = 20,
     lookahead: Lookahead = SGD(),  # noqa: B008 - frozen
     estimator: Estimator = Exact(),  # noqa: B008 - frozen
+    replicates: int = 1,
     controls: int | None = None,
     device: str = "auto",
     precision: str = "fp32",
@@ -78,6 +79,8 @@ def measure(
         n_target: tasks per target mode.
         lookahead: the step taken on each source; without step sizes it takes the checkpoints' outer learning rate.
         estimator: how the losses after the step are read.
+        replicates: episodes of each task. Every pair is measured with each: images drawn anew from the same classes, support and query, of
+            source and target; without several nothing can be said of a single pair (`transference.single_pairs`).
         controls: pairs of each mode pair that have controls at every checkpoint (see ``Run.controls``); by default about one in a hundred,
             8 at least.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
@@ -91,7 +94,7 @@ def measure(
         The run, open for reading; ``run.pairs()`` and ``run.matrix()`` are its tables.
 
     Raises:
-        UsageError: the question cannot be asked (a number out of range, no step size, no such device).
+        UsageError: the question cannot be asked (a number out of range, no step size, no such device, a sampler without replicates).
         LearnerError: the learner does not fit a checkpoint, or is no pure function.
         SpecMismatchError: ``out`` holds a run of another spec.
         StoreError: ``out`` holds something else.
@@ -107,7 +110,7 @@ def measure(
         controls = default_controls(n_source, n_target, estimated=isinstance(estimator, SampledEstimator))
     spec = make_spec(
         learner, checkpoints, from_samplers, to_samplers, n_source=n_source, n_target=n_target, step=lookahead,
-        estimator=estimator, controls=controls, device=where.type, precision=precision, tile=tile,
+        estimator=estimator, controls=controls, device=where.type, precision=precision, tile=tile, replicates=replicates,
     )  # fmt: skip
     from_tasks, to_tasks = Tasks(from_samplers, n_source, where, dtype), Tasks(to_samplers, n_target, where, dtype)
     begun = store.check(spec)
@@ -136,7 +139,7 @@ def _measure_at(step: int, spec: RunSpec, store: Store, work: Work, bar: tqdm[No
     """Measure what is not published yet at one checkpoint."""
     bar.set_description(f"checkpoint {step}")
     for a_tile in spec.tiles(step):
-        if not store.has_self_transference(step, a_tile.targets):
+        if not (a_tile.replicate or store.has_self_transference(step, a_tile.targets)):
             store.write_self_transference(step, a_tile.targets, work.self_transference(step, a_tile.targets))
         if not store.has(a_tile):
             store.write(a_tile, *work.tile(a_tile))

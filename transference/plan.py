@@ -15,11 +15,13 @@ from transference.errors import UsageError
 from transference.estimators import Estimator
 from transference.learners import Learner
 from transference.lookahead import Lookahead
-from transference.samplers import TaskSampler, sampler_digest
+from transference.samplers import RedrawingSampler, TaskSampler, sampler_digest
 
 PRECISIONS = ("fp32", "fp64")
 """What losses may be computed in. TF32 and bfloat16 flip the sign of many small effects."""
 
+_MOST_REPLICATES = 2**15 - 1
+"""What the table's column holds."""
 
 Chosen: TypeAlias = dict[int, list[int]]
 """Some pairs of a run: the ids of targets, by the id of their source."""
@@ -44,11 +46,12 @@ class CheckpointRef:
 
 @dataclass(frozen=True)
 class Tile:
-    """A block of one checkpoint's sources × targets, as half-open ranges of task ids."""
+    """A block of one checkpoint's sources × targets, as half-open ranges of task ids; ``replicate`` tells which episodes of the tasks."""
 
     step: int
     sources: tuple[int, int]
     targets: tuple[int, int]
+    replicate: int = 0
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class RunSpec:
         device: ``"cpu"`` or ``"cuda"``; kernels differ in their last digits.
         precision: one of `PRECISIONS`.
         tile: sources and targets per tile; it changes the files, not the numbers.
+        replicates: episodes of each task; every pair is measured with each.
     """
 
     checkpoints: tuple[CheckpointRef, ...]
@@ -78,6 +82,7 @@ class RunSpec:
     device: str
     precision: str
     tile: tuple[int, int]
+    replicates: int = 1
 
     @property
     def n_source(self) -> int:
@@ -101,17 +106,20 @@ class RunSpec:
 
     @property
     def n_cells(self) -> int:
-        """Rows of the finished table, over all checkpoints and step sizes."""
-        return len(self.checkpoints) * len(self.alphas) * self.n_source * self.n_target
+        """Rows of the finished table, over all checkpoints, step sizes and replicates."""
+        return len(self.checkpoints) * len(self.alphas) * self.n_source * self.n_target * self.replicates
 
     def n_cells_of(self, tile: Tile) -> int:
         """Rows of one tile."""
         return len(self.alphas) * (tile.sources[1] - tile.sources[0]) * (tile.targets[1] - tile.targets[0])
 
     def to_json(self) -> dict[str, Any]:
-        """Return the spec as plain JSON values."""
+        """Return the spec as plain JSON values.
+
+        A single replicate is not mentioned: run folders written before there were any hold the same spec.
+        """
         plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
-        return plain
+        return plain if self.replicates > 1 else {name: value for name, value in plain.items() if name != "replicates"}
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> RunSpec:
@@ -135,11 +143,15 @@ class RunSpec:
         """Yield the blocks of targets that are prepared together, as half-open ranges of task ids."""
         return _blocks(self.n_target, self.tile[1])
 
-    def tiles(self, step: int) -> Iterator[Tile]:
-        """Yield the tiles of one checkpoint, target blocks outermost: what is prepared for a block of targets serves all sources."""
-        for targets in self.target_blocks():
-            for sources in _blocks(self.n_source, self.tile[0]):
-                yield Tile(step, sources, targets)
+    def tiles(self, step: int, replicate: int | None = None) -> Iterator[Tile]:
+        """Yield the tiles of one checkpoint, of one replicate or of all in turn.
+
+        Target blocks are outermost: what is prepared for a block of targets serves all sources.
+        """
+        for number in range(self.replicates) if replicate is None else (replicate,):
+            for targets in self.target_blocks():
+                for sources in _blocks(self.n_source, self.tile[0]):
+                    yield Tile(step, sources, targets, number)
 
     def differences(self, other: RunSpec) -> list[str]:
         """Return one line per setting in which ``other`` differs, ``name: this → other``."""
@@ -174,6 +186,7 @@ def make_spec(
     device: str,
     precision: str,
     tile: tuple[int, int],
+    replicates: int = 1,
 ) -> RunSpec:
     """Return the spec of a measurement.
 
@@ -190,12 +203,20 @@ def make_spec(
         device: ``"cpu"`` or ``"cuda"``.
         precision: one of `PRECISIONS`.
         tile: sources and targets per tile.
+        replicates: episodes of each task.
 
     Raises:
-        UsageError: a number is out of range, something is given twice, or there is nothing to measure.
+        UsageError: a number is out of range, something is given twice, there is nothing to measure, or a sampler cannot draw replicates.
     """
     if min(n_source, n_target, *tile) < 1:
         raise UsageError(f"{n_source} sources, {n_target} targets and tiles of {tile} were asked for; each must be at least 1.")
+    if not 1 <= replicates <= _MOST_REPLICATES:
+        raise UsageError(f"{replicates} replicates were asked for; give 1 to {_MOST_REPLICATES}.")
+    if once := [sampler.name for sampler in (*sources, *targets) if replicates > 1 and not isinstance(sampler, RedrawingSampler)]:
+        raise UsageError(
+            f"{replicates} replicates were asked for, but {once[0]} has one episode of each task: its sampler has no "
+            "redraw(index, replicate). Add one, or measure without replicates."
+        )
     if controls < 0:
         raise UsageError(f"Controls of {controls} pairs were asked for; give 0 or more.")
     if precision not in PRECISIONS:
@@ -216,6 +237,7 @@ def make_spec(
         device=device,
         precision=precision,
         tile=tile,
+        replicates=replicates,
     )
 
 

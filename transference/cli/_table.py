@@ -12,14 +12,18 @@ from transference.statistics import (
     CLASSES,
     GROUP,
     NEUTRAL_BAND,
+    RATE,
     calibrate,
     check_estimates,
     control_bands,
     intervals,
     split,
     summarise_blocks,
+    summarise_replicates,
 )
 from transference.store import Run
+
+_VARIANCE = {"source": "source_task", "target": "target_task", "together": "interaction", "episodes": "episode"}
 
 _LARGE = 2_000_000
 """Pairs from which on intervals take seconds, and are printed only when they are asked for."""
@@ -58,9 +62,11 @@ def print_summary(
     """
     wanted = run.spec.n_cells <= _LARGE if with_intervals is None else with_intervals
     summary, exact = _summary_with_intervals(run, band) if wanted else summarise_blocks(run.blocks(), band=band), run.exact_pairs()
+    replicated = summarise_replicates(run.blocks(), band=band) if run.spec.replicates > 1 else None
     calibrated = calibrate(run.blocks(), exact, band=band) if run.spec.estimator["kind"] == "calibrated" else None
     if as_json:
-        told = calibrated.drop(columns="n").rename(columns=_in_json).merge(summary, on=list(GROUP)) if calibrated is not None else summary
+        told = summary if replicated is None else summary.merge(replicated, on=list(GROUP))
+        told = calibrated.drop(columns="n").rename(columns=_in_json).merge(told, on=list(GROUP)) if calibrated is not None else told
         click.echo(json_text(told))
         return summary
     parts = [summary_text(summary)]
@@ -70,6 +76,8 @@ def print_summary(
         parts = [f"As estimated, every pair:\n{parts[0]}", calibrated_text(calibrated)]
     if len(exact):
         parts.append(check_text(check_estimates(exact)))
+    if replicated is not None:
+        parts.append(replicates_text(replicated))
     if len(bands := control_bands(run.controls())):
         parts.append(controls_text(bands) if controls else controls_line(bands))
     click.echo("\n\n".join(parts))
@@ -84,6 +92,22 @@ def _summary_with_intervals(run: Run, band: tuple[float, float]) -> pd.DataFrame
         mine = ends.loc[ends["statistic"] == name, [*GROUP, "low", "high"]]
         summary = summary.merge(mine.rename(columns={"low": f"{name}_low", "high": f"{name}_high"}), on=list(GROUP))
     return summary.merge(parts.drop(columns=["n", "log_ratio", "log_ratio_low", "log_ratio_high"]), on=list(GROUP))
+
+
+def replicates_text(replicated: pd.DataFrame) -> str:
+    """Return what replicates tell of single pairs and of the variance, as aligned columns."""
+    shown = pd.DataFrame(
+        {
+            **_keys(replicated),
+            **{kind: replicated[f"single_{kind}"] for kind in ("positive", "negative", "undecided")},
+            **{of: replicated[name].map("{:.0%}".format) for of, name in _VARIANCE.items()},
+        }
+    )
+    return (
+        f"Single pairs, by {replicated['n_replicates'].iloc[0]} episodes each: how many have a mean log ratio outside the neutral band "
+        f"({RATE:.0%} false discoveries);\nand the share of the variance of log ratios that comes with the source, the target, both "
+        f"together and the draw of the episodes:\n{shown.to_string(index=False)}"
+    )
 
 
 def controls_line(bands: pd.DataFrame) -> str:

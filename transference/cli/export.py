@@ -21,11 +21,14 @@ Examples:
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("file", type=click.Path(path_type=Path))
 def export(run: Path, file: Path) -> None:
-    """Write the table as one file: .parquet or .csv (one row per pair), or .npz (one matrix per checkpoint and step size)."""
+    """Write the table as one file: .parquet or .csv (one row per pair), or .npz (one matrix per checkpoint and step size).
+
+    Of a run with replicates, one row or matrix of each.
+    """
     opened = open_run(run)
     writers = {
-        ".parquet": lambda: opened.pairs().to_parquet(file, index=False),
-        ".csv": lambda: opened.pairs().to_csv(file, index=False),
+        ".parquet": lambda: opened.pairs(None).to_parquet(file, index=False),
+        ".csv": lambda: opened.pairs(None).to_csv(file, index=False),
         ".npz": lambda: _write_matrices(opened, file),
     }
     if file.suffix not in writers:
@@ -35,5 +38,10 @@ def export(run: Path, file: Path) -> None:
 
 
 def _write_matrices(run: Run, file: Path) -> None:
-    matrices = {f"step={step},alpha={alpha!r}": run.matrix(step, alpha) for step in run.steps for alpha in run.alphas}
+    matrices = {
+        f"step={step},alpha={alpha!r}{f',replicate={replicate}' if replicate else ''}": run.matrix(step, alpha, replicate)
+        for step in run.steps
+        for alpha in run.alphas
+        for replicate in range(run.spec.replicates)
+    }
     np.savez_compressed(file, **matrices)  # type: ignore[arg-type]

@@ -43,11 +43,13 @@ def measured(run: Run, failed: Mapping[str, int]) -> str:
     alphas = f"of size α = {_listed(f'{alpha:g}' for alpha in spec.alphas)}"
     checkpoints = f"{_counted(len(run.steps), 'checkpoint')} of {learner_name(run)} ({_steps(run.steps)})"
     lost = ", ".join(f"{n:,} {status}" for status, n in failed.items())
+    again = f", each measured with {spec.replicates} draws of their episodes" if spec.replicates > 1 else ""
+    n_pairs = _counted(spec.n_cells // spec.replicates, "pair")
     known = f"of which some have no ratio: {lost}" if lost else "all of them measured"
     return (
         f"From {checkpoints}, {step} {alphas} was taken on each of {_counted(spec.n_source, 'source task')} ({_sets(spec.sources)}), "
         f"and the loss of each of {_counted(spec.n_target, 'target task')} ({_sets(spec.targets)}) compared with its loss before. "
-        f"That makes {_counted(spec.n_cells, 'pair')} of tasks, {known}. {_READINGS.get(spec.estimator['kind'], '')}"
+        f"That makes {n_pairs} of tasks{again}, {known}. {_READINGS.get(spec.estimator['kind'], '')}"
     )
 
 

@@ -21,7 +21,7 @@ from transference.report import _facts, _tables
 from transference.report._figures import KINDS, Drawn, Table
 from transference.report._targets import Beside, Chosen, Place, beside, choose_targets, find_targets
 from transference.report._tasks import SupportSets, Task, data_uri
-from transference.statistics import NEUTRAL_BAND, control_bands, intervals, split, summarise_blocks
+from transference.statistics import NEUTRAL_BAND, RATE, control_bands, intervals, split, summarise_blocks, summarise_replicates
 from transference.store import Run
 
 _MOST_NUMBERS = 100_000
@@ -77,7 +77,8 @@ def _section(run: Run, number: int, alpha: float, targets: list[int], wishes: Wi
     ends, bands = intervals(run.blocks(), band=wishes.band), control_bands(run.controls())
     table = Table(run.pairs(), run.self_transference(), summary, ends, split(run.blocks()), bands, wishes.band)
     rows = _tables.summary_rows(run, summary, ends)
-    statuses = Counter(table.pairs["status"].astype(str))
+    replicates = run.spec.replicates
+    statuses = Counter((table.pairs if replicates == 1 else run.pairs(None))["status"].astype(str))
     failed = {status: n for status, n in sorted(statuses.items()) if status != "ok"}
     return {
         "number": number,
@@ -89,6 +90,9 @@ def _section(run: Run, number: int, alpha: float, targets: list[int], wishes: Wi
         "controls": _tables.rows_of(bands),
         "estimated": run.spec.estimator["kind"] != "exact",
         "summary": [(step, [row for row in rows if row["checkpoint_step"] == step]) for step in reversed(run.steps)],
+        "replicates": replicates,
+        "replicated": _tables.rows_of(summarise_replicates(run.blocks(), band=wishes.band)) if replicates > 1 else [],
+        "rate": RATE,
         "drawn": sorted({row["drawn"] for row in rows}),
         "calibrated": _tables.calibrated_rows(run, wishes.band),
         "check": _tables.check_rows(run),

@@ -55,11 +55,15 @@ class Place:
     alpha: float
 
     def table(self, alpha: float) -> NDArray[np.float64]:
-        """Return the loss ratios ``[n_source, n_target]`` at the checkpoint and a step size, NaN for a task on itself."""
+        """Return the loss ratios ``[n_source, n_target]`` at the checkpoint and a step size, NaN for a task on itself.
+
+        Of a run with replicates, their geometric mean: the pictures show one draw of many.
+        """
         key = ["sampler", "index"]
         sources, targets = (self.tasks[self.tasks["role"] == role].sort_values("id") for role in ("source", "target"))
         same = sources[[*key, "id"]].merge(targets[[*key, "id"]], on=key)
-        ratios = self.run.matrix(self.step, alpha).copy()
+        draws = [_logs(self.run.matrix(self.step, alpha, replicate)) for replicate in range(self.run.spec.replicates)]
+        ratios: NDArray[np.float64] = np.exp(np.mean(draws, axis=0))
         ratios[same["id_x"], same["id_y"]] = np.nan
         return ratios
 

@@ -62,10 +62,15 @@ class DescribingSampler(TaskSampler, Protocol):
 
 @runtime_checkable
 class RedrawingSampler(TaskSampler, Protocol):
-    """Optional: a sampler that can draw another episode of the same task."""
+    """Optional: a sampler that can draw other episodes of the same task."""
 
-    def redraw(self, index: int) -> Episode:
-        """Return task number ``index`` with other examples: of the same classes, or points of the same function."""
+    def redraw(self, index: int, replicate: int = 1) -> Episode:
+        """Return task number ``index`` with other examples: of the same classes, or points of the same function.
+
+        Args:
+            index: the task's.
+            replicate: which of its other episodes, 1 or above; each is drawn independently of the others.
+        """
 
 
 def sampler_digest(sampler: TaskSampler) -> str:
@@ -76,3 +81,13 @@ def sampler_digest(sampler: TaskSampler) -> str:
 def task_record(sampler: TaskSampler, index: int) -> TaskRecord:
     """Return the sampler's record of a task, else one that says no more than the sampler's name."""
     return sampler.describe(index) if isinstance(sampler, DescribingSampler) else TaskRecord(mode=sampler.name)
+
+
+def check_replicate(replicate: int, name: str) -> None:
+    """Make sure that a sampler can draw this replicate.
+
+    Raises:
+        IndexError: it is below 1.
+    """
+    if replicate < 1:
+        raise IndexError(f"Replicate {replicate} of a task of {name} was asked for; replicates of a task are numbered from 1.")

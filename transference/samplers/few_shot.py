@@ -14,7 +14,7 @@ from transference._streams import Stream
 from transference.datasets import ImageDataset, open_dataset
 from transference.episodes import Episode
 from transference.errors import DataError, UsageError
-from transference.samplers._protocol import TaskRecord
+from transference.samplers._protocol import TaskRecord, check_replicate
 
 _NAME = re.compile(
     r"(?P<mode>[\w.-]+):(?P<split>\w+)/(?P<ways>\d+)-way/(?P<shots>\d+)-shot/(?P<queries>\d+)-query/seed-(?P<seed>\d+)(?P<rotated>/rotated)?"
@@ -106,15 +106,20 @@ class FewShot:
         """
         return self._episode(index, self._draw(index))
 
-    def redraw(self, index: int) -> Episode:
+    def redraw(self, index: int, replicate: int = 1) -> Episode:
         """Return task number ``index`` with another draw of support and query images from the same classes.
 
         Some may be those of the task itself: few images a class leave little choice.
 
+        Args:
+            index: the task's.
+            replicate: which of its other draws, from 1.
+
         Raises:
-            IndexError: the index is negative.
+            IndexError: the index is negative, or the replicate below 1.
         """
-        return self._episode(index, self._draw(index, anew=True))
+        check_replicate(replicate, self.name)
+        return self._episode(index, self._draw(index, replicate))
 
     def _episode(self, index: int, drawn: list[list[int]]) -> Episode:
         who = self.identity
@@ -145,8 +150,8 @@ class FewShot:
             query_ids=tuple(data.image_ids[row] for rows in drawn for row in rows[who.shots :]),
         )
 
-    def _draw(self, index: int, *, anew: bool = False) -> list[list[int]]:
-        """Return the image rows of each class drawn, ``[ways][shots + queries]``; ``anew`` draws other images of these classes.
+    def _draw(self, index: int, replicate: int = 0) -> list[list[int]]:
+        """Return the image rows of each class drawn, ``[ways][shots + queries]``; replicates above 0 are other images of these classes.
 
         Raises:
             IndexError: the index is negative.
@@ -156,8 +161,10 @@ class FewShot:
         who, data = self.identity, self._dataset
         stream = Stream("few-shot task", str(replace(who, rotated=False)), index)
         classes = stream.choice(len(data.class_names), who.ways)
-        stream = Stream("few-shot task drawn anew", str(replace(who, rotated=False)), index) if anew else stream
-        return [[data.starts[c] + k for k in stream.choice(data.class_sizes[c], who.shots + who.queries)] for c in classes]
+        stream = Stream("few-shot task drawn anew", str(replace(who, rotated=False)), index) if replicate else stream
+        for _ in range(max(1, replicate)):  # one stream holds all further replicates, in turn
+            rows = [[data.starts[c] + k for k in stream.choice(data.class_sizes[c], who.shots + who.queries)] for c in classes]
+        return rows
 
     def _turns(self, index: int) -> list[int]:
         """Return the quarter turns of each class."""

@@ -19,7 +19,7 @@ from transference._streams import Stream
 from transference.datasets import SPLITS
 from transference.episodes import Episode
 from transference.errors import UsageError
-from transference.samplers._protocol import TaskRecord
+from transference.samplers._protocol import TaskRecord, check_replicate
 
 Numbers = NDArray[np.float64]
 
@@ -158,18 +158,28 @@ class FunctionFamily:
         """
         return self._episode(*self._draw(index))
 
-    def redraw(self, index: int) -> Episode:
+    def redraw(self, index: int, replicate: int = 1) -> Episode:
         """Return task number ``index`` with other points of the same function.
 
+        Args:
+            index: the task's.
+            replicate: which of its other draws, from 1.
+
         Raises:
-            IndexError: the index is negative.
+            IndexError: the index is negative, or the replicate below 1.
         """
-        return self._episode(Stream("function task drawn anew", self.name, index), self._draw(index)[1])
+        check_replicate(replicate, self.name)
+        (_, function), stream = self._draw(index), Stream("function task drawn anew", self.name, index)
+        for _ in range(replicate - 1):  # one stream holds them all, in turn
+            self._points(stream, function)
+        return self._episode(stream, function)
+
+    def _points(self, stream: Stream, function: _Function) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        x = stream.uniform(-5.0, 5.0, (self.identity.shots + self.identity.queries,))
+        return x, function.at(x) + self.identity.noise * stream.normal(x.shape)
 
     def _episode(self, stream: Stream, function: _Function) -> Episode:
-        who = self.identity
-        x = stream.uniform(-5.0, 5.0, (who.shots + who.queries,))
-        y = function.at(x) + who.noise * stream.normal(x.shape)
+        who, (x, y) = self.identity, self._points(stream, function)
         points = [torch.from_numpy(values.astype(np.float32)[:, None]).to(self._device) for values in (x, y)]
         (support_x, query_x), (support_y, query_y) = ((values[: who.shots], values[who.shots :]) for values in points)
         return Episode(support_x, support_y, query_x, query_y, mode=who.family)

@@ -7,15 +7,18 @@ from transference.statistics._agreement import TRUSTED, check_estimates
 from transference.statistics._calibrated import calibrate, widest
 from transference.statistics._contrast import contrast, flipped
 from transference.statistics._controls import control_bands
-from transference.statistics._crossed import intervals, variance_shares
+from transference.statistics._crossed import intervals
+from transference.statistics._replicates import RATE, single_pairs, summarise_replicates
 from transference.statistics._split import split
 from transference.statistics._summary import CLASSES, GROUP, NEUTRAL_BAND, QUANTILES, classify, summarise, summarise_blocks
+from transference.statistics._variance import variance_shares
 
 __all__ = [
     "CLASSES",
     "GROUP",
     "NEUTRAL_BAND",
     "QUANTILES",
+    "RATE",
     "TRUSTED",
     "calibrate",
     "check_estimates",
@@ -24,9 +27,11 @@ __all__ = [
     "control_bands",
     "flipped",
     "intervals",
+    "single_pairs",
     "split",
     "summarise",
     "summarise_blocks",
+    "summarise_replicates",
     "variance_shares",
     "widest",
 ]

@@ -64,6 +64,10 @@ class Block(Protocol):
         """Whether sources and targets are the same tasks, in the same order."""
 
     @property
+    def redrawn(self) -> Sequence[NDArray[np.float64]]:
+        """The loss ratios with other episodes of the same tasks, ``[n_sources, n_targets]`` of each further replicate."""
+
+    @property
     def accuracy_before(self) -> NDArray[np.float32]:
         """``[n_targets]``."""
 

@@ -35,6 +35,7 @@ class Block:
             was not computed.
         accuracy_before: ``[n_targets]``; NaN where the learner knows none.
         same_tasks: whether sources and targets are the same tasks, in the same order.
+        redrawn: the loss ratios with other episodes of the same tasks, ``[n_sources, n_targets]`` of each further replicate.
     """
 
     checkpoint_step: int
@@ -46,6 +47,7 @@ class Block:
     first_order: NDArray[np.float32]
     accuracy_before: NDArray[np.float32]
     same_tasks: bool = False
+    redrawn: tuple[NDArray[np.float64], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,6 @@ def pair_rows(
     return {
         "source": np.full(n, source),
         "target": np.asarray(targets),
-        "replicate": np.zeros(n),
         "alpha": np.full(n, alpha),
         "loss_before": before[0],
         "loss_after": losses,
@@ -68,11 +67,12 @@ def pair_rows(
     }
 
 
-def pairs_table(rows: Sequence[Columns]) -> pa.Table:
-    """Return the table of several sources' rows."""
+def pairs_table(rows: Sequence[Columns], replicate: int = 0) -> pa.Table:
+    """Return the table of several sources' rows, all of one replicate."""
     if not rows:
         return PAIRS.empty_table()
-    columns = {name: np.concatenate([row[name] for row in rows]) for name in PAIRS.names}
+    columns = {name: np.concatenate([row[name] for row in rows]) for name in PAIRS.names if name != "replicate"}
+    columns["replicate"] = np.full(len(columns["source"]), replicate)
     status = pa.DictionaryArray.from_arrays(pa.array(columns.pop("status"), pa.int8()), pa.array(STATUSES))
     arrays = {name: pa.array(values, PAIRS.field(name).type, from_pandas=False) for name, values in columns.items()}
     return pa.table({**arrays, "status": status}, schema=PAIRS)

@@ -108,8 +108,8 @@ class Store:
         return spec
 
     def has(self, tile: Tile) -> bool:
-        """Whether the tile is published, its pairs and its sources."""
-        return self.tile_path(tile).exists() and self.sources_path(tile).exists()
+        """Whether the tile is published."""
+        return all(file.exists() for file in self.files(tile))
 
     def has_tasks(self) -> bool:
         """Whether the table of tasks is there."""
@@ -126,8 +126,8 @@ class Store:
 
     def write(self, tile: Tile, pairs: pa.Table, sources: pa.Table) -> None:
         """Publish a tile: its sources first, since the pairs' file is what says that it is done."""
-        _write_table(sources, self.sources_path(tile))
-        _write_table(pairs, self.tile_path(tile))
+        for content, file in zip((pairs, sources), self.files(tile), strict=False):
+            _write_table(content, file)
 
     def has_self_transference(self, step: int, targets: tuple[int, int]) -> bool:
         """Whether the self-transference of a block of targets at one checkpoint is published."""
@@ -159,7 +159,7 @@ class Store:
         A part of a round is left out: it is no random sample of the table.
         """
         rounds: list[list[Path]] = []
-        while files := [self.exact_path(tile, len(rounds)) for tile in spec.tiles(step)]:
+        while files := [self.exact_path(tile, len(rounds)) for tile in spec.tiles(step, 0)]:
             if not all(file.exists() for file in files):
                 break
             rounds.append(files)
@@ -173,16 +173,21 @@ class Store:
         keys = ["source", "target", "alpha"]
         parts: list[pd.DataFrame] = [PAIRS.empty_table().to_pandas().assign(estimate=0.0)]
         for files in self.exact_rounds(spec, step):
-            for tile, file in zip(spec.tiles(step), files, strict=True):
+            for tile, file in zip(spec.tiles(step, 0), files, strict=True):
                 pairs = read_table(self.tile_path(tile), PAIRS, [*keys, "loss_before", "loss_after"]).to_pandas()
                 pairs["estimate"] = pairs.pop("loss_after") / pairs.pop("loss_before")
                 parts.append(read_table(file, PAIRS).to_pandas().merge(pairs, on=keys))
         return pd.concat(parts[1:] or parts, ignore_index=True)
 
+    def files(self, tile: Tile) -> list[Path]:
+        """The files of a tile: its pairs, and in the first replicate its sources."""
+        return [self.tile_path(tile), *([] if tile.replicate else [self.sources_path(tile)])]
+
     def tile_path(self, tile: Tile) -> Path:
         """The file of a tile's pairs."""
         (s, _), (t, _) = tile.sources, tile.targets
-        return self.path / "pairs" / _partition(tile.step) / f"tile-{s:06d}-{t:06d}.parquet"
+        again = f"-replicate-{tile.replicate}" if tile.replicate else ""
+        return self.path / "pairs" / _partition(tile.step) / f"tile-{s:06d}-{t:06d}{again}.parquet"
 
     def sources_path(self, tile: Tile) -> Path:
         """The file of a tile's sources; the tiles of other target blocks give the same rows, and write the same file."""

@@ -63,22 +63,26 @@ class Run:
         """Return how many tiles are published; those of the sample that is measured exactly count too, as far as it can be told."""
         tiles = list(self._tiles())
         done = sum(map(self._store.has, tiles))
-        if not self.spec.sampled:
-            return Progress(done, len(tiles))
-        return Progress(done + sum(self._store.has_exact(tile, 0) for tile in tiles), 2 * len(tiles))
+        sampled = [tile for tile in tiles if tile.replicate == 0] if self.spec.sampled else []
+        return Progress(done + sum(self._store.has_exact(tile, 0) for tile in sampled), len(tiles) + len(sampled))
 
-    def pairs(self) -> pd.DataFrame:
+    def pairs(self, replicate: int | None = 0) -> pd.DataFrame:
         """Return one row per checkpoint, step size, source and target.
 
         Columns: ``checkpoint_step``, the ids ``source`` and ``target``, ``replicate``, ``source_mode``, ``target_mode``, ``alpha``, both
         losses and their ratio (NaN unless ``status`` is ``ok``), ``first_order`` (what the gradients alone say of its logarithm,
         ``⟨∇L_j, d⟩ / L_j``), accuracies, ``status``.
 
+        Args:
+            replicate: with which episodes of the tasks; 0, the samplers' own, by default, and None for a row of each.
+
         Raises:
+            UsageError: the run has no such replicate.
             StoreError: tiles are missing or damaged.
         """
+        self._check_replicate(replicate)
         self._check_complete()
-        parts = [(tile.step, read_table(self._store.tile_path(tile), PAIRS)) for tile in self._tiles()]
+        parts = [(tile.step, read_table(self._store.tile_path(tile), PAIRS)) for tile in self._tiles(replicate)]
         frame = _stack(parts)
         self._add_mode(frame, "source", "source_mode")
         self._add_mode(frame, "target", "target_mode")
@@ -143,6 +147,7 @@ class Run:
 
     def _blocks_at(self, step: int, alpha: float, sources: list[tuple[str, slice]], targets: list[tuple[str, slice]]) -> Iterator[Block]:
         found = self._matrices(step, alpha)
+        others_episodes = [self._matrices(step, alpha, replicate).loss_ratio for replicate in range(1, self.spec.replicates)]
         for (source_mode, rows), tasks in zip(sources, self.spec.sources, strict=True):
             for (target_mode, columns), others in zip(targets, self.spec.targets, strict=True):
                 yield Block(
@@ -155,10 +160,11 @@ class Run:
                     first_order=found.first_order[rows, columns],
                     accuracy_before=found.accuracy_before[columns],
                     same_tasks=tasks == others,
+                    redrawn=tuple(ratios[rows, columns] for ratios in others_episodes),
                 )
 
-    def _matrices(self, step: int, alpha: float) -> Matrices:
-        files = [self._store.tile_path(tile) for tile in self.spec.tiles(step)]
+    def _matrices(self, step: int, alpha: float, replicate: int = 0) -> Matrices:
+        files = [self._store.tile_path(tile) for tile in self.spec.tiles(step, replicate)]
         estimated = self.spec.estimator["kind"] != "exact"
         return read_matrices(files, alpha, (self.spec.n_source, self.spec.n_target), estimated=estimated)
 
@@ -168,7 +174,7 @@ class Run:
         Raises:
             StoreError: a file is missing or damaged.
         """
-        tiles = [tile for tile in self._tiles() if tile.targets[0] == 0]
+        tiles = [tile for tile in self._tiles(0) if tile.targets[0] == 0]
         frame = _stack([(tile.step, read_table(self._store.sources_path(tile), SOURCES)) for tile in tiles])
         self._add_mode(frame, "source", "mode")
         return frame.sort_values(["checkpoint_step", "alpha", "source"], ignore_index=True)
@@ -182,19 +188,21 @@ class Run:
         frame: pd.DataFrame = read_table(self.path / "tasks.parquet", TASKS).to_pandas()
         return frame
 
-    def matrix(self, step: int | None = None, alpha: float | None = None) -> NDArray[np.float64]:
+    def matrix(self, step: int | None = None, alpha: float | None = None, replicate: int = 0) -> NDArray[np.float64]:
         """Return the loss ratios ``[n_source, n_target]`` of one checkpoint and step size; NaN where a cell failed.
 
         Args:
             step: the checkpoint's step; the last by default.
             alpha: the step size; may be left out when there is only one.
+            replicate: with which episodes of the tasks.
 
         Raises:
-            UsageError: there is no such checkpoint or step size.
+            UsageError: there is no such checkpoint, step size or replicate.
             StoreError: tiles are missing or damaged.
         """
         step, alpha = self.choose_step(step), self.choose_alpha(alpha)
-        return self._matrices(step, alpha).loss_ratio
+        self._check_replicate(replicate)
+        return self._matrices(step, alpha, replicate).loss_ratio
 
     def choose_step(self, step: int | None) -> int:
         """Return ``step`` if the run has it, the last one for None.
@@ -244,6 +252,15 @@ class Run:
         names: list[str] = next(n for n in candidates if sampler.groupby(n).nunique().max() == 1 and n.notna().all()).tolist()
         return names
 
+    def _check_replicate(self, replicate: int | None) -> None:
+        """Make sure that the run has a replicate.
+
+        Raises:
+            UsageError: it has not.
+        """
+        if replicate is not None and not 0 <= replicate < self.spec.replicates:
+            raise UsageError(f"Replicate {replicate} of {self.path} was asked for; it has {self.spec.replicates}, numbered from 0.")
+
     def _check_complete(self) -> None:
         """Make sure that every tile is there.
 
@@ -255,8 +272,8 @@ class Run:
         if done < len(tiles):
             raise StoreError(f"{self.path} is incomplete: {done} of {len(tiles)} tiles. Repeat the command in its run.json to finish it.")
 
-    def _tiles(self) -> Iterator[Tile]:
-        return (tile for step in self.steps for tile in self.spec.tiles(step))
+    def _tiles(self, replicate: int | None = None) -> Iterator[Tile]:
+        return (tile for step in self.steps for tile in self.spec.tiles(step, replicate))
 
 
 def _stack(parts: list[tuple[int, pa.Table]]) -> pd.DataFrame:

@@ -58,9 +58,10 @@ def verify(path: str | Path) -> Verification:
     tiles = [tile for ref in spec.checkpoints for tile in spec.tiles(ref.step)]
     published = [tile for tile in tiles if store.has(tile)]
     for tile in published:
-        sources = {(i, a) for i in range(*tile.sources) for a in spec.alphas}
-        _check_ids(store.sources_path(tile), SOURCES, ("source", "alpha"), sources, problems)
-        statuses.update(_check_pairs(store.tile_path(tile), _cells(spec, tile), problems))
+        if not tile.replicate:
+            sources = {(i, a) for i in range(*tile.sources) for a in spec.alphas}
+            _check_ids(store.sources_path(tile), SOURCES, ("source", "alpha"), sources, problems)
+        statuses.update(_check_pairs(store.tile_path(tile), _cells(spec, tile), problems, tile.replicate))
     for ref in spec.checkpoints:
         for targets in spec.target_blocks():
             file = store.self_path(ref.step, targets)
@@ -70,11 +71,12 @@ def verify(path: str | Path) -> Verification:
                 problems.append(f"{file} is missing. Repeat the command in run.json.")
     # Those of unpublished tiles too: a run may be killed between a tile's two files.
     expected = {store.tasks_path, *(store.self_path(ref.step, targets) for ref in spec.checkpoints for targets in spec.target_blocks())}
-    exact = {store.exact_path(tile, number): tile for tile in tiles for number in range(_rounds(store))}
+    first = [tile for tile in tiles if not tile.replicate]
+    exact = {store.exact_path(tile, number): tile for tile in first for number in range(_rounds(store))}
     for file in sorted(exact.keys() & set(store.path.rglob("*.parquet"))):
         _check_some_pairs(file, _cells(spec, exact[file]), problems)
     if spec.sampled and len(published) == len(tiles):
-        lacking = [tile for tile in tiles if not store.has_exact(tile, 0)]
+        lacking = [tile for tile in first if not store.has_exact(tile, 0)]
         problems += [f"{store.exact_path(tile, 0)} is missing. Repeat the command in run.json." for tile in lacking]
     expected |= exact.keys()
     for ref in spec.checkpoints if spec.controls else ():
@@ -84,7 +86,7 @@ def verify(path: str | Path) -> Verification:
             _check_ratios(file, problems, schema=CONTROLS)
         elif len(published) == len(tiles):
             problems.append(f"{file} is missing. Repeat the command in run.json.")
-    expected |= {file for tile in tiles for file in (store.tile_path(tile), store.sources_path(tile))}
+    expected |= {file for tile in tiles for file in store.files(tile)}
     strangers = sorted(set(store.path.rglob("*.parquet")) - expected)
     problems += [f"{file} belongs to no tile of this run. Was it copied from another one? Remove it." for file in strangers]
     return Verification(len(tiles), len(tiles) - len(published), dict(statuses), problems)
@@ -120,8 +122,9 @@ def _check_ids(
     return content
 
 
-def _check_pairs(file: Path, cells: set[tuple[int, int, float]], problems: list[str]) -> Counter[str]:
-    content = _check_ids(file, PAIRS, ("source", "target", "alpha"), cells, problems)
+def _check_pairs(file: Path, cells: set[tuple[int, int, float]], problems: list[str], replicate: int = 0) -> Counter[str]:
+    whole = {(*cell, replicate) for cell in cells}
+    content = _check_ids(file, PAIRS, ("source", "target", "alpha", "replicate"), whole, problems)
     return Counter() if content is None else _check_ratios(file, problems, content)
 
 

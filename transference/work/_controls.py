@@ -51,7 +51,7 @@ def measure_controls(
         in_double = replace(stepper, subject=wide(), sources=stepper.sources.to(torch.float64))
         [found["float64"]] = measure_pairs(exact, in_double, targets.to(torch.float64), cells)
     if stepper.sources.redrawable and targets.redrawable:
-        [found["fresh"]] = measure_pairs(exact, replace(stepper, sources=stepper.sources.redrawn()), targets.redrawn(), cells)
+        [found["fresh"]] = measure_pairs(exact, replace(stepper, sources=stepper.sources.redrawn(1)), targets.redrawn(1), cells)
     return found
 
 

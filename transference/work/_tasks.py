@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, overload
+from typing import Any, cast, overload
 
 import torch
 
@@ -20,11 +20,11 @@ class Tasks:
         n: tasks per sampler.
         device: where episodes are wanted.
         dtype: of their images.
-        anew: another episode of every task: of the same classes, or the same function.
+        replicate: which episode of every task: the sampler's own, or from 1 on another one of the same classes, or the same function.
     """
 
-    def __init__(self, samplers: Sequence[TaskSampler], n: int, device: torch.device, dtype: torch.dtype, *, anew: bool = False) -> None:
-        self.samplers, self._n, self._device, self._dtype, self._anew = samplers, n, device, dtype, anew
+    def __init__(self, samplers: Sequence[TaskSampler], n: int, device: torch.device, dtype: torch.dtype, replicate: int = 0) -> None:
+        self.samplers, self._n, self._device, self._dtype, self._replicate = samplers, n, device, dtype, replicate
 
     def __len__(self) -> int:
         return len(self.samplers) * self._n
@@ -32,21 +32,22 @@ class Tasks:
     def __getitem__(self, task: int) -> Episode:
         """Return the episode of task ``task``."""
         sampler, index = self._locate(task)
-        episode = sampler.redraw(index) if self._anew and isinstance(sampler, RedrawingSampler) else sampler[index]
+        again = self._replicate > 0 and isinstance(sampler, RedrawingSampler)
+        episode = cast("RedrawingSampler", sampler).redraw(index, self._replicate) if again else sampler[index]
         return episode.to(self._device, self._dtype)
 
     def to(self, dtype: torch.dtype) -> Tasks:
         """Return the same tasks in another precision."""
-        return Tasks(self.samplers, self._n, self._device, dtype, anew=self._anew)
+        return Tasks(self.samplers, self._n, self._device, dtype, self._replicate)
 
     @property
     def redrawable(self) -> bool:
         """Whether every sampler can draw a task anew."""
         return all(isinstance(sampler, RedrawingSampler) for sampler in self.samplers)
 
-    def redrawn(self) -> Tasks:
-        """Return the same tasks, each with another episode, where its sampler can draw one."""
-        return Tasks(self.samplers, self._n, self._device, self._dtype, anew=True)
+    def redrawn(self, replicate: int) -> Tasks:
+        """Return the same tasks, each with another episode where its sampler can draw one; replicate 0 is the sampler's own."""
+        return Tasks(self.samplers, self._n, self._device, self._dtype, replicate)
 
     def firsts(self) -> list[Episode]:
         """Return the first task of each sampler."""

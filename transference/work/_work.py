@@ -75,8 +75,8 @@ class Work:
         self._lookahead, self.estimator = lookahead, estimator
         self._subjects = {c.step: Subject.of(learner, c, device, dtype) for c in checkpoints}
         self._wide = {c.step: partial(Subject.of, learner, c, device, torch.float64) for c in checkpoints}
-        self._prepared: tuple[tuple[int, tuple[int, int], Estimator], Prepared, GradientRows | None] | None = None
-        self._kept: tuple[int, KeptGradients] | None = None
+        self._prepared: tuple[tuple[int, tuple[int, int], int, Estimator], Prepared, GradientRows | None] | None = None
+        self._kept: tuple[tuple[int, int], KeptGradients] | None = None
         self.first_sources: dict[int, dict[str, float]] = {}
         """Loss and gradient norm of the first source at each checkpoint, by step."""
         for step, subject in self._subjects.items():  # what can be wrong is found before the first tile, not after the first hour
@@ -102,15 +102,15 @@ class Work:
 
     def tile(self, tile: Tile) -> tuple[pa.Table, pa.Table]:
         """Return the tile's pairs, and its sources."""
-        prepared, tangents = self._prepare(tile.step, tile.targets)
+        prepared, tangents = self._prepare(tile.step, tile.targets, tile.replicate)
         before, targets = as_numpy(prepared.before), np.arange(*tile.targets)
         shape = (tile.sources[1] - tile.sources[0]) * len(step_sizes(self._lookahead)), len(targets)
         # Made once for all sources: results left behind between their gradients would keep the memory of those in pieces.
         losses, slopes, accuracies = np.full(shape, np.nan), np.full(shape, np.nan), np.full(shape, np.nan, np.float32)
         read = np.zeros(shape[0], bool)
         sources: list[dict[str, float]] = []
-        kept = self._kept_at(tile.step) if len(targets) < len(self._targets) else None
-        for steps in self._stepper(tile.step).walk(range(*tile.sources), kept):
+        kept = self._kept_at(tile.step, tile.replicate) if len(targets) < len(self._targets) else None
+        for steps in self._stepper(tile.step, tile.replicate).walk(range(*tile.sources), kept):
             there = [(len(sources) + k, step.displacement) for k, step in enumerate(steps) if step.displacement is not None]
             displacements = [displacement for _, displacement in there]
             for (row, _), after in zip(there, read_all(self.estimator, prepared, displacements), strict=True):
@@ -125,7 +125,7 @@ class Work:
             pair_rows(int(of["source"]), targets, of["alpha"], before, (losses[row], accuracies[row]) if read[row] else None, slopes[row])
             for row, of in enumerate(sources)
         ]
-        return pairs_table(pairs), table(SOURCES, sources)
+        return pairs_table(pairs, tile.replicate), table(SOURCES, sources)
 
     def self_transference(self, step: int, targets: tuple[int, int]) -> pa.Table:
         """Return each target's row as its own source, of a block of targets: measured exactly, whatever the estimator of the pairs."""
@@ -166,15 +166,15 @@ class Work:
         """How single pairs are measured, whatever the estimator of the table."""
         return self.estimator.exact if isinstance(self.estimator, SampledEstimator) else self.estimator
 
-    def _stepper(self, step: int) -> Stepper:
-        return Stepper(self._subjects[step], self._sources, self._lookahead, getattr(self.estimator, "engine", "auto"))
+    def _stepper(self, step: int, replicate: int = 0) -> Stepper:
+        return Stepper(self._subjects[step], self._sources.redrawn(replicate), self._lookahead, getattr(self.estimator, "engine", "auto"))
 
-    def _prepare(self, step: int, targets: tuple[int, int]) -> tuple[Prepared, GradientRows | None]:
+    def _prepare(self, step: int, targets: tuple[int, int], replicate: int = 0) -> tuple[Prepared, GradientRows | None]:
         """Return what is prepared for this block of targets, and their gradients, None where memory ran out; it serves every tile of it."""
-        key = (step, targets, self.estimator)
+        key = (step, targets, replicate, self.estimator)
         if self._prepared is None or self._prepared[0] != key:
             self._prepared = None  # the last one's memory is free before the next takes its own
-            subject, drawn = self._subjects[step], Drawn(self._targets, range(*targets))
+            subject, drawn = self._subjects[step], Drawn(self._targets.redrawn(replicate), range(*targets))
             prepared = prepare(subject, drawn, self.estimator)
             self._prepared = (key, prepared, self._tangents(subject, drawn))
         return self._prepared[1:]
@@ -200,9 +200,9 @@ class Work:
             return [None if one is None else one[1] for one in scored]
         return [{name: g for name, g in gradient.items() if name in names} for gradient in found]
 
-    def _kept_at(self, step: int) -> KeptGradients:
-        """Return the gradients kept at one checkpoint; those of another are let go."""
-        if self._kept is None or self._kept[0] != step:
+    def _kept_at(self, step: int, replicate: int = 0) -> KeptGradients:
+        """Return the gradients kept at one checkpoint, of one replicate; those of another are let go."""
+        if self._kept is None or self._kept[0] != (step, replicate):
             self.close()
-            self._kept = step, KeptGradients(self._scratch)
+            self._kept = (step, replicate), KeptGradients(self._scratch)
         return self._kept[1]
