@@ -11,14 +11,12 @@ import transference as tr
 from transference.errors import UsageError
 from transference.statistics import NEUTRAL_BAND, contrast, flipped, intervals, variance_shares
 from transference.statistics._crossed import _dyadic, _pigeonhole, _weights, two_way_error
-from transference.store import Block
 
 MEAN, SOURCE, TARGET, REST = 0.002, 0.01, 0.015, 0.02
 
 
 def block(logs, *, same_tasks=False, step=1):
-    ratio = np.exp(logs)
-    return Block(step, 0.1, "a", "b", ratio, ratio, np.full(ratio.shape, np.nan), np.full(ratio.shape[1], np.nan), same_tasks)
+    return tr.Block.of(np.exp(logs), source_mode="a", target_mode="b", checkpoint_step=step, alpha=0.1, same_tasks=same_tasks)
 
 
 def drawn(random, n_source, n_target, target=TARGET, mean=MEAN):
@@ -231,3 +229,29 @@ def test_an_interval_is_students_t_times_the_error_with_as_few_degrees_of_freedo
     assert np.log(found["value"] / found["low"]) == pytest.approx(t.ppf(0.975, 11) * error, rel=1e-9)
     small = intervals([block(logs[:, :5])]).set_index("statistic").loc["geometric_mean"]
     assert np.log(small["high"] / small["value"]) == pytest.approx(t.ppf(0.975, 4) * two_way_error(logs[:, :5]), rel=1e-9)
+
+
+def test_only_tables_of_the_same_tasks_are_compared(tmp_path, learner, checkpoint, strokes, targets):
+    def blocks_of(seed, n=3):
+        sources = tr.FewShot(strokes, ways=3, shots=1, queries=2, seed=seed)
+        words = {"n_source": n, "n_target": 2, "lookahead": tr.SGD(0.1), "controls": 0}
+        return list(tr.measure(learner, checkpoint, sources, targets, out=tmp_path / f"{seed}-{n}", **words).blocks())
+
+    first = blocks_of(1)
+    assert contrast(first, first)["p"].eq(1).all()
+    with pytest.raises(UsageError, match=r"other tasks of these modes.*seed-1.*seed-2"):
+        contrast(first, blocks_of(2))
+    with pytest.raises(UsageError, match=r"only tables of the same tasks"):
+        contrast(first, blocks_of(1, n=4))
+    with pytest.raises(UsageError, match=r"not as many"):
+        contrast(first, [])
+    elsewhere = tr.Block.of(first[0].loss_ratio, source_mode="strokes", target_mode="shapes")
+    assert len(contrast(first, [elsewhere])) == 4, "what is not known is not refused"
+
+
+def test_ratios_from_elsewhere_are_summarised():
+    ratios = np.exp(drawn(np.random.default_rng(10), 12, 11))
+    table = tr.Block.of(ratios, redrawn=[ratios, ratios])
+    assert tr.summarise_blocks([table])["geometric_mean"].iloc[0] == pytest.approx(np.exp(np.log(ratios).mean()))
+    assert len(tr.single_pairs([table])) == 12 * 11
+    assert np.isnan(tr.split([table])["first_order"].iloc[0])

@@ -17,7 +17,6 @@ from transference.cli import main
 from transference.errors import UsageError
 from transference.samplers import FunctionFamily
 from transference.statistics import NEUTRAL_BAND, single_pairs, summarise_replicates, variance_shares
-from transference.store import Block
 
 HIGH = np.log(NEUTRAL_BAND[1])
 N = {"n_source": 6, "n_target": 5}
@@ -153,8 +152,7 @@ def test_what_cannot_be_replicated_is_said(measured, learner, checkpoint, source
 
 def replicated(tables, same_tasks=False):
     ratios = np.exp(np.asarray(tables))
-    nothing = np.full(ratios[0].shape, np.nan)
-    return Block(1, 0.1, "a", "b", ratios[0], ratios[0], nothing, nothing[0], same_tasks, tuple(ratios[1:]))
+    return tr.Block.of(ratios[0], redrawn=ratios[1:], same_tasks=same_tasks)
 
 
 def drawn(random, shape, sizes):

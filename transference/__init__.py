@@ -41,13 +41,14 @@ from transference.statistics import (
     summarise_blocks,
     variance_shares,
 )
-from transference.store import Run, Store, Verification, open_run, verify
+from transference.store import Block, Run, Store, Verification, open_run, verify
 
 __all__ = [  # noqa: RUF022 - a table of contents, by subject
     # The measurement
     "measure",
     "Run",
     "open_run",
+    "Block",
     "verify",
     "Verification",
     # Its table, summarised

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import zip_longest
 from typing import TypeAlias
 
 import numpy as np
@@ -48,17 +49,13 @@ def contrast(
         either are left out of both.
 
     Raises:
-        UsageError: the tables are not of the same shape and modes.
+        UsageError: the tables are not of the same tasks, or there are more of the ones than of the others.
     """
     rows = []
     low, high = checked_band(band)
-    for mine, other in zip(blocks, others, strict=True):
+    for mine, other in zip_longest(blocks, others):
+        _check_same_tasks(mine, other)
         modes = {"source_mode": mine.source_mode, "target_mode": mine.target_mode}
-        if mine.loss_ratio.shape != other.loss_ratio.shape or any(getattr(other, name) != mode for name, mode in modes.items()):
-            raise UsageError(
-                f"{mine.source_mode} → {mine.target_mode} {mine.loss_ratio.shape} was to be compared with {other.source_mode} → "
-                f"{other.target_mode} {other.loss_ratio.shape}; only tables of the same tasks can be compared pair by pair."
-            )
         ratios = [without_diagonal(block) for block in (mine, other)]
         known = np.isfinite(ratios[0] * ratios[1])
         ratios = [np.where(known, ratio, np.nan) for ratio in ratios]
@@ -82,6 +79,29 @@ def contrast(
                 }
             )
     return pd.DataFrame(rows)
+
+
+def _check_same_tasks(mine: Block | None, other: Block | None) -> None:
+    """Make sure that two tables can be compared pair by pair.
+
+    Raises:
+        UsageError: they cannot.
+    """
+    if mine is None or other is None:
+        raise UsageError("Tables were to be compared one by one, and there are not as many of the ones as of the others.")
+    if (
+        any(getattr(mine, name) != getattr(other, name) for name in ("source_mode", "target_mode"))
+        or mine.loss_ratio.shape != other.loss_ratio.shape
+    ):
+        raise UsageError(
+            f"{mine.source_mode} → {mine.target_mode} {mine.loss_ratio.shape} was to be compared with {other.source_mode} → "
+            f"{other.target_mode} {other.loss_ratio.shape}; only tables of the same tasks can be compared pair by pair."
+        )
+    if None not in {mine.tasks, other.tasks} and mine.tasks != other.tasks:
+        raise UsageError(
+            f"{mine.source_mode} → {mine.target_mode} was to be compared pair by pair with other tasks of these modes: {mine.tasks} and "
+            f"{other.tasks}. Measure both with the same samplers and seeds."
+        )
 
 
 def flipped(cells: _Floats, draws: int = DRAWS, seed: int = 0) -> float:

@@ -64,6 +64,10 @@ class Block(Protocol):
         """Whether sources and targets are the same tasks, in the same order."""
 
     @property
+    def tasks(self) -> object:
+        """What the sources and the targets are, equal for the same tasks; None where it is not known."""
+
+    @property
     def redrawn(self) -> Sequence[NDArray[np.float64]]:
         """The loss ratios with other episodes of the same tasks, ``[n_sources, n_targets]`` of each further replicate."""
 

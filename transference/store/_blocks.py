@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from transference.plan import TaskSet
 from transference.store._folder import read_table
 from transference.store._schema import PAIRS
 
@@ -36,6 +37,7 @@ class Block:
         accuracy_before: ``[n_targets]``; NaN where the learner knows none.
         same_tasks: whether sources and targets are the same tasks, in the same order.
         redrawn: the loss ratios with other episodes of the same tasks, ``[n_sources, n_targets]`` of each further replicate.
+        tasks: what the sources and the targets are; None where it is not known.
     """
 
     checkpoint_step: int
@@ -48,6 +50,44 @@ class Block:
     accuracy_before: NDArray[np.float32]
     same_tasks: bool = False
     redrawn: tuple[NDArray[np.float64], ...] = ()
+    tasks: tuple[TaskSet, TaskSet] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        loss_ratio: NDArray[np.float64],
+        *,
+        source_mode: str = "source",
+        target_mode: str = "target",
+        checkpoint_step: int = 0,
+        alpha: float = np.nan,
+        same_tasks: bool = False,
+        redrawn: Sequence[NDArray[np.float64]] = (),
+    ) -> Block:
+        """Return a table of loss ratios that comes from elsewhere, for the statistics.
+
+        Args:
+            loss_ratio: ``[n_sources, n_targets]``; NaN where there is none.
+            source_mode: what the sources are.
+            target_mode: what the targets are.
+            checkpoint_step: of the learner.
+            alpha: the step size.
+            same_tasks: whether sources and targets are the same tasks, in the same order.
+            redrawn: the same with other episodes of the tasks, one matrix for each further replicate.
+        """
+        nothing = np.full(loss_ratio.shape, np.nan, np.float32)
+        return cls(
+            checkpoint_step=checkpoint_step,
+            alpha=alpha,
+            source_mode=source_mode,
+            target_mode=target_mode,
+            loss_ratio=loss_ratio,
+            change=loss_ratio,
+            first_order=nothing,
+            accuracy_before=nothing[0],
+            same_tasks=same_tasks,
+            redrawn=tuple(redrawn),
+        )
 
 
 @dataclass(frozen=True)

@@ -160,6 +160,7 @@ class Run:
                     first_order=found.first_order[rows, columns],
                     accuracy_before=found.accuracy_before[columns],
                     same_tasks=tasks == others,
+                    tasks=(tasks, others),
                     redrawn=tuple(ratios[rows, columns] for ratios in others_episodes),
                 )
 
