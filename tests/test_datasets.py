@@ -360,3 +360,10 @@ def test_the_mark_of_a_parquet_file_is_of_its_content(tmp_path):
         write_parquet(tmp_path / "n.parquet", [{**row, "class_name": f"class {c}"} for row in rows(1)])
         marks.append(find_reader("n", tmp_path).mark())
     assert marks[0].content != marks[1].content
+
+
+def test_a_generated_mode_is_drawn_once_in_a_process():
+    first = tr.open_dataset("strokes:val", side=20)
+    assert tr.open_dataset("strokes:val", side=20) is first
+    assert tr.open_dataset("strokes:val", side=20, channels=1) is not first
+    assert tr.open_dataset("strokes:test", side=20) is not first

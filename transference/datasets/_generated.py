@@ -7,8 +7,9 @@ image can be drawn alone and again. Nothing is downloaded.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,19 +35,18 @@ class Drawing(Protocol):
         """Return image number ``image`` of the class that ``of_class`` describes."""
 
 
+@dataclass(frozen=True)
 class GeneratedMode:
     """A mode that is drawn, not read.
 
-    Args:
+    Attributes:
         name: the mode's name, part of every stream's address.
         draw: how one image is drawn.
     """
 
-    where = "generated"
-
-    def __init__(self, name: str, draw: Drawing) -> None:
-        self.name = name
-        self._draw = draw
+    name: str
+    draw: Drawing
+    where: ClassVar[str] = "generated"
 
     def classes(self) -> dict[str, dict[str, int]]:
         """Return 64, 16 and 20 classes of 30 images."""
@@ -67,7 +67,7 @@ class GeneratedMode:
                 yield Picture(f"{self.name}-{c:03d}", f"{self.name}-{c:03d}-{k:02d}", partial(self._image, c, k))
 
     def _image(self, c: int, k: int) -> Image.Image:
-        canvas = self._draw(Stream(self.name, "class", c), Stream(self.name, "image", c, k), k)
+        canvas = self.draw(Stream(self.name, "class", c), Stream(self.name, "image", c, k), k)
         return Image.fromarray(np.rint(np.clip(canvas, 0.0, 1.0) * 255.0).astype(np.uint8))
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 import re
+from functools import lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
 
+from transference.datasets._generated import GeneratedMode
 from transference.datasets._images import DatasetReader, ImageDataset, check_size, read_split, require_folder
 from transference.datasets.folder import ClassFolders
 from transference.datasets.originals import find_original
@@ -55,7 +57,8 @@ def open_dataset(mode: str, *, data_root: str | Path | None = None, side: int = 
     check_size(side, channels)
     ready = prepared_files(Path(data_root), name) if data_root is not None else []
     if not ready:
-        return read_split(find_reader(name, data_root), split, side, channels)
+        reader = find_reader(name, data_root)
+        return _drawn(reader, split, side, channels) if isinstance(reader, GeneratedMode) else read_split(reader, split, side, channels)
     beside = _beside(name, Path(data_root or ""), ready)
     fitting = [file for file in ready if file.side == side and file.channels in {1, channels}]
     if fitting:
@@ -69,6 +72,12 @@ def open_dataset(mode: str, *, data_root: str | Path | None = None, side: int = 
         f"{name} is prepared at {sides} pixels a side in {data_root}, but {side} were asked for. "
         f"Ask with --side {ready[0].side}, or prepare it with --side {side} too."
     )
+
+
+@lru_cache(maxsize=9)  # three splits of three modes
+def _drawn(reader: GeneratedMode, split: str, side: int, channels: int) -> ImageDataset:
+    """Return a split of a generated mode, which is drawn once in a process: a second for what never changes."""
+    return read_split(reader, split, side, channels)
 
 
 def find_reader(name: str, data_root: str | Path | None = None) -> DatasetReader:
