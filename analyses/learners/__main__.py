@@ -1,4 +1,4 @@
-"""Do MProtoNet and MProtoNet+KML reduce negative transfer against ProtoNet?
+"""Do MProtoNet and MProtoNet+KML reduce negative transfer against ProtoNet, and MMAML+KML against MMAML?
 
 python -m analyses.learners --data-root data
 """
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 import transference as tr
 from analyses.pooling import over_seeds, paired, pooled, save_table, shown
 from analyses.subjects import HERE as ANALYSES
-from analyses.subjects import config_of, measured, parser, places
+from analyses.subjects import SUBJECTS, config_of, measured, parser, places
 from transference import figures
 from transference.figures import COLOURS, STYLE
 from transference.statistics import CLASSES
@@ -31,13 +31,12 @@ def main() -> None:
     at, rows = places(parser(__doc__).parse_args()), []
     configs = {"training_trend": config_of(ANALYSES / "training_trend"), "learners": config_of(HERE)}
     runs = {(learner, seed): run for name, config in configs.items() for learner, seed, run in measured(name, config, at)}
-    for (learner, seed), run in runs.items():
-        if learner == "protonet":
-            continue
-        mine, others = (last(run), last(runs["protonet", seed]))
-        for (group, alpha), block in mine.items():
-            key = {"learner": learner, "seed": seed, "group": group, "alpha": alpha}
-            rows.append({**key, **paired(block, others[group, alpha])})
+    for learner, other in configs["learners"]["against"].items():
+        for seed in SUBJECTS["seeds"]:
+            others = last(runs[other, seed])
+            for (group, alpha), block in last(runs[learner, seed]).items():
+                key = {"learner": learner, "against": other, "seed": seed, "group": group, "alpha": alpha}
+                rows.append({**key, **paired(block, others[group, alpha])})
     shares = pd.DataFrame(
         [
             {"learner": learner, "seed": seed, "group": group, "alpha": alpha, **tr.summarise_blocks([block]).iloc[0][list(CLASSES)]}
@@ -47,13 +46,14 @@ def main() -> None:
     )
     difference = pd.DataFrame(rows)
     by = ["group", "alpha", "learner"]
+    pairs = [*by, "against"]
     print("Shares at the last checkpoint, mean of three trainings, 95 % t intervals over trainings:")
     print(shown(over_seeds(shares, by, CLASSES).sort_values(by)))
-    print("\nDifference from ProtoNet trained with the same seed, on the same tasks; over trainings:")
-    together = over_seeds(difference, by, (*CLASSES, "mean_log"))
+    print("\nDifference from the other learner trained with the same seed, on the same tasks; over trainings:")
+    together = over_seeds(difference, pairs, (*CLASSES, "mean_log"))
     print(shown(together.sort_values(by)))
     print("\nIn each training, with p by sign flips:")
-    print(difference.sort_values([*by, "seed"]).round(4).to_string(index=False))
+    print(difference.sort_values([*pairs, "seed"]).round(4).to_string(index=False))
     save_table(difference, HERE / "data.csv")
     save_table(shares, HERE / "shares.csv")
     figures.save(draw(difference, together), HERE / "figure.png")
@@ -68,14 +68,14 @@ def last(run: tr.Run) -> dict[tuple[str, float], Block]:
 
 def draw(difference: pd.DataFrame, together: pd.DataFrame) -> Figure:
     """Draw the change of each share: a row per learner and group, a panel per step size; small dots are single trainings."""
-    rows = list(dict.fromkeys(zip(together["learner"], together["group"], strict=True)))
+    rows = list(dict.fromkeys(zip(together["learner"], together["against"], together["group"], strict=True)))
     alphas = sorted(set(together["alpha"].tolist()))
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6.8, 0.8 + 0.38 * len(rows)), layout="constrained")
         axes = figure.subplots(1, len(alphas), sharey=True, squeeze=False)[0]
         for ax, alpha in zip(axes, alphas, strict=True):
             ax.axvline(0, color="black", linewidth=0.6)
-            for place, (learner, group) in enumerate(rows):
+            for place, (learner, _, group) in enumerate(rows):
                 here = f"learner == {learner!r} and group == {group!r} and alpha == {alpha!r}"
                 for shift, name in ((-0.15, "positive"), (0.15, "negative")):
                     mean, y = together.query(here).iloc[0], place + shift
@@ -84,8 +84,8 @@ def draw(difference: pd.DataFrame, together: pd.DataFrame) -> Figure:
                     single = difference.query(here)[name]
                     ax.plot(single, np.full(len(single), y), "|", color=COLOURS[name], markersize=6)
             ax.set_title(f"α = {alpha:g}")
-            ax.set_xlabel("share, minus that of ProtoNet")
-        axes[0].set_yticks(range(len(rows)), [f"{learner}, {group}" for learner, group in rows])
+            ax.set_xlabel("difference of the shares")
+        axes[0].set_yticks(range(len(rows)), [f"{learner} − {other}, {group}" for learner, other, group in rows])
         axes[0].invert_yaxis()
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=2, frameon=False)
     return figure
