@@ -13,6 +13,7 @@ from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
 import transference as tr
+from tests.strangers import PixelPrototypes
 from transference.cli import main
 from transference.errors import UsageError
 from transference.samplers import FunctionFamily
@@ -306,3 +307,26 @@ def test_the_command_measures_and_prints_replicates(tmp_path, checkpoint):
         assert len(matrices.files) == 3
         name = next(name for name in matrices.files if name.endswith("replicate=2"))
         np.testing.assert_array_equal(matrices[name], tr.open_run(out).matrix(replicate=2))
+
+
+class FailsElsewhere(PixelPrototypes):
+    """Has no loss on one episode, which is the first replicate of the first target of the command below."""
+
+    def episode_loss(self, params, episode):
+        lost = torch.equal(episode.query_x, tr.few_shot("shapes:test", ways=3, queries=2, seed=2).redraw(0).query_x)
+        return super().episode_loss(params, episode) * (torch.nan if lost else 1.0)
+
+
+def test_cells_that_fail_in_a_later_replicate_are_told(tmp_path, checkpoint):
+    tr.save_checkpoint(checkpoint, tmp_path / "net.safetensors")
+    words = ["compute", str(tmp_path / "net.safetensors"), "--learner", "tests.test_replicates:FailsElsewhere", "--engine", "loop"]
+    words += ["--source", "strokes:train", "--target", "shapes:test", "--ways", "3", "--queries", "2", "--n-source", "4", "--n-target", "2"]
+    out = tmp_path / "run"
+    result = CliRunner().invoke(main, [*words, "--alpha", "0.1", "--replicates", "3", "--out", str(out)])
+    assert result.exit_code == 3
+    assert "4 of 24 cells failed" in result.stderr
+    assert (tr.open_run(out).pairs()["status"] == "ok").all()
+    pairs = single_pairs(tr.open_run(out).blocks())
+    assert pairs["n"].tolist() == [2, 3] * 4
+    assert CliRunner().invoke(main, ["report", str(out), "-o", str(tmp_path / "x.html")]).exit_code == 0
+    assert "of which some have no ratio: 4 non_finite" in (tmp_path / "x.html").read_text()

@@ -139,7 +139,7 @@ def _measure_at(step: int, spec: RunSpec, store: Store, work: Work, bar: tqdm[No
     """Measure what is not published yet at one checkpoint."""
     bar.set_description(f"checkpoint {step}")
     for a_tile in spec.tiles(step):
-        if not (a_tile.replicate or store.has_self_transference(step, a_tile.targets)):
+        if not store.has_self_transference(step, a_tile.targets):
             store.write_self_transference(step, a_tile.targets, work.self_transference(step, a_tile.targets))
         if not store.has(a_tile):
             store.write(a_tile, *work.tile(a_tile))
