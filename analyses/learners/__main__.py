@@ -37,6 +37,14 @@ def main() -> None:
             for (group, alpha), block in last(runs[learner, seed]).items():
                 key = {"learner": learner, "against": other, "seed": seed, "group": group, "alpha": alpha}
                 rows.append({**key, **paired(block, others[group, alpha])})
+    for learner, alpha in configs["learners"]["longer"].items():
+        other, shorter = configs["learners"]["against"][learner], max(configs["learners"]["alpha"])
+        config = {**configs["learners"], "learners": [learner], "alpha": [alpha]}
+        for _, seed, run in measured("learners_longer", config, at):
+            runs[f"{learner} at {alpha:g}", seed], others = run, last(runs[other, seed])
+            for (group, _), block in last(run).items():
+                key = {"learner": f"{learner} at {alpha:g}", "against": other, "seed": seed, "group": group, "alpha": shorter}
+                rows.append({**key, **paired(block, others[group, shorter])})
     shares = pd.DataFrame(
         [
             {"learner": learner, "seed": seed, "group": group, "alpha": alpha, **tr.summarise_blocks([block]).iloc[0][list(CLASSES)]}
@@ -52,6 +60,9 @@ def main() -> None:
     print("\nDifference from the other learner trained with the same seed, on the same tasks; over trainings:")
     together = over_seeds(difference, pairs, (*CLASSES, "mean_log"))
     print(shown(together.sort_values(by)))
+    print("\nHow long a step is, and what it does to its own task (geometric mean of the ratio), means over trainings:")
+    own = pd.DataFrame([{"learner": learner, **yardstick} for (learner, _), run in runs.items() for yardstick in yardsticks(run)])
+    print(own.groupby(["alpha", "learner"]).mean().round(4).to_string())
     print("\nIn each training, with p by sign flips:")
     print(difference.sort_values([*pairs, "seed"]).round(4).to_string(index=False))
     save_table(difference, HERE / "data.csv")
@@ -66,6 +77,15 @@ def last(run: tr.Run) -> dict[tuple[str, float], Block]:
     return {**found, **{(PAPER, block.alpha): block for block in alone}}
 
 
+def yardsticks(run: tr.Run) -> list[dict[str, float]]:
+    """Return for each step size of the last checkpoint the median length of the step, and the mean self-transference."""
+    last = f"checkpoint_step == {run.steps[-1]}"
+    lengths = run.sources().query(last).groupby("alpha")["displacement_norm"].median()
+    own = run.self_transference().query(last).groupby("alpha")["loss_ratio"].agg(lambda ratio: np.exp(np.log(ratio).mean()))
+    accuracy = float(run.pairs().query(last)["accuracy_before"].mean())
+    return [{"alpha": alpha, "length": lengths[alpha], "own": own[alpha], "accuracy": accuracy} for alpha in run.alphas]
+
+
 def draw(difference: pd.DataFrame, together: pd.DataFrame) -> Figure:
     """Draw the change of each share: a row per learner and group, a panel per step size; small dots are single trainings."""
     rows = list(dict.fromkeys(zip(together["learner"], together["against"], together["group"], strict=True)))
@@ -78,7 +98,9 @@ def draw(difference: pd.DataFrame, together: pd.DataFrame) -> Figure:
             for place, (learner, _, group) in enumerate(rows):
                 here = f"learner == {learner!r} and group == {group!r} and alpha == {alpha!r}"
                 for shift, name in ((-0.15, "positive"), (0.15, "negative")):
-                    mean, y = together.query(here).iloc[0], place + shift
+                    if (found := together.query(here)).empty:
+                        continue
+                    mean, y = found.iloc[0], place + shift
                     ax.plot([mean[f"{name}_low"], mean[f"{name}_high"]], [y, y], color=COLOURS[name], linewidth=1)
                     ax.plot(mean[name], y, "o", color=COLOURS[name], markersize=4, label=name if place == 0 else None)
                     single = difference.query(here)[name]
