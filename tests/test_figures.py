@@ -1,7 +1,5 @@
 """Figures are looked at by people; these tests hold what an eye would miss."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +7,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+import transference as tr
 from transference import figures
 from transference.errors import UsageError
 from transference.figures._style import COLOURS, MODES
@@ -47,9 +46,9 @@ def blocks(modes=("omniglot", "cifar100"), steps=(100,), n_source=6, n_target=4,
     generator = np.random.default_rng(seed)
     shape = lambda target: (n_source, 1 if target == modes[-1] and len(modes) > 1 else n_target)
     return [
-        SimpleNamespace(
-            checkpoint_step=step, alpha=0.01, source_mode=source, target_mode=target, same_tasks=False,
-            loss_ratio=np.exp(generator.normal(0.02 * k, spread, shape(target))),
+        tr.Block.of(
+            np.exp(generator.normal(0.02 * k, spread, shape(target))),
+            checkpoint_step=step, alpha=0.01, source_mode=source, target_mode=target,
         )
         for step in steps for k, source in enumerate(modes) for target in modes
     ]  # fmt: skip
