@@ -46,8 +46,11 @@ def main() -> None:
 def _write(out: Path, size: int) -> None:
     """Write a run of two source modes and two target modes with random ratios."""
     sets = {role: tuple(TaskSet(f"{mode}:{role}", size // 2, mode) for mode in "ab") for role in ("source", "target")}
-    spec = tr.RunSpec((CheckpointRef(1, "made"),), {"class": "made"}, sets["source"], sets["target"], {"alpha": [0.1]}, {"kind": "exact"},
-                      "cpu", "fp32", default_tile(tr.Exact(), size, size))  # fmt: skip
+    spec = tr.RunSpec(
+        checkpoints=(CheckpointRef(1, "made"),), learner={"class": "made"}, sources=sets["source"], targets=sets["target"],
+        lookahead={"alpha": [0.1]}, estimator={"kind": "exact"}, controls=0, device="cpu", precision="fp32",
+        tile=default_tile(tr.Exact(), size, size),
+    )  # fmt: skip
     store, random = tr.Store(out), np.random.default_rng(0)
     store.begin(spec, {})
     shape = {"ways": 5, "shots": 1, "queries": 15, "seed": 1, "class_names": ["x"] * 5, "support_ids": ["x"] * 5, "query_ids": ["x"] * 75}
@@ -62,7 +65,8 @@ def _write(out: Path, size: int) -> None:
         targets, pairs, sources = np.arange(*tile.targets), [], []
         for source in range(*tile.sources):
             after = before[targets] * np.exp(0.1 * random.standard_normal(len(targets)))
-            pairs.append(pair_rows(source, targets, 0.1, (before[targets], accuracy[targets]), (after, accuracy[targets])))
+            slopes = 0.1 * random.standard_normal(len(targets))
+            pairs.append(pair_rows(source, targets, 0.1, (before[targets], accuracy[targets]), (after, accuracy[targets]), slopes))
             sources.append({"source": source, "alpha": 0.1, "loss": 1.0, "gradient_norm": 1.0, "displacement_norm": 0.1})
         store.write(tile, pairs_table(pairs), table(SOURCES, sources))
 
