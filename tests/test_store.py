@@ -4,7 +4,7 @@ import pytest
 
 import transference as tr
 from transference.errors import StoreError, UsageError
-from transference.store import STATUSES, loss_ratios
+from transference.store import STATUSES, _folder, loss_ratios
 
 
 @pytest.fixture
@@ -154,3 +154,13 @@ def test_a_foreign_run_json_is_told(run, content):
     (run.path / "run.json").write_text(content)
     with pytest.raises(StoreError, match="is damaged"):
         tr.open_run(run.path)
+
+
+def test_the_pairs_of_a_tile_are_written_last(tmp_path, monkeypatch, learner, checkpoint, sources, targets):
+    """A run that is killed in between then has no pairs that it would write again."""
+    order = []
+    write = _folder._write_table
+    monkeypatch.setattr(_folder, "_write_table", lambda content, path: (order.append(path.parts[-3]), write(content, path)))
+    words = {"n_source": 2, "n_target": 2, "lookahead": tr.SGD(0.1), "controls": 0, "replicates": 2}
+    tr.measure(learner, checkpoint, sources, targets, out=tmp_path / "run", **words)
+    assert order[1:] == ["self_transference", "sources", "pairs", "pairs"]

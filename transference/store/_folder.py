@@ -126,8 +126,9 @@ class Store:
 
     def write(self, tile: Tile, pairs: pa.Table, sources: pa.Table) -> None:
         """Publish a tile: its sources first, since the pairs' file is what says that it is done."""
-        for content, file in zip((pairs, sources), self.files(tile), strict=False):
-            _write_table(content, file)
+        if not tile.replicate:
+            _write_table(sources, self.sources_path(tile))
+        _write_table(pairs, self.tile_path(tile))
 
     def has_self_transference(self, step: int, targets: tuple[int, int]) -> bool:
         """Whether the self-transference of a block of targets at one checkpoint is published."""
