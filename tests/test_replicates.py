@@ -328,5 +328,6 @@ def test_cells_that_fail_in_a_later_replicate_are_told(tmp_path, checkpoint):
     assert (tr.open_run(out).pairs()["status"] == "ok").all()
     pairs = single_pairs(tr.open_run(out).blocks())
     assert pairs["n"].tolist() == [2, 3] * 4
+    assert "nan" not in result.stdout, "no source has all its cells, so that there are no shares of the variance"
     assert CliRunner().invoke(main, ["report", str(out), "-o", str(tmp_path / "x.html")]).exit_code == 0
     assert "of which some have no ratio: 4 non_finite" in (tmp_path / "x.html").read_text()

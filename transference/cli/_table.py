@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 
 import click
 import pandas as pd
@@ -42,7 +43,7 @@ def summary_text(summary: pd.DataFrame) -> str:
     )
     if "first_order" in summary and summary["first_order"].notna().any():
         shown["1st order"], shown["curvature"] = (summary[name].map("{:+.4f}".format) for name in ("first_order", "curvature"))
-    shown["accuracy"] = summary["accuracy"].map(lambda share: "–" if math.isnan(share) else f"{share:.1%}")
+    shown["accuracy"] = summary["accuracy"].map(partial(_known, form="{:.1%}"))
     if not summary["failed"].any():
         shown = shown.drop(columns="failed")
     return shown.to_string(index=False)
@@ -100,7 +101,7 @@ def replicates_text(replicated: pd.DataFrame) -> str:
         {
             **_keys(replicated),
             **{kind: replicated[f"single_{kind}"] for kind in ("positive", "negative", "undecided")},
-            **{of: replicated[name].map("{:.0%}".format) for of, name in _VARIANCE.items()},
+            **{of: replicated[name].map(partial(_known, form="{:.0%}")) for of, name in _VARIANCE.items()},
         }
     )
     return (
@@ -151,6 +152,10 @@ def _keys(table: pd.DataFrame) -> dict[str, pd.Series]:
         "alpha": table["alpha"].map("{:g}".format),
         "source → target": table["source_mode"].astype(str) + " → " + table["target_mode"].astype(str),
     }
+
+
+def _known(value: float, form: str) -> str:
+    return "–" if math.isnan(value) else form.format(value)
 
 
 def _with_ends(table: pd.DataFrame, name: str, form: str) -> list[str]:
