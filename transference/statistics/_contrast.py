@@ -97,7 +97,7 @@ def _check_same_tasks(mine: Block | None, other: Block | None) -> None:
             f"{mine.source_mode} → {mine.target_mode} {mine.loss_ratio.shape} was to be compared with {other.source_mode} → "
             f"{other.target_mode} {other.loss_ratio.shape}; only tables of the same tasks can be compared pair by pair."
         )
-    if None not in {mine.tasks, other.tasks} and mine.tasks != other.tasks:
+    if mine.tasks is not None and other.tasks is not None and mine.tasks != other.tasks:
         raise UsageError(
             f"{mine.source_mode} → {mine.target_mode} was to be compared pair by pair with other tasks of these modes: {mine.tasks} and "
             f"{other.tasks}. Measure both with the same samplers and seeds."

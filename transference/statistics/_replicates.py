@@ -21,7 +21,7 @@ from transference.statistics._variance import APART, log_ratios, variance_shares
 _Floats: TypeAlias = NDArray[np.float64]
 
 RATE = 0.05
-"""Of false discoveries."""
+"""Of false discoveries: the share of pairs that are called negative, or positive, and are not."""
 
 
 def single_pairs(
@@ -49,7 +49,7 @@ def single_pairs(
     Raises:
         UsageError: the run has no replicates, the band is empty or does not hold 1, or the rate is no share.
     """
-    from scipy.stats import false_discovery_control
+    from scipy.stats import false_discovery_control  # scipy.stats takes longer to import than all else here
 
     low, high = np.log(checked_band(band))
     if not 0 < rate < 1:

@@ -74,7 +74,7 @@ def _of_episodes(tables: _Floats) -> _Floats:
 
     Orthonormal contrasts between replicates hold nothing of the tasks themselves, and each is a two-way table of episodes alone.
     """
-    from scipy.linalg import helmert
+    from scipy.linalg import helmert  # only runs with replicates need it
 
     contrasts = np.tensordot(helmert(len(tables)), tables, axes=1)
     return np.asarray(np.mean([_components(table) for table in contrasts], axis=0))
