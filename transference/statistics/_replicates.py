@@ -21,7 +21,7 @@ from transference.statistics._variance import APART, log_ratios, variance_shares
 _Floats: TypeAlias = NDArray[np.float64]
 
 RATE = 0.05
-"""Of false discoveries: the share of pairs that are called negative, or positive, and are not."""
+"""The share of false discoveries that is allowed, among the pairs called negative and among those called positive."""
 
 
 def single_pairs(
