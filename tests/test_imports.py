@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 ORDER = [
     {"errors", "files", "_trees", "_streams"},
-    {"devices"},
+    {"devices", "exact_sums"},
     {"episodes"},
     {"datasets"},
     {"checkpoints"},

@@ -13,8 +13,12 @@ from torch import Tensor
 
 
 def add(params: Mapping[str, Tensor], displacement: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return ``params + displacement``; a name absent from ``displacement`` keeps its tensor."""
-    return {name: value + displacement[name] if name in displacement else value for name, value in params.items()}
+    """Return ``params + displacement``, in the plain layout; a name absent from ``displacement`` keeps its tensor."""
+
+    def moved(value: Tensor, by: Tensor) -> Tensor:
+        return torch.add(value, by, out=torch.empty(value.shape, dtype=value.dtype, device=value.device))
+
+    return {name: moved(value, displacement[name]) if name in displacement else value for name, value in params.items()}
 
 
 def norm(tree: Mapping[str, Tensor]) -> float:

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from transference import _trees
+from transference.devices import as_allocated
 from transference.episodes import Params
 from transference.errors import CheckpointError
 from transference.files import write_aside
@@ -143,7 +144,7 @@ def load_checkpoint(path: str | Path, *, unsafe: bool = False, plain: bool = Fal
         plain: take a file without our header for a plain ``state_dict``, even where another layout is recognised.
 
     Returns:
-        The checkpoint, its tensors in host memory.
+        The checkpoint, its tensors in host memory and laid out as fresh ones are, whichever container they come from.
 
     Raises:
         CheckpointError: the file is missing, truncated, wants to run code, holds no parameters, or is of a known layout but incomplete.
@@ -151,6 +152,11 @@ def load_checkpoint(path: str | Path, *, unsafe: bool = False, plain: bool = Fal
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"There is no checkpoint file {path}.")
+    found = _read(path, unsafe, plain)
+    return replace(found, params={name: as_allocated(value) for name, value in found.params.items()})
+
+
+def _read(path: Path, unsafe: bool, plain: bool) -> Checkpoint:
     header, content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path, unsafe)
     if header is None:
         layouts = () if plain else entry_points(group=_LAYOUTS)

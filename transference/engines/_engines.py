@@ -8,26 +8,29 @@
 ``together``        all episodes in one call (``torch.vmap``), in blocks
 ==================  ==================================================================================================
 
-They differ in the last digits, since their sums run in another order.
+They differ in the last digits, since their sums run in another order. Each gives one number for one episode at one setting of the
+parameters, whatever it is asked beside it: how tensors came to lie in memory, and how many episodes go together, is evened out.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from operator import itemgetter
 from types import FunctionType
 from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
 
-from transference.devices import channels_last, workers
+from transference.devices import as_allocated, channels_last, workers
 from transference.episodes import Episode, Params
 from transference.errors import UsageError
+from transference.exact_sums import ExactSums
 from transference.gradients import loss_gradient
 from transference.learners import InTurns, Learner, read_scores
 
@@ -37,7 +40,7 @@ Scored: TypeAlias = tuple[tuple[float, float], Params]
 _Scores: TypeAlias = Callable[..., tuple[Tensor, Tensor]]
 
 _BLOCK = 16
-"""Episodes in one call of ``together``; fewer when memory runs out."""
+"""Episodes in one call of ``together``, always so many: the last digits of each depend on their number. Fewer when memory runs out."""
 
 _KEPT = 8
 """Compiled learners that are kept."""
@@ -98,21 +101,25 @@ class OneByOne:
             return list((pool.map if pool else map)(gradient, episodes))
 
 
-@dataclass(frozen=True)
+@dataclass
 class _OneByOne:
     engine: OneByOne
     scores: _Scores
     episodes: Sequence[Episode]
+    exact_sums: bool = True
+    """Whether the learner's normalisations are watched: until all episodes have once been evaluated, and none had to be replaced."""
 
     def __call__(self, params: Params) -> Tensor:
-        laid_out = self._laid_out(params)
-        return self._read([(laid_out, episode) for episode in self.episodes])
+        laid_out, replaced = self._laid_out(params), ExactSums.replaced
+        rows = self._read([(laid_out, episode) for episode in self.episodes])
+        self.exact_sums = ExactSums.replaced > replaced
+        return rows
 
     def each(self, cells: Sequence[tuple[int, Params]]) -> Tensor:
         return self._read([(self._laid_out(params), self.episodes[k]) for k, params in cells])
 
     def _read(self, calls: Sequence[tuple[Params, Episode]]) -> Tensor:
-        read = partial(_read, self.scores)
+        read = partial(_read, self.scores if self.engine.compiled else partial(self.scores, exact_sums=self.exact_sums))
         with workers() if self.engine.apart else nullcontext() as pool:
             each = pool.map if pool else map
             # The first goes alone: what is compiled is compiled once, not by every thread.
@@ -128,36 +135,61 @@ class Together:
     """Blocks of episodes in one call each, which is what counts where an episode is too small to fill the device.
 
     Args:
-        block: episodes in one call. If memory runs out it is halved, down to one.
+        block: episodes in one call; a block that is not full repeats its last episode. If memory runs out, blocks are halved, down to
+            one episode.
     """
 
     block: int = _BLOCK
 
     def __call__(self, learner: Learner, episodes: Sequence[Episode]) -> Evaluate:
-        """Load the episodes, sorted into stacks of equal shapes (and of one mode, if the learner looks at it)."""
-        stacks: OrderedDict[object, list[int]] = OrderedDict()
-        for k, episode in enumerate(episodes):
+        """Load the episodes, sorted into blocks of equal shapes (and of one mode, if the learner looks at it)."""
+        alike: dict[object, list[int]] = {}
+        loaded = list(episodes)
+        for k, episode in enumerate(loaded):
             mode = episode.mode if getattr(learner, "told_mode", False) else None
-            stacks.setdefault((mode, *(tensor.shape for tensor in episode.tensors)), []).append(k)
-        return _Together(self, learner, [(chosen, _stack([episodes[k] for k in chosen])) for chosen in stacks.values()])
+            alike.setdefault((mode, *(tensor.shape for tensor in episode.tensors)), []).append(k)
+        chosen = [numbers[k : k + self.block] for numbers in alike.values() for k in range(0, len(numbers), self.block)]
+        return _Together(learner, [_Block.of(loaded, numbers, self.block) for numbers in chosen])
 
     def gradients(self, learner: Learner, params: Params, episodes: Sequence[Episode], names: Sequence[str]) -> list[Scored]:
         """Compute them one after the other: few learners let a gradient be batched through their inner loop."""
-        return [loss_gradient(learner, params, episode, names) for episode in episodes]
+        laid_out = {name: as_allocated(value) for name, value in params.items()}
+        return [loss_gradient(learner, laid_out, episode.map(as_allocated), names) for episode in episodes]
 
 
 @dataclass(frozen=True)
+class _Block:
+    """Episodes that go through the network in one call.
+
+    Args:
+        numbers: theirs.
+        stacked: their tensors, ``[size, …]``; what is beyond the numbers fills the block.
+    """
+
+    numbers: list[int]
+    stacked: Episode
+
+    @classmethod
+    def of(cls, episodes: Sequence[Episode], numbers: list[int], size: int) -> _Block:
+        """Return the block of some of the episodes."""
+        filled = [episodes[k] for k in numbers] + [episodes[numbers[-1]]] * (size - len(numbers))
+        support_x, support_y, query_x, query_y = map(torch.stack, zip(*(episode.tensors for episode in filled), strict=True))
+        return cls(numbers, Episode(support_x, support_y, query_x, query_y, filled[0].mode))
+
+    def halves(self) -> list[_Block]:
+        """Return two blocks of half the size, or one if its episodes fit in."""
+        half = len(self.stacked.query_y) // 2
+        cut = (slice(None, half), slice(half, None))
+        return [_Block(self.numbers[part], self.stacked.map(itemgetter(part))) for part in cut if self.numbers[part]]
+
+
 class _Together:
-    engine: Together
-    learner: Learner
-    stacked: Sequence[tuple[list[int], Episode]]
+    def __init__(self, learner: Learner, blocks: list[_Block]) -> None:
+        self._learner, self._blocks = learner, blocks
+        self._n = sum(len(block.numbers) for block in blocks)
 
     def __call__(self, params: Params) -> Tensor:
-        found = torch.empty(sum(len(chosen) for chosen, _ in self.stacked), 2, dtype=torch.float64)
-        for chosen, episodes in self.stacked:
-            scores = torch.vmap(partial(_scores, self.learner, params, mode=episodes.mode), in_dims=(0, 0, 0, 0))
-            found[torch.tensor(chosen)] = torch.cat([*_in_blocks(scores, episodes, len(chosen), self.engine.block)])
-        return found
+        return self._rows(params, set(range(self._n)))
 
     def each(self, cells: Sequence[tuple[int, Params]]) -> Tensor:
         places: dict[int, list[int]] = {}  # of the cells that share one setting: they go together
@@ -165,17 +197,36 @@ class _Together:
             places.setdefault(id(params), []).append(place)
         found = torch.empty(len(cells), 2, dtype=torch.float64)
         for shared in places.values():
-            found[torch.tensor(shared)] = self.engine(self.learner, [self._episode(cells[k][0]) for k in shared])(cells[shared[0]][1])
+            numbers = [cells[place][0] for place in shared]
+            found[torch.tensor(shared)] = self._rows(cells[shared[0]][1], set(numbers))[torch.tensor(numbers)]
         return found
 
-    def _episode(self, number: int) -> Episode:
-        chosen, episodes = next(stack for stack in self.stacked if number in stack[0])
-        place = chosen.index(number)
-        return episodes.map(lambda tensor: tensor[place])
+    def _rows(self, params: Params, wanted: set[int]) -> Tensor:
+        """Return the scores by episode, ``[n_episodes, 2]``, from the blocks that hold wanted episodes; NaN for the others.
+
+        Raises:
+            RuntimeError: not even a single episode fits into memory, or something else went wrong.
+        """
+        laid_out = {name: as_allocated(value) for name, value in params.items()}
+        found = torch.full((self._n, 2), torch.nan, dtype=torch.float64)
+        try:
+            for block in self._blocks:
+                if wanted.intersection(block.numbers):
+                    scores = torch.vmap(partial(_scores, self._learner, laid_out, mode=block.stacked.mode))
+                    found[torch.tensor(block.numbers)] = _row(scores(*block.stacked.tensors)).cpu()[: len(block.numbers)]
+        except RuntimeError as error:
+            if not out_of_memory(error) or all(len(block.stacked.query_y) == 1 for block in self._blocks):
+                raise
+        else:
+            return found
+        # From the beginning, so that all episodes go in blocks of one size, and keep to it from now on: it fails at θ or never, as a rule.
+        self._blocks = [half for block in self._blocks for half in block.halves()]
+        torch.cuda.empty_cache()
+        return self._rows(params, wanted)
 
 
 ENGINES: dict[str, Engine] = {
-    "loop": OneByOne(layout=lambda tensor: tensor),
+    "loop": OneByOne(layout=as_allocated),
     "apart": OneByOne(apart=True),
     "compiled": OneByOne(compiled=True),
     "compiled-apart": OneByOne(compiled=True, apart=True),
@@ -198,15 +249,22 @@ def find_engine(name: str) -> Engine:
 
 
 def _scores(
-    learner: Learner, params: Params, support_x: Tensor, support_y: Tensor, query_x: Tensor, query_y: Tensor, *, mode: str | None
+    learner: Learner,
+    params: Params,
+    support_x: Tensor,
+    support_y: Tensor,
+    query_x: Tensor,
+    query_y: Tensor,
+    *,
+    mode: str | None,
+    exact_sums: bool = True,
 ) -> tuple[Tensor, Tensor]:
-    return read_scores(learner, params, Episode(support_x, support_y, query_x, query_y, mode))
+    return read_scores(learner, params, Episode(support_x, support_y, query_x, query_y, mode), exact_sums=exact_sums)
 
 
-def _scores_in_turns(learners: InTurns, params: Params, *tensors: Tensor, mode: str | None) -> tuple[Tensor, Tensor]:
-    support_x, support_y, query_x, query_y = tensors
+def _scores_in_turns(learners: InTurns, params: Params, *tensors: Tensor, mode: str | None, exact_sums: bool) -> tuple[Tensor, Tensor]:
     with learners.one() as learner:
-        return read_scores(learner, params, Episode(support_x, support_y, query_x, query_y, mode))
+        return _scores(learner, params, *tensors, mode=mode, exact_sums=exact_sums)
 
 
 def _read(scores: _Scores, call: tuple[Params, Episode]) -> Tensor:
@@ -220,32 +278,6 @@ def _row(scores: tuple[Tensor, Tensor]) -> Tensor:
 
 def _to_host(rows: Sequence[Tensor]) -> Tensor:
     return torch.stack(list(rows)).cpu()  # one transfer for all: a GPU is not made to wait after each
-
-
-def _stack(episodes: Sequence[Episode]) -> Episode:
-    support_x, support_y, query_x, query_y = (
-        torch.stack(column) for column in zip(*(episode.tensors for episode in episodes), strict=True)
-    )
-    return Episode(support_x, support_y, query_x, query_y, episodes[0].mode)
-
-
-def _in_blocks(scores: _Scores, episodes: Episode, n: int, block: int) -> Iterator[Tensor]:
-    """Yield the rows of one stack, block by block.
-
-    Raises:
-        RuntimeError: not even a single episode fits into memory, or something else went wrong.
-    """
-    start = 0
-    while start < n:
-        try:
-            yield _row(scores(*(tensor[start : start + block] for tensor in episodes.tensors))).cpu()
-        except RuntimeError as error:
-            if block == 1 or not out_of_memory(error):
-                raise
-            block //= 2
-            torch.cuda.empty_cache()
-        else:
-            start += block
 
 
 def out_of_memory(error: BaseException) -> bool:

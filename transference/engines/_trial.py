@@ -15,7 +15,7 @@ from transference.episodes import Episode, Params
 from transference.learners import Learner
 
 _ROUNDS = 5
-_EPISODES = 8
+_EPISODES = 16
 _SHORT = 10.0
 """Seconds of work ahead up to which the plain loop does: there is little to gain, and small runs repeat to the last digit."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from transference import _trees
 from transference.episodes import Episode, Params
+from transference.exact_sums import ExactSums
 
 
 @runtime_checkable
@@ -59,12 +61,20 @@ class DescribingLearner(Learner, Protocol):
         """Return what distinguishes this learner from others of its class, as plain values."""
 
 
-def read_scores(learner: Learner, params: Params, episode: Episode) -> tuple[Tensor, Tensor]:
-    """Return loss and accuracy, both ``[]``, from one forward pass; NaN for an accuracy that the learner does not know."""
-    if isinstance(learner, ScoringLearner):
-        return learner.episode_scores(params, episode)
-    loss = learner.episode_loss(params, episode)
-    return loss, torch.full_like(loss.detach(), torch.nan)
+def read_scores(learner: Learner, params: Params, episode: Episode, *, exact_sums: bool = True) -> tuple[Tensor, Tensor]:
+    """Return loss and accuracy, both ``[]``, from one forward pass; NaN for an accuracy that the learner does not know.
+
+    Args:
+        learner: whose.
+        params: where.
+        episode: on which task.
+        exact_sums: let no normalisation of the learner lose digits (`ExactSums`); False where it is known that none does.
+    """
+    with ExactSums() if exact_sums and not torch.compiler.is_compiling() else nullcontext():
+        if isinstance(learner, ScoringLearner):
+            return learner.episode_scores(params, episode)
+        loss = learner.episode_loss(params, episode)
+        return loss, torch.full_like(loss.detach(), torch.nan)
 
 
 def describe(learner: Learner) -> dict[str, Any]:

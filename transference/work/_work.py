@@ -36,7 +36,7 @@ from transference.work._reading import halved, read_all
 from transference.work._steps import AT_ONCE, Stepper, Subject, batches
 from transference.work._tasks import Drawn, Tasks
 
-_SOME = 8
+_SOME = 16
 """Targets that a trial is made on."""
 
 

@@ -1,0 +1,156 @@
+"""Normalisations that keep the digits of float32 in every memory layout.
+
+On a CPU, torch's kernels for images with their channels last add up the rows of a batch one by one in float32. Over the 132 300 rows of 75
+images of 42×42 pixels that loses two to three of seven digits of a mean, more where the mean is large beside the deviation; its kernels for
+the plain layout lose none, nor do its other reductions, which add in a tree. So batch norm takes its statistics from short sums here, and
+group norm goes through the plain layout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+_FEW = 256
+"""Rows that torch may add up one by one: half of them are rounded up, half down, and √256 roundings of float32 are a millionth. A function
+of our own would cost MAML, whose support sets are small, more than it gains."""
+
+
+class ExactSums(TorchFunctionMode):
+    """A context in which `torch.nn.functional`'s batch norm and group norm, and the modules made of them, are those of this file.
+
+    It holds for the calling thread, and lets all other functions be, at the price of a microsecond or two for each call of any.
+    """
+
+    replaced: ClassVar[int] = 0
+    """Calls so far, in any thread, that were not left to torch: who sees that there are none can do without."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:  # noqa: ANN401 - whatever the function returns
+        """Call ``func``, or what stands for it here."""
+        del types
+        kwargs = kwargs or {}
+        if func in _EXACT and (found := _EXACT[func](*args, **kwargs)) is not None:
+            ExactSums.replaced += 1
+            return found
+        return func(*args, **kwargs)
+
+
+def batch_norm(x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None, *, eps: float = 1e-5) -> Tensor:
+    """Return images normalised by their own statistics, ``γ (x - m) / √(v + eps) + β``, to the digits that float32 has.
+
+    Args:
+        x: ``[n, c, h, w]``.
+        weight: γ, ``[c]``, or None for ones.
+        bias: β, ``[c]``, or None for zeros.
+        eps: added to the variance.
+    """
+    found = _batch_norm(x, None, None, weight, bias, True, eps=eps)
+    return F.batch_norm(x, None, None, weight, bias, training=True, eps=eps) if found is None else found
+
+
+def _batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor | None:
+    """Return what `torch.nn.functional.batch_norm` would, running statistics moved too; None where torch itself loses no digits."""
+    if not (training and _loses_digits(input)):
+        return None
+    mean: Tensor
+    variance: Tensor
+    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (input, weight, bias)):
+        apply: Callable[..., tuple[Tensor, Tensor, Tensor]] = _BatchNorm.apply
+        normalised, mean, variance = apply(input, weight, bias, eps)
+    else:
+        normalised, mean, variance = _BatchNorm.forward(input, weight, bias, eps)
+    n = input.numel() // input.shape[1]
+    if running_mean is not None:
+        running_mean.lerp_(mean, momentum)
+    if running_var is not None:
+        running_var.lerp_(variance * (n / max(1, n - 1)), momentum)
+    return normalised
+
+
+def _group_norm(
+    input: Tensor,
+    num_groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor | None:
+    """Return what `torch.nn.functional.group_norm` would; None where torch itself loses no digits."""
+    if not _loses_digits(input):
+        return None
+    normalised = F.group_norm(input.contiguous(), num_groups, weight, bias, eps)
+    return normalised.contiguous(memory_format=torch.channels_last)
+
+
+_EXACT: dict[Callable[..., Any], Callable[..., Tensor | None]] = {F.batch_norm: _batch_norm, F.group_norm: _group_norm}
+
+
+class _BatchNorm(torch.autograd.Function):
+    """Batch norm of channels-last images by statistics from short sums; the gradient is torch's, from the same statistics."""
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+        mean, variance = _statistics(x)
+        return F.batch_norm(x, mean, variance, weight, bias, training=False, eps=eps), mean, variance
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:  # noqa: ANN401 - torch's context
+        x, weight, bias, ctx.eps = inputs
+        _, mean, variance = output
+        ctx.mark_non_differentiable(mean, variance)
+        ctx.wanted = [True, weight is not None, bias is not None]
+        ctx.save_for_backward(x, weight, mean, variance)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        x, weight, mean, variance = ctx.saved_tensors
+        # A derivative in its own right, so that MAML's outer gradient goes through; it knows that the statistics come from x.
+        found = torch.ops.aten.native_batch_norm_backward(
+            gradients[0], x, weight, None, None, mean, (variance + ctx.eps).rsqrt(), True, ctx.eps, ctx.wanted
+        )
+        return (*(g if wanted else None for g, wanted in zip(found, ctx.wanted, strict=True)), None)
+
+
+def _statistics(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and variance of each channel of channels-last images ``[n, c, h, w]``, two tensors ``[c]``.
+
+    Seen as ``[n·h·w / k, k·c]``, the same memory has k partial statistics of every channel, each over so many rows fewer. With mean m_i and
+    variance v_i of part i, all of one size, the whole has
+
+        m = mean_i m_i,    v = mean_i (v_i + (m_i - m)²)        (Chan, Golub & LeVeque, 1979)
+    """
+    n, c, h, w = x.shape
+    parts = h * w if n > w else w  # sums of n or of n·h rows; what is put together stays small beside x
+    rows = x.permute(0, 2, 3, 1).reshape(1, n * h * w // parts, 1, parts * c)
+    means, variances = torch.batch_norm_update_stats(rows.permute(0, 3, 1, 2), None, None, 0.0)
+    means, variances = means.view(parts, c), variances.view(parts, c)
+    mean = means.mean(dim=0)
+    apart = means - mean
+    return mean, torch.addcmul(variances, apart, apart).mean(dim=0)
+
+
+def _loses_digits(x: Tensor) -> bool:
+    """Return whether torch's own kernel would add up the rows of these images one by one in float32."""
+    if torch.compiler.is_compiling() or x.dim() != 4 or x.dtype != torch.float32 or x.device.type != "cpu":
+        return False
+    if x.numel() // x.shape[1] < _FEW:
+        return False
+    try:
+        return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+    except RuntimeError:  # inside vmap torch does not tell, and has images in the plain layout
+        return False
