@@ -14,7 +14,7 @@ class Recipe:
         iterations: outer updates.
         meta_batch: tasks per update.
         lr: Adam's rate.
-        halve_every: updates after which the rate is halved, again and again; 0 keeps it constant.
+        halve_every: the rate is halved with every such update, counted from 1 and that one included; 0 keeps it constant.
         clip_norm: the gradient's norm is limited to this, for the encoder and for the rest each; 0 does not limit it.
         shots: support examples per class (classification) or in all (regression).
         queries: query examples, likewise.

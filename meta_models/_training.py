@@ -48,7 +48,8 @@ class Training:
         channels: 1 or 3.
         meta_batch: tasks per outer update.
         lr: Adam's rate; ``(0.9, 0.999)`` and 1e-8 are its other settings.
-        halve_every: iterations after which the rate is halved, again and again; 0 keeps it constant.
+        halve_every: the rate is halved with every such update, counted from 1 and that one included, as in the released KML program; 0
+            keeps it constant.
         clip_norm: the gradient's norm is limited to this, for encoder and generators and for the rest each; 0 does not limit it.
         seed: of the initial parameters and of the tasks.
         rotated: names of the datasets whose classes are turned by a random number of quarter turns, anew in every task.
@@ -80,8 +81,12 @@ class Training:
             raise UsageError(f"The training was to have {told}; meta_batch and lr must be above 0, all of them finite and not negative.")
 
     def lr_at(self, iteration: int) -> float:
-        """Return the outer rate of update number ``iteration``, counted from 0."""
-        return self.lr * 0.5 ** (iteration // self.halve_every) if self.halve_every else self.lr
+        """Return the outer rate of the update that follows ``iteration`` others.
+
+        The released KML program counts updates from 1 and halves *before* it takes the step (``if i % 10000 == 0`` ahead of
+        ``optimizer.step()``), so that update 10 000 is the first at the lower rate.
+        """
+        return self.lr * 0.5 ** ((iteration + 1) // self.halve_every) if self.halve_every else self.lr
 
     def identity(self, tasks: Sequence[DescribingSampler]) -> dict[str, Any]:
         """Return what distinguishes this training, on these tasks, from any other, as plain JSON values."""

@@ -60,7 +60,7 @@ class ProtoNet:
         return backbone if self.modulation is None else backbone | self.modulation.init(generator, self.channels)
 
     def recipe(self, modes: int) -> Recipe:
-        """Return the released training: 300 000 tasks, the rate halved every 10 000 iterations."""
+        """Return the released training: 300 000 tasks, the rate halved at updates 10 000, 20 000 and 30 000."""
         del modes
         return Recipe(iterations=30_000, meta_batch=10, halve_every=10_000)
 

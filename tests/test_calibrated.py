@@ -146,8 +146,12 @@ def test_too_few_exact_pairs_give_no_interval(table):
 def test_a_failed_exact_pair_counts_for_nothing_and_an_estimate_below_zero_still_tells(table):
     blocks, exact = table
     expected = tr.calibrate(blocks, exact.iloc[:400])
+    assert expected.pop("exact_failed").tolist() == [0, 0]
     failed = exact.iloc[400:410].assign(status="non_finite", loss_ratio=np.nan)
-    pd.testing.assert_frame_equal(tr.calibrate(blocks, pd.concat([exact.iloc[:400], failed])), expected)
+    for without in (failed, failed.assign(status="zero_loss"), failed.assign(status="ok", loss_ratio=0.0)):
+        found = tr.calibrate(blocks, pd.concat([exact.iloc[:400], without]))
+        assert found.pop("exact_failed").sum() == 10
+        pd.testing.assert_frame_equal(found, expected)
     below = exact.iloc[:400].assign(estimate=exact["estimate"].where(exact.index != 5, -0.1))
     assert tr.calibrate(blocks, below)["n_exact"].sum() == 400
     blocks[0].change[0, 0] = np.nan

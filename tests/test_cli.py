@@ -31,10 +31,10 @@ def call(*words):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A ProtoNet trained for four updates by the command, with checkpoints after two and four."""
+    """A ProtoNet trained for four updates by the command, with checkpoints after two and four; none of its losses is near 0."""
     out = tmp_path_factory.mktemp("trained")
     result = call("train", "--learner", "protonet", "--modes", "strokes,shapes", "--ways", 3, "--queries", 2, "--iterations", 4,
-                  "--save-every", 2, "--meta-batch", 2, "--device", "cpu", "--out", out)  # fmt: skip
+                  "--save-every", 2, "--meta-batch", 2, "--seed", 5, "--device", "cpu", "--out", out)  # fmt: skip
     assert result.exit_code == 0, result.output
     return sorted(out.glob("*.safetensors"))
 
@@ -84,7 +84,7 @@ def test_measured_tasks_are_not_those_of_the_training(computed, trained):
     training = tr.load_checkpoint(trained[0]).training
     tasks = tr.open_run(computed).tasks()
     assert training["seed"] not in set(tasks["seed"])
-    assert tasks.groupby("role")["seed"].first().to_dict() == {"source": 1, "target": 2}
+    assert tasks.groupby("role")["seed"].first().to_dict() == {"source": 6, "target": 7}
 
 
 def test_summary_as_a_table_and_as_json(computed):
@@ -301,9 +301,59 @@ def test_failed_cells_exit_with_3(tmp_path):
         tmp_path / "run",
     )
     assert result.exit_code == 3, result.output
-    assert "12 of 12 cells failed" in result.stderr
+    assert "12 of 12 cells failed (12 non_finite)" in result.stderr
     assert (tr.open_run(tmp_path / "run").pairs()["status"] == "non_finite").all()
     assert call("verify", tmp_path / "run").exit_code == 0, "failed cells are recorded, not missing"
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory):
+    """A checkpoint of `PixelPrototypes` that was never trained."""
+    path = tmp_path_factory.mktemp("fresh") / "x.pt"
+    tr.save_checkpoint(tr.Checkpoint(PixelPrototypes().init_params(0), 1), path)
+    return path
+
+
+def test_losses_that_fall_to_zero_are_counted_and_rule_no_mean(fresh, tmp_path):
+    words = [fresh, "--learner", "tests.strangers:Vanishing", *MODES, *SMALL, "--alpha", 0.001, "--controls", 4, "--out", tmp_path / "run"]
+    result = call("compute", *words)
+    assert result.exit_code == 3, result.output
+    frame = tr.open_run(tmp_path / "run").pairs()
+    zero = frame["loss_after"] == 0
+    assert 0 < zero.sum() < 12, "some, not all"
+    assert (frame["status"] == np.where(zero, "zero_loss", "ok")).all()
+    assert f"{zero.sum()} of 12 cells failed ({zero.sum()} zero_loss)" in result.stderr
+    assert call("verify", tmp_path / "run").stdout.strip().endswith(f"cells: {12 - zero.sum()} ok, {zero.sum()} zero_loss")
+    [row] = json.loads(call("summary", tmp_path / "run", "--json").stdout)
+    assert (row["n"], row["failed"]) == (12 - zero.sum(), zero.sum())
+    for name in ("geometric_mean", "geometric_mean_low", "geometric_mean_high", "q01"):
+        assert row[name] > 0.9, name
+    assert call("export", tmp_path / "run", tmp_path / "x.csv").exit_code == 0
+    assert pd.read_csv(tmp_path / "x.csv")["loss_ratio"].isna().sum() == zero.sum()
+    assert call("report", tmp_path / "run", "-o", tmp_path / "x.html").exit_code == 0
+    assert f"of which some have no ratio: {zero.sum()} zero_loss" in (tmp_path / "x.html").read_text()
+
+
+@pytest.mark.parametrize(("estimator", "code"), [("first-order", 3), ("calibrated", 0)])
+def test_a_tangent_below_zero_fails_a_run_unless_it_calibrates(fresh, tmp_path, estimator, code):
+    result = call("compute", fresh, "--learner", "tests.strangers:PixelPrototypes", *MODES, *SMALL, "--alpha", 300,
+                  "--estimator", estimator, "--out", tmp_path / "run")  # fmt: skip
+    run = tr.open_run(tmp_path / "run")
+    assert (run.pairs()["loss_after"] < 0).any()
+    assert (run.exact_pairs()["status"] == "ok").all()
+    assert result.exit_code == code, result.output
+    assert bool(run.failed()) == (code == 3)
+
+
+def test_exact_pairs_that_fail_fail_a_calibrated_run(fresh, tmp_path):
+    result = call("compute", fresh, "--learner", "tests.strangers:Vanishing", *MODES, *SMALL, "--n-target", 6, "--alpha", 0.001,
+                  "--estimator", "calibrated", "--out", tmp_path / "run")  # fmt: skip
+    assert result.exit_code == 3, result.output
+    exact = tr.open_run(tmp_path / "run").exact_pairs()
+    assert set(exact["status"]) == {"ok", "zero_loss"}
+    [row] = json.loads(call("summary", tmp_path / "run", "--json").stdout)
+    assert row["exact_failed"] == (exact["status"] == "zero_loss").sum()
+    assert row["calibrated_geometric_mean"] > 0.9
 
 
 @pytest.mark.parametrize(

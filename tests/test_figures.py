@@ -70,6 +70,20 @@ def split(modes=("omniglot", "cifar100"), alphas=(1e-4, 1e-3, 1e-2, 1e-1)):
     return pd.DataFrame(rows)
 
 
+def test_pairs_without_a_ratio_are_counted_beside_the_bars():
+    frame, own = table(modes=("a",))
+    frame.loc[[0, 1], ["status", "loss_ratio"]] = "zero_loss", np.nan
+    frame.loc[2, "loss_ratio"] = 0.0  # as version 0.1 exported a loss that fell to 0
+    [ax] = figures.histogram(frame, own).axes
+    texts = [text.get_text() for text in ax.texts]
+    assert "3 without a ratio" in texts
+    assert not any("below" in text for text in texts)
+    told = figures.binned(frame, own)
+    assert told.loc[told["class"] == "failed", "count"].tolist() == [3]
+    bars = told[told["class"].isin(["positive", "neutral", "negative"])]
+    assert bars["count"].sum() == len(frame) - 3
+
+
 def controls(frame, **ends):
     keys = ["checkpoint_step", "alpha", "source_mode", "target_mode"]
     return frame[keys].drop_duplicates().assign(**{"fresh_low": 0.95, "fresh_high": 1.1, "placebo_low": 0.98, "placebo_high": 1.5, **ends})
@@ -255,7 +269,7 @@ def test_the_table_of_a_histogram_counts_every_pair_once():
     frame, own = table(spread=0.3)
     frame.loc[3, "status"] = "non_finite"
     told = figures.binned(frame, own, bins=10)
-    pairs = told[told["class"] != "self-transference"]
+    pairs = told[~told["class"].isin(["self-transference", "failed"])]
     assert pairs["count"].sum() == len(frame) - 1
     first = pairs[(pairs["checkpoint_step"] == 100) & (pairs["source_mode"] == "omniglot") & (pairs["target_mode"] == "cifar100")]
     chosen = frame[(frame["checkpoint_step"] == 100) & (frame["source_mode"] == "omniglot") & (frame["target_mode"] == "cifar100")]

@@ -105,14 +105,17 @@ class Explosive(PixelPrototypes):
     def episode_loss(self, params, episode):
         loss = super().episode_loss(params, episode)
         if episode.query_x.mean() > 0.6:  # the pale shapes, not the dark strokes
-            moved = float((params["map.bias"].detach() != 0).any())
-            return loss * {"zero": 0.0, "infinite": float("inf") if moved else 1.0}[self.how]
+            moved = bool((params["map.bias"].detach() != 0).any())
+            factors = {"zero": (0.0, 0.0), "infinite": (1.0, float("inf")), "zero after": (1.0, 0.0), "negative": (1.0, -1.0)}
+            return loss * factors[self.how][moved]
         return loss
 
     how = "zero"
 
 
-@pytest.mark.parametrize(("how", "status"), [("zero", "zero_loss"), ("infinite", "non_finite")])
+@pytest.mark.parametrize(
+    ("how", "status"), [("zero", "zero_loss"), ("zero after", "zero_loss"), ("infinite", "non_finite"), ("negative", "non_finite")]
+)
 def test_a_bad_loss_becomes_a_status(tmp_path, sources, targets, how, status):
     learner = Explosive()
     learner.how = how

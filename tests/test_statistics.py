@@ -72,8 +72,31 @@ def test_quantiles_agree_with_numpy():
     assert row["geometric_mean"] == pytest.approx(np.exp(np.log(ratios).mean()), rel=1e-12)
 
 
-def test_a_loss_of_zero_after_gives_a_mean_of_zero():
-    assert tr.summarise(pairs([0.0, 1.0]))["geometric_mean"].item() == 0.0
+def test_a_loss_of_zero_after_is_counted_and_left_out():
+    """As version 0.1 exported it, and as a table that comes from elsewhere may have it."""
+    row = tr.summarise(pairs([0.0, 0.5, 2.0])).iloc[0]
+    assert (row["n"], row["failed"], row["geometric_mean"], row["q01"]) == (2, 1, pytest.approx(1.0), pytest.approx(0.515))
+    assert (row["positive"], row["negative"]) == (0.5, 0.5)
+    ratios = np.array([[0.0, 0.5], [2.0, -1.0], [np.inf, np.nan]])
+    block = tr.Block.of(ratios, redrawn=[ratios])
+    row = tr.summarise_blocks([block]).iloc[0]
+    assert (row["n"], row["failed"], row["geometric_mean"]) == (2, 4, pytest.approx(1.0))
+    for matrix in (block.loss_ratio, *block.redrawn):
+        np.testing.assert_array_equal(matrix, [[np.nan, 0.5], [2.0, np.nan], [np.nan, np.nan]])
+
+
+def vanishing(random):
+    """Log ratios of which one fell to minus infinity, and the same table without that cell."""
+    logs = random.normal(0.0, 0.1, (12, 11))
+    gone = logs.copy()
+    gone[3, 4], logs[3, 4] = -np.inf, np.nan
+    return [tr.Block.of(np.exp(table), redrawn=[np.exp(table)] * 2) for table in (gone, logs)]
+
+
+@pytest.mark.parametrize("statistic", [tr.intervals, tr.split, tr.variance_shares, tr.single_pairs, lambda b: tr.contrast(b, b)])
+def test_no_statistic_tells_a_loss_of_zero_after_from_a_cell_without_a_ratio(statistic):
+    zero, missing = vanishing(np.random.default_rng(0))
+    pd.testing.assert_frame_equal(statistic([zero]), statistic([missing]))
 
 
 @pytest.mark.parametrize("band", [(1.1, 1.2), (0.8, 0.9), (1.0, 1.0)])

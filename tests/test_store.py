@@ -1,10 +1,12 @@
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 import transference as tr
 from transference.errors import StoreError, UsageError
-from transference.store import STATUSES, _folder, loss_ratios
+from transference.store import STATUSES, _folder, loss_ratios, pair_rows
 
 
 @pytest.fixture
@@ -26,7 +28,38 @@ def test_ratios_and_statuses():
     assert [STATUSES[code] for code in status] == ["ok", "zero_loss", "non_finite", "non_finite", "non_finite", "non_finite", "non_finite"]
     assert ratio[0] == 0.5
     assert np.isnan(ratio[1:]).all()
-    assert loss_ratios(np.array([3.0]), np.array([0.0]))[0] == 0.0, "a loss that vanishes is a ratio of zero"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (3.0, 0.0, "zero_loss"),
+        (3.0, -0.0, "zero_loss"),
+        (0.0, 0.0, "zero_loss"),
+        (1e-320, 0.0, "zero_loss"),
+        (np.inf, 0.0, "non_finite"),
+        (np.nan, 0.0, "non_finite"),
+        (0.0, -1.0, "non_finite"),
+        (-1.0, 0.0, "non_finite"),
+        (3.0, -1e-9, "non_finite"),
+        (-1.0, -2.0, "non_finite"),
+        (1e300, 1e-300, "non_finite"),  # the quotient is below the range of float64
+        (1e-300, 1e300, "non_finite"),  # and above it
+        (1.0, 5e-324, "ok"),
+    ],
+)
+def test_a_cell_is_ok_where_its_ratio_has_a_logarithm(before, after, expected):
+    [ratio], [status] = loss_ratios(np.array([before]), np.array([after]))
+    assert STATUSES[status] == expected
+    with np.errstate(all="ignore"):
+        assert np.isfinite(np.log(ratio)) == (expected == "ok")
+
+
+@pytest.mark.parametrize("before", [0.0, np.inf, np.nan, -1.0])
+def test_no_first_order_part_without_a_loss_before(before):
+    one = np.array([before]), np.array([np.nan], np.float32)
+    rows = pair_rows(0, [0], 0.1, one, (np.array([1.0]), one[1]), np.array([0.5]))
+    assert np.isnan(rows["first_order"]).all()
 
 
 def test_a_sound_run_verifies(run):
@@ -164,3 +197,68 @@ def test_the_pairs_of_a_tile_are_written_last(tmp_path, monkeypatch, learner, ch
     words = {"n_source": 2, "n_target": 2, "lookahead": tr.SGD(0.1), "controls": 0, "replicates": 2}
     tr.measure(learner, checkpoint, sources, targets, out=tmp_path / "run", **words)
     assert order[1:] == ["self_transference", "sources", "pairs", "pairs"]
+
+
+def written_by_0_1(path, losses):
+    """Rewrite a tile's first rows as version 0.1 wrote them: any quotient from 0 up was ok. Losses before and after, per row."""
+    content = pq.read_table(path)
+    frame = content.to_pandas()
+    for row, (before, after) in enumerate(losses):
+        frame.loc[row, ["loss_before", "loss_after", "loss_ratio"]] = before, after, after / before
+    pq.write_table(pa.Table.from_pandas(frame, schema=content.schema, preserve_index=False), path, write_page_checksum=True)
+
+
+def test_a_run_of_version_0_1_is_read_as_cells_are_judged_now(run):
+    expected = run.pairs()
+    written_by_0_1(next((run.path / "pairs").rglob("*.parquet")), [(2.0, 0.0), (1e300, 1e-300)])
+    found = run.pairs()
+    changed = found[found["status"] != "ok"]
+    assert dict(zip(changed["status"].astype(str), changed["loss_after"], strict=True)) == {"zero_loss": 0.0, "non_finite": 1e-300}
+    assert changed["loss_ratio"].isna().all()
+    assert found["status"].cat.categories.tolist() == expected["status"].cat.categories.tolist()
+    pd.testing.assert_frame_equal(found.drop(changed.index), expected.drop(changed.index))
+    blocks = np.concatenate([block.loss_ratio.ravel() for block in run.blocks()])
+    assert np.isnan(blocks).sum() == 2
+    assert not (blocks == 0).any()
+    verified = tr.verify(run.path)
+    assert verified.complete, verified.problems
+    assert verified.statuses == {"ok": 22, "zero_loss": 1, "non_finite": 1}
+    assert run.failed() == {"zero_loss": 1, "non_finite": 1}
+    summary = tr.summarise_blocks(run.blocks())
+    assert summary["failed"].sum() == 2
+    assert (summary["geometric_mean"] > 0.1).all()
+
+
+@pytest.mark.parametrize("column", ["self_transference", "controls"])
+def test_the_other_tables_of_version_0_1_too(run, column):
+    path = sorted((run.path / column).rglob("*.parquet"))[0]
+    written_by_0_1(path, [(2.0, 0.0)])
+    found = getattr(run, column)()
+    assert found.loc[found["loss_after"] == 0, "status"].tolist() == ["zero_loss"]
+    assert not (found["loss_ratio"] == 0).any()
+    assert tr.verify(run.path).complete
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"status": "non_finite", "loss_ratio": np.nan},
+        {"status": "zero_loss", "loss_ratio": np.nan},
+        {"status": "out_of_memory", "loss_ratio": np.nan},
+        {"loss_before": -1.0, "loss_after": -5.0, "loss_ratio": 5.0},
+        {"loss_ratio": 0.0},
+        {"loss_ratio": np.nan},
+        {"loss_after": np.nan, "loss_ratio": np.nan},
+    ],
+)
+def test_a_status_that_the_losses_do_not_say_is_found(run, change):
+    path = next((run.path / "pairs").rglob("*.parquet"))
+    content = pq.read_table(path)
+    frame = content.to_pandas()
+    frame["status"] = pd.Categorical(frame["status"].astype(str), STATUSES)
+    for name, value in change.items():
+        frame.loc[0, name] = value
+    pq.write_table(pa.Table.from_pandas(frame, schema=content.schema, preserve_index=False), path, write_page_checksum=True)
+    [problem] = tr.verify(run.path).problems
+    assert str(path) in problem
+    assert "a status not what the losses say" in problem

@@ -71,10 +71,36 @@ def test_one_update_is_adam_on_the_mean_loss_over_balanced_modes(tmp_path, tasks
 
 def test_the_schedule_halves_the_rate(tmp_path, tasks):
     settings = replace(SETTINGS, halve_every=3)
-    assert [settings.lr_at(k) for k in (0, 2, 3, 6)] == [0.01, 0.01, 0.005, 0.0025]
+    assert [settings.lr_at(k) for k in (0, 1, 2, 4, 5)] == [0.01, 0.01, 0.005, 0.005, 0.0025]
     paths = train(PixelPrototypes(), settings, tasks, out=tmp_path, iterations=7, save_every=3)
-    assert [tr.load_checkpoint(path).optimizer.lr for path in paths] == [0.005, 0.0025, 0.0025]
-    assert pd.read_parquet(tmp_path / "metrics").drop_duplicates("iteration")["lr"].tolist() == [0.01] * 3 + [0.005] * 3 + [0.0025]
+    assert [tr.load_checkpoint(path).optimizer.lr for path in paths] == [0.005, 0.0025, 0.0025], "of the update to come"
+    assert pd.read_parquet(tmp_path / "metrics").drop_duplicates("iteration")["lr"].tolist() == [0.01] * 2 + [0.005] * 3 + [0.0025] * 2
+
+
+def released_rates(updates, every=10_000, lr=1e-3):
+    """What the released KML trainer does: updates count from 1, and the optimizer's own rate is halved before the step is taken."""
+    optimizer, rates = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=lr), {}
+    for i in range(1, updates + 1):
+        if i % every == 0:
+            optimizer.param_groups[0]["lr"] *= 0.5
+        rates[i] = optimizer.param_groups[0]["lr"]
+    return rates
+
+
+def test_the_rate_is_halved_at_the_released_programs_update():
+    settings = replace(SETTINGS, lr=1e-3, halve_every=10_000)
+    expected = released_rates(30_001)
+    assert (expected[9_999], expected[10_000], expected[10_001]) == (1e-3, 5e-4, 5e-4)
+    assert {update: settings.lr_at(update - 1) for update in expected} == expected
+
+
+@pytest.mark.parametrize("stop", [4, 5, 6])
+def test_a_training_that_is_resumed_halves_at_the_same_update(tmp_path, tasks, stop):
+    settings = replace(SETTINGS, halve_every=5)
+    for iterations in (stop, 11):
+        train(PixelPrototypes(), settings, tasks, out=tmp_path, iterations=iterations, save_every=20)
+    rates = pd.read_parquet(tmp_path / "metrics").drop_duplicates("iteration").set_index("iteration")["lr"]
+    assert rates.to_dict() == pytest.approx(released_rates(11, every=5, lr=0.01))
 
 
 def test_another_training_in_the_folder_is_refused(tmp_path, tasks):

@@ -37,7 +37,7 @@ Examples:
 @click.option("--validate", type=click.IntRange(0), metavar="N", default=0, show_default=True, help=_VALIDATE)
 @click.option("--meta-batch", type=click.IntRange(1), metavar="N", help=f"Tasks per outer update.  {_RECIPE}")
 @click.option("--lr", type=float, metavar="X", help=f"Outer learning rate (Adam).  {_RECIPE}")
-@click.option("--halve-every", type=click.IntRange(0), metavar="N", help=f"Halve the outer rate every N updates; 0: never.  {_RECIPE}")
+@click.option("--halve-every", type=click.IntRange(0), metavar="N", help=f"Halve the outer rate at updates N, 2N …; 0: never.  {_RECIPE}")
 @click.option("--clip-norm", type=float, metavar="X", help=f"Limit of the gradient's norm; 0: none.  {_RECIPE}")
 @click.option("--batching", type=click.Choice(["auto", *BATCHINGS]), default="auto", show_default=True, help=_BATCHING)
 @config_option

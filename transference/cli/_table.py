@@ -51,8 +51,8 @@ def summary_text(summary: pd.DataFrame) -> str:
 
 def print_summary(
     run: Run, band: tuple[float, float] = NEUTRAL_BAND, *, as_json: bool = False, with_intervals: bool | None = None, controls: bool = False
-) -> pd.DataFrame:
-    """Print the summary of a run, with what its exact pairs say of its estimates if it has any, and return it.
+) -> None:
+    """Print the summary of a run, with what its exact pairs say of its estimates if it has any.
 
     Args:
         run: the run.
@@ -69,7 +69,7 @@ def print_summary(
         told = summary if replicated is None else summary.merge(replicated, on=list(GROUP))
         told = calibrated.drop(columns="n").rename(columns=_in_json).merge(told, on=list(GROUP)) if calibrated is not None else told
         click.echo(json_text(told))
-        return summary
+        return
     parts = [summary_text(summary)]
     if wanted:
         parts[0] += "\nIn brackets 95 % intervals for another draw of source and target tasks."
@@ -82,7 +82,6 @@ def print_summary(
     if len(bands := control_bands(run.controls())):
         parts.append(controls_text(bands) if controls else controls_line(bands))
     click.echo("\n\n".join(parts))
-    return summary
 
 
 def _summary_with_intervals(run: Run, band: tuple[float, float]) -> pd.DataFrame:
@@ -169,7 +168,7 @@ def _with_ends(table: pd.DataFrame, name: str, form: str) -> list[str]:
 
 
 def _in_json(name: str) -> str:
-    return name if name in (*GROUP, "n_exact") else f"calibrated_{name}"
+    return name if name in (*GROUP, "n_exact", "exact_failed") else f"calibrated_{name}"
 
 
 def json_text(frame: pd.DataFrame) -> str:

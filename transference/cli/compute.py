@@ -165,12 +165,12 @@ def compute(
         done, total = run.progress()
         click.echo(f"{out}: {run.spec.n_cells} pairs in {total} tiles, {done} done, {total - done} to do")
         return
-    summary = print_summary(run, as_json=json_output)
+    print_summary(run, as_json=json_output)
     if not json_output:
         click.echo(f"\n{out}")
-    failed = int(summary["failed"].sum()) if replicates == 1 else int(run.pairs(None)["loss_ratio"].isna().sum())
-    if failed:
-        click.echo(f"{failed} of {run.spec.n_cells} cells failed; the column status in the table says why", err=True)
+    if failed := run.failed():
+        told = ", ".join(f"{n} {status}" for status, n in sorted(failed.items()))
+        click.echo(f"{failed.total()} of {run.spec.n_cells} cells failed ({told}); the column status in the table says which", err=True)
         raise SystemExit(FAILED_CELLS)
 
 

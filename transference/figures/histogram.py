@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from transference.errors import UsageError
 from transference.figures._panels import arrow, class_patches, grid, legend, modes, of_pair, title_of
 from transference.figures._style import COLOURS, LETTERS, STYLE
-from transference.statistics import CLASSES, GROUP, NEUTRAL_BAND, classify
+from transference.statistics import CLASSES, GROUP, NEUTRAL_BAND, classify, measured
 
 BINS, LIMITS = 60, (0.8, 1.3)
 """Of the paper's figure."""
@@ -60,7 +60,7 @@ def histogram(
             for ax, target in zip(row, targets, strict=True):
                 chosen = of_pair(pairs, source, target)
                 own = self_transference[self_transference["mode"] == target]
-                draw_histogram(ax, _ratios(chosen), _ratios(own), band=band, bins=bins, limits=limits, **_controls(chosen, bands))
+                _draw_pairs(ax, chosen, own, bands, band=band, bins=bins, limits=limits)
                 ax.set_title(arrow(source, target), loc="left", pad=13)
         _finish(figure, title_of(pairs), axes)
     return figure
@@ -94,7 +94,7 @@ def training(
             own = self_transference[self_transference["mode"] == target]
             for ax, step in zip(row, steps, strict=True):
                 here, own_here = chosen[chosen["checkpoint_step"] == step], own[own["checkpoint_step"] == step]
-                draw_histogram(ax, _ratios(here), _ratios(own_here), band=band, bins=bins, limits=limits, **_controls(here, bands))
+                _draw_pairs(ax, here, own_here, bands, band=band, bins=bins, limits=limits)
             row[0].set_ylabel(f"{source}\n→ {target}")
         for ax, step in zip(axes[0], steps, strict=True):
             ax.set_title(f"checkpoint {step:,}", pad=13)
@@ -112,10 +112,11 @@ def draw_histogram(
     limits: tuple[float, float] = LIMITS,
     fresh: tuple[float, float] | None = None,
     placebo: tuple[float, float] | None = None,
+    failed: int = 0,
 ) -> Axes:
     """Draw loss ratios, coloured by class, with their shares above and the self-transference of the targets marked.
 
-    What lies outside ``limits`` is counted at the edge, never dropped in silence.
+    What lies outside ``limits`` is counted at the edge, and so is what has no ratio, never dropped in silence.
 
     Args:
         ax: where to draw.
@@ -126,6 +127,7 @@ def draw_histogram(
         limits: loss ratios of the first and last edge.
         fresh: how far a ratio moves if its episodes are drawn anew, drawn as a band behind the bars; NaN for none.
         placebo: likewise the ratios of steps in random directions.
+        failed: how many pairs have no ratio; the shares are of the others.
 
     Raises:
         UsageError: the limits are not in order.
@@ -164,14 +166,15 @@ def draw_histogram(
             fontweight="bold",
             fontsize=7,
         )
-    for x, align, text, count in (
-        (0.01, "left", "← {} below", int((values < limits[0]).sum())),
-        (0.99, "right", "{} above →", int((values > limits[1]).sum())),
+    for x, y, align, text, count in (
+        (0.01, 0.88, "left", "← {} below", int((values < limits[0]).sum())),
+        (0.99, 0.88, "right", "{} above →", int((values > limits[1]).sum())),
+        (0.99, 0.78, "right", "{} without a ratio", failed),
     ):
         if count:
             clear = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 0.5}  # of the hatch behind
             where: dict[str, Any] = {"transform": ax.transAxes, "ha": align, "va": "top", "fontsize": 6, "bbox": clear}
-            ax.text(x, 0.88, text.format(f"{count:,}"), color="0.3", **where)
+            ax.text(x, y, text.format(f"{count:,}"), color="0.3", **where)
     _mark_own(ax, own_values, limits)
     return ax
 
@@ -197,20 +200,25 @@ def binned(
 
     Returns:
         One row per checkpoint, step size, mode pair, class and bar: ``low`` and ``high`` (infinite for what is counted at the edge) and
-        ``count``. The self-transference of each target is a row of its own, with class ``self-transference``, no source mode, and both
-        ends at its loss ratio. So is each control, with class ``fresh`` or ``placebo`` and no count.
+        ``count``, and one of class ``failed``, without ends, where pairs have no ratio. The self-transference of each target is a row of
+        its own, with class ``self-transference``, no source mode, and both ends at its loss ratio. So is each control, with class
+        ``fresh`` or ``placebo`` and no count.
     """
     edges = np.array([-np.inf, *np.linspace(*limits, bins + 1), np.inf])
     rows = []
     for key, group in pairs.groupby(list(GROUP), sort=False, observed=True):
-        values = _ratios(group)
+        values = measured(group)
         kinds = classify(values, band)
         for kind in CLASSES:
             part = values[kinds == kind]
             counts = [int((part < limits[0]).sum()), *np.histogram(part, edges[1:-1])[0].tolist(), int((part > limits[1]).sum())]
             bars = {"class": kind, "low": edges[:-1], "high": edges[1:], "count": counts}
             rows.append(pd.DataFrame({**dict(zip(GROUP, key, strict=True)), **bars}))
-    own = self_transference[self_transference["status"] == "ok"].rename(columns={"mode": "target_mode"})
+        if failed := len(group) - len(values):
+            without = {"class": "failed", "low": np.nan, "high": np.nan, "count": failed}
+            rows.append(pd.DataFrame([{**dict(zip(GROUP, key, strict=True)), **without}]))
+    with_ratio = (self_transference["status"] == "ok") & (self_transference["loss_ratio"] > 0)
+    own = self_transference[with_ratio].rename(columns={"mode": "target_mode"})
     own = own.assign(low=own["loss_ratio"], high=own["loss_ratio"], count=1, source_mode="")
     own["class"] = "self-transference"
     columns = [*GROUP, "class", "low", "high", "count"]
@@ -225,6 +233,12 @@ def binned(
     return pd.concat([told, *ends], ignore_index=True)[columns]
 
 
+def _draw_pairs(ax: Axes, pairs: pd.DataFrame, own: pd.DataFrame, bands: pd.DataFrame | None, **settings: Any) -> None:  # noqa: ANN401
+    """Draw the histogram of one panel's pairs, with the settings of `draw_histogram`."""
+    ratios = measured(pairs)
+    draw_histogram(ax, ratios, measured(own), failed=len(pairs) - len(ratios), **_controls(pairs, bands), **settings)
+
+
 def _draw_control(ax: Axes, name: str, ends: tuple[float, float] | None, limits: tuple[float, float]) -> None:
     """Draw a control as a band over the height of the panel, as far as it lies within the limits."""
     low, high = np.clip(ends or (np.nan, np.nan), *limits)
@@ -233,7 +247,7 @@ def _draw_control(ax: Axes, name: str, ends: tuple[float, float] | None, limits:
         ax.axvspan(low, high, zorder=0, label=label, **look)
 
 
-def _controls(pairs: pd.DataFrame, bands: pd.DataFrame | None) -> dict[str, tuple[float, float]]:
+def _controls(pairs: pd.DataFrame, bands: pd.DataFrame | None) -> dict[str, Any]:
     """Return the controls of the pairs of one panel, which are of one checkpoint, step size and mode pair."""
     if bands is None or not len(pairs):
         return {}
@@ -264,7 +278,3 @@ def _finish(figure: Figure, title: str, axes: np.ndarray) -> None:
     legend(figure, handles, title)
     figure.supxlabel("loss ratio LR (after / before)", fontsize=8)
     figure.supylabel("pairs of tasks", fontsize=8)
-
-
-def _ratios(rows: pd.DataFrame) -> NDArray[np.float64]:
-    return rows.loc[rows["status"] == "ok", "loss_ratio"].to_numpy(dtype=float)

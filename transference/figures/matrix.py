@@ -92,8 +92,7 @@ def arranged(pairs: pd.DataFrame, *, clustered: bool = False, limit: float | Non
         return table
     logs = _logs(table)
     span = span_of(logs, limit)
-    known = np.isfinite(logs) | np.isneginf(logs)  # a loss that fell to 0 is the strongest help there is
-    logs = np.where(known, np.clip(logs, -span, span), np.nan)
+    logs = np.where(np.isfinite(logs), np.clip(logs, -span, span), np.nan)
     return table.iloc[_leaves(_filled(logs)), _leaves(_filled(logs.T))]
 
 

@@ -38,8 +38,7 @@ def summary_rows(run: Run, summary: pd.DataFrame, ends: pd.DataFrame) -> Rows:
 def _own_means(run: Run) -> dict[Any, float]:
     """Return the geometric mean of the self-transference, by checkpoint, step size and target mode."""
     own = run.self_transference()
-    with np.errstate(divide="ignore"):
-        logs = np.log(own["loss_ratio"])
+    logs = np.log(own["loss_ratio"])
     means = logs.groupby([own["checkpoint_step"], own["alpha"], own["mode"].astype(str)]).mean()
     return {key: float(np.exp(mean)) for key, mean in means.items()}
 

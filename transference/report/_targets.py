@@ -62,7 +62,7 @@ class Place:
         key = ["sampler", "index"]
         sources, targets = (self.tasks[self.tasks["role"] == role].sort_values("id") for role in ("source", "target"))
         same = sources[[*key, "id"]].merge(targets[[*key, "id"]], on=key)
-        draws = [_logs(self.run.matrix(self.step, alpha, replicate)) for replicate in range(self.run.spec.replicates)]
+        draws = [np.log(self.run.matrix(self.step, alpha, replicate)) for replicate in range(self.run.spec.replicates)]
         ratios: NDArray[np.float64] = np.exp(np.mean(draws, axis=0))
         ratios[same["id_x"], same["id_y"]] = np.nan
         return ratios
@@ -82,7 +82,7 @@ def find_targets(run: Run, texts: Sequence[str]) -> dict[str, int]:
 
 def choose_targets(place: Place) -> list[int]:
     """Return, of each target mode, the target whose log loss ratios spread most; of several modes the four with the largest spread."""
-    logs = _logs(place.table(place.alpha))
+    logs = np.log(place.table(place.alpha))
     modes = place.run.modes("target")
     spread = np.array([np.std(column[np.isfinite(column)]) if np.isfinite(column).any() else -1.0 for column in logs.T])
     widest = [max((k for k, mode in enumerate(modes) if mode == name), key=lambda k: spread[k]) for name in dict.fromkeys(modes)]
@@ -107,8 +107,3 @@ def beside(place: Place, targets: Sequence[int], band: tuple[float, float]) -> l
         lowest, highest = order[:n], order[n:][::-1][:MOST]
         chosen.append(Chosen(target, *(tuple(one(source, target) for source in side) for side in (lowest, highest))))
     return chosen
-
-
-def _logs(ratios: NDArray[np.float64]) -> NDArray[np.float64]:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.log(ratios)

@@ -10,7 +10,7 @@ from transference.statistics._controls import control_bands
 from transference.statistics._crossed import intervals
 from transference.statistics._replicates import RATE, single_pairs, summarise_replicates
 from transference.statistics._split import split
-from transference.statistics._summary import CLASSES, GROUP, NEUTRAL_BAND, QUANTILES, classify, summarise, summarise_blocks
+from transference.statistics._summary import CLASSES, GROUP, NEUTRAL_BAND, QUANTILES, classify, measured, summarise, summarise_blocks
 from transference.statistics._variance import variance_shares
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "control_bands",
     "flipped",
     "intervals",
+    "measured",
     "single_pairs",
     "split",
     "summarise",

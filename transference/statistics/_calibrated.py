@@ -40,21 +40,24 @@ def calibrate(
         level: of the intervals.
 
     Returns:
-        One row per checkpoint, step size, source mode and target mode: ``n`` pairs, ``n_exact`` of them exact, ``geometric_mean`` of the
-        ratios and the shares ``positive``, ``neutral``, ``negative``, each with the ends ``_low`` and ``_high`` of its interval. NaN where
-        fewer than six pairs are exact.
+        One row per checkpoint, step size, source mode and target mode: ``n`` pairs, ``n_exact`` of them exact, ``exact_failed`` measured
+        exactly too without a ratio to show for it (left out: what follows is of pairs that have one), ``geometric_mean`` of the ratios and
+        the shares ``positive``, ``neutral``, ``negative``, each with the ends ``_low`` and ``_high`` of its interval. NaN where fewer than
+        six pairs are exact. An estimate at or below 0 is no ratio, and tells all the same.
 
     Raises:
         UsageError: the band is empty or does not hold 1.
     """
-    sound = exact[(exact["status"] == "ok") & np.isfinite(exact["estimate"])]
+    sound = exact[(exact["status"] == "ok") & (exact["loss_ratio"] > 0) & np.isfinite(exact["estimate"])]
     samples = dict(iter(sound.groupby(list(GROUP), observed=True)))
+    measured = exact.groupby(list(GROUP), observed=True).size()
     rows = []
     for block in blocks:
         key = tuple(getattr(block, name) for name in GROUP)
         sample = samples.get(key, sound.iloc[:0])
         slopes = block.change[np.isfinite(block.change)] - 1
         row = {**dict(zip(GROUP, key, strict=True)), "n": block.change.size, "n_exact": len(sample)}
+        row["exact_failed"] = int(measured.get(key, 0)) - len(sample)
         there = (sample[name].to_numpy(dtype=np.float64) for name in ("loss_ratio", "estimate"))
         found = _estimates(next(there), next(there) - 1, slopes, block.change.size, band, level)
         for name, (value, half_width) in zip(QUANTITIES, found, strict=True):

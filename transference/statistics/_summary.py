@@ -49,7 +49,7 @@ class Block(Protocol):
 
     @property
     def loss_ratio(self) -> NDArray[np.float64]:
-        """``[n_sources, n_targets]``; NaN where a cell failed."""
+        """``[n_sources, n_targets]``, above 0; NaN where a cell failed."""
 
     @property
     def change(self) -> NDArray[np.float64]:
@@ -91,6 +91,15 @@ def classify(loss_ratio: ArrayLike, band: tuple[float, float] = NEUTRAL_BAND) ->
     return np.where(ratio < low, "positive", np.where(ratio < high, "neutral", "negative"))
 
 
+def measured(pairs: pd.DataFrame) -> NDArray[np.float64]:
+    """Return the loss ratios of the pairs that have one, of a table as ``Run.pairs()`` returns it.
+
+    A ratio of 0, which tables that version 0.1 exported may hold, is none: a loss fell to 0, and its logarithm is not defined.
+    """
+    there = (pairs["status"] == "ok") & (pairs["loss_ratio"] > 0)
+    return pairs.loc[there, "loss_ratio"].to_numpy(dtype=np.float64, copy=True)
+
+
 def summarise(pairs: pd.DataFrame, *, band: tuple[float, float] = NEUTRAL_BAND, by: Sequence[str] = GROUP) -> pd.DataFrame:
     """Summarise the loss ratios of each group of pairs.
 
@@ -100,7 +109,8 @@ def summarise(pairs: pd.DataFrame, *, band: tuple[float, float] = NEUTRAL_BAND, 
         by: the columns that make a group.
 
     Returns:
-        One row per group: ``n`` cells measured and ``failed`` cells (left out of all that follows), ``geometric_mean`` (of the ratio;
+        One row per group: ``n`` cells measured and ``failed`` cells, which have no ratio, as where a loss is 0 before or after the step
+        (counted, and left out of all that follows), ``geometric_mean`` (of the ratio;
         the exponential of the mean log ratio), quantiles ``q01 … q99``, the shares ``positive``, ``neutral``, ``negative`` (of the
         measured cells), and ``accuracy`` (mean accuracy of the targets before the step; NaN where the learner knows none).
 
@@ -109,8 +119,7 @@ def summarise(pairs: pd.DataFrame, *, band: tuple[float, float] = NEUTRAL_BAND, 
     """
     rows = []
     for key, group in pairs.groupby(list(by), sort=True, observed=True):
-        ratio = group.loc[group["status"] == "ok", "loss_ratio"].to_numpy(dtype=np.float64, copy=True)
-        summary = _summary(ratio, len(group), group["accuracy_before"].to_numpy(dtype=np.float64), band)
+        summary = _summary(measured(group), len(group), group["accuracy_before"].to_numpy(dtype=np.float64), band)
         rows.append({**dict(zip(by, key, strict=True)), **summary})
     return pd.DataFrame(rows)
 
@@ -130,7 +139,7 @@ def summarise_blocks(blocks: Iterable[Block], *, band: tuple[float, float] = NEU
     """
     rows = []
     for block in blocks:
-        ratio = block.loss_ratio[np.isfinite(block.loss_ratio)]
+        ratio = block.loss_ratio[np.isfinite(block.loss_ratio) & (block.loss_ratio > 0)]
         key = {name: getattr(block, name) for name in GROUP}
         rows.append({**key, **_summary(ratio, block.loss_ratio.size, block.accuracy_before.astype(np.float64), band)})
     return pd.DataFrame(rows)
@@ -142,8 +151,7 @@ def _summary(ratio: NDArray[np.float64], n_pairs: int, accuracy: NDArray[np.floa
     n = len(ratio)
     counts = {"positive": int((ratio < low).sum()), "negative": int((ratio >= high).sum())}
     counts["neutral"] = n - sum(counts.values())
-    with np.errstate(divide="ignore"):  # a loss after of 0 has the ratio 0 and the logarithm -inf: the geometric mean is 0
-        total = sum(float(np.log(ratio[start : start + _PART]).sum()) for start in range(0, n, _PART))
+    total = sum(float(np.log(ratio[start : start + _PART]).sum()) for start in range(0, n, _PART))
     geometric = float(np.exp(total / n)) if n else np.nan
     quantiles = np.quantile(ratio, QUANTILES, overwrite_input=True) if n else np.full(len(QUANTILES), np.nan)
     return {

@@ -30,7 +30,7 @@ class Block:
         alpha: the step size.
         source_mode: as in ``Run.pairs()``.
         target_mode: likewise.
-        loss_ratio: ``[n_sources, n_targets]``; NaN where a cell failed.
+        loss_ratio: ``[n_sources, n_targets]``, above 0; NaN where a cell failed.
         change: ``loss_after / loss_before`` whatever the status, ``[n_sources, n_targets]``: where losses are estimated it may be negative.
         first_order: ``⟨∇L_j, d⟩ / L_j``, what the gradients at θ alone say of ``log(loss_ratio)``, ``[n_sources, n_targets]``; NaN where it
             was not computed.
@@ -67,7 +67,7 @@ class Block:
         """Return a table of loss ratios that comes from elsewhere, for the statistics.
 
         Args:
-            loss_ratio: ``[n_sources, n_targets]``; NaN where there is none.
+            loss_ratio: ``[n_sources, n_targets]``; NaN where there is none, as what is infinite or not above 0 counts.
             source_mode: what the sources are.
             target_mode: what the targets are.
             checkpoint_step: of the learner.
@@ -76,17 +76,18 @@ class Block:
             redrawn: the same with other episodes of the tasks, one matrix for each further replicate.
         """
         nothing = np.full(loss_ratio.shape, np.nan, np.float32)
+        measured = [np.where(np.isfinite(ratio) & (ratio > 0), ratio, np.nan) for ratio in (loss_ratio, *redrawn)]
         return cls(
             checkpoint_step=checkpoint_step,
             alpha=alpha,
             source_mode=source_mode,
             target_mode=target_mode,
-            loss_ratio=loss_ratio,
+            loss_ratio=measured[0],
             change=loss_ratio,
             first_order=nothing,
             accuracy_before=nothing[0],
             same_tasks=same_tasks,
-            redrawn=tuple(redrawn),
+            redrawn=tuple(measured[1:]),
         )
 
 

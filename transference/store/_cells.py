@@ -20,14 +20,39 @@ _OK, _NON_FINITE, _ZERO_LOSS, _OUT_OF_MEMORY = range(len(STATUSES))
 def loss_ratios(before: NDArray[np.float64], after: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
     """Return ``after / before`` and each cell's status, elementwise; the ratio is NaN unless the status is ``ok``.
 
-    A zero loss before gives no ratio rather than a clipped one, and an infinite, missing or negative loss none either. A status is its
-    position in `STATUSES`.
+    A ratio is there where its logarithm is: a loss of 0 on either side gives none rather than one that is clipped, or one of 0 that would
+    rule a geometric mean. Neither does a loss that is infinite, missing or negative, nor a quotient beyond the range of float64. A status
+    is its position in `STATUSES`.
     """
     with np.errstate(all="ignore"):
         ratio = after / before
-    sound = np.isfinite(ratio) & np.isfinite(before) & (before > 0) & (after >= 0)
-    zero = (before == 0) & np.isfinite(after) & (after >= 0)
+    losses = np.isfinite(before) & np.isfinite(after) & (before >= 0) & (after >= 0)
+    zero = losses & ((before == 0) | (after == 0))
+    sound = losses & ~zero & np.isfinite(ratio) & (ratio > 0)
     return np.where(sound, ratio, np.nan), np.where(sound, _OK, np.where(zero, _ZERO_LOSS, _NON_FINITE)).astype(np.int8)
+
+
+def judged_anew(rows: pa.Table) -> pa.Table:
+    """Return rows as `loss_ratios` judges them, of a file that version 0.1 may have written.
+
+    It called a loss of 0 after the step ``ok``, with a ratio of 0. Columns that were not read are not missed, but for ``loss_after`` where
+    there is ``status``.
+    """
+    if "loss_ratio" not in rows.column_names:
+        return rows
+    ratio = rows["loss_ratio"].to_numpy()
+    vanished = ratio == 0
+    if not vanished.any():
+        return rows
+    found = {"loss_ratio": pa.array(np.where(vanished, np.nan, ratio), from_pandas=False)}
+    if "status" in rows.column_names:
+        told = np.array(rows["status"].to_pylist(), dtype=object)
+        new = np.where(rows["loss_after"].to_numpy() == 0, STATUSES[_ZERO_LOSS], STATUSES[_NON_FINITE])
+        codes = [STATUSES.index(status) for status in np.where(vanished & (told == STATUSES[_OK]), new, told)]
+        found["status"] = pa.DictionaryArray.from_arrays(pa.array(codes, pa.int8()), pa.array(STATUSES))
+    for name, values in found.items():
+        rows = rows.set_column(rows.column_names.index(name), rows.schema.field(name), values)
+    return rows
 
 
 def pair_rows(
@@ -51,8 +76,9 @@ def pair_rows(
     n = len(targets)
     losses, accuracies = after if after is not None else (np.full(n, np.nan), np.full(n, np.nan, dtype=np.float32))
     ratio, status = loss_ratios(before[0], losses)
+    there = np.isfinite(before[0]) & (before[0] > 0)
     with np.errstate(all="ignore"):
-        first_order = (np.full(n, np.nan) if slope is None else slope / before[0]).astype(np.float32)
+        first_order = np.where(there, np.nan if slope is None else slope / before[0], np.nan).astype(np.float32)
     return {
         "source": np.full(n, source),
         "target": np.asarray(targets),

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from transference.errors import SpecMismatchError, StoreError
 from transference.files import write_aside
 from transference.plan import RunSpec, Tile
+from transference.store._cells import judged_anew
 from transference.store._schema import PAIRS, SOURCES
 
 
@@ -213,7 +214,7 @@ def table(schema: pa.Schema, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
 
 
 def read_table(path: Path, schema: pa.Schema, names: Sequence[str] | None = None) -> pa.Table:
-    """Read one file, checksums verified.
+    """Read one file, checksums verified, its cells as they are judged now.
 
     Args:
         path: the file.
@@ -231,7 +232,7 @@ def read_table(path: Path, schema: pa.Schema, names: Sequence[str] | None = None
         raise StoreError(f"{path} is damaged or missing ({error}). Delete it and repeat the command in run.json.") from error
     if columns != schema.names:
         raise StoreError(f"{path} has the columns {columns}; expected {schema.names}. It was not written by this version.")
-    return found
+    return judged_anew(found)
 
 
 def _partition(step: int) -> str:

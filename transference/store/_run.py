@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -65,6 +66,29 @@ class Run:
         done = sum(map(self._store.has, tiles))
         sampled = [tile for tile in tiles if tile.replicate == 0] if self.spec.sampled else []
         return Progress(done + sum(self._store.has_exact(tile, 0) for tile in sampled), len(tiles) + len(sampled))
+
+    def failed(self) -> Counter[str]:
+        """Return how many cells of the table failed, in all replicates, by status; an empty count where none did.
+
+        Of a calibrated run those count of which nothing can be told: pairs whose estimate is no number, and exact pairs without a ratio.
+        An estimate at or below 0 has no ratio, and calibrates all the same.
+
+        Raises:
+            StoreError: files are missing or damaged.
+        """
+        self._check_complete()
+        calibrated = self.spec.estimator["kind"] == "calibrated"
+        found: Counter[str] = Counter()
+        for tile in self._tiles():
+            rows = read_table(self._store.tile_path(tile), PAIRS, ["loss_before", "loss_after", "loss_ratio", "status"]).to_pandas()
+            lost = rows["status"] != "ok"
+            if calibrated:
+                lost &= ~(np.isfinite(rows["loss_after"]) & (rows["loss_before"] > 0) & (rows["loss_before"] < np.inf))
+            found.update(rows.loc[lost, "status"].astype(str))
+        if calibrated:
+            exact = self.exact_pairs()["status"].astype(str)
+            found.update(exact[exact != "ok"])
+        return found
 
     def pairs(self, replicate: int | None = 0) -> pd.DataFrame:
         """Return one row per checkpoint, step size, source and target.

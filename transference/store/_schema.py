@@ -5,8 +5,17 @@ from __future__ import annotations
 import pyarrow as pa
 
 STATUSES = ("ok", "non_finite", "zero_loss", "out_of_memory")
-"""``ok``; a loss is infinite, NaN or negative; the loss before is 0, so that there is no ratio; the device ran out of memory. Only ``ok``
-cells have a loss ratio, the others hold NaN."""
+"""What became of a cell. Only ``ok`` cells have a loss ratio, the others hold NaN.
+
+``ok``
+    there is a ratio, finite and above 0.
+``non_finite``
+    a loss is infinite, NaN or negative (of estimates: a tangent that falls below 0), or their ratio lies beyond the range of float64.
+``zero_loss``
+    the loss before or after is 0: the ratio is not defined, or its logarithm is not. The losses tell which.
+``out_of_memory``
+    the device ran out of memory.
+"""
 
 PAIRS = pa.schema(
     [
@@ -24,7 +33,8 @@ PAIRS = pa.schema(
     ]
 )
 """One row per source, target, replicate and step size. ``first_order`` is what the gradients at θ alone say of ``log(loss_ratio)``:
-``⟨∇L_j, d⟩ / L_j(θ)``, which for a plain step is ``-α⟨∇L_i, ∇L_j⟩ / L_j``; NaN where it was not computed."""
+``⟨∇L_j, d⟩ / L_j(θ)``, which for a plain step is ``-α⟨∇L_i, ∇L_j⟩ / L_j``; NaN where it was not computed, or the loss before is no finite
+number above 0."""
 
 CONTROL_NAMES = ("measured", "zero", "float64", "fresh", "placebo")
 

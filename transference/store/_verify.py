@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from transference.errors import StoreError
 from transference.plan import RunSpec, Tile
+from transference.store._cells import loss_ratios
 from transference.store._folder import Store, read_table
 from transference.store._schema import CONTROLS, PAIRS, SOURCES, STATUSES, TASKS
 
@@ -44,8 +45,8 @@ class Verification:
 def verify(path: str | Path) -> Verification:
     """Read every file of a run folder and check it against the spec.
 
-    Each file's page checksums are verified, its rows must be exactly those that the tile names, and every ratio must be
-    ``loss_after / loss_before``, or NaN where the status is not ``ok``.
+    Each file's page checksums are verified, its rows must be exactly those that the tile names, and every ratio and status must be what
+    the two losses say: ``loss_after / loss_before``, or NaN where the status is not ``ok``.
 
     Raises:
         StoreError: the folder is no run folder, or run.json is damaged.
@@ -147,7 +148,7 @@ def _check_some_pairs(file: Path, cells: AbstractSet[tuple[int, int, float]], pr
 
 
 def _check_ratios(file: Path, problems: list[str], content: pa.Table | None = None, schema: pa.Schema = PAIRS) -> Counter[str]:
-    """Check every ratio of a file, and return the number of cells of each status."""
+    """Check every ratio and status of a file, and return the number of cells of each status."""
     try:
         content = read_table(file, schema) if content is None else content
     except StoreError as error:
@@ -155,8 +156,11 @@ def _check_ratios(file: Path, problems: list[str], content: pa.Table | None = No
         return Counter()
     before, after, ratio = (content[name].to_numpy() for name in ("loss_before", "loss_after", "loss_ratio"))
     status = np.array(content["status"].to_pylist())
-    with np.errstate(all="ignore"):
-        sound = np.where(status == "ok", ratio == after / before, np.isnan(ratio))
-    if not sound.all() or not set(status) <= set(STATUSES):
-        problems.append(f"{file}: a ratio is not after / before, or a status is unknown. Delete it and repeat the command in run.json.")
+    ratios, codes = loss_ratios(before, after)
+    same = (ratio == ratios) | (np.isnan(ratio) & np.isnan(ratios))
+    told = (status == np.array(STATUSES)[codes]) | ((status == "out_of_memory") & np.isnan(after))
+    if not (same & told).all():
+        problems.append(
+            f"{file}: a ratio is not after / before, or a status not what the losses say. Delete it and repeat the command in run.json."
+        )
     return Counter(status.tolist())
