@@ -199,6 +199,7 @@ def _about(checkpoints: Sequence[Checkpoint], device: torch.device, command: Seq
         "checkpoints": [
             {
                 "step": c.step,
+                "step_from": c.step_from,
                 "path": str(c.path),
                 "learner": c.learner,
                 "training": dict(c.training),

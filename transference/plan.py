@@ -223,7 +223,7 @@ def make_spec(
         raise UsageError(f"The precision {precision!r} was asked for; it must be one of {', '.join(PRECISIONS)}.")
     if not (checkpoints and sources and targets):
         raise UsageError("At least one checkpoint, one source and one target are needed.")
-    _check_distinct("checkpoint step", [str(checkpoint.step) for checkpoint in checkpoints])
+    _check_steps(checkpoints)
     _check_distinct("source", [sampler.name for sampler in sources])
     _check_distinct("target", [sampler.name for sampler in targets])
     return RunSpec(
@@ -244,6 +244,23 @@ def make_spec(
 def describe_estimator(estimator: Estimator) -> dict[str, Any]:
     """Return kind and settings as plain values, for the run's spec."""
     return {"kind": type(estimator).__name__.lower(), **_trees.settings(estimator)}
+
+
+def _check_steps(checkpoints: Sequence[Checkpoint]) -> None:
+    """Make sure that no two checkpoints share a step.
+
+    Raises:
+        UsageError: two do.
+    """
+    by_step: dict[int, Checkpoint] = {}
+    for checkpoint in checkpoints:
+        if other := by_step.get(checkpoint.step):
+            why = f" ({checkpoint.step_from})" if checkpoint.step_from else ""
+            raise UsageError(
+                f"The checkpoint step {checkpoint.step} is given twice, by {other.path} and {checkpoint.path}{why}; a run holds each once. "
+                f"Tell them apart with --step N for each in turn, or --step {checkpoint.path}=N (in Python: dataclasses.replace)."
+            )
+        by_step[checkpoint.step] = checkpoint
 
 
 def _check_distinct(what: str, names: Sequence[str]) -> None:

@@ -38,6 +38,13 @@ Examples:
 @click.option("--target", "targets", multiple=True, required=True, metavar="NAME:SPLIT", help="Target mode; repeat for several.")
 @click.option("--n-source", type=click.IntRange(1), metavar="N", default=300, show_default=True, help="Source tasks per mode.")
 @click.option("--n-target", type=click.IntRange(1), metavar="N", default=20, show_default=True, help="Target tasks per mode.")
+@click.option(
+    "--step",
+    "steps",
+    metavar="N",
+    multiple=True,
+    help="Step of each checkpoint, repeated in their order, or PATH=N of one.  [default: what file or name say]",
+)
 @click.option("--learner", help="Registered name or module:factory.  [default: what the checkpoint says]")
 @episode_options("the checkpoint's")
 @config_option
@@ -105,6 +112,7 @@ def compute(
     targets: tuple[str, ...],
     n_source: int,
     n_target: int,
+    steps: tuple[str, ...],
     learner: str | None,
     ways: int | None,
     shots: int | None,
@@ -139,7 +147,7 @@ def compute(
     import_from_here()
     keep_freed_memory()
     given = {"ways": ways, "shots": shots, "queries": queries, "side": side, "channels": channels}
-    subject = open_checkpoints(checkpoints, learner=learner, config=config, shape=given, unsafe=unsafe_load)
+    subject = open_checkpoints(checkpoints, learner=learner, config=config, shape=given, unsafe=unsafe_load, steps=steps)
     shape, seed = subject.shape, seed if seed is not None else subject.trained_with("seed", 0) + 1
     where = choose_device(device)
     run = measure(
