@@ -38,6 +38,8 @@ MARKED = {
     "10K_steps.pt": 10_000,
     "model_60000steps.pt": 60_000,
     "step_5000_acc_87.53.pt": 5000,
+    "checkpoint_3_5000.pt": 5000,
+    "checkpoint_2023-11-05_step_700.pt": 700,
     "lr1e-3_step_200.pt": 200,
     "seed0-step100.pt": 100,
 }
@@ -74,6 +76,7 @@ OTHER = """
     seed_3.pt seed3.pt seed=3.pt fold_2.pt run_7.pt rank0.pt model-00001-of-00002.safetensors net(1).pt model_v2.pt model_v_2.pt
     checkpoint_v2.pt net.mp3 resnet18-f37072fd.pth resnet50-19c8e357.pth net_a1b2c3.pt latest_net_G.pth best.pt model.pt
     net_2023-11-05.pt net_20231105.pt net_2023-11-05_12-30-01.pt net_20231105-123001.pt net_05.11.2023.pt net_1698765432.pt
+    checkpoint_20231105.pt checkpoint_2023-11-05.pt ckpt_1698765432.pt snapshot_resnet18.pt
 """
 
 

@@ -153,10 +153,12 @@ def _plain(name: str) -> str:
 
 def _marked(name: str, where: str) -> Found | None:
     """Return the number that a word of the name marks as a step or an iteration, else as what was saved."""
-    for words in (_ITERATION, _SAVED):
-        found = [match for match in _before_numbers(words, name) if not _SETTINGS_BEFORE.search(name[: match.start()])]
-        found += [match for match in _after_numbers(words, name) if match[2] or int(match[1]) >= _LEAST_ATTACHED]
-        if found:
+    # What was saved may be called by a date, and by its epoch in front of its step (checkpoint_3_5000).
+    undated = re.sub(rf"(?<![a-z])({_SAVED})([_-])\d+[_-](?=\d+$)", r"\1\2", _without_dates(name))
+    for words, text in ((_ITERATION, name), (_SAVED, undated)):
+        found = [match for match in _before_numbers(words, text) if not _SETTINGS_BEFORE.search(text[: match.start()])]
+        found += [match for match in _after_numbers(words, text) if match[2] or int(match[1]) >= _LEAST_ATTACHED]
+        if found and not (words is _SAVED and _is_timestamp(found[-1][1])):
             return Found(_value(found[-1]), f"{where} tells it")
     return None
 
