@@ -1,5 +1,7 @@
 """Meta-training: Adam on the mean loss of a meta-batch of tasks, balanced over modes.
 
+What moves is what a measurement would move (`transference.learners.Theta`).
+
 Task ``k`` of a training is task ``k // n_modes`` of mode ``k % n_modes``; iteration ``t`` takes tasks ``t·b … (t+1)·b-1``. Tasks are
 addressed, not drawn from a generator, so a resumed training meets the very tasks that an undisturbed one would have met.
 
@@ -29,7 +31,7 @@ from meta_models.gradients import batching as gradients
 from transference import AdamState, Checkpoint, Learner, Params, load_checkpoint, save_checkpoint
 from transference.devices import channels_last, full_precision
 from transference.errors import LearnerError, UsageError
-from transference.learners import ConfiguredLearner, check_pure
+from transference.learners import ConfiguredLearner, Theta, check_pure, tell_apart
 from transference.samplers import DescribingSampler, TaskSampler
 
 
@@ -147,8 +149,9 @@ def train(
     saved = folder.saved()
     last = load_checkpoint(saved[max(saved)]) if saved else None
     done = last.step if last else 0
-    params, optimizer = _start(learner, training, last, device)
-    batching = folder.batching(batching) or usual(learner, params, (tasks[0], 0))
+    theta = tell_apart(learner, last.params if last else learner.init_params(training.seed)).to(device)
+    params, optimizer = _start(theta.params, training, last, device)
+    batching = folder.batching(batching) or usual(theta.learner, params, (tasks[0], 0))
     folder.begin(training.identity(tasks), batching)
     folder.drop_records_after(done)
     folder.keep_best(n_validation)  # a training that was killed just before it could
@@ -156,16 +159,16 @@ def train(
     bar = tqdm(total=iterations, initial=min(done, iterations), unit="it", disable=not progress, mininterval=0.5)
     with full_precision(), bar, gradients(batching) as compute:
         for iteration in range(done, iterations):
-            metrics += _update(learner, training, tasks, params, optimizer, iteration, compute)
+            metrics += _update(theta.learner, training, tasks, params, optimizer, iteration, compute)
             bar.set_postfix(_latest(metrics, len(tasks)), refresh=False)
             bar.update()
             step = iteration + 1
             if step % save_every == 0 or step == iterations:
                 folder.record("metrics", metrics, step)
                 if n_validation:
-                    scores = evaluate(learner, _detached(params), dict(zip(training.modes, validation, strict=True)), n_validation)
+                    scores = evaluate(theta.learner, _detached(params), dict(zip(training.modes, validation, strict=True)), n_validation)
                     folder.record("validation", summary(scores), step)
-                save_checkpoint(_checkpoint(training, params, optimizer, step), folder.checkpoint(step))
+                save_checkpoint(_checkpoint(training, theta, params, optimizer, step), folder.checkpoint(step))
                 folder.keep_best(n_validation)
                 metrics = []
     return [path for step, path in folder.saved().items() if step <= iterations]
@@ -218,11 +221,8 @@ def _update(
     return rows
 
 
-def _start(
-    learner: ConfiguredLearner, training: Training, last: Checkpoint | None, device: torch.device | str
-) -> tuple[Params, torch.optim.Adam]:
+def _start(values: Params, training: Training, last: Checkpoint | None, device: torch.device | str) -> tuple[Params, torch.optim.Adam]:
     """Return parameters and optimizer, fresh or as the last checkpoint left them."""
-    values = last.params if last else learner.init_params(training.seed)
     # Sorted, as a file has them: a norm over all parameters sums in the same order before and after a resume.
     params = {name: channels_last(values[name].to(device)).clone().requires_grad_() for name in sorted(values)}
     optimizer = torch.optim.Adam(params.values(), lr=training.lr)
@@ -236,7 +236,7 @@ def _start(
     return params, optimizer
 
 
-def _checkpoint(training: Training, params: Params, optimizer: torch.optim.Adam, step: int) -> Checkpoint:
+def _checkpoint(training: Training, theta: Theta, params: Params, optimizer: torch.optim.Adam, step: int) -> Checkpoint:
     state = {name: optimizer.state[param] for name, param in params.items() if optimizer.state[param]}
     adam = AdamState(
         lr=training.lr_at(step),
@@ -244,7 +244,7 @@ def _checkpoint(training: Training, params: Params, optimizer: torch.optim.Adam,
         exp_avg={name: entry["exp_avg"] for name, entry in state.items()},
         exp_avg_sq={name: entry["exp_avg_sq"] for name, entry in state.items()},
     )
-    return Checkpoint(_detached(params), step, training.learner, training.config, adam, training.to_json())
+    return Checkpoint(_detached(theta.everything(params)), step, training.learner, training.config, adam, training.to_json())
 
 
 def _detached(params: Params) -> dict[str, Tensor]:
@@ -259,9 +259,9 @@ def check_tasks(learner: Learner, training: Training, tasks: Sequence[TaskSample
     """
     if not isinstance(learner, ConfiguredLearner):
         raise LearnerError(f"{training.learner} has no init_params(seed), so that it cannot be trained from nothing.")
-    params = learner.init_params(training.seed)
+    theta = tell_apart(learner, learner.init_params(training.seed))
     for sampler in tasks:
-        check_pure(learner, params, sampler[0].to("cpu"))
+        check_pure(theta.learner, theta.params, sampler[0].to("cpu"))
     return learner
 
 

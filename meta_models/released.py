@@ -21,7 +21,7 @@ from typing import Any
 from torch import Tensor
 
 from transference import AdamState, Checkpoint, Params, load_learner
-from transference.checkpoints import step_in_name
+from transference.checkpoint_steps import step_of
 from transference.errors import CheckpointError
 from transference.learners import ConfiguredLearner
 from transference.samplers import FAMILIES
@@ -104,7 +104,9 @@ def recognise(content: Mapping[str, Any], path: Path) -> Checkpoint | None:
     if isinstance(learner, ConfiguredLearner):
         _check(params, learner.init_params(0), path, kind.learner)
     optimizer = _adam(content.get("optimizers") or [], tensors, params, path)
-    return Checkpoint(params, step_in_name(path), kind.learner, settings, optimizer, {**training, **episode}, path)
+    found = step_of(content, path)
+    training |= episode
+    return Checkpoint(params, found.step, kind.learner, settings, optimizer, training, path, step_from=found.origin)
 
 
 def _parameters(state: Mapping[str, Any], path: Path) -> Params:

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from transference import _trees
+from transference.checkpoint_steps import step_of
 from transference.devices import as_allocated
 from transference.episodes import Params
 from transference.errors import CheckpointError
@@ -70,7 +71,8 @@ class Checkpoint:
     """What a checkpoint file holds.
 
     Attributes:
-        params: tensors by name. From a plain ``state_dict`` this includes the buffers, which the learner then tells apart.
+        params: tensors by name; one tensor under two names where weights are tied. From a plain ``state_dict`` this
+            includes the buffers, which are told apart when a learner is bound to it.
         step: outer updates so far.
         learner: name of the learner, or None when the file does not say.
         config: the learner's settings, plain JSON values.
@@ -78,6 +80,10 @@ class Checkpoint:
         training: how it was trained, plain JSON values, for the reader's information.
         path: where it was read from.
         unsafe: whether it, or the file it was converted from, was read with code execution allowed.
+        frozen: names of which the file says that they require no gradient; None where it says nothing of
+            gradients, as a ``state_dict`` does.
+        step_from: where the step was inferred from, as words; None where the file is ours and has it.
+        unread: keys of the file under which there are tensors that were not read, such as an averaged copy beside the model.
     """
 
     params: Params
@@ -88,10 +94,13 @@ class Checkpoint:
     training: Mapping[str, Any] = field(default_factory=dict)
     path: Path | None = None
     unsafe: bool = False
+    frozen: frozenset[str] | None = None
+    step_from: str | None = None
+    unread: tuple[str, ...] = ()
 
     @cached_property
     def digest(self) -> str:
-        """Of all tensors, the step, the learner and its settings; the same for both containers."""
+        """Of all tensors, shared ones once, the step, the learner and its settings; the same for both containers."""
         words = json.dumps([self.step, self.learner, dict(self.config), _optimizer_header(self.optimizer)], sort_keys=True)
         header = torch.frombuffer(bytearray(words.encode()), dtype=torch.uint8)
         return _trees.digest([("header", header), *sorted(_tensors(self).items())])
@@ -111,8 +120,11 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
     writers = {".safetensors": _write_safetensors, ".pt": _write_pickle}
     if path.suffix not in writers:
         raise CheckpointError(f"{path} was asked for; a checkpoint's name ends in .safetensors or .pt.")
-    # Copies: two names may share one tensor (tied weights), which safetensors refuses.
+    # Two names may share one tensor (tied weights), which safetensors refuses: it is written once.
+    tied = same_memory(checkpoint.params)
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in _tensors(checkpoint).items()}
+    told: dict[str, Any] = {"tied": tied} if tied else {}
+    told |= {} if checkpoint.frozen is None else {"frozen": sorted(checkpoint.frozen)}
     header = json.dumps(
         {
             "format": _FORMAT,
@@ -122,6 +134,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
             "optimizer": _optimizer_header(checkpoint.optimizer),
             "training": dict(checkpoint.training),
             "unsafe": checkpoint.unsafe,
+            **told,
         }
     )
     write_aside(path, lambda aside: writers[path.suffix](aside, header, tensors))
@@ -157,15 +170,23 @@ def load_checkpoint(path: str | Path, *, unsafe: bool = False, plain: bool = Fal
 
 
 def _read(path: Path, unsafe: bool, plain: bool) -> Checkpoint:
-    header, content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path, unsafe)
+    header, content, beside = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path, unsafe)
     if header is None:
         layouts = () if plain else entry_points(group=_LAYOUTS)
         for layout in layouts:
             recognise: Layout = layout.load()
             if (found := recognise(content, path)) is not None:
                 return replace(found, path=path, unsafe=unsafe)
-        params = _state_dict(content, path)
-        return Checkpoint(params, step=step_in_name(path), path=path, unsafe=unsafe)
+        params, counted = _state_dict(content, path), step_of(beside, path)
+        return Checkpoint(
+            {name: value.detach() for name, value in params.items()},
+            step=counted.step,
+            path=path,
+            unsafe=unsafe,
+            frozen=frozen_names(params),
+            step_from=counted.origin,
+            unread=_unread(content),
+        )
     try:
         loaded = _from_header(json.loads(header), content, path)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -173,17 +194,48 @@ def _read(path: Path, unsafe: bool, plain: bool) -> Checkpoint:
     return replace(loaded, path=path, unsafe=unsafe or loaded.unsafe)
 
 
-def _read_safetensors(path: Path) -> tuple[str | None, dict[str, Any]]:
+def frozen_names(tensors: Params) -> frozenset[str] | None:
+    """Return the names of tensors that require no gradient among others that do: of parameters as they were pickled."""
+    if not any(value.requires_grad for value in tensors.values()):
+        return None
+    return frozenset(name for name, value in tensors.items() if not value.requires_grad)
+
+
+def same_memory(tensors: Params) -> dict[str, str]:
+    """Return the names of tensors that are the very memory of another one before them, with that one's name."""
+    seen: dict[tuple[Any, ...], str] = {}
+    found = {}
+    for name, value in tensors.items():
+        if value.layout is torch.strided and value.numel() and not value.is_meta:
+            where = (value.untyped_storage().data_ptr(), value.storage_offset(), value.shape, value.stride(), value.dtype)
+            if (first := seen.setdefault(where, name)) != name:
+                found[name] = first
+    return found
+
+
+def _read_safetensors(path: Path) -> tuple[str | None, dict[str, Any], Mapping[str, Any]]:
+    """Return our header, the tensors, and what the file says beside them.
+
+    Raises:
+        CheckpointError: the file is truncated, or no safetensors file.
+    """
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict, it has no iterator
     except (OSError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"{path} is truncated or is no safetensors file ({error}). Copy it again.") from error
-    return metadata.get("transference"), tensors
+    # safetensors' save_model leaves out the second name of a shared tensor, and says so.
+    tensors |= {name: tensors[first] for name, first in metadata.items() if first in tensors and name not in tensors}
+    return metadata.get("transference"), tensors, metadata
 
 
-def _read_pickle(path: Path, unsafe: bool) -> tuple[str | None, dict[str, Any]]:
+def _read_pickle(path: Path, unsafe: bool) -> tuple[str | None, dict[str, Any], Mapping[str, Any]]:
+    """Return our header, the content, and what the file says beside the tensors.
+
+    Raises:
+        CheckpointError: the file is truncated, wants to run code, or holds no dictionary.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of foreign pickles before it refuses them; we say so once
@@ -199,12 +251,12 @@ def _read_pickle(path: Path, unsafe: bool) -> tuple[str | None, dict[str, Any]]:
     except Exception as error:  # a damaged pickle can fail anywhere inside torch's reader
         raise CheckpointError(f"{path} is truncated or is no checkpoint ({_first_line(error)}). Copy it again.") from error
     if isinstance(content, torch.nn.Module):  # only with unsafe
-        content = content.state_dict()
+        content = content.state_dict(keep_vars=True)  # which tells what is frozen
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path} holds a {type(content).__name__}; a dictionary of tensors was expected.")
     if isinstance(content.get("transference"), str):
-        return content["transference"], dict(content.get("tensors") or {})
-    return None, dict(content)
+        return content["transference"], dict(content.get("tensors") or {}), {}
+    return None, dict(content), content
 
 
 def _refused_name(message: str) -> str | None:
@@ -217,12 +269,22 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
+def _unread(content: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the keys of dictionaries of tensors beside the one that is read."""
+    if (own := _state_dict_key(content)) is None:
+        return ()
+    others = {str(key): value for key, value in content.items() if key != own and isinstance(value, Mapping)}
+    return tuple(key for key, value in others.items() if any(isinstance(inside, Tensor) for inside in value.values()))
+
+
+def _state_dict_key(content: Mapping[str, Any]) -> str | None:
+    return next((key for key in _STATE_DICT_KEYS if isinstance(content.get(key), Mapping)), None)
+
+
 def _state_dict(content: Mapping[str, Any], path: Path) -> Params:
-    for key in _STATE_DICT_KEYS:
-        if isinstance(content.get(key), Mapping):
-            content = content[key]
-            break
-    params = {str(name): value.detach() for name, value in content.items() if isinstance(value, Tensor)}
+    if (key := _state_dict_key(content)) is not None:
+        content = content[key]
+    params = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
     others = [str(name) for name in content if str(name) not in params]
     if not params or others:
         found = ", ".join(others[:5]) or "nothing"
@@ -233,15 +295,10 @@ def _state_dict(content: Mapping[str, Any], path: Path) -> Params:
     return params
 
 
-def step_in_name(path: Path) -> int:
-    """Return the number at the end of a file's name, 0 where there is none."""
-    match = re.search(r"(\d+)$", path.stem)
-    return int(match[1]) if match else 0
-
-
 def _tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """Return every tensor of the checkpoint under its name in a file."""
-    tensors = {_PARAMS + name: value for name, value in checkpoint.params.items()}
+    """Return every tensor of the checkpoint under its name in a file; one that has several names, under the first."""
+    tied = same_memory(checkpoint.params)
+    tensors = {_PARAMS + name: value for name, value in checkpoint.params.items() if name not in tied}
     if checkpoint.optimizer is not None:
         for kind in ("exp_avg", "exp_avg_sq"):
             moments: Params = getattr(checkpoint.optimizer, kind)
@@ -278,5 +335,9 @@ def _from_header(header: Mapping[str, Any], tensors: Mapping[str, Tensor], path:
     step, training = header["step"], header["training"]
     if not isinstance(step, int) or step < 0 or not isinstance(training, dict) or not isinstance(header["config"], dict):
         raise ValueError("step, config or training is not what it should be")
-    unsafe = bool(header.get("unsafe", False))
-    return Checkpoint(below(_PARAMS), step, header["learner"], header["config"], optimizer, training, unsafe=unsafe)
+    params, frozen = below(_PARAMS), header.get("frozen")
+    params |= {other: params[first] for other, first in header.get("tied", {}).items()}
+    return Checkpoint(
+        params, step, header["learner"], header["config"], optimizer, training, unsafe=bool(header.get("unsafe", False)),
+        frozen=None if frozen is None else frozenset(frozen),
+    )  # fmt: skip

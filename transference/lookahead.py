@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 from torch import Tensor
@@ -18,6 +17,7 @@ from transference import _trees
 from transference.checkpoints import AdamState, Checkpoint
 from transference.episodes import Params
 from transference.errors import CheckpointError, UsageError
+from transference.learners import chosen
 
 
 class Lookahead(Protocol):
@@ -29,7 +29,12 @@ class Lookahead(Protocol):
 
     @property
     def moves(self) -> tuple[str, ...]:
-        """Patterns, as in a shell, of the names of the parameters that move; the others keep their values."""
+        """Which parameters move; the others keep their values.
+
+        Patterns of names, as in a shell; with a ``!`` in front, of what does not move. A name in full is taken at its
+        word: it moves even if it looks like a buffer, and by itself even if it equals another tensor. ``NAME=NAME`` says
+        that two names are one tensor.
+        """
 
     def displacements(self, params: Params, gradient: Params, optimizer_state: AdamState | None) -> list[Params]:
         """Return one displacement per step size, in the order of ``alpha``.
@@ -47,7 +52,7 @@ class SGD:
 
     Args:
         alpha: one step size or several; none means the checkpoint's outer learning rate.
-        moves: patterns of the names of the parameters that move.
+        moves: patterns of the names of the parameters that move (see `Lookahead.moves`).
 
     Raises:
         UsageError: a step size is negative, not finite, or given twice.
@@ -74,7 +79,7 @@ class Adam:
 
     Args:
         alpha: one step size or several; none means the checkpoint's outer learning rate.
-        moves: patterns of the names of the parameters that move.
+        moves: patterns of the names of the parameters that move (see `Lookahead.moves`).
 
     Raises:
         UsageError: a step size is negative, not finite, or given twice.
@@ -113,17 +118,21 @@ def step_sizes(lookahead: Lookahead) -> tuple[float, ...]:
     return tuple(float(a) for a in alpha) if isinstance(alpha, Sequence) else (float(alpha),)
 
 
-def moving(lookahead: Lookahead, names: Iterable[str]) -> list[str]:
+def moving(
+    lookahead: Lookahead, names: Iterable[str], *, tied: Mapping[str, str] | None = None, constants: Collection[str] = ()
+) -> list[str]:
     """Return the names among ``names`` that the lookahead moves.
+
+    Args:
+        lookahead: says which.
+        names: of θ.
+        tied: further names of its tensors, by which they may be selected too.
+        constants: names of what is no part of θ.
 
     Raises:
         UsageError: a pattern matches none of them.
     """
-    names = list(names)
-    for pattern in lookahead.moves:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            raise UsageError(f"No parameter is called {pattern!r}, yet it was asked to move; there are: {', '.join(names)}.")
-    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in lookahead.moves)]
+    return chosen(lookahead.moves, names, tied or {}, constants)
 
 
 def describe(lookahead: Lookahead) -> dict[str, Any]:

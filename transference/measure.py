@@ -125,7 +125,8 @@ def measure(
         if not begun:
             found = work.settle(spec.n_cells)
             spec = replace(spec, estimator=describe_estimator(work.estimator))
-            store.begin(spec, {**_about(checkpoints, where, command), "trial": asdict(found) if found else None})
+            about = {**_about(checkpoints, where, command), "theta": work.theta}
+            store.begin(spec, {**about, "trial": asdict(found) if found else None})
             if progress and found:
                 tqdm.write(str(found), file=sys.stderr)
         done = sum(spec.n_cells_of(a_tile) for ref in spec.checkpoints for a_tile in spec.tiles(ref.step) if store.has(a_tile))
@@ -199,6 +200,7 @@ def _about(checkpoints: Sequence[Checkpoint], device: torch.device, command: Seq
         "checkpoints": [
             {
                 "step": c.step,
+                "step_from": c.step_from,
                 "path": str(c.path),
                 "learner": c.learner,
                 "training": dict(c.training),

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from transference import _trees, learners, lookahead
@@ -70,6 +70,7 @@ class RunSpec:
         precision: one of `PRECISIONS`.
         tile: sources and targets per tile; it changes the files, not the numbers.
         replicates: episodes of each task; every pair is measured with each.
+        theta: what does not move although it could, and which names are one tensor, names that differ in a number as one.
     """
 
     checkpoints: tuple[CheckpointRef, ...]
@@ -83,6 +84,7 @@ class RunSpec:
     precision: str
     tile: tuple[int, int]
     replicates: int = 1
+    theta: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def n_source(self) -> int:
@@ -116,10 +118,11 @@ class RunSpec:
     def to_json(self) -> dict[str, Any]:
         """Return the spec as plain JSON values.
 
-        A single replicate is not mentioned: run folders written before there were any hold the same spec.
+        A single replicate is not mentioned, nor a θ of all tensors: run folders written before there was more hold the same spec.
         """
         plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
-        return plain if self.replicates > 1 else {name: value for name, value in plain.items() if name != "replicates"}
+        usual = {"replicates": 1, "theta": {}}
+        return {name: value for name, value in plain.items() if name not in usual or value != usual[name]}
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> RunSpec:
@@ -223,7 +226,7 @@ def make_spec(
         raise UsageError(f"The precision {precision!r} was asked for; it must be one of {', '.join(PRECISIONS)}.")
     if not (checkpoints and sources and targets):
         raise UsageError("At least one checkpoint, one source and one target are needed.")
-    _check_distinct("checkpoint step", [str(checkpoint.step) for checkpoint in checkpoints])
+    _check_steps(checkpoints)
     _check_distinct("source", [sampler.name for sampler in sources])
     _check_distinct("target", [sampler.name for sampler in targets])
     return RunSpec(
@@ -238,12 +241,46 @@ def make_spec(
         precision=precision,
         tile=tile,
         replicates=replicates,
+        theta=_one_theta(learner, checkpoints, step),
     )
 
 
 def describe_estimator(estimator: Estimator) -> dict[str, Any]:
     """Return kind and settings as plain values, for the run's spec."""
     return {"kind": type(estimator).__name__.lower(), **_trees.settings(estimator)}
+
+
+def _one_theta(learner: Learner, checkpoints: Sequence[Checkpoint], step: Lookahead) -> dict[str, Any]:
+    """Return what the spec says of θ, which is the same at all checkpoints.
+
+    Raises:
+        UsageError: it is not.
+    """
+    first, *others = [learners.theta(learner, checkpoint, step.moves) for checkpoint in checkpoints]
+    for checkpoint, other in zip(checkpoints[1:], others, strict=True):
+        if differing := sorted(first.params.keys() ^ other.params.keys()):
+            raise UsageError(
+                f"{learners.collapse(differing)} would move at step {checkpoints[0].step} or at step {checkpoint.step}, but not at both. "
+                f"Say whether with --moves: '!{differing[0]}' does not move; '*' and {differing[0]}, in full, does."
+            )
+    return first.describe()
+
+
+def _check_steps(checkpoints: Sequence[Checkpoint]) -> None:
+    """Make sure that no two checkpoints share a step.
+
+    Raises:
+        UsageError: two do.
+    """
+    by_step: dict[int, Checkpoint] = {}
+    for checkpoint in checkpoints:
+        if other := by_step.get(checkpoint.step):
+            why = f" ({checkpoint.step_from})" if checkpoint.step_from else ""
+            raise UsageError(
+                f"The checkpoint step {checkpoint.step} is given twice, by {other.path} and {checkpoint.path}{why}; a run holds each once. "
+                f"Tell them apart with --step N for each in turn, or --step {checkpoint.path}=N (in Python: dataclasses.replace)."
+            )
+        by_step[checkpoint.step] = checkpoint
 
 
 def _check_distinct(what: str, names: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ from transference.cli.options import config_option, episode_options, import_from
 from transference.devices import choose_device, full_precision, keep_freed_memory
 from transference.errors import UsageError
 from transference.files import write_aside
-from transference.learners import bind, check_pure
+from transference.learners import check_pure, theta
 from transference.samplers import open_tasks
 
 
@@ -72,11 +72,11 @@ def evaluate(
     scores, tables = [], []
     with full_precision():
         for checkpoint in subject.checkpoints:
-            bound, params = bind(subject.learner, checkpoint)
+            on_cpu = theta(subject.learner, checkpoint)
             for mode in modes.values():
-                check_pure(bound, params, mode[0].to("cpu"))
-            placed = {name: value.to(where) for name, value in params.items()}
-            found = run_evaluation(bound, placed, modes, n_tasks, progress=True)
+                check_pure(on_cpu.learner, on_cpu.params, mode[0].to("cpu"))
+            placed = on_cpu.to(where)
+            found = run_evaluation(placed.learner, placed.params, modes, n_tasks, progress=True)
             step, file = checkpoint.step, str(checkpoint.path)
             scores.append(found.assign(checkpoint=step, file=file))
             tables.append(summary(found).assign(checkpoint=step, file=file))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,13 @@ class Subject:
 
 
 def open_checkpoints(
-    paths: Sequence[Path], *, learner: str | None, config: Path | None, shape: Mapping[str, int | None], unsafe: bool = False
+    paths: Sequence[Path],
+    *,
+    learner: str | None,
+    config: Path | None,
+    shape: Mapping[str, int | None],
+    unsafe: bool = False,
+    steps: Sequence[str] = (),
 ) -> Subject:
     """Read checkpoints and build their learner.
 
@@ -46,13 +52,14 @@ def open_checkpoints(
         config: TOML file with settings that replace those of the checkpoints.
         shape: of episodes, None where the checkpoints decide.
         unsafe: let a checkpoint run code while it loads.
+        steps: of the checkpoints, in their order, or each as ``PATH=N``; by default what the files say.
 
     Raises:
         LearnerError: the checkpoints are of different learners, or theirs cannot be built.
-        UsageError: the checkpoints were trained on different tasks, and ``shape`` does not decide.
+        UsageError: the checkpoints were trained on different tasks, and ``shape`` does not decide; or ``steps`` do not fit them.
     """
     plain = learner is not None and ":" in learner
-    loaded = [load_checkpoint(path, unsafe=unsafe, plain=plain) for path in paths]
+    loaded = _with_steps([load_checkpoint(path, unsafe=unsafe, plain=plain) for path in paths], steps)
     _check_same_learner(loaded)
     for checkpoint in loaded:
         echo_note(checkpoint)
@@ -63,9 +70,42 @@ def open_checkpoints(
 
 
 def echo_note(checkpoint: Checkpoint) -> None:
-    """Print on stderr what whoever recognised the checkpoint has to say of it."""
+    """Print on stderr what was inferred of a checkpoint, and what whoever recognised it has to say of it."""
+    if checkpoint.step_from:
+        click.echo(f"{checkpoint.path}: step {checkpoint.step} ({checkpoint.step_from})", err=True)
+    if checkpoint.unread:
+        click.echo(f"{checkpoint.path}: not read: {', '.join(checkpoint.unread)}", err=True)
     if note := checkpoint.training.get("note"):
         click.echo(f"{checkpoint.path}: {note}. --config and the options of episodes change them.", err=True)
+
+
+def _with_steps(checkpoints: list[Checkpoint], given: Sequence[str]) -> list[Checkpoint]:
+    """Return the checkpoints with the steps that were given.
+
+    Raises:
+        UsageError: there is not one for each, one names no checkpoint, or one is no number.
+    """
+    if not given:
+        return checkpoints
+    found: dict[str, int] = {}
+    paths = [str(checkpoint.path) for checkpoint in checkpoints]
+    named = ["=" in text for text in given]
+    if not all(named) and (any(named) or len(given) != len(paths)):
+        raise UsageError(
+            f"--step {' --step '.join(given)} was given with {len(paths)} checkpoints; give one number for each, in their order, "
+            "or PATH=N for those that need one."
+        )
+    for path, text in zip(paths, given, strict=False) if not all(named) else (text.rsplit("=", 1) for text in given):
+        if not (text.isascii() and text.isdigit()):
+            raise UsageError(f"--step {text!r} was given; a step is a number of updates, 0 or above.")
+        fitting = [known for known in paths if path in {known, Path(known).name}]
+        if len(fitting) != 1:
+            raise UsageError(f"--step {path}={text} names {len(fitting)} of the checkpoints; they are: {', '.join(paths)}.")
+        found[fitting[0]] = int(text)
+    return [
+        replace(checkpoint, step=found[path], step_from="given as --step") if path in found else checkpoint
+        for checkpoint, path in zip(checkpoints, paths, strict=True)
+    ]
 
 
 def _check_same_learner(checkpoints: list[Checkpoint]) -> None:

@@ -14,7 +14,8 @@ from transference.devices import choose_device, keep_freed_memory
 from transference.engines import ENGINES
 from transference.errors import UsageError
 from transference.estimators import Calibrated, Estimator, Exact, FirstOrder
-from transference.lookahead import SGD, Adam
+from transference.learners import theta
+from transference.lookahead import SGD, Adam, moving
 from transference.measure import measure
 from transference.plan import PRECISIONS
 from transference.samplers import open_tasks
@@ -38,6 +39,13 @@ Examples:
 @click.option("--target", "targets", multiple=True, required=True, metavar="NAME:SPLIT", help="Target mode; repeat for several.")
 @click.option("--n-source", type=click.IntRange(1), metavar="N", default=300, show_default=True, help="Source tasks per mode.")
 @click.option("--n-target", type=click.IntRange(1), metavar="N", default=20, show_default=True, help="Target tasks per mode.")
+@click.option(
+    "--step",
+    "steps",
+    metavar="N",
+    multiple=True,
+    help="Step of each checkpoint, repeated in their order, or PATH=N of one.  [default: what file or name say]",
+)
 @click.option("--learner", help="Registered name or module:factory.  [default: what the checkpoint says]")
 @episode_options("the checkpoint's")
 @config_option
@@ -56,7 +64,8 @@ Examples:
     "--moves",
     multiple=True,
     default=("*",),
-    help="Pattern of parameter names that move; repeat for several.  [default: all]",
+    help="Pattern of parameter names that move, or with ! in front of such that do not; repeat for several. A name in full moves even if "
+    "it looks like a buffer; NAME=NAME is one tensor.  [default: all but buffers and what is frozen]",
 )
 @click.option(
     "--estimator",
@@ -105,6 +114,7 @@ def compute(
     targets: tuple[str, ...],
     n_source: int,
     n_target: int,
+    steps: tuple[str, ...],
     learner: str | None,
     ways: int | None,
     shots: int | None,
@@ -139,9 +149,11 @@ def compute(
     import_from_here()
     keep_freed_memory()
     given = {"ways": ways, "shots": shots, "queries": queries, "side": side, "channels": channels}
-    subject = open_checkpoints(checkpoints, learner=learner, config=config, shape=given, unsafe=unsafe_load)
+    subject = open_checkpoints(checkpoints, learner=learner, config=config, shape=given, unsafe=unsafe_load, steps=steps)
     shape, seed = subject.shape, seed if seed is not None else subject.trained_with("seed", 0) + 1
-    where = choose_device(device)
+    where, step = choose_device(device), _LOOKAHEADS[lookahead](alpha=alpha, moves=moves)
+    found = theta(subject.learner, subject.checkpoints[0], moves)
+    click.echo(found.told(moving(step, found.params, tied=found.tied, constants=found.constants)), err=True)
     run = measure(
         subject.learner,
         subject.checkpoints,
@@ -149,7 +161,7 @@ def compute(
         [open_tasks(mode, data_root=data_root, **shape, seed=seed + 1, device=where) for mode in targets],
         n_source=n_source,
         n_target=n_target,
-        lookahead=_LOOKAHEADS[lookahead](alpha=alpha, moves=moves),
+        lookahead=step,
         estimator=_estimator(estimator, share, half_width, engine),
         controls=controls,
         replicates=replicates,

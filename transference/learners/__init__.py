@@ -3,12 +3,14 @@
 A learner is anything with ``episode_loss(params, episode)``, a pure function. Strangers' learners need not import this package.
 """
 
-from transference.learners._binding import bind
+from transference.learners._binding import bind, theta
 from transference.learners._loading import learner_factory, learner_names, load_learner, offered_config
 from transference.learners._module import ModuleLearner
+from transference.learners._moves import chosen
 from transference.learners._protocol import (
     BufferedLearner,
     ConfiguredLearner,
+    DeclaringLearner,
     DescribingLearner,
     Learner,
     ScoringLearner,
@@ -16,22 +18,30 @@ from transference.learners._protocol import (
     read_scores,
 )
 from transference.learners._purity import check_pure
+from transference.learners._theta import Bound, Theta, collapse, tell_apart
 from transference.learners._turns import InTurns
 
 __all__ = [
+    "Bound",
     "BufferedLearner",
     "ConfiguredLearner",
+    "DeclaringLearner",
     "DescribingLearner",
     "InTurns",
     "Learner",
     "ModuleLearner",
     "ScoringLearner",
+    "Theta",
     "bind",
     "check_pure",
+    "chosen",
+    "collapse",
     "describe",
     "learner_factory",
     "learner_names",
     "load_learner",
     "offered_config",
     "read_scores",
+    "tell_apart",
+    "theta",
 ]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from transference.checkpoints import Checkpoint
+from transference.checkpoints import Checkpoint, frozen_names
 from transference.episodes import Params
 from transference.errors import LearnerError
+from transference.learners._moves import Moves
 from transference.learners._protocol import BufferedLearner, ConfiguredLearner, Learner
+from transference.learners._theta import Theta, shared, tell_apart
 
 
 def bind(learner: Learner, checkpoint: Checkpoint) -> tuple[Learner, Params]:
@@ -16,13 +19,50 @@ def bind(learner: Learner, checkpoint: Checkpoint) -> tuple[Learner, Params]:
     Raises:
         LearnerError: the checkpoint's tensors are not the learner's: some are missing, unexpected or of another shape.
     """
-    bound, params = learner, {name: value for name, value in checkpoint.params.items() if value.is_floating_point()}
+    found = theta(learner, checkpoint)
+    return found.learner, found.params
+
+
+def theta(learner: Learner, checkpoint: Checkpoint, moves: Sequence[str] | None = None) -> Theta:
+    """Return θ as this checkpoint has it, with the learner bound to all that does not move.
+
+    Args:
+        learner: the learner.
+        checkpoint: with a tensor for each of the learner's.
+        moves: what a lookahead is asked to move; None if there is none.
+
+    Raises:
+        LearnerError: the checkpoint's tensors are not the learner's: some are missing, unexpected or of another shape.
+        UsageError: it must be said whether some tensor moves, or what was said does not fit.
+    """
+    buffers: Params
+    bound, tensors, buffers = learner, {name: value.detach() for name, value in checkpoint.params.items()}, {}
     if isinstance(learner, BufferedLearner):
-        params, buffers = learner.split_buffers(checkpoint.params)
+        tensors, buffers = learner.split_buffers(tensors)
         bound = learner.with_buffers(buffers)
     if isinstance(learner, ConfiguredLearner):
-        _check_tensors(params, learner.init_params(0), checkpoint)
-    return bound, params
+        own = (
+            tensors
+            if isinstance(learner, BufferedLearner)
+            else {name: value for name, value in tensors.items() if value.is_floating_point()}
+        )
+        _check_tensors(_by_expected_names(own, learner, moves), learner.init_params(0), checkpoint)
+    frozen = frozen_names(checkpoint.params) if checkpoint.frozen is None else checkpoint.frozen
+    found = tell_apart(bound, tensors, moves=moves, frozen=frozen)
+    held = dict.fromkeys(buffers, "a buffer")
+    return replace(found, constants={**held, **found.constants}, implied=found.implied | held.keys())
+
+
+def _by_expected_names(tensors: Params, learner: ConfiguredLearner, moves: Sequence[str] | None) -> Params:
+    """Return tensors, shared ones by those of their names that the learner knows."""
+    tied, expected = shared(learner, tensors, Moves.of(moves or ())), learner.init_params(0)
+    groups = {first: {first, *(other for other, root in tied.items() if root == first)} for first in tied.values()}
+    found = dict(tensors)
+    for names in groups.values():
+        value = next(tensors[name] for name in names if name in tensors)
+        if known := [name for name in names if name in expected]:
+            found = {name: v for name, v in found.items() if name not in names} | dict.fromkeys(known, value)
+    return found
 
 
 def _check_tensors(found: Params, expected: Params, checkpoint: Checkpoint) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any, Protocol, runtime_checkable
 
@@ -51,6 +52,23 @@ class BufferedLearner(Learner, Protocol):
 
     def with_buffers(self, buffers: Params) -> Learner:
         """Return the learner with these buffers as constants."""
+
+
+class DeclaringLearner(Learner, Protocol):
+    """Optional: a learner that says which of the tensors in ``params`` an outer optimizer would move.
+
+    Either attribute may be missing. Without them names and values tell, and where they leave a doubt the measurement stops and asks.
+
+    Attributes:
+        constants: patterns, as in a shell, of the names of tensors that never move, such as
+            ``("*.running_mean", "backbone.*")``: buffers, frozen weights, averaged copies. All others move, whatever they are
+            called, but for integers.
+        tied: names of one tensor, a group for each, such as ``(("embed.weight", "head.weight"),)``. It moves by the sum of
+            its gradients.
+    """
+
+    constants: Sequence[str]
+    tied: Sequence[Sequence[str]]
 
 
 @runtime_checkable

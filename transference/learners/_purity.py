@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from transference.episodes import Episode, Params
 from transference.errors import LearnerError
 from transference.learners._protocol import Learner, ScoringLearner
+from transference.learners._theta import Bound
 
 
 def check_pure(learner: Learner, params: Params, episode: Episode) -> None:
@@ -73,6 +74,8 @@ def check_pure(learner: Learner, params: Params, episode: Episode) -> None:
 
 def _snapshot(learner: Learner, params: Params, episode: Episode) -> dict[str, Tensor]:
     """Return copies of every tensor that a loss could change by mistake, by a name that a message can use."""
+    if isinstance(learner, Bound):
+        params, learner = learner.everything(params), learner.learner
     tensors = {f"params[{name!r}]": value for name, value in params.items()}
     tensors |= {f"episode.{name}": value for name, value in episode.items()}
     for name, value in getattr(learner, "__dict__", {}).items():

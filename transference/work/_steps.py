@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from transference.checkpoints import AdamState, Checkpoint
 from transference.engines import Scored, find_engine
 from transference.episodes import Episode, Params
 from transference.gradients import KeptGradients
-from transference.learners import Learner, bind
+from transference.learners import Learner, theta
 from transference.lookahead import Lookahead, moving, step_sizes
 from transference.work._reading import halved
 from transference.work._tasks import Drawn, Tasks
@@ -28,18 +28,29 @@ _Item = TypeVar("_Item")
 
 @dataclass(frozen=True)
 class Subject:
-    """A checkpoint ready to be measured."""
+    """A checkpoint ready to be measured.
+
+    Attributes:
+        learner: takes ``params`` alone.
+        params: θ, by name.
+        moving: the names in θ that the lookahead moves.
+        optimizer_state: the checkpoint's.
+        about: what moves and what does not, for whoever reads the run.
+    """
 
     learner: Learner
     params: Params
+    moving: tuple[str, ...]
     optimizer_state: AdamState | None
+    about: Mapping[str, Any]
 
     @classmethod
-    def of(cls, learner: Learner, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> Subject:
+    def of(cls, learner: Learner, checkpoint: Checkpoint, lookahead: Lookahead, device: torch.device, dtype: torch.dtype) -> Subject:
         """Return the checkpoint on a device and in a precision."""
-        bound, params = bind(learner, checkpoint)
+        found = theta(learner, checkpoint, lookahead.moves).to(device, dtype)
+        names = moving(lookahead, found.params, tied=found.tied, constants=found.constants)
         state = checkpoint.optimizer.to(device, dtype) if checkpoint.optimizer else None
-        return cls(bound, {name: value.to(device, dtype) for name, value in params.items()}, state)
+        return cls(found.learner, found.params, tuple(names), state, found.report(names))
 
 
 @dataclass(frozen=True)
@@ -77,7 +88,7 @@ class Stepper:
     def gradients(self, episodes: Sequence[Episode]) -> list[Scored]:
         """Return loss and accuracy, and the gradient of what moves, of each episode."""
         subject = self.subject
-        return find_engine(self.engine).gradients(subject.learner, subject.params, episodes, moving(self.lookahead, subject.params))
+        return find_engine(self.engine).gradients(subject.learner, subject.params, episodes, subject.moving)
 
     def steps_of(self, source: int, loss: float, gradient: Params | None) -> list[Step]:
         """Return one source's steps, one per step size."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +28,7 @@ from transference.estimators import (
 )
 from transference.gradients import GradientRows, KeptGradients
 from transference.learners import Learner, check_pure
-from transference.lookahead import Lookahead, moving, step_sizes
+from transference.lookahead import Lookahead, step_sizes
 from transference.plan import Tile
 from transference.store import SOURCES, TASKS, control_table, pair_rows, pairs_table, table
 from transference.work._controls import measure_controls
@@ -73,8 +74,8 @@ class Work:
     ) -> None:
         self._sources, self._targets, self._scratch = sources, targets, scratch
         self._lookahead, self.estimator = lookahead, estimator
-        self._subjects = {c.step: Subject.of(learner, c, device, dtype) for c in checkpoints}
-        self._wide = {c.step: partial(Subject.of, learner, c, device, torch.float64) for c in checkpoints}
+        self._subjects = {c.step: Subject.of(learner, c, lookahead, device, dtype) for c in checkpoints}
+        self._wide = {c.step: partial(Subject.of, learner, c, lookahead, device, torch.float64) for c in checkpoints}
         self._prepared: tuple[tuple[int, tuple[int, int], int, Estimator], Prepared, GradientRows | None] | None = None
         self._kept: tuple[tuple[int, int], KeptGradients] | None = None
         self.first_sources: dict[int, dict[str, float]] = {}
@@ -84,6 +85,11 @@ class Work:
                 check_pure(subject.learner, subject.params, episode)
             [((loss, _), gradient)] = self._stepper(step).gradients([sources[0]])
             self.first_sources[step] = {"loss": loss, "gradient_norm": _trees.norm(gradient)}
+
+    @property
+    def theta(self) -> Mapping[str, Any]:
+        """What moves and what does not, the same at all checkpoints."""
+        return next(iter(self._subjects.values())).about
 
     def close(self) -> None:
         """Let what is kept on disk go."""
@@ -190,7 +196,7 @@ class Work:
         self, stepper: Stepper, prepared: Prepared, tangents: GradientRows | None, own: Sequence[int], first: int
     ) -> list[Params | None]:
         """Return the targets' own gradients, of the parameters that move; they may have been prepared."""
-        names = set(moving(self._lookahead, stepper.subject.params))
+        names = set(stepper.subject.moving)
         if tangents:
             found = [tangents[j - first] for j in own]
         elif isinstance(self.estimator, LinearEstimator):
