@@ -20,7 +20,9 @@ from transference.datasets import (
     open_dataset,
     parse_mode,
     prepared_files,
+    shared_classes,
     split_sizes,
+    unread,
 )
 from transference.datasets.originals import Original, find_original, original_names
 from transference.errors import TransferenceError, UsageError, printable
@@ -68,7 +70,8 @@ def _lines(entry: dict[str, Any]) -> list[str]:
     sizes = [f"{split:8} {size['classes']:5} classes {size['images']:7} images" for split, size in entry["splits"].items()]
     if entry["where"] == "generated":
         return [*sizes, "generated"]
-    return [*sizes, f"{'prepared at ' + ', '.join(entry['prepared']) if entry['prepared'] else 'not prepared'}: {entry['where']}"]
+    prepared = f"prepared at {', '.join(entry['prepared'])}" if entry["prepared"] else "not prepared"
+    return [*sizes, f"{prepared}: {entry['where']}", *(f"note: {note}" for note in entry["notes"])]
 
 
 def _described(name: str, data_root: Path | None) -> dict[str, Any]:
@@ -81,10 +84,16 @@ def _described(name: str, data_root: Path | None) -> dict[str, Any]:
             "name": name,
             "splits": {split: size._asdict() for split, size in split_sizes(reader).items()},
             "prepared": [f"{file.side}x{file.side}x{file.channels}" for file in ready],
-            "where": ", ".join(str(file.path) for file in ready) or find_reader(name, data_root).where,
+            "where": ", ".join(str(file.path) for file in ready) or reader.where,
+            "notes": _notes(reader),
         }
     except TransferenceError as error:  # one bad file must not hide the others
         return {"name": name, "error": str(error)}
+
+
+def _notes(reader: Prepared | DatasetReader) -> list[str]:
+    """Return what else is to be said of a dataset: what of it is not read, and which classes its splits share."""
+    return [*unread(reader).lines, *shared_classes(reader.classes())]
 
 
 @datasets.command(
@@ -160,12 +169,14 @@ def prepare(
         if odd := [split for split in asked.reader.classes() if split not in (*SPLITS, "all")]:
             _note(f"the split {', '.join(odd)} is none of {', '.join(SPLITS)}; is it meant?")
         if dry_run:
+            _tell(asked.reader)
             click.echo(f"would prepare {asked.n_images} images, {asked.n_bytes / 1e6:.1f} MB, in {asked.target.path}")
             _echo_splits(name, asked.reader)
             return
         if not force and is_done(asked):
             _note("it is prepared already, and nothing was done; datasets verify reads every image, --force prepares it again")
         done = run(asked, force=force, progress=True)
+    _tell(done)
     _echo_splits(name, done)
     click.echo(done.path)
 
@@ -178,8 +189,13 @@ def _where_from(name: str, original: Original | None) -> str:
     return f"Say where {name} is with --from (expected: {original.expects}){download}."
 
 
+def _tell(reader: DatasetReader | Prepared) -> None:
+    for note in _notes(reader):
+        _note(note)
+
+
 def _note(text: str) -> None:
-    click.echo(f"note: {text}", err=True)
+    click.echo(printable(f"note: {text}"), err=True)
 
 
 def _echo_splits(name: str, reader: DatasetReader | Prepared) -> None:
