@@ -55,7 +55,8 @@ def said(name, root):
     *((word, "train") for word in ("train", "Train", "TRAIN", "training", "base", "meta-train", "meta_train")),
     *((word, "train") for word in ("metatrain", "trainset", "images_background")),
     *((word, "val") for word in ("val", "valid", "validation", "Validation", "dev", "meta-val", "meta_valid", "val_set")),
-    *((word, "test") for word in ("test", "testing", "Test", "novel", "meta-test", "MetaTest", "images_evaluation")),
+    *((word, "test") for word in ("test", "testing", "Test", "eval", "novel", "meta-test", "MetaTest")),
+    *((word, "test") for word in ("evaluation", "images_evaluation")),
 ])  # fmt: skip
 def test_the_words_of_the_field_name_one_split(tmp_path, word, split):
     folders(tmp_path / "toys" / word, "a", "b")
@@ -84,6 +85,7 @@ def test_two_words_for_one_split_are_not_mixed(tmp_path, words):
     for name in ("toys", "tables"):
         found = classes_of(name, tmp_path)
         assert sorted(found) == sorted(words)
+        assert "are words for one split, and each is read as a split of its own" in said(name, tmp_path)
         for k, word in enumerate(words):
             assert open_dataset(f"{name}:{word}", data_root=tmp_path).class_names == (f"class {k}",)
 
@@ -554,3 +556,28 @@ def test_compute_says_what_sources_and_targets_share(tmp_path):
 def test_a_split_may_be_asked_for_with_a_dash_and_nothing_else():
     with pytest.raises(UsageError, match="NAME:SPLIT"):
         tr.open_dataset("toys:../test")
+
+
+def test_files_beside_the_datasets_are_named(tmp_path):
+    folders(tmp_path / "toys", "a")
+    make.write_folder(tmp_path, {"birds.zip": b"", "notes.txt": b"", ".hidden": b""})
+    prepared("ready", tmp_path / "toys", tmp_path)
+    told = f"not read in {tmp_path}: 1 .zip (birds.zip); 1 .txt (notes.txt)"
+    assert f"note: {told}" in call("datasets", "list", "--data-root", tmp_path).stdout
+    assert json.loads(call("datasets", "list", "--data-root", tmp_path, "--json").stdout)["notes"] == [told]
+
+
+def test_verify_looks_at_every_split(tmp_path):
+    make.write_folder(tmp_path / "toys", {f"{split}/a/{split}.png": b"" for split in ("train", "test")} | {"val/a/0.png": IMAGE})
+    result = call("datasets", "verify", "--data-root", tmp_path)
+    assert result.exit_code == 1
+    assert all(f"{split}.png" in result.stdout for split in ("train", "test"))
+
+
+def test_a_list_of_ones_own_may_use_the_name_of_a_split_that_cannot_be_read(tmp_path):
+    table(tmp_path / "toys" / "train.parquet", [0, 1], column="label", metadata=NAMES)
+    spoilt(tmp_path / "toys" / "test.parquet", "-1")
+    (tmp_path / "own.csv").write_text("class_name,split\nant,train\nbee,test\n")
+    prepared("toys", tmp_path / "toys", tmp_path / "data", split_file=str(tmp_path / "own.csv"))
+    assert open_dataset("toys:test", data_root=tmp_path / "data", side=9).class_names == ("bee",)
+    assert "test is left out: " in call("datasets", "list", "--data-root", tmp_path / "data").stdout

@@ -22,6 +22,7 @@ from transference.datasets import (
     prepared_files,
     shared_classes,
     split_sizes,
+    stray_files,
     unread,
 )
 from transference.datasets.originals import Original, find_original, original_names
@@ -50,10 +51,11 @@ def list_datasets(data_root: Path | None, json_output: bool) -> None:
     The generated modes come first, then what lies in the data root, last what is known but not there.
     """
     entries = [_described(name, data_root) for name in dataset_names(data_root)]
+    strays = stray_files(data_root) if data_root else []
     here = {entry["name"] for entry in entries}
     known = {name: original.page for name in original_names() if name not in here and (original := find_original(name))}
     if json_output:
-        click.echo(json.dumps({"datasets": entries, "known": known}, indent=2))
+        click.echo(json.dumps({"datasets": entries, "known": known, "notes": strays}, indent=2))
         return
     width = max(len(name) for name in (*here, *known))
     for entry in entries:
@@ -61,6 +63,8 @@ def list_datasets(data_root: Path | None, json_output: bool) -> None:
             click.echo(printable(f"{'' if number else entry['name']:{width}}  {line}"))
     for name, page in known.items():
         click.echo(f"{name:{width}}  not here; to be had from {page}")
+    for note in strays:
+        click.echo(printable(f"note: {note}"))
 
 
 def _lines(entry: dict[str, Any]) -> list[str]:
@@ -262,11 +266,18 @@ def _verified(name: str, data_root: Path) -> Iterator[tuple[object, str]]:
     if not ready:
         try:
             reader = find_reader(name, data_root)
-            for split in reader.classes():
-                open_dataset(f"{name}:{split}", data_root=data_root)
-            yield reader.where, ""
+            yield reader.where, "; ".join(_undecodable(reader, data_root))
         except TransferenceError as error:
             yield data_root, str(error)
+
+
+def _undecodable(reader: DatasetReader, data_root: Path) -> Iterator[str]:
+    """Yield what is wrong with each split of a dataset that is not prepared."""
+    for split in reader.classes():
+        try:
+            open_dataset(f"{reader.name}:{split}", data_root=data_root)
+        except TransferenceError as error:
+            yield str(error)
 
 
 @datasets.command(

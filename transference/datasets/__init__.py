@@ -9,7 +9,7 @@ forms in which five datasets are distributed, `split_lists` which class belongs 
 
 from transference.datasets._images import DatasetReader, ImageDataset, Picture, SplitSize, split_sizes
 from transference.datasets._names import SPLITS
-from transference.datasets._opening import check_new_name, dataset_names, find_reader, open_dataset, parse_mode
+from transference.datasets._opening import check_new_name, dataset_names, find_reader, open_dataset, parse_mode, stray_files
 from transference.datasets._unread import Unread, shared_classes, unread
 from transference.datasets.folder import ClassFolders
 from transference.datasets.parquet import ParquetImages
@@ -33,5 +33,6 @@ __all__ = [
     "prepared_files",
     "shared_classes",
     "split_sizes",
+    "stray_files",
     "unread",
 ]

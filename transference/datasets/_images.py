@@ -166,7 +166,8 @@ def read_split(reader: DatasetReader, split: str, side: int, channels: int) -> I
                 break
         labels.append((picture.class_name, picture.image_id))
     if failures:
-        raise DataError(failures[0] if len(failures) == 1 else unusable(f"{reader.name}:{split}", failures, MOST_FAILURES))
+        several = unusable(f"{reader.name}:{split}", failures, MOST_FAILURES)
+        raise DataError(several if len(failures) > 1 else failures[0])
     if not labels:
         raise DataError(f"{reader.name}:{split} ({reader.where}) holds no images.")
     order = sorted(range(len(labels)), key=labels.__getitem__)
@@ -178,7 +179,7 @@ def read_split(reader: DatasetReader, split: str, side: int, channels: int) -> I
 
 
 def unusable(what: str, failures: Sequence[str], most: int, n: int | None = None) -> str:
-    """Return what to say of images that cannot be used; the first ones are named, and all of ``n`` are counted if all were tried."""
+    """Return what to say of images that cannot be used: the first are named, and if all ``n`` were tried, all are counted."""
     enough = n is None and len(failures) >= most
     total = f"{'At least ' if enough else ''}{len(failures)}{f' of {n}' if n else ''}"
     others = [f"… and {len(failures) - most} more"] if len(failures) > most else []
@@ -193,7 +194,7 @@ def require_split(reader: Located, split: str) -> str:
     """
     splits, left_out = reader.classes(), unread(reader).splits
     found = find_split(split, [*splits, *left_out])
-    if found in left_out:
+    if found in left_out and found not in splits:
         raise DataError(f"{reader.name}:{found} cannot be used: {left_out[found]}")
     if found not in splits:
         raise DataError(no_split(reader.name, reader.where, split, splits))

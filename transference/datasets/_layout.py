@@ -1,4 +1,4 @@
-"""What the names of parquet files and of their folders say: the split, the part of it, values of columns, the configuration.
+"""What the names of parquet files and their folders say: the split, its part, values of columns, the configuration.
 
 The layouts are those in which the Hugging Face hub keeps datasets, and those of partitioned (hive) folders:
 
@@ -42,7 +42,7 @@ class Placed:
         place: its path below the dataset's folder, with slashes.
         split: the word for its split, None if none is said.
         part: its number and how many there are, None if it is not one of several.
-        keys: the values that its folders give to columns that it does not have itself; None where they say that there is no value.
+        keys: the values that its folders give to columns that it does not have itself; None where they say that there is none.
         config: the configuration that it belongs to.
     """
 
@@ -80,10 +80,11 @@ def placed(paths: Sequence[Path], root: Path) -> list[Placed]:
 
 
 def missing(files: Sequence[Placed]) -> dict[str, str]:
-    """Return what is wrong with the parts of each word for a split: some are missing, or there are several sets of them."""
+    """Return what is wrong with the parts of a split, by its word: some are missing, or there are several sets of them."""
     told = {}
     for word in dict.fromkeys(file.split for file in files if file.split and file.part):
-        parts = [(PurePath(file.place).parent.as_posix(), *file.part) for file in files if file.split == word and file.part]
+        mine = [(file, file.part) for file in files if file.split == word and file.part]
+        parts = [(PurePath(file.place).parent.as_posix(), *part) for file, part in mine]
         folder = files[0].path.parent
         totals = sorted({(place, total) for place, _, total in parts})
         if len(totals) > 1 or len(set(parts)) < len(parts):

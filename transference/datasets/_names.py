@@ -1,7 +1,7 @@
 """Words for splits, and names that look equal.
 
-The field has many words for three splits. All of them are understood, in any case, and the split then has one name, ``train``, ``val`` or
-``test``, so that tasks of the same images are the same tasks whatever the folder is called.
+The field has many words for three splits. All of them are understood, in capitals or not, and the split then has one name,
+``train``, ``val`` or ``test``, so that tasks of the same images are the same tasks whatever the folder is called.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ SPLITS = ("train", "val", "test")
 """The splits that the field knows, in the order in which they are listed."""
 
 _WORDS = {
-    "train": ("train", "training", "base", "images_background"),  # base and novel: Closer Look; images_…: Omniglot's halves
+    # base and novel are the words of "A Closer Look at Few-shot Classification", images_… Omniglot's two halves
+    "train": ("train", "training", "base", "images_background"),
     "val": ("val", "valid", "validation", "dev", "devel", "development"),
-    "test": ("test", "testing", "novel", "images_evaluation"),
+    "test": ("test", "testing", "eval", "evaluation", "novel", "images_evaluation"),
 }
 _PLAIN = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
 """Those that may be part of a longer name, as in ``birds_train.parquet``; the others are too often something else."""
@@ -32,7 +33,8 @@ _INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u2060\ufeff"))
 def as_seen(name: str) -> str:
     """Return a name as it looks: composed (NFC), without invisible letters, and with single spaces, none at its ends.
 
-    A copy made on another system decomposes letters with accents, and spreadsheets leave spaces behind. Neither makes another class.
+    A copy made on another system decomposes letters with accents, and spreadsheets leave spaces behind. Neither makes
+    another class.
 
     Example:
         >>> as_seen("cafe\u0301 ") == as_seen("caf\u00e9")
@@ -44,7 +46,7 @@ def as_seen(name: str) -> str:
 
 
 def composed(text: str) -> str:
-    """Return a text with composed letters (NFC): an image's id must not depend on the system that the image was copied from."""
+    """Return a text with composed letters (NFC): an image's id must not depend on the system that it was copied from."""
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
@@ -72,7 +74,7 @@ def split_within(parts: Iterable[str]) -> str | None:
 def split_names(words: Iterable[str]) -> dict[str, str]:
     """Return the name of the split that each word stands for.
 
-    Where several words of one dataset stand for the same split they are not mixed: the split's own name keeps it, the others stay words.
+    Where several words of one dataset stand for the same split they are not mixed: each stays a split of its own.
 
     Example:
         >>> split_names(["Train", "valid", "extra"])
@@ -86,7 +88,7 @@ def split_names(words: Iterable[str]) -> dict[str, str]:
 
 
 def find_split(asked: str, splits: Collection[str]) -> str:
-    """Return the one of ``splits`` that is meant: the one called so, else the one that the field calls so, else what was asked."""
+    """Return the one of ``splits`` that is meant: the one called so, or that the field calls so; else what was asked."""
     return asked if asked in splits or usual_split(asked) not in splits else usual_split(asked)
 
 

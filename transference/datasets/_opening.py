@@ -12,7 +12,7 @@ from transference.datasets._generated import GeneratedMode
 from transference.datasets._images import DatasetReader, ImageDataset, check_size, read_split, require_folder, require_split
 from transference.datasets._names import as_seen
 from transference.datasets._tree import look
-from transference.datasets._unread import remains, say, unread
+from transference.datasets._unread import by_suffix, remains, say, unread
 from transference.datasets.folder import ClassFolders
 from transference.datasets.originals import find_original
 from transference.datasets.parquet import ParquetImages, holds_images
@@ -138,6 +138,14 @@ def dataset_names(data_root: str | Path | None = None) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def stray_files(data_root: Path) -> list[str]:
+    """Return what to say of files in ``data_root`` that are no dataset, such as archives that are still to be prepared."""
+    ready = {file.path for file in prepared_files(data_root)}
+    files = [path for path in data_root.iterdir() if path.is_file() and path.suffix != ".parquet" and path not in ready]
+    kinds = by_suffix(path.name for path in files if not path.name.startswith("."))
+    return [f"not read in {data_root}: {'; '.join(kinds)}"] if kinds else []
+
+
 def check_new_name(name: str) -> None:
     """Raise `UsageError` unless images can be prepared under this name.
 
@@ -157,7 +165,7 @@ def _places(name: str, root: Path) -> list[Path]:
 
 
 def plain_reader(place: Path, name: str | None = None) -> DatasetReader:
-    """Return a reader of a parquet file, a folder of parquet files with images, or class folders; of both, the parquet files.
+    """Return a reader of a parquet file, a folder of parquet files with images, or class folders; of both, of the former.
 
     Raises:
         DataError: the place is none of these.
@@ -165,14 +173,16 @@ def plain_reader(place: Path, name: str | None = None) -> DatasetReader:
     if place.is_file():
         return ParquetImages(place, name)
     tree = look(place)
-    tables = {folder.path / file: None for folder in tree.all for file in folder.files if file.lower().endswith(".parquet")}
+    files = ((folder.path / file) for folder in tree.all for file in folder.files)
+    tables = {path: None for path in files if path.suffix.lower() == ".parquet"}
     if not any(map(holds_images, tables)):  # there may be tables beside class folders, of what is known of each image
         try:
             return ClassFolders(place, name, tree)
         except DataError:
             if not tables:
                 raise
-    return ParquetImages(list(tables), name or as_seen(place.name), place, remains(tree, lambda folder, file: folder.path / file in tables))
+    beside = remains(tree, lambda folder, file: folder.path / file in tables)
+    return ParquetImages(list(tables), name or as_seen(place.name), place, beside)
 
 
 def _beside(name: str, root: Path, ready: list[Prepared]) -> DatasetReader | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 _DEEPEST = 16
 _LINKS_UP_TO = 3
-"""Folders may be links to other places as deep as class folders are; deeper ones are not followed, since they could lead in circles."""
+"""Folders may be links as deep as class folders are; deeper ones are not followed, since they could lead in circles."""
 
 _LITTER = ("__MACOSX",)
 _SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
@@ -42,7 +42,7 @@ class Folder:
     @cached_property
     def images(self) -> tuple[str, ...]:
         """The names of its files that are images."""
-        return tuple(name for name in self.files if os.path.splitext(name)[1].lower() in _SUFFIXES)  # noqa: PTH122 - a million times
+        return tuple(name for name in self.files if name[max(name.rfind("."), 0) :].lower() in _SUFFIXES)
 
     @cached_property
     def all(self) -> tuple[Folder, ...]:
@@ -50,7 +50,7 @@ class Folder:
         return (self, *(inner for folder in self.folders for inner in folder.all))
 
     def below(self, folder: Path) -> str:
-        """Return the path of this folder from another one above, with a slash at its end, or nothing if it is that folder."""
+        """Return this folder's path from another one above, with a slash at its end; nothing if it is that folder."""
         relative = self.path.relative_to(folder).as_posix()
         return "" if relative == "." else f"{relative}/"
 
@@ -70,7 +70,7 @@ def look(path: Path, depth: int = 0) -> Folder:
                 folders.append(look(path / entry.name, depth + 1))
             except OSError:
                 odd.append(entry.name)
-        elif entry.is_file() or (entry.is_symlink() and not (path / entry.name).exists()):  # a link to nowhere is told when it is read
+        elif entry.is_file() or _leads_nowhere(entry):  # such a link is told when it is read
             files.append(entry.name)
         else:
             odd.append(entry.name)
@@ -80,6 +80,10 @@ def look(path: Path, depth: int = 0) -> Folder:
 def _sorted(path: Path) -> Iterator[os.DirEntry[str]]:
     with os.scandir(path) as entries:
         return iter(sorted(entries, key=lambda entry: entry.name))
+
+
+def _leads_nowhere(entry: os.DirEntry[str]) -> bool:
+    return entry.is_symlink() and not Path(entry.path).exists()
 
 
 def _is_folder(entry: os.DirEntry[str], depth: int) -> bool:

@@ -10,7 +10,7 @@ from functools import cache
 from itertools import combinations
 from pathlib import PurePath
 
-from transference.datasets._names import in_order
+from transference.datasets._names import in_order, usual_split
 from transference.datasets._tree import Folder
 from transference.errors import printable
 
@@ -47,7 +47,7 @@ def unread(reader: object) -> Unread:
 
 @cache
 def say(text: str) -> None:
-    """Tell a note, once in a process: on standard error, unless the program that uses the package has other plans with its log."""
+    """Tell a note, once in a process: on standard error, unless the program that uses the package handles its log."""
     _log.warning("note: %s", printable(text))
 
 
@@ -97,23 +97,29 @@ def counted(n: int, thing: str, plural: str = "") -> str:
 
 
 def by_suffix(names: Iterable[str]) -> list[str]:
-    """Return how many files there are of each kind, with an example; the most frequent first, and not more than a few kinds."""
+    """Return how many files there are of each kind, with an example; the most frequent kinds only."""
     listed = sorted(names)
     kinds = Counter(PurePath(name).suffix.lower() or "without suffix" for name in listed)
     examples = {PurePath(name).suffix.lower() or "without suffix": name for name in reversed(listed)}
-    told = [f"{n} {_short(kind)} ({_short(examples[kind])}{', …' if n > 1 else ''})" for kind, n in kinds.most_common(_KINDS)]
+    more = {kind: ", …" if n > 1 else "" for kind, n in kinds.items()}
+    told = [f"{n} {_short(kind)} ({_short(examples[kind])}{more[kind]})" for kind, n in kinds.most_common(_KINDS)]
     rest = sum(kinds.values()) - sum(n for _, n in kinds.most_common(_KINDS))
     return [*told, *([f"{counted(rest, 'file')} of other kinds"] if rest else [])]
 
 
 def renamed(names: Mapping[str, str]) -> list[str]:
-    """Return what to say of the words that are read as other splits."""
+    """Return what to say of the words for splits that are read as others, or could have been."""
     others = [f"{_short(word)} is read as {split}" for word, split in names.items() if word != split]
-    return [", ".join(others)] if others else []
+    kept = [word for word, split in names.items() if split != usual_split(word)]
+    several = [word for word in names if usual_split(word) in map(usual_split, kept)]
+    return [
+        *([few(others, 6)] if others else []),
+        *([f"{few(several, 6)} are words for one split, and each is read as a split of its own"] if several else []),
+    ]
 
 
 def shared_classes(classes: Mapping[str, Collection[str]]) -> list[str]:
-    """Return what to say of classes that two splits have in common: few-shot learning is tested on classes that training never saw."""
+    """Return what to say of classes that two splits share: few-shot learning is tested on classes never seen in training."""
     told = []
     for one, other in combinations(in_order(classes), 2):
         if both := sorted(set(classes[one]) & set(classes[other])):

@@ -1,4 +1,4 @@
-"""A folder of class folders: ``DIR/NAME/[SPLIT/]CLASS/IMAGE``, where SPLIT is any word of the field for train, val or test."""
+"""A folder of class folders: ``DIR/NAME/[SPLIT/]CLASS/IMAGE``; SPLIT is any word of the field for train, val or test."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from transference.errors import DataError
 class ClassFolders:
     """The images of one folder, in the splits that its folders are called by, or in one called ``all``.
 
-    A folder is taken for a split where the whole makes it one: it holds class folders, and either there is another such split, or the class
-    folders in it hold more images than what would be classes beside it. So a class may be called ``test``.
+    A folder is taken for a split where the whole makes it one: it holds class folders, and either there is another such split,
+    or the class folders in it hold at least as many images as what would be classes beside it. So a class may be called ``test``.
 
     Args:
         path: ``DIR/NAME``.
@@ -57,10 +57,10 @@ class ClassFolders:
                 yield Picture(class_name, image_id, partial(decode, file, str(file)))
 
     def unread(self) -> Unread:
-        """Return what else the folder holds: files of other kinds, images in no class folder, folders without images."""
+        """Return what else the folder holds: other kinds of files, images in no class folder, folders without images."""
         splits = {
-            self._names[folder.name]: f"{folder.path} holds {counted(len(folder.images), 'image')} in no class folder; where they are "
-            "labelled, put those of each class into a folder of its own."
+            self._names[folder.name]: f"{folder.path} holds {counted(len(folder.images), 'image')} in no class folder; "
+            "where they are labelled, put those of each class into a folder of its own."
             for folder in self._unlabelled
         }
         return Unread(splits, [*renamed(self._names), *self._alike(), *self._remains()])
@@ -90,8 +90,9 @@ class ClassFolders:
     @cached_property
     def _names(self) -> dict[str, str]:
         """The split of each folder that is one, by the folder's name."""
-        split_of = split_names(dict.fromkeys(as_seen(_word(folder)) for folder in self._roots if folder is not self._tree))
-        return {folder.name: split_of[as_seen(_word(folder))] for folder in self._roots if folder is not self._tree}
+        words = {folder.name: as_seen(_word(folder)) for folder in self._roots if folder is not self._tree}
+        split_of = split_names(dict.fromkeys(words.values()))
+        return {name: split_of[word] for name, word in words.items()}
 
     @cached_property
     def _classes(self) -> list[Folder]:
@@ -115,7 +116,8 @@ class ClassFolders:
         """Yield what is said of class folders that are one class."""
         again: dict[tuple[Path, str], int] = {}
         for folder in self._classes:
-            again[folder.path.parent, as_seen(folder.name)] = again.get((folder.path.parent, as_seen(folder.name)), 0) + 1
+            key = folder.path.parent, as_seen(folder.name)
+            again[key] = again.get(key, 0) + 1
         if doubled := [name for (_, name), n in again.items() if n > 1]:
             yield f"folders whose names look equal are read as one class: {few(doubled)}"
 
@@ -131,13 +133,14 @@ class ClassFolders:
         flat = [folder.name for folder in self._tree.folders if known_split(_word(folder)) and folder.images]
         if flat:
             return (
-                f"{self._path} has images directly in {few(flat)}, which are names of splits, and no class folders in these. "
+                f"{self._path} has images directly in {few(flat)}, which are names of splits, without class folders. "
                 f"Put the images of each class into a folder of its own, {flat[0]}/CLASS/IMAGE."
             )
         found = few((child.name for child in sorted(self._path.iterdir())), 8) or "nothing"
         deep = next((folder for folder in self._tree.all if folder.images), None)
         depth = f" The first image lies at {deep.below(self._path)}{deep.images[0]}." if deep else ""
-        return f"{self._path} holds no images in class folders (CLASS/IMAGE or train/CLASS/IMAGE); found: {found}.{depth}"
+        wanted = "class folders (CLASS/IMAGE or train/CLASS/IMAGE)"
+        return f"{self._path} holds no images in {wanted}; found: {found}.{depth}"
 
 
 def _word(folder: Folder) -> str:

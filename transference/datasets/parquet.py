@@ -51,7 +51,8 @@ class ParquetImages:
         beside: what else the folder holds, in words.
 
     Raises:
-        DataError: a file is no parquet file or lacks the columns, and no other split is whole; or there are several configurations.
+        DataError: a file is no parquet file or lacks the columns, and no other split is whole; or there are several
+            configurations.
     """
 
     def __init__(self, paths: Path | Sequence[Path], name: str | None = None, root: Path | None = None, beside: Sequence[str] = ()) -> None:
@@ -61,9 +62,10 @@ class ParquetImages:
         self.where = str(paths if alone else root)
         self._files = placed([paths] if isinstance(paths, Path) else paths, root)
         if isinstance(paths, Path) and not self._files[0].part:
-            self._files = [Placed(paths, paths.name)]  # test.parquet is a mode called test; as one of several files it is a split
+            self._files = [Placed(paths, paths.name)]  # test.parquet is a mode called test; only among others is it a split
         left = [] if isinstance(paths, Path) else sorted({*paths} - {file.path for file in self._files})
-        self._beside = [*beside, *([f"not read: {few(path.relative_to(root).as_posix() for path in left)}"] if left else [])]
+        others = few(path.relative_to(root).as_posix() for path in left)
+        self._beside = [*beside, *([f"not read: {others}"] if others else [])]
         self._shards: dict[Placed, _Shard] = {}
         self._broken: dict[str, str] = missing(self._files)
         for file in self._files:
@@ -79,7 +81,8 @@ class ParquetImages:
             DataError: no split can be read.
         """
         labels, left_out, _ = self._found
-        groups = {str(split): names.value_counts().to_dict() for split, names in labels.groupby("split", sort=True)["class_name"]}
+        by_split = labels.groupby("split", sort=True)["class_name"]
+        groups = {str(split): names.value_counts().to_dict() for split, names in by_split}
         if not groups and left_out:
             raise DataError(next(iter(left_out.values())))
         return {split: {str(name): int(n) for name, n in groups[split].items()} for split in in_order(groups)}
@@ -141,7 +144,7 @@ class ParquetImages:
 
     @cached_property
     def _found(self) -> tuple[pd.DataFrame, dict[str, str], dict[str, str]]:
-        """One row per image that can be read (``shard``, ``row``, ``path``, ``split``, ``class_name``); splits that cannot; words read.
+        """One row per image (``shard``, ``row``, ``path``, ``split``, ``class_name``); splits left out; the split of each word.
 
         A split is whole or left out: part of it would be other tasks under the same name.
         """
@@ -161,7 +164,8 @@ class ParquetImages:
         """Return what to say of rows without a class."""
         shard = list(self._shards.values())[int(rows["shard"].iloc[0])]
         if given := sorted({label for label in rows["given"] if label not in (None, "")}, key=str):
-            return f"{shard.path} has the labels {given[:3]}, which have no name; -1 often stands for an unlabelled split."
+            known = "which have no name; -1 often stands for an unlabelled split"
+            return f"{shard.path} has the labels {given[:3]}, {known}."
         return f"{shard.path} has rows without {shard.label} ({len(rows)} in this split); fill or remove them."
 
 
@@ -209,7 +213,7 @@ class _Shard:
         try:
             start = 0
             with self._open() as file:
-                for group in range(file.num_row_groups):  # one at a time: the library does not join dictionaries within structs
+                for group in range(file.num_row_groups):  # the library does not join dictionaries within structs
                     end = start + file.metadata.row_group(group).num_rows
                     if not ((rows >= start) & (rows < end)).any():
                         start = end
@@ -223,13 +227,14 @@ class _Shard:
             raise self._damaged(error) from error
 
     def labels(self) -> pd.DataFrame:
-        """Return one row per image: ``row``, ``path``, ``split``, the label ``given`` and ``class_name``, None where that is none.
+        """Return one row per image: ``row``, ``path``, ``split``, the label ``given``, ``class_name`` or None for none.
 
         Raises:
             DataError: the file is damaged, or its labels are ambiguous.
         """
         names = [name for name in dict.fromkeys(("class_name", self.label, "label", "split")) if self._has(name)]
-        frame = pd.DataFrame({name: pd.Series(self._words(name), dtype=object) for name in names}, index=range(self._n_rows))
+        words = {name: pd.Series(self._words(name), dtype=object) for name in names}
+        frame = pd.DataFrame(words, index=range(self._n_rows))
         if "split" in names and frame["split"].isna().any():
             raise DataError(f"{self.path} has rows without split; fill or remove them.")
         given = frame[self.label]
@@ -239,10 +244,9 @@ class _Shard:
             frame["class_name"] = frame["class_name"].map(lambda name: None if name is None else as_seen(str(name)) or None)
             if "label" in names and frame.groupby("class_name")["label"].nunique().max() > 1:
                 raise DataError(f"{self.path} uses one class_name for several labels; give each class a name of its own.")
-        split = frame["split"].astype(str) if "split" in names else pd.Series(self.file.split or "all", index=frame.index)
-        paths = pd.Series(self._paths(), dtype=object)
-        rows = np.arange(self._n_rows)
-        return pd.DataFrame({"split": split, "class_name": frame["class_name"], "given": given, "row": rows, "path": paths})
+        split = frame["split"].astype(str) if "split" in names else self.file.split or "all"
+        told = {"split": split, "class_name": frame["class_name"], "given": given, "row": np.arange(self._n_rows)}
+        return pd.DataFrame({**told, "path": pd.Series(self._paths(), dtype=object)}, index=frame.index)
 
     def _open(self) -> pq.ParquetFile:
         """Open the file by itself: given a path, the library would also look for values in the names of its folders."""
@@ -263,11 +267,13 @@ class _Shard:
         """
         if name in self._keys:
             value = self._keys[name]
-            return [int(value) if value and name != "class_name" and _INTEGER.fullmatch(value) else value] * self._n_rows
+            number = value and name != "class_name" and _INTEGER.fullmatch(value)
+            return [int(value) if value and number else value] * self._n_rows
         kind, words = self._schema.field(name).type, self._read(name)
         kind = kind.value_type if pa.types.is_dictionary(kind) else kind
         if pa.types.is_floating(kind):  # what pandas makes of integers of which one is missing
-            numbers = [None if word is None or math.isnan(word) else word for word in words if isinstance(word, float | None)]
+            floats = [word for word in words if isinstance(word, float | None)]
+            numbers = [None if number is None or math.isnan(number) else number for number in floats]
             if all(number is None or number.is_integer() for number in numbers):
                 return [None if number is None else int(number) for number in numbers]
         if not (pa.types.is_integer(kind) or pa.types.is_null(kind) or _is_text(kind)):
@@ -298,7 +304,7 @@ class _Shard:
         return DataError(f"{self.path} is damaged ({error}). Copy or prepare it again.")
 
     def _class_names(self, labels: pd.Series[Any]) -> list[str | None]:
-        """Return the name of each label; None for none, and for one that cannot have a name, as -1 in an unlabelled split.
+        """Return the name of each label; None for none, and for one that has no name, as -1 in an unlabelled split.
 
         Raises:
             DataError: the names are not one for each label.
@@ -349,7 +355,7 @@ def _field(column: pa.Array | pa.ChunkedArray, name: str) -> pa.Array | pa.Chunk
 
 
 def _holds_images(schema: pa.Schema, name: str) -> bool:
-    """Whether a column is binary, or a struct with binary ``bytes``; text would be taken for a path, and files of this machine opened."""
+    """Whether a column is binary, or a struct with binary ``bytes``; of text, files of this machine would be opened."""
     if name not in schema.names:
         return False
     kind = schema.field(name).type

@@ -107,7 +107,7 @@ class Prepared:
         return {name: {c: len(ids) for c, ids in split.classes} for name, split in self._splits.items()}
 
     def unread(self) -> Unread:
-        """Return what was not read when the file was prepared, and whether it was decoded otherwise than images are now."""
+        """Return what was not read when the file was prepared, and whether images are decoded otherwise now."""
         left_out, notes = self.about.get("left_out", {}), self.about.get("notes", [])
         if not isinstance(left_out, dict) or not isinstance(notes, list):
             raise self._damaged("its metadata cannot be read")

@@ -86,8 +86,8 @@ class Resplit:
         return self._reader.mark()
 
     def unread(self) -> Unread:
-        """Return what is not read of the images."""
-        return unread(self._reader)
+        """Return what is not read of the images; its splits are not those of the list."""
+        return Unread(notes=unread(self._reader).lines)
 
 
 class Inverted:

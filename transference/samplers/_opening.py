@@ -93,7 +93,8 @@ def reopen_tasks(name: str, *, data_root: str | Path | None = None, side: int = 
     if isinstance(who, FunctionFamilyName):
         return FunctionFamily(who.family, who.split, shots=who.shots, queries=who.queries, noise=who.noise, seed=who.seed)
     dataset = open_dataset(f"{who.mode}:{who.split}", data_root=data_root, side=side, channels=channels)
-    dataset = replace(dataset, split=who.split)  # version 0.1 called some splits by other words, and tasks are drawn by their name
+    # Version 0.1 called some splits by other words, and tasks are drawn by the name of their sampler.
+    dataset = replace(dataset, split=who.split)
     return FewShot(dataset, ways=who.ways, shots=who.shots, queries=who.queries, seed=who.seed, rotated=who.rotated)
 
 

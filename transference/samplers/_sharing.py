@@ -1,4 +1,4 @@
-"""Classes that sources and targets have in common: few-shot learning is tested on classes that training never saw."""
+"""Classes that sources and targets have in common: few-shot learning is tested on classes never seen in training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from transference.samplers.few_shot import FewShot
 
 
 def shared_modes(sources: Sequence[DescribingSampler], targets: Sequence[DescribingSampler]) -> list[str]:
-    """Return what to say of a source and a target of one dataset that show the same classes, a line for each two of them.
+    """Return what to say of sources and targets of one dataset that show the same classes, a line for each two of them.
 
     Args:
         sources: the samplers of the sources; only those of images have classes.
@@ -19,9 +19,11 @@ def shared_modes(sources: Sequence[DescribingSampler], targets: Sequence[Describ
     """
     told = []
     for source, target in product(sources, targets):
-        if not isinstance(source, FewShot) or not isinstance(target, FewShot) or source.identity.mode != target.identity.mode:
+        if not isinstance(source, FewShot) or not isinstance(target, FewShot):
             continue
         name, one, other = source.identity.mode, source.identity.split, target.identity.split
+        if name != target.identity.mode:
+            continue
         if one == other:
             told.append(f"{name}:{one} is source and target, so their tasks show the same classes and images")
         else:

@@ -47,8 +47,7 @@ __all__ = ["Preparation", "is_done", "preparation", "prepare"]
 
 _WORK = ".preparing"
 _OF_THE_MODE = {"images": None, "split_list": None, "inverted": None, "decoding": 1}
-"""Settings that all prepared files of a mode must share, and what they were before they were written down; files may differ
-in size."""
+"""Settings that all prepared files of a mode must share, and what they were before they were written down."""
 _OTHER_DECODING = "by a version that decodes otherwise ({}, now {}; since 2, photographs are turned upright as EXIF data say)"
 
 

@@ -13,7 +13,7 @@ from transference.datasets.prepared import Row
 
 
 def same_pixels(rows: Sequence[Row], pixels: Path, n_bytes: int) -> list[str]:
-    """Return what to say of images that lie in two splits, pixel by pixel the same at the size at which they are prepared.
+    """Return what to say of images that lie in two splits, pixel by pixel the same at the size that they are prepared at.
 
     Args:
         rows: split, class name and id of each image.
@@ -23,7 +23,8 @@ def same_pixels(rows: Sequence[Row], pixels: Path, n_bytes: int) -> list[str]:
     first: dict[str, dict[bytes, str]] = {}
     with pixels.open("rb") as file:
         for split, _, image_id in rows:
-            first.setdefault(split, {}).setdefault(hashlib.blake2b(file.read(n_bytes), digest_size=16).digest(), image_id)
+            digest = hashlib.blake2b(file.read(n_bytes), digest_size=16).digest()
+            first.setdefault(split, {}).setdefault(digest, image_id)
     told = []
     for one, other in combinations(in_order(first), 2):
         if both := sorted(first[one].keys() & first[other].keys(), key=first[one].__getitem__):
