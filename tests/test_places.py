@@ -95,10 +95,11 @@ def test_each_word_stands_for_one_split_of_its_own():
     assert split_names(words) == {"train": "train", "Valid": "val", "extra": "extra", "test": "test", "testing": "testing"}
 
 
-def test_prepared_files_and_functions_and_generated_modes_know_the_words_too(tmp_path):
+def test_prepared_files_know_the_words_too_and_generated_modes_their_own(tmp_path):
     prepared("toys", folders(tmp_path / "toys" / "base", "a").parent, tmp_path / "data")
     assert open_dataset("toys:base", data_root=tmp_path / "data", side=9).split == "train"
-    assert open_dataset("strokes:validation").split == "val"
+    with pytest.raises(DataError, match="strokes .* has no split 'validation'; it has train, val, test"):
+        open_dataset("strokes:validation")
     with pytest.raises(DataError, match="toys .* has no split 'novel'; it has train"):
         open_dataset("toys:novel", data_root=tmp_path / "data", side=9)
 

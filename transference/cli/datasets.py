@@ -147,8 +147,9 @@ def prepare(
       cub            CUB_200_2011.tgz
       aircraft       fgvc-aircraft-2013b.tar.gz
     each as distributed or unpacked, alone or in a folder with other files;
-    under a name of one's own with --form. Whatever the name, class folders ([train|val|test/]CLASS/IMAGE), archives of
-    them, and parquet image files are read as well.
+    under a name of one's own with --form. Whatever the name, class folders ([SPLIT/]CLASS/IMAGE; base, valid, novel
+    and other words for train, val and test are understood), archives of them, and parquet image files are read as well.
+    What is not read is named, and so are classes and images that two splits share.
 
     A split list is a csv file with the columns class_name and split, one row per class; GROUP/* stands for every class GROUP/…, the split
     none leaves a class out. Lists that come with the package: aircraft, cub, fc100, omniglot (default for these), omniglot-halves.

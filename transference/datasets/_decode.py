@@ -32,8 +32,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 DECODING = 2
-"""How images are turned into pixels; prepared files record it. 1, of version 0.1, left photographs as their camera stored
-them, whatever their EXIF data said, ignored a transparent shade of 16 bits, and inverted what was transparent."""
+"""How images are turned into pixels; prepared files record it. 1, of version 0.1, left photographs as their camera
+stored them, whatever their EXIF data said, ignored a transparent shade of 16 bits, and inverted what was transparent."""
 
 _GREY_MODES = frozenset({"1", "L", "LA"})
 
@@ -88,8 +88,8 @@ def to_pixels(image: Image.Image, side: int, channels: int, where: str) -> NDArr
     """Return the image as ``[channels, side, side]`` uint8.
 
     Raises:
-        DataError: a colour image was asked for in one channel (turning it grey would be another mode than the one named), or
-            its pixels have no known scale.
+        DataError: a colour image was asked for in one channel (turning it grey would be another mode than the one
+            named), or its pixels have no known scale.
     """
     image = plain(image, where)
     if channels == 1 and image.mode != "L":

@@ -179,7 +179,7 @@ def read_split(reader: DatasetReader, split: str, side: int, channels: int) -> I
 
 
 def unusable(what: str, failures: Sequence[str], most: int, n: int | None = None) -> str:
-    """Return what to say of images that cannot be used: the first are named, and if all ``n`` were tried, all are counted."""
+    """Return what to say of images that cannot be used; the first are named, and all counted if all ``n`` were tried."""
     enough = n is None and len(failures) >= most
     total = f"{'At least ' if enough else ''}{len(failures)}{f' of {n}' if n else ''}"
     others = [f"… and {len(failures) - most} more"] if len(failures) > most else []

@@ -42,7 +42,7 @@ class Placed:
         place: its path below the dataset's folder, with slashes.
         split: the word for its split, None if none is said.
         part: its number and how many there are, None if it is not one of several.
-        keys: the values that its folders give to columns that it does not have itself; None where they say that there is none.
+        keys: the values that its folders give to columns that it does not have itself; None where there is none.
         config: the configuration that it belongs to.
     """
 
@@ -70,8 +70,8 @@ def placed(paths: Sequence[Path], root: Path) -> list[Placed]:
         files = [file for file in files if not file.config]
     elif len(configs) > 1:
         raise DataError(
-            f"{root} holds {len(configs)} configurations ({few(configs, 6)}), which are datasets of their own and not to "
-            "be mixed. Move the one that is meant to a place of its own, or prepare it: "
+            f"{root} holds {len(configs)} configurations ({few(configs, 6)}), which are datasets of their own and not "
+            "to be mixed. Move the one that is meant to a place of its own, or prepare it: "
             f"transference datasets prepare NAME --from {root / configs[0]}."
         )
     if any(file.split for file in files):  # then a file without any word is not of all splits, but of one of its own
@@ -80,7 +80,7 @@ def placed(paths: Sequence[Path], root: Path) -> list[Placed]:
 
 
 def missing(files: Sequence[Placed]) -> dict[str, str]:
-    """Return what is wrong with the parts of a split, by its word: some are missing, or there are several sets of them."""
+    """Return what is wrong with the parts of a split, by its word: some are missing, or there are several sets."""
     told = {}
     for word in dict.fromkeys(file.split for file in files if file.split and file.part):
         mine = [(file, file.part) for file in files if file.split == word and file.part]
@@ -89,8 +89,8 @@ def missing(files: Sequence[Placed]) -> dict[str, str]:
         totals = sorted({(place, total) for place, _, total in parts})
         if len(totals) > 1 or len(set(parts)) < len(parts):
             told[word] = (
-                f"{folder} holds several sets of files of the split {word} (parts of {few(str(n) for _, n in totals)}): the "
-                "same images twice, or an older version beside a newer one. Keep one of them."
+                f"{folder} holds several sets of files of the split {word} (parts of {few(str(n) for _, n in totals)}): "
+                "the same images twice, or an older version beside a newer one. Keep one of them."
             )
         elif lacking := sorted(set(range(totals[0][1])) - {number for _, number, _ in parts}):
             told[word] = (

@@ -1,7 +1,7 @@
 """Words for splits, and names that look equal.
 
-The field has many words for three splits. All of them are understood, in capitals or not, and the split then has one name,
-``train``, ``val`` or ``test``, so that tasks of the same images are the same tasks whatever the folder is called.
+The field has many words for three splits. All of them are understood, in capitals or not, and the split then has one
+name, ``train``, ``val`` or ``test``, so that tasks of the same images are the same tasks whatever the folder is called.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def as_seen(name: str) -> str:
 
 
 def composed(text: str) -> str:
-    """Return a text with composed letters (NFC): an image's id must not depend on the system that it was copied from."""
+    """Return a text with composed letters (NFC): an image's id must not depend on the system it was copied from."""
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
@@ -88,7 +88,7 @@ def split_names(words: Iterable[str]) -> dict[str, str]:
 
 
 def find_split(asked: str, splits: Collection[str]) -> str:
-    """Return the one of ``splits`` that is meant: the one called so, or that the field calls so; else what was asked."""
+    """Return the one of ``splits`` that is meant: called so, or called so by the field; else what was asked."""
     return asked if asked in splits or usual_split(asked) not in splits else usual_split(asked)
 
 

@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from transference.datasets._generated import GeneratedMode
-from transference.datasets._images import DatasetReader, ImageDataset, check_size, read_split, require_folder, require_split
+from transference.datasets._images import DatasetReader, ImageDataset, check_size, no_split, read_split, require_folder, require_split
 from transference.datasets._names import as_seen
 from transference.datasets._tree import look
 from transference.datasets._unread import by_suffix, remains, say, unread
@@ -60,6 +60,8 @@ def open_dataset(mode: str, *, data_root: str | Path | None = None, side: int = 
     check_size(side, channels)
     source = _source(name, data_root, side, channels)
     if isinstance(source, GeneratedMode):
+        if split not in source.classes():  # there is no folder of its own that could be called by another word
+            raise DataError(no_split(name, source.where, split, source.classes()))
         return _drawn(source, split, side, channels)
     require_split(source, split)
     for line in unread(source).lines:
@@ -139,7 +141,7 @@ def dataset_names(data_root: str | Path | None = None) -> list[str]:
 
 
 def stray_files(data_root: Path) -> list[str]:
-    """Return what to say of files in ``data_root`` that are no dataset, such as archives that are still to be prepared."""
+    """Return what to say of files in ``data_root`` that are no dataset, such as archives still to be prepared."""
     ready = {file.path for file in prepared_files(data_root)}
     files = [path for path in data_root.iterdir() if path.is_file() and path.suffix != ".parquet" and path not in ready]
     kinds = by_suffix(path.name for path in files if not path.name.startswith("."))
@@ -165,7 +167,7 @@ def _places(name: str, root: Path) -> list[Path]:
 
 
 def plain_reader(place: Path, name: str | None = None) -> DatasetReader:
-    """Return a reader of a parquet file, a folder of parquet files with images, or class folders; of both, of the former.
+    """Return a reader of a parquet file, of a folder of them, or of class folders; where there are both, of the former.
 
     Raises:
         DataError: the place is none of these.

@@ -119,7 +119,7 @@ def renamed(names: Mapping[str, str]) -> list[str]:
 
 
 def shared_classes(classes: Mapping[str, Collection[str]]) -> list[str]:
-    """Return what to say of classes that two splits share: few-shot learning is tested on classes never seen in training."""
+    """Return what to say of classes that two splits share: few-shot learning is tested on classes never trained on."""
     told = []
     for one, other in combinations(in_order(classes), 2):
         if both := sorted(set(classes[one]) & set(classes[other])):

@@ -1,4 +1,4 @@
-"""A folder of class folders: ``DIR/NAME/[SPLIT/]CLASS/IMAGE``; SPLIT is any word of the field for train, val or test."""
+"""A folder of class folders, ``DIR/NAME/[SPLIT/]CLASS/IMAGE``; SPLIT is any word for train, val or test."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from transference.errors import DataError
 class ClassFolders:
     """The images of one folder, in the splits that its folders are called by, or in one called ``all``.
 
-    A folder is taken for a split where the whole makes it one: it holds class folders, and either there is another such split,
-    or the class folders in it hold at least as many images as what would be classes beside it. So a class may be called ``test``.
+    A folder is taken for a split where the whole makes it one: it holds class folders, and either there is another such
+    split, or the class folders in it hold at least as many images as what would be classes beside it. So a class may be
+    called ``test``.
 
     Args:
         path: ``DIR/NAME``.
@@ -57,7 +58,7 @@ class ClassFolders:
                 yield Picture(class_name, image_id, partial(decode, file, str(file)))
 
     def unread(self) -> Unread:
-        """Return what else the folder holds: other kinds of files, images in no class folder, folders without images."""
+        """Return what else the folder holds: other kinds of files, stray images, folders without images."""
         splits = {
             self._names[folder.name]: f"{folder.path} holds {counted(len(folder.images), 'image')} in no class folder; "
             "where they are labelled, put those of each class into a folder of its own."

@@ -62,7 +62,7 @@ class ParquetImages:
         self.where = str(paths if alone else root)
         self._files = placed([paths] if isinstance(paths, Path) else paths, root)
         if isinstance(paths, Path) and not self._files[0].part:
-            self._files = [Placed(paths, paths.name)]  # test.parquet is a mode called test; only among others is it a split
+            self._files = [Placed(paths, paths.name)]  # alone, test.parquet is a mode called test
         left = [] if isinstance(paths, Path) else sorted({*paths} - {file.path for file in self._files})
         others = few(path.relative_to(root).as_posix() for path in left)
         self._beside = [*beside, *([f"not read: {others}"] if others else [])]
@@ -75,7 +75,7 @@ class ParquetImages:
             raise DataError(next(iter(self._broken.values())))
 
     def classes(self) -> dict[str, dict[str, int]]:
-        """Return the number of images of each class of each split; without any word of splits there is one, called ``all``.
+        """Return the number of images of each class of each split; without any word of splits there is ``all``.
 
         Raises:
             DataError: no split can be read.
@@ -144,7 +144,7 @@ class ParquetImages:
 
     @cached_property
     def _found(self) -> tuple[pd.DataFrame, dict[str, str], dict[str, str]]:
-        """One row per image (``shard``, ``row``, ``path``, ``split``, ``class_name``); splits left out; the split of each word.
+        """Rows (``shard``, ``row``, ``path``, ``split``, ``class_name``); splits left out; the split of each word.
 
         A split is whole or left out: part of it would be other tasks under the same name.
         """
@@ -241,7 +241,8 @@ class _Shard:
         if self.label != "class_name":
             frame["class_name"] = pd.Series(self._class_names(frame[self.label]), dtype=object)
         else:
-            frame["class_name"] = frame["class_name"].map(lambda name: None if name is None else as_seen(str(name)) or None)
+            named = [None if name is None else as_seen(str(name)).strip() or None for name in given]
+            frame["class_name"] = pd.Series(named, dtype=object)
             if "label" in names and frame.groupby("class_name")["label"].nunique().max() > 1:
                 raise DataError(f"{self.path} uses one class_name for several labels; give each class a name of its own.")
         split = frame["split"].astype(str) if "split" in names else self.file.split or "all"

@@ -119,8 +119,8 @@ class Prepared:
         if before == DECODING:
             return []
         return [
-            f"prepared by another version, which may have decoded otherwise (decoding {before}, now {DECODING}): before 2, "
-            "photographs were not turned upright as their EXIF data say. "
+            f"prepared by another version, which may have decoded otherwise (decoding {before}, now {DECODING}): "
+            "before 2, photographs were not turned upright as their EXIF data say. "
             f"Prepare {self.name} again with --force, or keep the file for runs that began with it"
         ]
 

@@ -13,7 +13,7 @@ from transference.datasets.prepared import Row
 
 
 def same_pixels(rows: Sequence[Row], pixels: Path, n_bytes: int) -> list[str]:
-    """Return what to say of images that lie in two splits, pixel by pixel the same at the size that they are prepared at.
+    """Return what to say of images that lie in two splits, pixel by pixel the same at the size they are prepared at.
 
     Args:
         rows: split, class name and id of each image.
