@@ -12,13 +12,13 @@ from transference.cli.checkpoints import open_checkpoints
 from transference.cli.options import FAILED_CELLS, config_option, episode_options, import_from_here
 from transference.devices import choose_device, keep_freed_memory
 from transference.engines import ENGINES
-from transference.errors import UsageError
+from transference.errors import UsageError, printable
 from transference.estimators import Calibrated, Estimator, Exact, FirstOrder
 from transference.learners import theta
 from transference.lookahead import SGD, Adam, moving
 from transference.measure import measure
 from transference.plan import PRECISIONS
-from transference.samplers import open_tasks
+from transference.samplers import open_tasks, shared_modes
 
 _SEED_HELP = "Of the source tasks; targets take the next.  [default: one above that of the training, whose tasks are then not met again]"
 
@@ -154,11 +154,15 @@ def compute(
     where, step = choose_device(device), _LOOKAHEADS[lookahead](alpha=alpha, moves=moves)
     found = theta(subject.learner, subject.checkpoints[0], moves)
     click.echo(found.told(moving(step, found.params, tied=found.tied, constants=found.constants)), err=True)
+    source_tasks = [open_tasks(mode, data_root=data_root, **shape, seed=seed, device=where) for mode in sources]
+    target_tasks = [open_tasks(mode, data_root=data_root, **shape, seed=seed + 1, device=where) for mode in targets]
+    for note in shared_modes(source_tasks, target_tasks):
+        click.echo(printable(f"note: {note}"), err=True)
     run = measure(
         subject.learner,
         subject.checkpoints,
-        [open_tasks(mode, data_root=data_root, **shape, seed=seed, device=where) for mode in sources],
-        [open_tasks(mode, data_root=data_root, **shape, seed=seed + 1, device=where) for mode in targets],
+        source_tasks,
+        target_tasks,
         n_source=n_source,
         n_target=n_target,
         lookahead=step,

@@ -20,7 +20,10 @@ from transference.datasets import (
     open_dataset,
     parse_mode,
     prepared_files,
+    shared_classes,
     split_sizes,
+    stray_files,
+    unread,
 )
 from transference.datasets.originals import Original, find_original, original_names
 from transference.errors import TransferenceError, UsageError, printable
@@ -48,10 +51,11 @@ def list_datasets(data_root: Path | None, json_output: bool) -> None:
     The generated modes come first, then what lies in the data root, last what is known but not there.
     """
     entries = [_described(name, data_root) for name in dataset_names(data_root)]
+    strays = stray_files(data_root) if data_root else []
     here = {entry["name"] for entry in entries}
     known = {name: original.page for name in original_names() if name not in here and (original := find_original(name))}
     if json_output:
-        click.echo(json.dumps({"datasets": entries, "known": known}, indent=2))
+        click.echo(json.dumps({"datasets": entries, "known": known, "notes": strays}, indent=2))
         return
     width = max(len(name) for name in (*here, *known))
     for entry in entries:
@@ -59,6 +63,8 @@ def list_datasets(data_root: Path | None, json_output: bool) -> None:
             click.echo(printable(f"{'' if number else entry['name']:{width}}  {line}"))
     for name, page in known.items():
         click.echo(f"{name:{width}}  not here; to be had from {page}")
+    for note in strays:
+        click.echo(printable(f"note: {note}"))
 
 
 def _lines(entry: dict[str, Any]) -> list[str]:
@@ -68,7 +74,8 @@ def _lines(entry: dict[str, Any]) -> list[str]:
     sizes = [f"{split:8} {size['classes']:5} classes {size['images']:7} images" for split, size in entry["splits"].items()]
     if entry["where"] == "generated":
         return [*sizes, "generated"]
-    return [*sizes, f"{'prepared at ' + ', '.join(entry['prepared']) if entry['prepared'] else 'not prepared'}: {entry['where']}"]
+    prepared = f"prepared at {', '.join(entry['prepared'])}" if entry["prepared"] else "not prepared"
+    return [*sizes, f"{prepared}: {entry['where']}", *(f"note: {note}" for note in entry["notes"])]
 
 
 def _described(name: str, data_root: Path | None) -> dict[str, Any]:
@@ -81,10 +88,16 @@ def _described(name: str, data_root: Path | None) -> dict[str, Any]:
             "name": name,
             "splits": {split: size._asdict() for split, size in split_sizes(reader).items()},
             "prepared": [f"{file.side}x{file.side}x{file.channels}" for file in ready],
-            "where": ", ".join(str(file.path) for file in ready) or find_reader(name, data_root).where,
+            "where": ", ".join(str(file.path) for file in ready) or reader.where,
+            "notes": _notes(reader),
         }
     except TransferenceError as error:  # one bad file must not hide the others
         return {"name": name, "error": str(error)}
+
+
+def _notes(reader: Prepared | DatasetReader) -> list[str]:
+    """Return what else is to be said of a dataset: what of it is not read, and which classes its splits share."""
+    return [*unread(reader).lines, *shared_classes(reader.classes())]
 
 
 @datasets.command(
@@ -134,8 +147,9 @@ def prepare(
       cub            CUB_200_2011.tgz
       aircraft       fgvc-aircraft-2013b.tar.gz
     each as distributed or unpacked, alone or in a folder with other files;
-    under a name of one's own with --form. Whatever the name, class folders ([train|val|test/]CLASS/IMAGE), archives of
-    them, and parquet image files are read as well.
+    under a name of one's own with --form. Whatever the name, class folders ([SPLIT/]CLASS/IMAGE; base, valid, novel
+    and other words for train, val and test are understood), archives of them, and parquet image files are read as well.
+    What is not read is named, and so are classes and images that two splits share.
 
     A split list is a csv file with the columns class_name and split, one row per class; GROUP/* stands for every class GROUP/…, the split
     none leaves a class out. Lists that come with the package: aircraft, cub, fc100, omniglot (default for these), omniglot-halves.
@@ -160,12 +174,14 @@ def prepare(
         if odd := [split for split in asked.reader.classes() if split not in (*SPLITS, "all")]:
             _note(f"the split {', '.join(odd)} is none of {', '.join(SPLITS)}; is it meant?")
         if dry_run:
+            _tell(asked.reader)
             click.echo(f"would prepare {asked.n_images} images, {asked.n_bytes / 1e6:.1f} MB, in {asked.target.path}")
             _echo_splits(name, asked.reader)
             return
         if not force and is_done(asked):
             _note("it is prepared already, and nothing was done; datasets verify reads every image, --force prepares it again")
         done = run(asked, force=force, progress=True)
+    _tell(done)
     _echo_splits(name, done)
     click.echo(done.path)
 
@@ -178,8 +194,13 @@ def _where_from(name: str, original: Original | None) -> str:
     return f"Say where {name} is with --from (expected: {original.expects}){download}."
 
 
+def _tell(reader: DatasetReader | Prepared) -> None:
+    for note in _notes(reader):
+        _note(note)
+
+
 def _note(text: str) -> None:
-    click.echo(f"note: {text}", err=True)
+    click.echo(printable(f"note: {text}"), err=True)
 
 
 def _echo_splits(name: str, reader: DatasetReader | Prepared) -> None:
@@ -246,11 +267,18 @@ def _verified(name: str, data_root: Path) -> Iterator[tuple[object, str]]:
     if not ready:
         try:
             reader = find_reader(name, data_root)
-            for split in reader.classes():
-                open_dataset(f"{name}:{split}", data_root=data_root)
-            yield reader.where, ""
+            yield reader.where, "; ".join(_undecodable(reader, data_root))
         except TransferenceError as error:
             yield data_root, str(error)
+
+
+def _undecodable(reader: DatasetReader, data_root: Path) -> Iterator[str]:
+    """Yield what is wrong with each split of a dataset that is not prepared."""
+    for split in reader.classes():
+        try:
+            open_dataset(f"{reader.name}:{split}", data_root=data_root)
+        except TransferenceError as error:
+            yield str(error)
 
 
 @datasets.command(

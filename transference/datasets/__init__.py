@@ -7,8 +7,10 @@ prepared file ``data/omniglot.84x84x1.safetensors`` of the asked size, then for 
 forms in which five datasets are distributed, `split_lists` which class belongs to which split, `intake` takes in what comes from outside.
 """
 
-from transference.datasets._images import SPLITS, DatasetReader, ImageDataset, Picture, SplitSize, split_sizes
-from transference.datasets._opening import check_new_name, dataset_names, find_reader, open_dataset, parse_mode
+from transference.datasets._images import DatasetReader, ImageDataset, Picture, SplitSize, split_sizes
+from transference.datasets._names import SPLITS
+from transference.datasets._opening import check_new_name, dataset_names, find_reader, open_dataset, parse_mode, stray_files
+from transference.datasets._unread import Unread, shared_classes, unread
 from transference.datasets.folder import ClassFolders
 from transference.datasets.parquet import ParquetImages
 from transference.datasets.prepared import Prepared, prepared_files
@@ -22,11 +24,15 @@ __all__ = [
     "Picture",
     "Prepared",
     "SplitSize",
+    "Unread",
     "check_new_name",
     "dataset_names",
     "find_reader",
     "open_dataset",
     "parse_mode",
     "prepared_files",
+    "shared_classes",
     "split_sizes",
+    "stray_files",
+    "unread",
 ]

@@ -20,11 +20,12 @@ from torch import Tensor
 
 from transference import _trees
 from transference.datasets._decode import each_in_turn, to_pixels
+from transference.datasets._names import find_split
+from transference.datasets._unread import unread
 from transference.errors import DataError
 
-SPLITS = ("train", "val", "test")
-"""The splits that the field knows, in the order in which they are listed."""
-
+MOST_FAILURES = 10
+"""Images that are named in a message, where some cannot be used."""
 
 Label = tuple[str, str]
 """Class name and image id."""
@@ -60,11 +61,6 @@ class ImageDataset:
     def to(self, device: torch.device | str) -> ImageDataset:
         """Return the dataset with its images on ``device``, where episodes are then gathered."""
         return replace(self, images=self.images.to(device))
-
-
-def usual_split(name: str) -> str:
-    """Return the field's word for a split."""
-    return "val" if name == "validation" else name
 
 
 @dataclass(frozen=True)
@@ -104,8 +100,8 @@ class Classified(Protocol):
         """Return the number of images of each class of each split, without decoding anything."""
 
 
-class DatasetReader(Classified, Protocol):
-    """Where the images of one mode come from. A new place of images is one file with one such class."""
+class Located(Classified, Protocol):
+    """What knows its name and place as well."""
 
     @property
     def name(self) -> str:
@@ -114,6 +110,13 @@ class DatasetReader(Classified, Protocol):
     @property
     def where(self) -> str:
         """The place the images are in, for lists and messages."""
+
+
+class DatasetReader(Located, Protocol):
+    """Where the images of one mode come from. A new place of images is one file with one such class.
+
+    A reader that leaves out anything of what it finds has a method ``unread() -> Unread`` too, which says so.
+    """
 
     def pictures(self, split: str) -> Iterable[Picture]:
         """Yield every image of ``split``, always in the same order; a damaged one raises `DataError`, naming it, when it is loaded."""
@@ -150,14 +153,21 @@ def read_split(reader: DatasetReader, split: str, side: int, channels: int) -> I
         DataError: the split does not exist or is empty, an image is damaged, or colour images were asked for in one channel.
     """
     check_size(side, channels)
-    splits = reader.classes()
-    if split not in splits:
-        raise DataError(no_split(reader.name, reader.where, split, splits))
+    split = require_split(reader, split)
     pixels: list[NDArray[np.uint8]] = []
     labels: list[Label] = []
+    failures: list[str] = []
     for picture, image in each_in_turn(partial(pixels_of, reader.name, side, channels), reader.pictures(split)):
-        pixels.append(image())
+        try:
+            pixels.append(image())
+        except DataError as error:
+            failures.append(str(error))
+            if len(failures) == MOST_FAILURES:  # every image of a wrong kind would be one
+                break
         labels.append((picture.class_name, picture.image_id))
+    if failures:
+        several = unusable(f"{reader.name}:{split}", failures, MOST_FAILURES)
+        raise DataError(several if len(failures) > 1 else failures[0])
     if not labels:
         raise DataError(f"{reader.name}:{split} ({reader.where}) holds no images.")
     order = sorted(range(len(labels)), key=labels.__getitem__)
@@ -166,6 +176,29 @@ def read_split(reader: DatasetReader, split: str, side: int, channels: int) -> I
     digest = content_digest(ordered, images.shape)
     digest.feed(images)
     return assemble(reader.name, split, ordered, images, digest.hexdigest())
+
+
+def unusable(what: str, failures: Sequence[str], most: int, n: int | None = None) -> str:
+    """Return what to say of images that cannot be used; the first are named, and all counted if all ``n`` were tried."""
+    enough = n is None and len(failures) >= most
+    total = f"{'At least ' if enough else ''}{len(failures)}{f' of {n}' if n else ''}"
+    others = [f"… and {len(failures) - most} more"] if len(failures) > most else []
+    return f"{total} images of {what} cannot be used:" + "".join(f"\n  {line}" for line in (*failures[:most], *others))
+
+
+def require_split(reader: Located, split: str) -> str:
+    """Return the name of the split asked for, by whatever word.
+
+    Raises:
+        DataError: there is none, or it cannot be read.
+    """
+    splits, left_out = reader.classes(), unread(reader).splits
+    found = find_split(split, [*splits, *left_out])
+    if found in left_out and found not in splits:
+        raise DataError(f"{reader.name}:{found} cannot be used: {left_out[found]}")
+    if found not in splits:
+        raise DataError(no_split(reader.name, reader.where, split, splits))
+    return found
 
 
 def no_split(name: str, where: str, split: str, splits: Iterable[str]) -> str:

@@ -9,16 +9,19 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from transference.datasets._generated import GeneratedMode
-from transference.datasets._images import DatasetReader, ImageDataset, check_size, read_split, require_folder
+from transference.datasets._images import DatasetReader, ImageDataset, check_size, no_split, read_split, require_folder, require_split
+from transference.datasets._names import as_seen
+from transference.datasets._tree import look
+from transference.datasets._unread import by_suffix, remains, say, unread
 from transference.datasets.folder import ClassFolders
 from transference.datasets.originals import find_original
-from transference.datasets.parquet import ParquetImages
+from transference.datasets.parquet import ParquetImages, holds_images
 from transference.datasets.prepared import Prepared, prepared_files
 from transference.errors import DataError, UsageError
 
 _GROUP = "transference.datasets"
 _NAME = re.compile(r"[\w.-]+")
-_MODE = re.compile(rf"(?P<name>{_NAME.pattern}):(?P<split>\w+)")
+_MODE = re.compile(rf"(?P<name>{_NAME.pattern}):(?P<split>[\w-]+)")
 
 
 def parse_mode(text: str) -> tuple[str, str]:
@@ -27,7 +30,7 @@ def parse_mode(text: str) -> tuple[str, str]:
     Raises:
         UsageError: the text is not of that form.
     """
-    match = _MODE.fullmatch(text)
+    match = _MODE.fullmatch(as_seen(text))
     if not match:
         raise UsageError(f"{text!r} does not name a mode and a split; write it as NAME:SPLIT, for example omniglot:train.")
     return match["name"], match["split"]
@@ -55,16 +58,32 @@ def open_dataset(mode: str, *, data_root: str | Path | None = None, side: int = 
     """
     name, split = parse_mode(mode)
     check_size(side, channels)
+    source = _source(name, data_root, side, channels)
+    if isinstance(source, GeneratedMode):
+        if split not in source.classes():  # there is no folder of its own that could be called by another word
+            raise DataError(no_split(name, source.where, split, source.classes()))
+        return _drawn(source, split, side, channels)
+    require_split(source, split)
+    for line in unread(source).lines:
+        say(f"{name} ({source.where}): {line}")
+    return source.open(split, channels) if isinstance(source, Prepared) else read_split(source, split, side, channels)
+
+
+def _source(name: str, data_root: str | Path | None, side: int, channels: int) -> DatasetReader | Prepared:
+    """Return what the images of a mode are read from: a prepared file of this size, else what decodes them.
+
+    Raises:
+        DataError: there is no such dataset, or it is only prepared at another size.
+    """
     ready = prepared_files(Path(data_root), name) if data_root is not None else []
     if not ready:
-        reader = find_reader(name, data_root)
-        return _drawn(reader, split, side, channels) if isinstance(reader, GeneratedMode) else read_split(reader, split, side, channels)
+        return find_reader(name, data_root)
     beside = _beside(name, Path(data_root or ""), ready)
     fitting = [file for file in ready if file.side == side and file.channels in {1, channels}]
     if fitting:
-        return fitting[-1].open(split, channels)
+        return fitting[-1]
     if beside:
-        return read_split(beside, split, side, channels)
+        return beside
     if side in {file.side for file in ready}:
         raise DataError(f"{name} is prepared with 3 channels in {data_root}, but 1 was asked for. Ask with --channels 3.")
     sides = " and ".join(str(file.side) for file in ready)
@@ -116,9 +135,17 @@ def dataset_names(data_root: str | Path | None = None) -> list[str]:
         require_folder(root)
         children = sorted(root.iterdir())
         names += [file.name for file in prepared_files(root)]
-        names += [child.stem for child in children if child.suffix == ".parquet"]
-        names += [child.name for child in children if child.is_dir() and not child.name.startswith(".")]
+        names += [as_seen(child.stem) for child in children if child.suffix == ".parquet"]
+        names += [as_seen(child.name) for child in children if child.is_dir() and not child.name.startswith(".")]
     return list(dict.fromkeys(names))
+
+
+def stray_files(data_root: Path) -> list[str]:
+    """Return what to say of files in ``data_root`` that are no dataset, such as archives still to be prepared."""
+    ready = {file.path for file in prepared_files(data_root)}
+    files = [path for path in data_root.iterdir() if path.is_file() and path.suffix != ".parquet" and path not in ready]
+    kinds = by_suffix(path.name for path in files if not path.name.startswith("."))
+    return [f"not read in {data_root}: {'; '.join(kinds)}"] if kinds else []
 
 
 def check_new_name(name: str) -> None:
@@ -135,19 +162,29 @@ def check_new_name(name: str) -> None:
 
 def _places(name: str, root: Path) -> list[Path]:
     require_folder(root)
-    return [path for path in (root / f"{name}.parquet", root / name) if path.exists()]
+    wanted = {as_seen(name), as_seen(f"{name}.parquet")}
+    return [path for path in sorted(root.iterdir()) if as_seen(path.name) in wanted and path.exists()]
 
 
 def plain_reader(place: Path, name: str | None = None) -> DatasetReader:
-    """Return a reader of a parquet file, a folder of parquet files, or class folders.
+    """Return a reader of a parquet file, of a folder of them, or of class folders; where there are both, of the former.
 
     Raises:
         DataError: the place is none of these.
     """
     if place.is_file():
         return ParquetImages(place, name)
-    shards = [path for folder in (place, place / "data") for path in sorted(folder.glob("*.parquet"))]
-    return ParquetImages(shards, name or place.name) if shards else ClassFolders(place, name)
+    tree = look(place)
+    files = ((folder.path / file) for folder in tree.all for file in folder.files)
+    tables = {path: None for path in files if path.suffix.lower() == ".parquet"}
+    if not any(map(holds_images, tables)):  # there may be tables beside class folders, of what is known of each image
+        try:
+            return ClassFolders(place, name, tree)
+        except DataError:
+            if not tables:
+                raise
+    beside = remains(tree, lambda folder, file: folder.path / file in tables)
+    return ParquetImages(list(tables), name or as_seen(place.name), place, beside)
 
 
 def _beside(name: str, root: Path, ready: list[Prepared]) -> DatasetReader | None:

@@ -1,17 +1,23 @@
-"""Parquet image files in the layout of Hugging Face image datasets, one file or several shards.
+"""Parquet image files in the layout of Hugging Face image datasets, one file or several shards, of any current writer.
 
-Columns: ``image`` or ``img`` (a struct of ``bytes`` and ``path``); ``class_name``, ``label`` or ``fine_label``; optional ``split``. Class
-names come from ``class_name``, else from the label names in the file's ``huggingface`` metadata, else they are the labels themselves.
-Without a ``split`` column, shards called ``SPLIT-00000-of-00002.parquet`` say by their name which split they belong to.
+Columns: ``image`` or ``img`` (a struct of ``bytes`` and ``path``, or the bytes alone); ``class_name``, ``label`` or
+``fine_label``; optional ``split``. Class names come from ``class_name``, else from the label names in the file's
+``huggingface`` metadata, else they are the labels themselves. Columns that a file lacks may be told by its folders
+(``split=train``, ``label=3``); without a ``split`` column the names of files and folders say which split is meant
+(`_layout`). A split without labels is left out, and the others are read.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,13 +26,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from transference.datasets._decode import decode
-from transference.datasets._images import SPLITS, Mark, Picture, fingerprint, mark_files, usual_split
+from transference.datasets._images import Mark, Picture, fingerprint, mark_files
+from transference.datasets._layout import Placed, missing, placed
+from transference.datasets._names import as_seen, composed, in_order, split_names
+from transference.datasets._unread import Unread, few, renamed
 from transference.errors import DataError
 
 _IMAGE = ("image", "img")
 _LABEL = ("class_name", "label", "fine_label")
-_SHARD = re.compile(r"(?P<split>\w+)-(?P<number>\d{1,6})-of-(?P<total>\d{1,6})")
 _BATCH, _BUFFER = 256, 2**20
+_INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})")
 _MOST_ROWS = 5_000_000
 _DAMAGED = (OSError, pa.ArrowException, ValueError)
 """What pyarrow raises for a damaged file."""
@@ -38,23 +47,45 @@ class ParquetImages:
     Args:
         paths: ``DIR/NAME.parquet``, or the shards.
         name: the mode's name, by default ``NAME``.
+        root: the dataset's folder, if there are shards; by default the one in which they are.
+        beside: what else the folder holds, in words.
 
     Raises:
-        DataError: a file is no parquet file or lacks the columns.
+        DataError: a file is no parquet file or lacks the columns, and no other split is whole; or there are several
+            configurations.
     """
 
-    def __init__(self, paths: Path | Sequence[Path], name: str | None = None) -> None:
-        files = [paths] if isinstance(paths, Path) else sorted(paths)
-        self._shards = [_Shard(path) for path in files]
-        _check_complete(files)
-        self.name = name or (files[0].stem if isinstance(paths, Path) else files[0].parent.name)
-        self.where = str(files[0] if isinstance(paths, Path) else files[0].parent)
+    def __init__(self, paths: Path | Sequence[Path], name: str | None = None, root: Path | None = None, beside: Sequence[str] = ()) -> None:
+        alone = isinstance(paths, Path)
+        root = root or (paths.parent if isinstance(paths, Path) else paths[0].parent)
+        self.name = name or as_seen(paths.stem if isinstance(paths, Path) else root.name)
+        self.where = str(paths if alone else root)
+        self._files = placed([paths] if isinstance(paths, Path) else paths, root)
+        if isinstance(paths, Path) and not self._files[0].part:
+            self._files = [Placed(paths, paths.name)]  # alone, test.parquet is a mode called test
+        left = [] if isinstance(paths, Path) else sorted({*paths} - {file.path for file in self._files})
+        others = few(path.relative_to(root).as_posix() for path in left)
+        self._beside = [*beside, *([f"not read: {others}"] if others else [])]
+        self._shards: dict[Placed, _Shard] = {}
+        self._broken: dict[str, str] = missing(self._files)
+        for file in self._files:
+            with self._one_split_at_most(file):
+                self._shards[file] = _Shard(file)
+        if not self._shards:
+            raise DataError(next(iter(self._broken.values())))
 
     def classes(self) -> dict[str, dict[str, int]]:
-        """Return the number of images of each class of each split; without any word of splits there is one, called ``all``."""
-        groups = {str(split): names.value_counts().to_dict() for split, names in self._labels.groupby("split", sort=True)["class_name"]}
-        ordered = [split for split in SPLITS if split in groups] + [split for split in groups if split not in SPLITS]
-        return {split: {str(name): int(n) for name, n in groups[split].items()} for split in ordered}
+        """Return the number of images of each class of each split; without any word of splits there is ``all``.
+
+        Raises:
+            DataError: no split can be read.
+        """
+        labels, left_out, _ = self._found
+        by_split = labels.groupby("split", sort=True)["class_name"]
+        groups = {str(split): names.value_counts().to_dict() for split, names in by_split}
+        if not groups and left_out:
+            raise DataError(next(iter(left_out.values())))
+        return {split: {str(name): int(n) for name, n in groups[split].items()} for split in in_order(groups)}
 
     def pictures(self, split: str) -> Iterator[Picture]:
         """Yield the images of ``split``.
@@ -65,14 +96,15 @@ class ParquetImages:
         Raises:
             DataError: the file is damaged, or a row holds no image.
         """
-        chosen = self._labels[self._labels["split"] == split]
+        labels, _, _ = self._found
+        chosen = labels[labels["split"] == split]
         # A path is the better id, since it survives a new order of the rows; some writers leave it out or repeat it.
         unique = bool(chosen["path"].notna().all() and chosen["path"].is_unique)
-        for number, shard in enumerate(self._shards):
-            labels = chosen[chosen["shard"] == number]
-            row_of = "row {}" if len(self._shards) == 1 else f"{shard.path.stem} row {{}}"
-            images = shard.images(labels["row"].to_numpy())
-            for row, class_name, path, content in zip(labels["row"], labels["class_name"], labels["path"], images, strict=True):
+        for number, shard in enumerate(self._shards.values()):
+            mine = chosen[chosen["shard"] == number]
+            row_of = self._row_of(shard)
+            images = shard.images(mine["row"].to_numpy())
+            for row, class_name, path, content in zip(mine["row"], mine["class_name"], mine["path"], images, strict=True):
                 where = f"{shard.path}, row {row} ({path})"
                 if content is None:
                     raise DataError(f"{where}: the row holds no image bytes; files that only point to images are not supported.")
@@ -80,35 +112,89 @@ class ParquetImages:
 
     def mark(self) -> Mark:
         """Return that of the files with their footers, which have statistics and positions of every column."""
-        return mark_files(((shard.path.name, shard.footer()), shard.path) for shard in self._shards)
+        return mark_files(((_name(shard.file), shard.footer()), shard.path) for shard in self._shards.values())
+
+    def unread(self) -> Unread:
+        """Return which splits are not read, and what else lies with the files."""
+        _, left_out, names = self._found
+        return Unread(left_out, [*renamed(names), *self._beside])
+
+    def _row_of(self, shard: _Shard) -> str:
+        """Return how an image without a path is called."""
+        if len(self._files) == 1:
+            return "row {}"
+        stems = [file.path.stem for file in self._files]
+        name = shard.path.stem if stems.count(shard.path.stem) == 1 else shard.file.place.removesuffix(".parquet")
+        return f"{name.replace('{', '{{').replace('}', '}}')} row {{}}"
+
+    @contextmanager
+    def _one_split_at_most(self, file: Placed) -> Iterator[None]:
+        """Let a file that cannot be read condemn its own split only, if it is known which one that is.
+
+        Raises:
+            DataError: it is not known.
+        """
+        try:
+            yield
+        except DataError as error:
+            word = file.split or file.keys.get("split")
+            if not word:
+                raise
+            self._broken.setdefault(word, str(error))
 
     @cached_property
-    def _labels(self) -> pd.DataFrame:
-        """One row per image: ``shard``, ``row``, ``path``, ``split``, ``class_name``."""
-        frames = [shard.labels().assign(shard=number) for number, shard in enumerate(self._shards)]
-        return pd.concat(frames, ignore_index=True)
+    def _found(self) -> tuple[pd.DataFrame, dict[str, str], dict[str, str]]:
+        """Rows (``shard``, ``row``, ``path``, ``split``, ``class_name``); splits left out; the split of each word.
+
+        A split is whole or left out: part of it would be other tasks under the same name.
+        """
+        frames = [pd.DataFrame(columns=["split", "class_name", "given", "row", "path", "shard"])]
+        for number, (file, shard) in enumerate(self._shards.items()):
+            with self._one_split_at_most(file):
+                frames.append(shard.labels().assign(shard=number))
+        frame = pd.concat(frames[1:] or frames, ignore_index=True)
+        names = split_names(dict.fromkeys([*(str(word) for word in frame["split"].unique()), *self._broken]))
+        left_out = {names[word]: why for word, why in self._broken.items()}
+        frame["split"] = frame["split"].map(names)
+        for split, rows in frame[frame["class_name"].isna()].groupby("split"):
+            left_out.setdefault(str(split), self._unlabelled(rows))
+        return frame[~frame["split"].isin(list(left_out))].drop(columns="given"), left_out, names
+
+    def _unlabelled(self, rows: pd.DataFrame) -> str:
+        """Return what to say of rows without a class."""
+        shard = list(self._shards.values())[int(rows["shard"].iloc[0])]
+        if given := sorted({label for label in rows["given"] if label not in (None, "")}, key=str):
+            known = "which have no name; -1 often stands for an unlabelled split"
+            return f"{shard.path} has the labels {given[:3]}, {known}."
+        return f"{shard.path} has rows without {shard.label} ({len(rows)} in this split); fill or remove them."
 
 
 class _Shard:
-    """One file."""
+    """One file.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Raises:
+        DataError: it is no parquet file, or lacks the columns.
+    """
+
+    def __init__(self, file: Placed) -> None:
+        self.file, self.path = file, file.path
         try:
-            self._schema: pa.Schema = pq.read_schema(path)
-            self._n_rows = int(pq.read_metadata(path).num_rows)
+            with self._open() as opened:
+                self._schema: pa.Schema = opened.schema_arrow
+                self._n_rows = int(opened.metadata.num_rows)
         except _DAMAGED as error:
-            raise DataError(f"{path} cannot be read as a parquet file ({error}). Copy or prepare it again.") from error
+            raise DataError(f"{self.path} cannot be read as a parquet file ({error}). Copy or prepare it again.") from error
         if self._n_rows > _MOST_ROWS:
-            raise DataError(f"{path} has {self._n_rows} rows, more than {_MOST_ROWS}; cut it into several files if you trust it.")
+            raise DataError(f"{self.path} has {self._n_rows} rows, more than {_MOST_ROWS}; cut it into several files if you trust it.")
         columns = self._schema.names
         if len(set(columns)) < len(columns):
-            raise DataError(f"{path} has two columns of one name among {', '.join(columns)}; rename one of them.")
+            raise DataError(f"{self.path} has two columns of one name among {', '.join(columns)}; rename one of them.")
+        self._keys = {key: value for key, value in file.keys.items() if key not in columns}
         self._image = next((name for name in _IMAGE if _holds_images(self._schema, name)), "")
-        self._label = next((name for name in _LABEL if name in columns), "")
-        if not self._image or not self._label:
+        self.label = next((name for name in _LABEL if name in columns or name in self._keys), "")
+        if not self._image or not self.label:
             needed = "'image' (a struct of binary bytes and path) and one of 'class_name', 'label'"
-            raise DataError(f"{path} has the columns {', '.join(columns)}; it needs {needed}.")
+            raise DataError(f"{self.path} has the columns {', '.join(columns)}; it needs {needed}.")
 
     def footer(self) -> str:
         """Return the end of the file, where parquet describes its columns, in hexadecimal digits."""
@@ -126,82 +212,112 @@ class _Shard:
         """
         try:
             start = 0
-            with pq.ParquetFile(self.path, buffer_size=_BUFFER, pre_buffer=False) as file:
-                for batch in file.iter_batches(_BATCH, columns=[f"{self._image}.bytes"]) if len(rows) else ():
-                    here = rows[(rows >= start) & (rows < start + len(batch))] - start
-                    yield from _field(batch.column(0).take(pa.array(here)), "bytes").to_pylist()
-                    start += len(batch)
+            with self._open() as file:
+                for group in range(file.num_row_groups):  # the library does not join dictionaries within structs
+                    end = start + file.metadata.row_group(group).num_rows
+                    if not ((rows >= start) & (rows < end)).any():
+                        start = end
+                        continue
+                    for batch in file.iter_batches(_BATCH, [group], [self._part("bytes")]):
+                        here = rows[(rows >= start) & (rows < start + len(batch))] - start
+                        column = _field(batch.column(0), "bytes")
+                        yield from (column[int(row)].as_py() for row in here)  # views cannot be taken from as a whole
+                        start += len(batch)
         except _DAMAGED as error:
             raise self._damaged(error) from error
 
     def labels(self) -> pd.DataFrame:
-        """Return one row per image: ``row``, ``path``, ``split``, ``class_name``.
+        """Return one row per image: ``row``, ``path``, ``split``, the label ``given``, ``class_name`` or None for none.
 
         Raises:
-            DataError: the file is damaged, or its labels are incomplete or ambiguous.
+            DataError: the file is damaged, or its labels are ambiguous.
         """
-        columns = [name for name in dict.fromkeys(("class_name", self._label, "label", "split")) if name in self._schema.names]
-        table = self._read(columns)
-        if missing := [name for name in columns if table.column(name).null_count]:
-            raise DataError(f"{self.path} has rows without {' or '.join(missing)}; fill or remove them.")
-        frame = pd.DataFrame({name: self._words(table.column(name), name) for name in columns})
-        if self._label != "class_name":
-            frame["class_name"] = self._class_names(frame[self._label])
-        elif "label" in columns and frame.groupby("class_name")["label"].nunique().max() > 1:
-            raise DataError(f"{self.path} uses one class_name for several labels; give each class a name of its own.")
-        if "split" not in columns:
-            frame["split"] = self._split()
-        frame["split"] = frame["split"].astype(str).map(usual_split)
-        named = frame[["split", "class_name"]].astype(str)
-        return named.assign(row=np.arange(len(named)), path=pd.Series(self._paths(), dtype=object))
+        names = [name for name in dict.fromkeys(("class_name", self.label, "label", "split")) if self._has(name)]
+        words = {name: pd.Series(self._words(name), dtype=object) for name in names}
+        frame = pd.DataFrame(words, index=range(self._n_rows))
+        if "split" in names and frame["split"].isna().any():
+            raise DataError(f"{self.path} has rows without split; fill or remove them.")
+        given = frame[self.label]
+        if self.label != "class_name":
+            frame["class_name"] = pd.Series(self._class_names(frame[self.label]), dtype=object)
+        else:
+            named = [None if name is None else as_seen(str(name)).strip() or None for name in given]
+            frame["class_name"] = pd.Series(named, dtype=object)
+            if "label" in names and frame.groupby("class_name")["label"].nunique().max() > 1:
+                raise DataError(f"{self.path} uses one class_name for several labels; give each class a name of its own.")
+        split = frame["split"].astype(str) if "split" in names else self.file.split or "all"
+        told = {"split": split, "class_name": frame["class_name"], "given": given, "row": np.arange(self._n_rows)}
+        return pd.DataFrame({**told, "path": pd.Series(self._paths(), dtype=object)}, index=frame.index)
 
-    def _words(self, column: pa.ChunkedArray, name: str) -> list[object]:
-        """Return a column of texts or integers.
+    def _open(self) -> pq.ParquetFile:
+        """Open the file by itself: given a path, the library would also look for values in the names of its folders."""
+        return pq.ParquetFile(pa.OSFile(os.fspath(self.path)), buffer_size=_BUFFER, pre_buffer=False)
+
+    def _has(self, name: str) -> bool:
+        return name in self._schema.names or name in self._keys
+
+    def _part(self, field: str) -> str:
+        """Return the name of one part of the image column, or of the column where it has none."""
+        return f"{self._image}.{field}" if pa.types.is_struct(self._schema.field(self._image).type) else self._image
+
+    def _words(self, name: str) -> list[object]:
+        """Return a column of texts or integers; None where there is none.
 
         Raises:
             DataError: it holds something else.
         """
-        kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-        if not (pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        if name in self._keys:
+            value = self._keys[name]
+            number = value and name != "class_name" and _INTEGER.fullmatch(value)
+            return [int(value) if value and number else value] * self._n_rows
+        kind, words = self._schema.field(name).type, self._read(name)
+        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+        if pa.types.is_floating(kind):  # what pandas makes of integers of which one is missing
+            floats = [word for word in words if isinstance(word, float | None)]
+            numbers = [None if number is None or math.isnan(number) else number for number in floats]
+            if all(number is None or number.is_integer() for number in numbers):
+                return [None if number is None else int(number) for number in numbers]
+        if not (pa.types.is_integer(kind) or pa.types.is_null(kind) or _is_text(kind)):
             raise DataError(f"{self.path} has the column {name} of type {kind}; it needs text or integers.")
-        try:
-            words: list[object] = column.to_pylist()
-        except _DAMAGED as error:
-            raise self._damaged(error) from error
         return words
 
     def _paths(self) -> list[str | None]:
         """Return the file name kept with each image, or None."""
-        if "path" not in self._schema.field(self._image).type.names:
+        kind = self._schema.field(self._image).type
+        if not pa.types.is_struct(kind) or "path" not in {field.name for field in kind}:
             return [None] * self._n_rows
-        try:
-            paths: list[str | None] = _field(self._read([f"{self._image}.path"]).column(0), "path").to_pylist()
-        except _DAMAGED as error:
-            raise self._damaged(error) from error
-        return paths
+        return [composed(path) if isinstance(path, str) else None for path in self._read(self._part("path"), "path")]
 
-    def _read(self, columns: list[str]) -> pa.Table:
+    def _read(self, column: str, field: str = "") -> list[object]:
+        """Return the values of a column, or of one field of it.
+
+        Raises:
+            DataError: the file is damaged.
+        """
         try:
-            return pq.read_table(self.path, columns=columns)
+            with self._open() as file:
+                groups = (file.read_row_group(k, columns=[column]).column(0) for k in range(file.num_row_groups))
+                return [value for group in groups for value in _field(group, field).to_pylist()]
         except _DAMAGED as error:
             raise self._damaged(error) from error
 
     def _damaged(self, error: Exception) -> DataError:
         return DataError(f"{self.path} is damaged ({error}). Copy or prepare it again.")
 
-    def _split(self) -> str:
-        """Return the split that the file's name tells."""
-        found = _SHARD.match(self.path.stem)
-        return found["split"] if found else "all"
+    def _class_names(self, labels: pd.Series[Any]) -> list[str | None]:
+        """Return the name of each label; None for none, and for one that has no name, as -1 in an unlabelled split.
 
-    def _class_names(self, labels: pd.Series[int]) -> list[str]:
-        names = self._label_names() if pd.api.types.is_integer_dtype(labels) else None
-        known = range(len(names)) if names else labels.unique()
-        if names and len(set(names)) < len(names):
+        Raises:
+            DataError: the names are not one for each label.
+        """
+        numbers = all(isinstance(label, int | None) for label in labels)
+        names = self._label_names() if numbers else None
+        if names is not None and len(set(names)) < len(names):
             raise DataError(f"{self.path} gives one name to several labels; give each class a name of its own.")
-        if bad := sorted(set(labels) - set(known)):
-            raise DataError(f"{self.path} has the labels {bad[:3]}, which have no name; -1 often stands for an unlabelled split.")
-        return [names[label] if names else str(label) for label in labels]
+        if names is not None:
+            return [names[label] if label is not None and 0 <= label < len(names) else None for label in labels]
+        unlabelled = (None, -1) if numbers else (None, "")
+        return [None if label in unlabelled else as_seen(str(label)) for label in labels]
 
     def _label_names(self) -> list[str] | None:
         """Return the names that the Hugging Face ``datasets`` library keeps for the integer labels, if it wrote the file.
@@ -212,27 +328,26 @@ class _Shard:
         raw = (self._schema.metadata or {}).get(b"huggingface")
         try:
             features = json.loads(raw)["info"]["features"] if raw else {}
-            names = features.get(self._label, {}).get("names") or []
+            names = features.get(self.label, {}).get("names") or []
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DataError(f"{self.path} has huggingface metadata that cannot be read ({error!r}). Add a class_name column.") from error
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise DataError(f"{self.path} has huggingface metadata with label names that are no list of texts. Add a class_name column.")
-        return names or None
+        return [as_seen(name) for name in names] or None
 
 
-def _check_complete(files: Sequence[Path]) -> None:
-    """Raise `DataError` if shards say that there are more of them.
+def holds_images(path: Path) -> bool:
+    """Whether a parquet file has a column of images; one that cannot be opened might."""
+    try:
+        with pq.ParquetFile(pa.OSFile(os.fspath(path))) as file:
+            return any(_holds_images(file.schema_arrow, name) for name in _IMAGE)
+    except _DAMAGED:
+        return True
 
-    Raises:
-        DataError: some are missing.
-    """
-    found = [match for path in files if (match := _SHARD.match(path.stem))]
-    for split, total in sorted({(match["split"], int(match["total"])) for match in found}):
-        numbers = {int(match["number"]) for match in found if match["split"] == split}
-        if missing := sorted(set(range(total)) - numbers):
-            raise DataError(
-                f"{files[0].parent} lacks {len(missing)} of {total} files of the split {split}, the first is number {missing[0]}."
-            )
+
+def _name(file: Placed) -> str:
+    """Return what a file's mark calls it: its place, without a folder ``data``, where shards may lie or not."""
+    return file.path.name if file.place in (file.path.name, f"data/{file.path.name}") else file.place
 
 
 def _field(column: pa.Array | pa.ChunkedArray, name: str) -> pa.Array | pa.ChunkedArray:
@@ -241,8 +356,21 @@ def _field(column: pa.Array | pa.ChunkedArray, name: str) -> pa.Array | pa.Chunk
 
 
 def _holds_images(schema: pa.Schema, name: str) -> bool:
-    """Whether a column is a struct with binary ``bytes``; text would be taken for a path, and files of this machine opened."""
-    if name not in schema.names or not pa.types.is_struct(kind := schema.field(name).type):
+    """Whether a column is binary, or a struct with binary ``bytes``; of text, files of this machine would be opened."""
+    if name not in schema.names:
         return False
-    fields = {field.name: field.type for field in kind}
-    return "bytes" in fields and (pa.types.is_binary(fields["bytes"]) or pa.types.is_large_binary(fields["bytes"]))
+    kind = schema.field(name).type
+    if pa.types.is_struct(kind):
+        fields = {field.name: field.type for field in kind}
+        return "bytes" in fields and _is_binary(fields["bytes"])
+    return _is_binary(kind)
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        return _is_binary(kind.value_type)
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))

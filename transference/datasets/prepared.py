@@ -22,7 +22,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from transference.datasets._images import SPLITS, ImageDataset, Label, assemble, content_digest, no_split
+from transference.datasets._decode import DECODING
+from transference.datasets._images import ImageDataset, Label, assemble, content_digest, require_split
+from transference.datasets._names import SPLITS
+from transference.datasets._unread import Unread
 from transference.errors import DataError
 from transference.files import write_aside
 
@@ -63,6 +66,11 @@ class Prepared:
     channels: int
 
     @property
+    def where(self) -> str:
+        """The file, for lists and messages."""
+        return str(self.path)
+
+    @property
     def size(self) -> str:
         """The size of an image, in words."""
         return f"{self.side}×{self.side}, {self.channels} channel{'s' if self.channels > 1 else ''}"
@@ -98,6 +106,24 @@ class Prepared:
         """Return the number of images of each class of each split."""
         return {name: {c: len(ids) for c, ids in split.classes} for name, split in self._splits.items()}
 
+    def unread(self) -> Unread:
+        """Return what was not read when the file was prepared, and whether images are decoded otherwise now."""
+        left_out, notes = self.about.get("left_out", {}), self.about.get("notes", [])
+        if not isinstance(left_out, dict) or not isinstance(notes, list):
+            raise self._damaged("its metadata cannot be read")
+        return Unread({str(split): str(why) for split, why in left_out.items()}, [*map(str, notes), *self._older()])
+
+    def _older(self) -> list[str]:
+        """Return what to say of a file whose images were decoded in another way than now."""
+        before = self.about.get("decoding", 1)
+        if before == DECODING:
+            return []
+        return [
+            f"prepared by another version, which may have decoded otherwise (decoding {before}, now {DECODING}): "
+            "before 2, photographs were not turned upright as their EXIF data say. "
+            f"Prepare {self.name} again with --force, or keep the file for runs that began with it"
+        ]
+
     def digest(self, split: str, channels: int) -> str:
         """Return the digest of a split, as it was when it was prepared."""
         return str(self._splits[split].digests[str(channels)])
@@ -112,8 +138,7 @@ class Prepared:
         Raises:
             DataError: there is no such split, or the file is damaged.
         """
-        if split not in self._splits:
-            raise DataError(no_split(self.name, str(self.path), split, self._splits))
+        split = require_split(self, split)
         images = self._images(split)
         if channels > self.channels:
             images = images.expand(-1, channels, -1, -1)

@@ -8,7 +8,9 @@ from functools import partial
 
 from PIL import Image, ImageOps
 
+from transference.datasets._decode import plain
 from transference.datasets._images import DatasetReader, Mark, Picture
+from transference.datasets._unread import Unread, unread
 from transference.datasets.split_lists import SplitList
 
 
@@ -83,6 +85,10 @@ class Resplit:
         """Return that of the images."""
         return self._reader.mark()
 
+    def unread(self) -> Unread:
+        """Return what is not read of the images; its splits are not those of the list."""
+        return Unread(notes=unread(self._reader).lines)
+
 
 class Inverted:
     """The images of a reader with light and dark exchanged: black ink on white paper becomes 1 on 0.
@@ -112,14 +118,22 @@ class Inverted:
         """Return that of the images."""
         return self._reader.mark()
 
+    def unread(self) -> Unread:
+        """Return what is not read of the images."""
+        return unread(self._reader)
 
-def invert(image: Image.Image) -> Image.Image:
-    """Return the image with light and dark exchanged, grey if it has two colours only."""
-    return ImageOps.invert(image.convert("L") if image.mode in ("1", "L") else image.convert("RGB"))
+
+def invert(image: Image.Image, where: str) -> Image.Image:
+    """Return the image with light and dark exchanged; what shows through is paper, and white before.
+
+    Raises:
+        DataError: its pixels have no known scale.
+    """
+    return ImageOps.invert(plain(image, where))
 
 
 def _inverted(picture: Picture) -> Image.Image:
-    return invert(picture.load())
+    return invert(picture.load(), picture.image_id)
 
 
 def _counted(pictures: Iterable[Picture]) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from transference.samplers._opening import open_tasks, reopen_tasks
 from transference.samplers._protocol import DescribingSampler, RedrawingSampler, TaskRecord, TaskSampler, sampler_digest, task_record
+from transference.samplers._sharing import shared_modes
 from transference.samplers.few_shot import FewShot, FewShotName, few_shot
 from transference.samplers.functions import FAMILIES, FunctionFamily, FunctionFamilyName
 
@@ -19,5 +20,6 @@ __all__ = [
     "open_tasks",
     "reopen_tasks",
     "sampler_digest",
+    "shared_modes",
     "task_record",
 ]

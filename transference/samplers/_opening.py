@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from transference.datasets import parse_mode
+from transference.datasets import open_dataset, parse_mode
 from transference.errors import DataError, UsageError
 from transference.samplers._protocol import DescribingSampler
-from transference.samplers.few_shot import FewShotName, few_shot
+from transference.samplers.few_shot import FewShot, FewShotName, few_shot
 from transference.samplers.functions import FAMILIES, FunctionFamily, FunctionFamilyName
 
 
@@ -91,17 +92,10 @@ def reopen_tasks(name: str, *, data_root: str | Path | None = None, side: int = 
     who = _parse(name)
     if isinstance(who, FunctionFamilyName):
         return FunctionFamily(who.family, who.split, shots=who.shots, queries=who.queries, noise=who.noise, seed=who.seed)
-    return few_shot(
-        f"{who.mode}:{who.split}",
-        data_root=data_root,
-        ways=who.ways,
-        shots=who.shots,
-        queries=who.queries,
-        seed=who.seed,
-        rotated=who.rotated,
-        side=side,
-        channels=channels,
-    )
+    dataset = open_dataset(f"{who.mode}:{who.split}", data_root=data_root, side=side, channels=channels)
+    # Version 0.1 called some splits by other words, and tasks are drawn by the name of their sampler.
+    dataset = replace(dataset, split=who.split)
+    return FewShot(dataset, ways=who.ways, shots=who.shots, queries=who.queries, seed=who.seed, rotated=who.rotated)
 
 
 def _parse(name: str) -> FewShotName | FunctionFamilyName:

@@ -17,7 +17,7 @@ from transference.errors import DataError, UsageError
 from transference.samplers._protocol import TaskRecord, check_replicate
 
 _NAME = re.compile(
-    r"(?P<mode>[\w.-]+):(?P<split>\w+)/(?P<ways>\d+)-way/(?P<shots>\d+)-shot/(?P<queries>\d+)-query/seed-(?P<seed>\d+)(?P<rotated>/rotated)?"
+    r"(?P<mode>[\w.-]+):(?P<split>[\w-]+)/(?P<ways>\d+)-way/(?P<shots>\d+)-shot/(?P<queries>\d+)-query/seed-(?P<seed>\d+)(?P<rotated>/rotated)?"
 )
 
 
@@ -96,6 +96,7 @@ class FewShot:
         self.identity = FewShotName(dataset.name, dataset.split, ways, shots, queries, seed, rotated)
         self.name = str(self.identity)
         self.digest = dataset.digest
+        self.class_names = dataset.class_names
         self._dataset = dataset
 
     def __getitem__(self, index: int) -> Episode:

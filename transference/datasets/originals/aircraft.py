@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from transference.datasets._images import SPLITS
+from transference.datasets._names import SPLITS
 from transference.datasets.intake import Remote
 from transference.datasets.originals._original import Listed, Original, below, find, gather, lines
 from transference.datasets.views import Gathered

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from transference.datasets._images import SPLITS, Picture, mark_files
+from transference.datasets._images import Picture, mark_files
+from transference.datasets._names import SPLITS
 from transference.datasets.intake import read_pickle
 from transference.datasets.originals._original import Listed, Original, below, checksum, find, gather
 from transference.datasets.views import Gathered

@@ -39,7 +39,7 @@ def _drawings(half: Path) -> Iterator[Listed]:
 
 
 def _ink(path: Path, where: str) -> Image.Image:
-    return invert(decode(path, where))
+    return invert(decode(path, where), where)
 
 
 OMNIGLOT = Original(

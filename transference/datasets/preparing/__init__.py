@@ -22,22 +22,33 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from transference.datasets import split_lists
-from transference.datasets._decode import each_in_turn
-from transference.datasets._images import DatasetReader, Picture, check_size, pixels_of, require_folder, split_sizes
+from transference.datasets._decode import DECODING, each_in_turn
+from transference.datasets._images import (
+    MOST_FAILURES,
+    DatasetReader,
+    Picture,
+    check_size,
+    pixels_of,
+    require_folder,
+    split_sizes,
+    unusable,
+)
 from transference.datasets._opening import check_new_name
+from transference.datasets._unread import unread
 from transference.datasets.originals import find_original, original_names
 from transference.datasets.prepared import Prepared, file_name, prepared_files, write
 from transference.datasets.preparing._places import open_place
 from transference.datasets.preparing._scratch import Scratch
+from transference.datasets.preparing._twins import same_pixels
 from transference.datasets.views import Inverted, Resplit
 from transference.errors import DataError, SpecMismatchError, UsageError
 
 __all__ = ["Preparation", "is_done", "preparation", "prepare"]
 
 _WORK = ".preparing"
-_NAMED = 10
-_OF_THE_MODE = ("images", "split_list", "inverted")
-"""Settings that all prepared files of a mode must share; they may differ in size."""
+_OF_THE_MODE = {"images": None, "split_list": None, "inverted": None, "decoding": 1}
+"""Settings that all prepared files of a mode must share, and what they were before they were written down."""
+_OTHER_DECODING = "by a version that decodes otherwise ({}, now {}; since 2, photographs are turned upright as EXIF data say)"
 
 
 @dataclass(frozen=True)
@@ -148,6 +159,7 @@ def preparation(
                     "channels": channels,
                     "split_list": f"{split_list.name} ({split_list.digest})" if split_list else None,
                     "inverted": invert,
+                    "decoding": DECODING,
                 }
                 yield Preparation(reader, data_root, side, channels, settings, absent, empty)
             except Exception:
@@ -193,10 +205,10 @@ def prepare(asked: Preparation, *, force: bool = False, progress: bool = False) 
                     scratch.add((split, picture.class_name, picture.image_id), done)
             bar.update()
     if failures:
-        others = [f"… and {len(failures) - _NAMED} more"] if len(failures) > _NAMED else []
-        named = "".join(f"\n  {failure}" for failure in (*failures[:_NAMED], *others))
-        raise DataError(f"{len(failures)} of {n_images} images of {name} cannot be used:{named}")
-    about = {**asked.settings, "pillow": PIL.__version__}
+        raise DataError(unusable(name, failures, MOST_FAILURES, n_images))
+    left = unread(asked.reader)
+    notes = [*left.notes, *same_pixels(scratch.rows, scratch.pixels, asked.channels * asked.side**2)]
+    about = {**asked.settings, "pillow": PIL.__version__, "left_out": dict(left.splits), "notes": notes}
     try:
         write(asked.target.path, scratch.rows, scratch.pixels, asked.side, asked.channels, about)
     except DataError:
@@ -229,8 +241,10 @@ def is_done(asked: Preparation) -> bool:
             file.classes()
         except DataError:
             continue  # a damaged file is in nobody's way
-        keys = [key for key in _OF_THE_MODE if found.get(key) != asked.settings[key]]
-        different = ["from other images" if key == "images" else f"{key} {found.get(key)!r}, now {asked.settings[key]!r}" for key in keys]
+        was = {key: found.get(key, before) for key, before in _OF_THE_MODE.items()}
+        keys = [key for key in _OF_THE_MODE if was[key] != asked.settings[key]]
+        told = {"images": "from other images", "decoding": _OTHER_DECODING.format(was["decoding"], DECODING)}
+        different = [told.get(key, f"{key} {was[key]!r}, now {asked.settings[key]!r}") for key in keys]
         if different:
             raise SpecMismatchError(
                 f"{file.path} was prepared otherwise: {'; '.join(different)}. A mode is one dataset at all its sizes: choose another name, "

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from transference.datasets._images import SPLITS, DatasetReader, fingerprint, usual_split
+from transference.datasets._images import DatasetReader, fingerprint
+from transference.datasets._names import known_split
 from transference.datasets._opening import plain_reader
 from transference.datasets.intake import is_archive, unpack
 from transference.datasets.originals import Original, find_original, original_names
@@ -68,7 +69,7 @@ def _plain(name: str, place: Path, roots: Sequence[Path], original: Original | N
         DataError: there are neither.
     """
     root = roots[-1]
-    while root != place and len(inside := _visible(root)) == 1 and inside[0].is_dir() and usual_split(inside[0].name) not in SPLITS:
+    while root != place and len(inside := _visible(root)) == 1 and inside[0].is_dir() and not known_split(inside[0].name):
         root = inside[0]  # an archive of one folder
     try:
         return plain_reader(root, name)

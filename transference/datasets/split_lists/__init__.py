@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from transference.datasets._images import SPLITS
+from transference.datasets._names import SPLITS, as_seen
 from transference.errors import DataError, UsageError
 
 _LEFT_OUT = "none"
@@ -121,7 +121,7 @@ def parse(text: str, name: str) -> SplitList:
         raise DataError(f"{name} has the columns {', '.join(rows.fieldnames or ()) or '(none)'}; a split list has class_name and split.")
     entries: dict[str, str] = {}
     for row in _rows(rows, name):
-        class_name, split = (row["class_name"] or "").strip(), (row["split"] or "").strip()
+        class_name, split = as_seen(row["class_name"] or "").strip(), (row["split"] or "").strip()
         if None in row:
             raise DataError(
                 f"{name}, line {rows.line_num}: more columns than the header names; put a class with a comma in its name in quotes."
