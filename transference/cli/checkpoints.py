@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
-
 from transference.checkpoints import Checkpoint, load_checkpoint
+from transference.cli._streams import say
 from transference.cli.options import EPISODE, read_config
 from transference.errors import LearnerError, UsageError
 from transference.learners import Learner, load_learner
@@ -65,7 +64,7 @@ def open_checkpoints(
 def echo_note(checkpoint: Checkpoint) -> None:
     """Print on stderr what whoever recognised the checkpoint has to say of it."""
     if note := checkpoint.training.get("note"):
-        click.echo(f"{checkpoint.path}: {note}. --config and the options of episodes change them.", err=True)
+        say(f"{checkpoint.path}: {note}. --config and the options of episodes change them.", err=True)
 
 
 def _check_same_learner(checkpoints: list[Checkpoint]) -> None:

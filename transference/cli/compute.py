@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from transference.cli._streams import say
 from transference.cli._table import print_summary
 from transference.cli.checkpoints import open_checkpoints
 from transference.cli.options import FAILED_CELLS, config_option, episode_options, import_from_here
@@ -15,7 +16,7 @@ from transference.engines import ENGINES
 from transference.errors import UsageError
 from transference.estimators import Calibrated, Estimator, Exact, FirstOrder
 from transference.lookahead import SGD, Adam
-from transference.measure import measure
+from transference.measurement import measure
 from transference.plan import PRECISIONS
 from transference.samplers import open_tasks
 
@@ -163,14 +164,14 @@ def compute(
     )
     if dry_run:
         done, total = run.progress()
-        click.echo(f"{out}: {run.spec.n_cells} pairs in {total} tiles, {done} done, {total - done} to do")
+        say(f"{out}: {run.spec.n_cells} pairs in {total} tiles, {done} done, {total - done} to do")
         return
     summary = print_summary(run, as_json=json_output)
     if not json_output:
-        click.echo(f"\n{out}")
+        say(f"\n{out}")
     failed = int(summary["failed"].sum()) if replicates == 1 else int(run.pairs(None)["loss_ratio"].isna().sum())
     if failed:
-        click.echo(f"{failed} of {run.spec.n_cells} cells failed; the column status in the table says why", err=True)
+        say(f"{failed} of {run.spec.n_cells} cells failed; the column status in the table says why", err=True)
         raise SystemExit(FAILED_CELLS)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from transference.cli._streams import say
 from transference.cli.options import EPISODE
 from transference.datasets import (
     SPLITS,
@@ -23,7 +24,7 @@ from transference.datasets import (
     split_sizes,
 )
 from transference.datasets.originals import Original, find_original, original_names
-from transference.errors import TransferenceError, UsageError, printable
+from transference.errors import TransferenceError, UsageError
 
 _PLACES = "Folder with prepared files, NAME.parquet or NAME/ for each dataset."
 
@@ -51,14 +52,14 @@ def list_datasets(data_root: Path | None, json_output: bool) -> None:
     here = {entry["name"] for entry in entries}
     known = {name: original.page for name in original_names() if name not in here and (original := find_original(name))}
     if json_output:
-        click.echo(json.dumps({"datasets": entries, "known": known}, indent=2))
+        say(json.dumps({"datasets": entries, "known": known}, indent=2))
         return
     width = max(len(name) for name in (*here, *known))
     for entry in entries:
         for number, line in enumerate(_lines(entry)):
-            click.echo(printable(f"{'' if number else entry['name']:{width}}  {line}"))
+            say(f"{'' if number else entry['name']:{width}}  {line}")
     for name, page in known.items():
-        click.echo(f"{name:{width}}  not here; to be had from {page}")
+        say(f"{name:{width}}  not here; to be had from {page}")
 
 
 def _lines(entry: dict[str, Any]) -> list[str]:
@@ -160,14 +161,14 @@ def prepare(
         if odd := [split for split in asked.reader.classes() if split not in (*SPLITS, "all")]:
             _note(f"the split {', '.join(odd)} is none of {', '.join(SPLITS)}; is it meant?")
         if dry_run:
-            click.echo(f"would prepare {asked.n_images} images, {asked.n_bytes / 1e6:.1f} MB, in {asked.target.path}")
+            say(f"would prepare {asked.n_images} images, {asked.n_bytes / 1e6:.1f} MB, in {asked.target.path}")
             _echo_splits(name, asked.reader)
             return
         if not force and is_done(asked):
             _note("it is prepared already, and nothing was done; datasets verify reads every image, --force prepares it again")
         done = run(asked, force=force, progress=True)
     _echo_splits(name, done)
-    click.echo(done.path)
+    say(done.path)
 
 
 def _where_from(name: str, original: Original | None) -> str:
@@ -179,12 +180,12 @@ def _where_from(name: str, original: Original | None) -> str:
 
 
 def _note(text: str) -> None:
-    click.echo(f"note: {text}", err=True)
+    say(f"note: {text}", err=True)
 
 
 def _echo_splits(name: str, reader: DatasetReader | Prepared) -> None:
     for split, size in split_sizes(reader).items():
-        click.echo(f"{name}:{split:8} {size.classes:5} classes {size.images:7} images")
+        say(f"{name}:{split:8} {size.classes:5} classes {size.images:7} images")
 
 
 def _download(name: str, data_root: Path) -> Path:
@@ -226,7 +227,7 @@ def verify(names: tuple[str, ...], data_root: Path) -> None:
     for name in names or [name for name in dataset_names(data_root) if name not in dataset_names()]:
         for place, problem in _verified(name, data_root):
             wrong |= bool(problem)
-            click.echo(printable(f"{name}: {place}: {problem or 'good'}"))
+            say(f"{name}: {place}: {problem or 'good'}")
     if wrong:
         raise SystemExit(1)
 
@@ -279,7 +280,7 @@ def show(mode: str, data_root: Path | None, side: int | None, classes: int, imag
         share = classes // len(splits) + (number < classes % len(splits))
         rows += _rows(open_dataset(f"{name}:{split}", data_root=data_root, side=side), share, images, with_split=":" not in mode)
     save(contact_sheet([pictures for _, pictures in rows], [label for label, _ in rows]), output)
-    click.echo(output)
+    say(output)
 
 
 def _rows(dataset: ImageDataset, classes: int, images: int, *, with_split: bool) -> list[tuple[str, Any]]:

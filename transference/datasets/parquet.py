@@ -95,8 +95,9 @@ class _Shard:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._schema: pa.Schema = pq.read_schema(path)
-            self._n_rows = int(pq.read_metadata(path).num_rows)
+            with path.open("rb") as opened, pq.ParquetFile(opened) as file:  # pyarrow takes a name with a colon for an address
+                self._schema: pa.Schema = file.schema_arrow
+                self._n_rows = int(file.metadata.num_rows)
         except _DAMAGED as error:
             raise DataError(f"{path} cannot be read as a parquet file ({error}). Copy or prepare it again.") from error
         if self._n_rows > _MOST_ROWS:
@@ -126,7 +127,7 @@ class _Shard:
         """
         try:
             start = 0
-            with pq.ParquetFile(self.path, buffer_size=_BUFFER, pre_buffer=False) as file:
+            with self.path.open("rb") as opened, pq.ParquetFile(opened, buffer_size=_BUFFER, pre_buffer=False) as file:
                 for batch in file.iter_batches(_BATCH, columns=[f"{self._image}.bytes"]) if len(rows) else ():
                     here = rows[(rows >= start) & (rows < start + len(batch))] - start
                     yield from _field(batch.column(0).take(pa.array(here)), "bytes").to_pylist()
@@ -182,7 +183,8 @@ class _Shard:
 
     def _read(self, columns: list[str]) -> pa.Table:
         try:
-            return pq.read_table(self.path, columns=columns)
+            with self.path.open("rb") as opened, pq.ParquetFile(opened) as file:
+                return file.read(columns=columns)
         except _DAMAGED as error:
             raise self._damaged(error) from error
 

@@ -25,7 +25,7 @@ from typing import Any, Protocol, TypeAlias
 import torch
 from torch import Tensor
 
-from transference.devices import channels_last, workers
+from transference.devices import channels_last, out_of_memory, workers
 from transference.episodes import Episode, Params
 from transference.errors import UsageError
 from transference.gradients import loss_gradient
@@ -246,11 +246,6 @@ def _in_blocks(scores: _Scores, episodes: Episode, n: int, block: int) -> Iterat
             torch.cuda.empty_cache()
         else:
             start += block
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that memory ran out; the CPU allocator says so in a plain RuntimeError."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)
 
 
 _kept: OrderedDict[int, tuple[Learner, _Scores]] = OrderedDict()

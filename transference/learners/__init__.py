@@ -10,10 +10,12 @@ from transference.learners._protocol import (
     BufferedLearner,
     ConfiguredLearner,
     DescribingLearner,
+    EpisodeError,
     Learner,
     ScoringLearner,
     describe,
     read_scores,
+    told,
 )
 from transference.learners._purity import check_pure
 from transference.learners._turns import InTurns
@@ -22,6 +24,7 @@ __all__ = [
     "BufferedLearner",
     "ConfiguredLearner",
     "DescribingLearner",
+    "EpisodeError",
     "InTurns",
     "Learner",
     "ModuleLearner",
@@ -34,4 +37,5 @@ __all__ = [
     "load_learner",
     "offered_config",
     "read_scores",
+    "told",
 ]

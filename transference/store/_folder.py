@@ -224,7 +224,8 @@ def read_table(path: Path, schema: pa.Schema, names: Sequence[str] | None = None
         StoreError: the file is missing, damaged, or of other columns.
     """
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        # Opened here: pyarrow takes a name with a colon for an address.
+        with path.open("rb") as opened, pq.ParquetFile(opened, page_checksum_verification=True) as file:
             columns = file.schema_arrow.names
             found: pa.Table = file.read(columns=None if names is None else list(names))
     except (OSError, pa.ArrowException) as error:
@@ -239,4 +240,8 @@ def _partition(step: int) -> str:
 
 
 def _write_table(content: pa.Table, path: Path) -> None:
-    write_aside(path, lambda aside: pq.write_table(content, aside, compression="zstd", write_page_checksum=True))
+    def write(aside: Path) -> None:
+        with aside.open("wb") as file:  # pyarrow takes a name with a colon for an address
+            pq.write_table(content, file, compression="zstd", write_page_checksum=True)
+
+    write_aside(path, write)

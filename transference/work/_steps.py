@@ -12,6 +12,7 @@ import torch
 
 from transference import _trees
 from transference.checkpoints import AdamState, Checkpoint
+from transference.devices import usable
 from transference.engines import Scored, find_engine
 from transference.episodes import Episode, Params
 from transference.gradients import KeptGradients
@@ -33,13 +34,14 @@ class Subject:
     learner: Learner
     params: Params
     optimizer_state: AdamState | None
+    step: int
 
     @classmethod
     def of(cls, learner: Learner, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> Subject:
         """Return the checkpoint on a device and in a precision."""
         bound, params = bind(learner, checkpoint)
         state = checkpoint.optimizer.to(device, dtype) if checkpoint.optimizer else None
-        return cls(bound, {name: value.to(device, dtype) for name, value in params.items()}, state)
+        return cls(bound, {name: usable(value.to(device, dtype)) for name, value in params.items()}, state, checkpoint.step)
 
 
 @dataclass(frozen=True)
