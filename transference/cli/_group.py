@@ -124,7 +124,8 @@ def main() -> None:
 
     \b
     Exit codes: 0 done; 1 failed; 2 usage, or a spec that differs from the run folder's;
-    3 done, but some cells failed; 130 interrupted, resumable by the same command.
+    3 done, but some cells failed; 130 interrupted, 143 terminated,
+    both resumable by the same command.
 
     \b
     Start with:

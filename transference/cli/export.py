@@ -28,7 +28,7 @@ Examples:
 def export(run: Path, file: Path) -> None:
     """Write the table as one file: .parquet or .csv (one row per pair), or .npz (one matrix per checkpoint and step size).
 
-    Of a run with replicates, one row or matrix of each.
+    Of a run with replicates, one row or matrix of each. In a csv a name that a spreadsheet would compute (=…) has an apostrophe before it.
     """
     opened = open_run(run)
     writers: dict[str, Callable[[BinaryIO], None]] = {
