@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 
 from transference.errors import SpecMismatchError
 from transference.files import write_aside
@@ -100,7 +101,8 @@ class Folder:
         """Keep a copy of the best checkpoint, of equals the first, among those validated on ``n`` tasks per mode."""
         merits: dict[int, float] = {}
         for path in self._records("validation"):
-            table = pd.read_parquet(BytesIO(path.read_bytes()))
+            with pq.ParquetFile(path.absolute()) as file:  # pyarrow takes a relative name with a colon for an address
+                table = file.read().to_pandas()
             if table["n"].iloc[0] == n and self.checkpoint(_step(path)).exists():
                 score = table.iloc[-1]
                 merit = -score["loss"] if math.isnan(score["accuracy"]) else score["accuracy"]

@@ -95,7 +95,7 @@ class _Shard:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            with path.open("rb") as opened, pq.ParquetFile(opened) as file:  # pyarrow takes a name with a colon for an address
+            with pq.ParquetFile(path.absolute()) as file:  # pyarrow takes a relative name with a colon for an address
                 self._schema: pa.Schema = file.schema_arrow
                 self._n_rows = int(file.metadata.num_rows)
         except _DAMAGED as error:
@@ -127,7 +127,7 @@ class _Shard:
         """
         try:
             start = 0
-            with self.path.open("rb") as opened, pq.ParquetFile(opened, buffer_size=_BUFFER, pre_buffer=False) as file:
+            with pq.ParquetFile(self.path.absolute(), buffer_size=_BUFFER, pre_buffer=False) as file:
                 for batch in file.iter_batches(_BATCH, columns=[f"{self._image}.bytes"]) if len(rows) else ():
                     here = rows[(rows >= start) & (rows < start + len(batch))] - start
                     yield from _field(batch.column(0).take(pa.array(here)), "bytes").to_pylist()
@@ -183,7 +183,7 @@ class _Shard:
 
     def _read(self, columns: list[str]) -> pa.Table:
         try:
-            with self.path.open("rb") as opened, pq.ParquetFile(opened) as file:
+            with pq.ParquetFile(self.path.absolute()) as file:
                 return file.read(columns=columns)
         except _DAMAGED as error:
             raise self._damaged(error) from error

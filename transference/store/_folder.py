@@ -224,8 +224,9 @@ def read_table(path: Path, schema: pa.Schema, names: Sequence[str] | None = None
         StoreError: the file is missing, damaged, or of other columns.
     """
     try:
-        # Opened here: pyarrow takes a name with a colon for an address.
-        with path.open("rb") as opened, pq.ParquetFile(opened, page_checksum_verification=True) as file:
+        # Absolute, since pyarrow takes a relative name with a colon for an address. Not opened here: its threads may outlive the read, and
+        # let a file of Python's go when the interpreter is gone.
+        with pq.ParquetFile(path.absolute(), page_checksum_verification=True) as file:
             columns = file.schema_arrow.names
             found: pa.Table = file.read(columns=None if names is None else list(names))
     except (OSError, pa.ArrowException) as error:
@@ -241,7 +242,7 @@ def _partition(step: int) -> str:
 
 def _write_table(content: pa.Table, path: Path) -> None:
     def write(aside: Path) -> None:
-        with aside.open("wb") as file:  # pyarrow takes a name with a colon for an address
+        with pa.OSFile(str(aside), "wb") as file:  # given a name, pyarrow takes one with a colon for an address
             pq.write_table(content, file, compression="zstd", write_page_checksum=True)
 
     write_aside(path, write)
