@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.stats import t
 
 import transference as tr
+from transference.files import write_aside
 from transference.statistics import CLASSES
 from transference.store import Block
 
@@ -71,7 +72,7 @@ def over_seeds(frame: pd.DataFrame, by: Sequence[str], values: Iterable[str], le
 
 def save_table(frame: pd.DataFrame, path: Path) -> None:
     """Write the data of a figure, to six digits."""
-    frame.to_csv(path, index=False, float_format="%.6g")
+    write_aside(path, lambda aside: frame.to_csv(aside, index=False, float_format="%.6g"))
 
 
 def shown(frame: pd.DataFrame, form: str = "{:.3f}") -> str:

@@ -16,7 +16,7 @@ import torch
 
 import transference as tr
 from benchmarks.timing import in_turn, machine
-from transference.measure import default_tile
+from transference.measurement import default_tile
 from transference.plan import CheckpointRef, TaskSet
 from transference.store import SOURCES, TASKS, pair_rows, pairs_table, table
 

@@ -11,11 +11,13 @@ from tqdm import tqdm
 
 from meta_models.gradients import Task
 from transference import Learner, Params
-from transference.devices import channels_last, workers
-from transference.learners import InTurns, read_scores
+from transference.devices import channels_last, undisturbed, workers
+from transference.errors import LearnerError
+from transference.learners import EpisodeError, InTurns, read_scores
 from transference.samplers import TaskSampler
 
 
+@undisturbed()
 def evaluate(learner: Learner, params: Params, modes: Mapping[str, TaskSampler], n: int, *, progress: bool = False) -> pd.DataFrame:
     """Return the scores of tasks ``0 … n-1`` of every mode.
 
@@ -42,10 +44,18 @@ def evaluate(learner: Learner, params: Params, modes: Mapping[str, TaskSampler],
 
 
 def _scores(learners: InTurns, params: Params, task: Task) -> tuple[float, float]:
+    """Return loss and accuracy of a task.
+
+    Raises:
+        LearnerError: the learner failed on it.
+    """
     sampler, index = task
     episode = sampler[index].map(channels_last)
     with learners.one() as learner:
-        loss, accuracy = read_scores(learner, params, episode)
+        try:
+            loss, accuracy = read_scores(learner, params, episode)
+        except EpisodeError as error:
+            raise LearnerError(f"The learner failed on task {index} of {sampler.name}: {error}.") from error
     return float(loss.detach()), float(accuracy.detach())
 
 

@@ -12,10 +12,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 
 from transference.errors import SpecMismatchError
 from transference.files import write_aside
@@ -84,8 +86,9 @@ class Folder:
 
     def record(self, kind: str, rows: Sequence[Mapping[str, Any]] | pd.DataFrame, step: int) -> None:
         """Write metrics or a validation before the checkpoint that ends them: a resumed training writes the same file again."""
-        table = pd.DataFrame(rows)
-        write_aside(self.path / kind / f"step-{step:08d}.parquet", lambda aside: table.to_parquet(aside, index=False))
+        content = BytesIO()  # given a name, pandas takes some for an address
+        pd.DataFrame(rows).to_parquet(content, index=False)
+        write_aside(self.path / kind / f"step-{step:08d}.parquet", lambda aside: aside.write_bytes(content.getvalue()))
 
     def drop_records_after(self, step: int) -> None:
         """Remove records that no checkpoint followed: their iterations come again, perhaps in parts of another length."""
@@ -98,7 +101,8 @@ class Folder:
         """Keep a copy of the best checkpoint, of equals the first, among those validated on ``n`` tasks per mode."""
         merits: dict[int, float] = {}
         for path in self._records("validation"):
-            table = pd.read_parquet(path)
+            with pq.ParquetFile(path.absolute()) as file:  # pyarrow takes a relative name with a colon for an address
+                table = file.read().to_pandas()
             if table["n"].iloc[0] == n and self.checkpoint(_step(path)).exists():
                 score = table.iloc[-1]
                 merit = -score["loss"] if math.isnan(score["accuracy"]) else score["accuracy"]

@@ -26,12 +26,12 @@ from tqdm import tqdm
 from meta_models._evaluation import evaluate, summary
 from meta_models._folder import Folder
 from meta_models.backbones import task_encoder
-from meta_models.gradients import Batching, Task, usual
+from meta_models.gradients import Batching, Task, usual, where
 from meta_models.gradients import batching as gradients
 from transference import AdamState, Checkpoint, Learner, Params, load_checkpoint, save_checkpoint
-from transference.devices import channels_last, full_precision
+from transference.devices import channels_last, full_precision, undisturbed
 from transference.errors import LearnerError, UsageError
-from transference.learners import ConfiguredLearner, Theta, check_pure, tell_apart
+from transference.learners import ConfiguredLearner, EpisodeError, Theta, check_pure, tell_apart
 from transference.samplers import DescribingSampler, TaskSampler
 
 
@@ -102,6 +102,7 @@ class Training:
         return plain
 
 
+@undisturbed()
 def train(
     learner: Learner,
     training: Training,
@@ -192,10 +193,13 @@ def _update(
     """Take one outer step in place, and return one row of metrics per mode.
 
     Raises:
-        LearnerError: the loss or its gradient became infinite or NaN.
+        LearnerError: the learner failed on a task, or the loss or its gradient became infinite or NaN.
     """
     batch = _meta_batch(training, tasks, iteration)
-    found = compute(learner, params, batch)
+    try:
+        found = compute(learner, params, batch)
+    except EpisodeError as error:
+        raise LearnerError(f"The learner failed at iteration {iteration + 1} {where(error, batch)}: {error}.") from error
     scores: dict[str, list[tuple[float, float]]] = {mode: [] for mode in training.modes}
     for (sampler, _), score in zip(batch, zip(found.losses, found.accuracies, strict=True), strict=True):
         scores[training.modes[tasks.index(sampler)]].append(score)

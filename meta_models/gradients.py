@@ -19,8 +19,8 @@ from torch import Tensor
 
 from transference import Episode, Learner, Params
 from transference.devices import channels_last, workers
-from transference.errors import UsageError
-from transference.learners import InTurns, read_scores
+from transference.errors import LearnerError, UsageError
+from transference.learners import EpisodeError, InTurns, read_scores
 from transference.samplers import TaskSampler
 
 Task = tuple[TaskSampler, int]
@@ -67,6 +67,13 @@ def batching(name: str) -> Iterator[Batching]:
         yield partial(_apart if name == "apart" else _on_one_thread, pool)
 
 
+def where(error: EpisodeError, tasks: Sequence[Task]) -> str:
+    """Return on which of these tasks the learner failed, in words."""
+    found = [(sampler, index) for sampler, index in tasks if error.is_on(sampler[index])]
+    names = dict.fromkeys(sampler.name for sampler, _ in tasks)
+    return f"on task {found[0][1]} of {found[0][0].name}" if found else f"on a task of {' or '.join(names)}"
+
+
 def usual(learner: Learner, params: Params, task: Task) -> str:
     """Return the way that suits a learner's tasks: apart for images on a CPU, otherwise together, if the learner can be batched.
 
@@ -78,7 +85,11 @@ def usual(learner: Learner, params: Params, task: Task) -> str:
         return "apart"
     try:
         _together(learner, params, [task, task])
-    except (RuntimeError, ValueError):  # not everything can be batched; whether the learner runs at all, the training will show
+    except (
+        RuntimeError,
+        ValueError,
+        LearnerError,
+    ):  # not everything can be batched; whether the learner runs at all, the training will show
         return "apart"
     return "together"
 

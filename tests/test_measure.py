@@ -11,7 +11,7 @@ from meta_models import MAML, ProtoNet
 from tests.strangers import Impure, Net, PixelPrototypes, one_step_loss
 from transference.devices import choose_device, full_precision
 from transference.errors import LearnerError, SpecMismatchError, StoreError, UsageError
-from transference.measure import default_tile
+from transference.measurement import default_tile
 
 
 def run_here(out, learner, checkpoints, sources, targets, **changes):

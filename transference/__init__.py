@@ -17,31 +17,34 @@ its loss before and after: ``LR[i→j] = L_j(θ_i) / L_j(θ)``. Below 1 the upda
     table = tr.summarise(frame)                                     # shares of positive and negative transfer
 """
 
-from transference.checkpoints import AdamState, Checkpoint, load_checkpoint, save_checkpoint
-from transference.datasets import ImageDataset, open_dataset
-from transference.episodes import Episode, Params
-from transference.errors import TransferenceError
-from transference.estimators import Calibrated, Estimator, Exact, FirstOrder, Readings
-from transference.learners import Learner, ModuleLearner, check_pure, load_learner
-from transference.lookahead import SGD, Adam, Lookahead
-from transference.measure import measure
-from transference.plan import RunSpec, Tile
-from transference.samplers import FewShot, FunctionFamily, TaskRecord, TaskSampler, few_shot, open_tasks
-from transference.statistics import (
-    NEUTRAL_BAND,
-    calibrate,
-    check_estimates,
-    classify,
-    contrast,
-    control_bands,
-    intervals,
-    single_pairs,
-    split,
-    summarise,
-    summarise_blocks,
-    variance_shares,
-)
-from transference.store import Block, Run, Store, Verification, open_run, verify
+TYPE_CHECKING = False  # as in typing, whose import takes longer than all that is imported here
+if TYPE_CHECKING:
+    from transference.checkpoints import AdamState, Checkpoint, load_checkpoint, save_checkpoint
+    from transference.datasets import ImageDataset, open_dataset
+    from transference.episodes import Episode, Params
+    from transference.errors import TransferenceError
+    from transference.estimators import Calibrated, Estimator, Exact, FirstOrder, Readings
+    from transference.learners import Learner, ModuleLearner, check_pure, load_learner
+    from transference.lookahead import SGD, Adam, Lookahead
+    from transference.measurement import measure
+    from transference.plan import RunSpec, Tile
+    from transference.samplers import FewShot, FunctionFamily, TaskRecord, TaskSampler, open_tasks
+    from transference.samplers import few_shot as few_shot  # type: ignore[no-redef]  # a file has this name too
+    from transference.statistics import (
+        NEUTRAL_BAND,
+        calibrate,
+        check_estimates,
+        classify,
+        contrast,
+        control_bands,
+        intervals,
+        single_pairs,
+        split,
+        summarise,
+        summarise_blocks,
+        variance_shares,
+    )
+    from transference.store import Block, Run, Store, Verification, open_run, verify
 
 __all__ = [  # noqa: RUF022 - a table of contents, by subject
     # The measurement
@@ -100,3 +103,51 @@ __all__ = [  # noqa: RUF022 - a table of contents, by subject
     # Errors
     "TransferenceError",
 ]
+
+_HOMES = {
+    "transference.checkpoints": ("AdamState", "Checkpoint", "load_checkpoint", "save_checkpoint"),
+    "transference.datasets": ("ImageDataset", "open_dataset"),
+    "transference.episodes": ("Episode", "Params"),
+    "transference.errors": ("TransferenceError",),
+    "transference.estimators": ("Calibrated", "Estimator", "Exact", "FirstOrder", "Readings"),
+    "transference.learners": ("Learner", "ModuleLearner", "check_pure", "load_learner"),
+    "transference.lookahead": ("SGD", "Adam", "Lookahead"),
+    "transference.measurement": ("measure",),
+    "transference.plan": ("RunSpec", "Tile"),
+    "transference.samplers": ("FewShot", "FunctionFamily", "TaskRecord", "TaskSampler", "few_shot", "open_tasks"),
+    "transference.statistics": (
+        "NEUTRAL_BAND",
+        "calibrate",
+        "check_estimates",
+        "classify",
+        "contrast",
+        "control_bands",
+        "intervals",
+        "single_pairs",
+        "split",
+        "summarise",
+        "summarise_blocks",
+        "variance_shares",
+    ),
+    "transference.store": ("Block", "Run", "Store", "Verification", "open_run", "verify"),
+}
+"""Where each of these is defined. It is imported when it is first asked for: torch takes a second or two, ``--help`` does without."""
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name.
+
+    Raises:
+        AttributeError: there is no such name.
+    """
+    from importlib import import_module
+
+    home = next((home for home, names in _HOMES.items() if name in names), None)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = found = getattr(import_module(home), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

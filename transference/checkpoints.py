@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import entry_points
+from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -141,11 +142,13 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
 
 
 def _write_safetensors(path: Path, header: str, tensors: Params) -> None:
-    safetensors.torch.save_file(tensors, path, metadata={"transference": header})
+    path.write_bytes(safetensors.torch.save(tensors, metadata={"transference": header}))
 
 
 def _write_pickle(path: Path, header: str, tensors: Params) -> None:
-    torch.save({"transference": header, "tensors": tensors}, path)
+    content = BytesIO()  # torch's own writer says of a full disk nothing that could be understood
+    torch.save({"transference": header, "tensors": tensors}, content)
+    path.write_bytes(content.getbuffer())
 
 
 def load_checkpoint(path: str | Path, *, unsafe: bool = False, plain: bool = False) -> Checkpoint:

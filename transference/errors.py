@@ -38,6 +38,11 @@ class StoreError(TransferenceError):
     """A run folder is incomplete or damaged."""
 
 
+def in_one_line(text: object) -> str:
+    """Return a text as `printable` does, its line breaks escaped too: for a name in a table or a figure."""
+    return printable(text).replace("\n", "\\n")
+
+
 def printable(text: object) -> str:
     """Return a text without what a file's name in it could tell a terminal to do, or could not be encoded."""
     return "".join(letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape").decode() for letter in str(text))

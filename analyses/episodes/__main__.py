@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -16,7 +15,7 @@ import transference as tr
 from analyses.pooling import GROUPS, over_seeds, save_table, shown
 from analyses.subjects import config_of, measured, parser, places
 from transference import figures
-from transference.figures import STYLE
+from transference.figures import styled
 from transference.statistics import CLASSES, summarise_replicates
 
 HERE = Path(__file__).parent
@@ -65,7 +64,7 @@ def of_run(run: tr.Run) -> list[dict[str, object]]:
 def draw(together: pd.DataFrame) -> Figure:
     """Draw the parts of the variance as bars, one row per number of shots, step size and group."""
     rows = together.sort_values(["group", "shots", "alpha"], ascending=[False, True, True]).to_dict("records")
-    with mpl.rc_context(STYLE):
+    with styled():
         figure = Figure(figsize=(5.2, 0.9 + 0.26 * len(rows)), layout="constrained")
         ax = figure.subplots()
         left = np.zeros(len(rows))

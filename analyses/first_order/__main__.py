@@ -8,7 +8,6 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -18,7 +17,7 @@ from analyses.pooling import GROUPS, over_seeds, pooled, save_table, shown
 from analyses.subjects import HERE as ANALYSES
 from analyses.subjects import measured, parser, places
 from transference import figures
-from transference.figures import STYLE
+from transference.figures import styled
 
 HERE = Path(__file__).parent
 TOLD = {"spearman": "rank correlation", "same_side": "on the same side of 1", "explained": "variance explained"}
@@ -57,7 +56,7 @@ def main() -> None:
 def draw(together: pd.DataFrame) -> Figure:
     """Draw the three measures over step sizes."""
     colours = {("sgd", GROUPS[0]): "#0072B2", ("sgd", GROUPS[1]): "#56B4E9", ("adam", GROUPS[0]): "#D55E00", ("adam", GROUPS[1]): "#E69F00"}
-    with mpl.rc_context(STYLE):
+    with styled():
         figure = Figure(figsize=(6.8, 2.2), layout="constrained")
         axes = figure.subplots(1, len(TOLD))
         for ax, (name, title) in zip(axes, TOLD.items(), strict=True):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -17,7 +16,7 @@ from analyses.pooling import over_seeds, paired, pooled, save_table, shown
 from analyses.subjects import HERE as ANALYSES
 from analyses.subjects import SUBJECTS, config_of, measured, parser, places
 from transference import figures
-from transference.figures import COLOURS, STYLE
+from transference.figures import COLOURS, styled
 from transference.statistics import CLASSES
 from transference.store import Block
 
@@ -90,7 +89,7 @@ def draw(difference: pd.DataFrame, together: pd.DataFrame) -> Figure:
     """Draw the change of each share: a row per learner and group, a panel per step size; small dots are single trainings."""
     rows = list(dict.fromkeys(zip(together["learner"], together["against"], together["group"], strict=True)))
     alphas = sorted(set(together["alpha"].tolist()))
-    with mpl.rc_context(STYLE):
+    with styled():
         figure = Figure(figsize=(6.8, 0.8 + 0.38 * len(rows)), layout="constrained")
         axes = figure.subplots(1, len(alphas), sharey=True, squeeze=False)[0]
         for ax, alpha in zip(axes, alphas, strict=True):

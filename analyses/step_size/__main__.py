@@ -17,7 +17,7 @@ import transference as tr
 from analyses.pooling import GROUPS, over_seeds, pooled, save_table, shown
 from analyses.subjects import measured, parser, places
 from transference import figures
-from transference.figures import COLOURS, STYLE
+from transference.figures import COLOURS, styled
 
 HERE = Path(__file__).parent
 CONFIGS = {"sgd": "config.toml", "adam": "adam.toml"}
@@ -50,7 +50,7 @@ def main() -> None:
 def draw(together: pd.DataFrame) -> Figure:
     """Draw the parts (above) and the shares (below) over step sizes, within and across modes, of plain and Adam's steps."""
     columns = [(lookahead, group) for lookahead in CONFIGS for group in GROUPS]
-    with mpl.rc_context(STYLE):
+    with styled():
         figure = Figure(figsize=(6.8, 3.6), layout="constrained")
         axes = figure.subplots(2, len(columns), sharey="row", squeeze=False)
         for (top, bottom), (lookahead, group) in zip(axes.T, columns, strict=True):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -16,7 +15,7 @@ import transference as tr
 from analyses.pooling import GROUPS, over_seeds, paired, pooled, save_table, shown
 from analyses.subjects import config_of, measured, parser, places
 from transference import figures
-from transference.figures import COLOURS, STYLE
+from transference.figures import COLOURS, styled
 from transference.statistics import CLASSES
 
 HERE = Path(__file__).parent
@@ -54,7 +53,7 @@ def main() -> None:
 def draw(shares: pd.DataFrame, trend: pd.DataFrame) -> Figure:
     """Draw the shares over training: step sizes down, groups of mode pairs across; thin lines are single trainings."""
     alphas, steps = sorted(set(shares["alpha"].tolist())), sorted(set(shares["step"].tolist()))
-    with mpl.rc_context(STYLE):
+    with styled():
         figure = Figure(figsize=(3.4, 0.6 + 1.4 * len(alphas)), layout="constrained")
         axes = figure.subplots(len(alphas), len(GROUPS), sharex=True, sharey=True, squeeze=False)
         for row, alpha in zip(axes, alphas, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from io import BytesIO
 from pathlib import Path
 
 import click
@@ -10,10 +11,11 @@ import pandas as pd
 
 from meta_models._evaluation import evaluate as run_evaluation
 from meta_models._evaluation import summary
+from transference.cli._streams import say
 from transference.cli.checkpoints import open_checkpoints
 from transference.cli.options import config_option, episode_options, import_from_here
 from transference.devices import choose_device, full_precision, keep_freed_memory
-from transference.errors import UsageError
+from transference.errors import UsageError, in_one_line
 from transference.files import write_aside
 from transference.learners import check_pure, theta
 from transference.samplers import open_tasks
@@ -81,17 +83,18 @@ def evaluate(
             scores.append(found.assign(checkpoint=step, file=file))
             tables.append(summary(found).assign(checkpoint=step, file=file))
     if out is not None:
-        everything = pd.concat(scores, ignore_index=True)
-        write_aside(out, lambda aside: everything.to_parquet(aside, index=False))
+        content = BytesIO()  # given a name, pandas takes some for an address
+        pd.concat(scores, ignore_index=True).to_parquet(content, index=False)
+        write_aside(out, lambda aside: aside.write_bytes(content.getvalue()))
     table = pd.concat(tables, ignore_index=True)
-    click.echo(json.dumps(json.loads(table.to_json(orient="records")), indent=2) if json_output else _text(table))
+    say(json.dumps(json.loads(table.to_json(orient="records")), indent=2) if json_output else _text(table))
 
 
 def _text(table: pd.DataFrame) -> str:
     shown = pd.DataFrame(
         {
             "checkpoint": table["checkpoint"],
-            "mode": table["mode"],
+            "mode": [in_one_line(mode) for mode in table["mode"]],
             "n": table["n"],
             "loss": [f"{mean:.4f} ± {half:.4f}" for mean, half in zip(table["loss"], table["loss_ci"], strict=True)],
             "accuracy": [
@@ -101,5 +104,5 @@ def _text(table: pd.DataFrame) -> str:
         }
     )
     if table.groupby("checkpoint")["file"].nunique().max() > 1:  # the step alone does not tell them apart
-        shown.insert(0, "file", table["file"])
+        shown.insert(0, "file", [in_one_line(file) for file in table["file"]])
     return shown.to_string(index=False)

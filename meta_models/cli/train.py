@@ -11,6 +11,7 @@ from meta_models._recipe import recipe_of
 from meta_models._training import Training, check_tasks
 from meta_models._training import train as run_training
 from meta_models.gradients import BATCHINGS
+from transference.cli._streams import say
 from transference.cli.options import EPISODE, config_option, episode_options, import_from_here, read_config, split_modes
 from transference.devices import choose_device, keep_freed_memory
 from transference.errors import UsageError
@@ -128,7 +129,7 @@ def train(
     if dry_run:
         check_tasks(built, training, tasks)
         told = "\n".join(f"  {name} = {value}" for name, value in training.to_json().items())
-        click.echo(f"would train for {total} iterations of {training.meta_batch} tasks, saving every {save_every} in {out}:\n{told}")
+        say(f"would train for {total} iterations of {training.meta_batch} tasks, saving every {save_every} in {out}:\n{told}")
         return
     paths = run_training(
         built,
@@ -144,4 +145,4 @@ def train(
         progress=True,
     )
     for path in paths:
-        click.echo(path)
+        say(path)

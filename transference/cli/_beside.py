@@ -12,6 +12,7 @@ import click
 import pandas as pd
 from click.core import ParameterSource
 
+from transference._csv import write_csv
 from transference.errors import UsageError
 from transference.files import write_aside
 from transference.store import Run
@@ -42,8 +43,10 @@ def write_beside(figure: Path, data: pd.DataFrame, command: Sequence[str], runs:
         "data": figure.with_suffix(".csv").name,
         "runs": [{"path": str(run.path), "digest": run.spec.digest} for run in runs],
     }
-    write_aside(figure.with_suffix(".csv"), lambda path: data.to_csv(path, index=False))
-    write_aside(figure.with_suffix(".json"), lambda path: path.write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n"))
+    record = json.dumps(about, indent=2, ensure_ascii=False) + "\n"
+    # The record first: by it the data is known as ours, should the command end here and be repeated.
+    write_aside(figure.with_suffix(".json"), lambda path: path.write_text(record, encoding="utf-8"))
+    write_aside(figure.with_suffix(".csv"), lambda path: write_csv(data, path))
 
 
 def command_of(ctx: click.Context) -> list[str]:
@@ -64,7 +67,7 @@ def command_of(ctx: click.Context) -> list[str]:
 
 def _is_ours(record: Path) -> bool:
     try:
-        found = json.loads(record.read_text())
+        found = json.loads(record.read_text(encoding="utf-8"))
     except (ValueError, OSError):
         return False
     return isinstance(found, dict) and {_MARK, "command", "figure", "data", "runs"} <= set(found)

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import click
 import pandas as pd
 from matplotlib.figure import Figure
 
 from transference import figures
+from transference.cli._streams import say
 from transference.errors import UsageError
 from transference.statistics import contrast, control_bands, intervals, split
 from transference.store import Block, Run
@@ -202,7 +202,7 @@ def _shares(table: pd.DataFrame) -> pd.DataFrame:
 def _tell_outside(pairs: pd.DataFrame, limits: tuple[float, float]) -> None:
     outside = float(((pairs["loss_ratio"] < limits[0]) | (pairs["loss_ratio"] > limits[1])).mean())
     if outside > _MUCH:
-        click.echo(f"{outside:.0%} of the pairs lie outside {limits[0]:g} to {limits[1]:g}; --range LOW HIGH draws another span", err=True)
+        say(f"{outside:.0%} of the pairs lie outside {limits[0]:g} to {limits[1]:g}; --range LOW HIGH draws another span", err=True)
 
 
 def _two(asked: Asked) -> tuple[tuple[Run, Run], tuple[int, int]]:

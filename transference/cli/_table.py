@@ -6,9 +6,10 @@ import json
 import math
 from functools import partial
 
-import click
 import pandas as pd
 
+from transference.cli._streams import say
+from transference.errors import in_one_line
 from transference.statistics import (
     CLASSES,
     GROUP,
@@ -68,7 +69,7 @@ def print_summary(
     if as_json:
         told = summary if replicated is None else summary.merge(replicated, on=list(GROUP))
         told = calibrated.drop(columns="n").rename(columns=_in_json).merge(told, on=list(GROUP)) if calibrated is not None else told
-        click.echo(json_text(told))
+        say(json_text(told))
         return
     parts = [summary_text(summary)]
     if wanted:
@@ -81,7 +82,7 @@ def print_summary(
         parts.append(replicates_text(replicated))
     if len(bands := control_bands(run.controls())):
         parts.append(controls_text(bands) if controls else controls_line(bands))
-    click.echo("\n\n".join(parts))
+    say("\n\n".join(parts))
 
 
 def _summary_with_intervals(run: Run, band: tuple[float, float]) -> pd.DataFrame:
@@ -144,12 +145,15 @@ def _band(bands: pd.DataFrame, name: str) -> list[str]:
     return [f"{low:.3f} – {high:.3f}" for low, high in zip(bands[f"{name}_low"], bands[f"{name}_high"], strict=True)]
 
 
-def _keys(table: pd.DataFrame) -> dict[str, pd.Series]:
+def _keys(table: pd.DataFrame) -> dict[str, pd.Series | list[str]]:
     """Return the columns that name a row."""
     return {
         "checkpoint": table["checkpoint_step"],
         "alpha": table["alpha"].map("{:g}".format),
-        "source → target": table["source_mode"].astype(str) + " → " + table["target_mode"].astype(str),
+        "source → target": [
+            f"{in_one_line(source)} → {in_one_line(target)}"
+            for source, target in zip(table["source_mode"], table["target_mode"], strict=True)
+        ],
     }
 
 

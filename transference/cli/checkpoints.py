@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import click
-
 from transference.checkpoints import Checkpoint, load_checkpoint
+from transference.cli._streams import say
 from transference.cli.options import EPISODE, read_config
 from transference.errors import LearnerError, UsageError
 from transference.learners import Learner, load_learner
@@ -72,11 +71,11 @@ def open_checkpoints(
 def echo_note(checkpoint: Checkpoint) -> None:
     """Print on stderr what was inferred of a checkpoint, and what whoever recognised it has to say of it."""
     if checkpoint.step_from:
-        click.echo(f"{checkpoint.path}: step {checkpoint.step} ({checkpoint.step_from})", err=True)
+        say(f"{checkpoint.path}: step {checkpoint.step} ({checkpoint.step_from})", err=True)
     if checkpoint.unread:
-        click.echo(f"{checkpoint.path}: not read: {', '.join(checkpoint.unread)}", err=True)
+        say(f"{checkpoint.path}: not read: {', '.join(checkpoint.unread)}", err=True)
     if note := checkpoint.training.get("note"):
-        click.echo(f"{checkpoint.path}: {note}. --config and the options of episodes change them.", err=True)
+        say(f"{checkpoint.path}: {note}. --config and the options of episodes change them.", err=True)
 
 
 def _with_steps(checkpoints: list[Checkpoint], given: Sequence[str]) -> list[Checkpoint]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from transference.cli._streams import say
 from transference.cli._table import print_summary
 from transference.cli.checkpoints import open_checkpoints
 from transference.cli.options import FAILED_CELLS, config_option, episode_options, import_from_here
@@ -16,7 +17,7 @@ from transference.errors import UsageError, printable
 from transference.estimators import Calibrated, Estimator, Exact, FirstOrder
 from transference.learners import theta
 from transference.lookahead import SGD, Adam, moving
-from transference.measure import measure
+from transference.measurement import measure
 from transference.plan import PRECISIONS
 from transference.samplers import open_tasks, shared_modes
 
@@ -179,14 +180,14 @@ def compute(
     )
     if dry_run:
         done, total = run.progress()
-        click.echo(f"{out}: {run.spec.n_cells} pairs in {total} tiles, {done} done, {total - done} to do")
+        say(f"{out}: {run.spec.n_cells} pairs in {total} tiles, {done} done, {total - done} to do")
         return
     print_summary(run, as_json=json_output)
     if not json_output:
-        click.echo(f"\n{out}")
+        say(f"\n{out}")
     if failed := run.failed():
         told = ", ".join(f"{n} {status}" for status, n in sorted(failed.items()))
-        click.echo(f"{failed.total()} of {run.spec.n_cells} cells failed ({told}); the column status in the table says which", err=True)
+        say(f"{failed.total()} of {run.spec.n_cells} cells failed ({told}); the column status in the table says which", err=True)
         raise SystemExit(FAILED_CELLS)
 
 

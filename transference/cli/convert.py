@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from transference.checkpoints import load_checkpoint, save_checkpoint
+from transference.cli._streams import say
 from transference.cli.checkpoints import echo_note
 
 
@@ -28,4 +29,4 @@ def convert(old: Path, new: Path, unsafe_load: bool) -> None:
     loaded = load_checkpoint(old, unsafe=unsafe_load)
     echo_note(loaded)
     save_checkpoint(loaded, new)
-    click.echo(new)
+    say(new)

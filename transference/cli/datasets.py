@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from transference.cli._streams import say
 from transference.cli.options import EPISODE
 from transference.datasets import (
     SPLITS,
@@ -26,7 +27,7 @@ from transference.datasets import (
     unread,
 )
 from transference.datasets.originals import Original, find_original, original_names
-from transference.errors import TransferenceError, UsageError, printable
+from transference.errors import TransferenceError, UsageError
 
 _PLACES = "Folder with prepared files, NAME.parquet or NAME/ for each dataset."
 
@@ -55,16 +56,16 @@ def list_datasets(data_root: Path | None, json_output: bool) -> None:
     here = {entry["name"] for entry in entries}
     known = {name: original.page for name in original_names() if name not in here and (original := find_original(name))}
     if json_output:
-        click.echo(json.dumps({"datasets": entries, "known": known, "notes": strays}, indent=2))
+        say(json.dumps({"datasets": entries, "known": known, "notes": strays}, indent=2))
         return
     width = max(len(name) for name in (*here, *known))
     for entry in entries:
         for number, line in enumerate(_lines(entry)):
-            click.echo(printable(f"{'' if number else entry['name']:{width}}  {line}"))
+            say(f"{'' if number else entry['name']:{width}}  {line}")
     for name, page in known.items():
-        click.echo(f"{name:{width}}  not here; to be had from {page}")
+        say(f"{name:{width}}  not here; to be had from {page}")
     for note in strays:
-        click.echo(printable(f"note: {note}"))
+        say(f"note: {note}")
 
 
 def _lines(entry: dict[str, Any]) -> list[str]:
@@ -175,7 +176,7 @@ def prepare(
             _note(f"the split {', '.join(odd)} is none of {', '.join(SPLITS)}; is it meant?")
         if dry_run:
             _tell(asked.reader)
-            click.echo(f"would prepare {asked.n_images} images, {asked.n_bytes / 1e6:.1f} MB, in {asked.target.path}")
+            say(f"would prepare {asked.n_images} images, {asked.n_bytes / 1e6:.1f} MB, in {asked.target.path}")
             _echo_splits(name, asked.reader)
             return
         if not force and is_done(asked):
@@ -183,7 +184,7 @@ def prepare(
         done = run(asked, force=force, progress=True)
     _tell(done)
     _echo_splits(name, done)
-    click.echo(done.path)
+    say(done.path)
 
 
 def _where_from(name: str, original: Original | None) -> str:
@@ -200,12 +201,12 @@ def _tell(reader: DatasetReader | Prepared) -> None:
 
 
 def _note(text: str) -> None:
-    click.echo(printable(f"note: {text}"), err=True)
+    say(f"note: {text}", err=True)
 
 
 def _echo_splits(name: str, reader: DatasetReader | Prepared) -> None:
     for split, size in split_sizes(reader).items():
-        click.echo(f"{name}:{split:8} {size.classes:5} classes {size.images:7} images")
+        say(f"{name}:{split:8} {size.classes:5} classes {size.images:7} images")
 
 
 def _download(name: str, data_root: Path) -> Path:
@@ -247,7 +248,7 @@ def verify(names: tuple[str, ...], data_root: Path) -> None:
     for name in names or [name for name in dataset_names(data_root) if name not in dataset_names()]:
         for place, problem in _verified(name, data_root):
             wrong |= bool(problem)
-            click.echo(printable(f"{name}: {place}: {problem or 'good'}"))
+            say(f"{name}: {place}: {problem or 'good'}")
     if wrong:
         raise SystemExit(1)
 
@@ -307,7 +308,7 @@ def show(mode: str, data_root: Path | None, side: int | None, classes: int, imag
         share = classes // len(splits) + (number < classes % len(splits))
         rows += _rows(open_dataset(f"{name}:{split}", data_root=data_root, side=side), share, images, with_split=":" not in mode)
     save(contact_sheet([pictures for _, pictures in rows], [label for label, _ in rows]), output)
-    click.echo(output)
+    say(output)
 
 
 def _rows(dataset: ImageDataset, classes: int, images: int, *, with_split: bool) -> list[tuple[str, Any]]:

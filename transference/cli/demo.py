@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from transference.cli._streams import say
 from transference.cli.options import FAILED_CELLS
 
 _MODES = ("strokes", "textures", "shapes")
@@ -44,8 +45,8 @@ def demo(ctx: click.Context, out: Path, iterations: int, n_source: int, n_target
         _call(ctx, "plot", str(run), "--kind", "histogram", "-o", str(out / "histogram.png"))
         _call(ctx, "report", str(run), "-o", str(out / "report.html"))
     _call(ctx, "summary", str(run))
-    click.echo(f"\nAlso drawn: {out / 'matrix.png'}, {out / 'training.png'}, {out / 'histogram.png'}")
-    click.echo(f"All of it as a page for your browser:\n{out / 'report.html'}")
+    say(f"\nAlso drawn: {out / 'matrix.png'}, {out / 'training.png'}, {out / 'histogram.png'}")
+    say(f"All of it as a page for your browser:\n{out / 'report.html'}")
     ctx.exit(failed)
 
 

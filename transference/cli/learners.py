@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 
 import click
 
+from transference.cli._streams import say
 from transference.learners import learner_factory, learner_names
 
 
@@ -31,9 +32,9 @@ def learners(name: str | None) -> None:
         about = (inspect.getdoc(factory) or "").splitlines()[0]
         parameters = inspect.signature(factory).parameters.values()
         settings = ", ".join(p.name if p.default is p.empty else f"{p.name}={p.default}" for p in parameters)
-        click.echo(f"{each}\n    {about}\n    settings: {settings}")
+        say(f"{each}\n    {about}\n    settings: {settings}")
     if name:
-        click.echo("\n" + "\n\n".join(_documents(learner_factory(name))))
+        say("\n" + "\n\n".join(_documents(learner_factory(name))))
 
 
 def _documents(factory: Callable[..., Any]) -> list[str]:

@@ -67,7 +67,7 @@ def read_config(config: Path | None) -> dict[str, Any]:
     if config is None:
         return {}
     try:
-        settings = tomllib.loads(config.read_text())
+        settings = tomllib.loads(config.read_text(encoding="utf-8"))
         json.dumps(settings)  # what a checkpoint can carry
     except (tomllib.TOMLDecodeError, TypeError, UnicodeDecodeError) as error:
         raise UsageError(

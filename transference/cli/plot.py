@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from transference.cli._beside import check_beside, command_of, write_beside
+from transference.cli._streams import say
 from transference.cli.options import band_option
 from transference.errors import UsageError
 from transference.store import Run, open_run
@@ -121,9 +122,9 @@ def plot(
         controls=controls,
     )
     figure, data = KINDS[kind](asked)
-    figures.save(figure, output)
     write_beside(output, data, command_of(ctx), opened)
-    click.echo(output)
+    figures.save(figure, output)
+    say(output)
 
 
 def _two_names(text: str | None) -> tuple[str, str] | None:
@@ -143,4 +144,4 @@ def _two_names(text: str | None) -> tuple[str, str] | None:
 def _tell_estimated(run: Run) -> None:
     kind = run.spec.estimator["kind"]
     if kind != "exact":
-        click.echo(f"{run.path} holds first-order estimates ({kind}); transference summary tells how far they can be trusted", err=True)
+        say(f"{run.path} holds first-order estimates ({kind}); transference summary tells how far they can be trusted", err=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from transference.cli._streams import say
 from transference.cli.options import band_option
 from transference.errors import UsageError
 from transference.store import open_run
@@ -50,4 +51,4 @@ def report(
         raise UsageError(f"{output} was asked for; the name of a page ends in .html.")
     wishes = Wishes(data_root=data_root, targets=targets, alpha=alpha, band=neutral, side=side, channels=channels)
     write_report([open_run(run) for run in runs], output, wishes)
-    click.echo(output)
+    say(output)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from transference.cli._streams import say
 from transference.store import verify as verify_run
 
 
@@ -24,11 +25,11 @@ def verify(run: Path, json_output: bool) -> None:
     """Check every file of a run folder: checksums, rows, statuses, ratios. Exit code 1 if it is incomplete or damaged."""
     found = verify_run(run)
     if json_output:
-        click.echo(json.dumps({**dataclasses.asdict(found), "complete": found.complete}, indent=2))
+        say(json.dumps({**dataclasses.asdict(found), "complete": found.complete}, indent=2))
     else:
         cells = ", ".join(f"{n} {status}" for status, n in sorted(found.statuses.items()))
-        click.echo(f"{run}: {found.tiles - found.missing} of {found.tiles} tiles; cells: {cells or 'none'}")
+        say(f"{run}: {found.tiles - found.missing} of {found.tiles} tiles; cells: {cells or 'none'}")
         for problem in found.problems:
-            click.echo(f"error: {problem}", err=True)
+            say(f"error: {problem}", err=True)
     if not found.complete:
         raise SystemExit(1)

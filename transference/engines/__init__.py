@@ -4,7 +4,8 @@ Which one that is depends on device, learner and image side: convolutions of lar
 what lies between them, tiny networks want all episodes in one call. So it is measured (`trial`), briefly, on the learner's own episodes.
 """
 
-from transference.engines._engines import ENGINES, Engine, Evaluate, Scored, find_engine, out_of_memory
+from transference.devices import out_of_memory
+from transference.engines._engines import ENGINES, Engine, Evaluate, Scored, find_engine
 from transference.engines._trial import Trial, trial
 
 __all__ = ["ENGINES", "Engine", "Evaluate", "Scored", "Trial", "find_engine", "out_of_memory", "trial"]

@@ -27,7 +27,7 @@ from typing import Any, Protocol, TypeAlias
 import torch
 from torch import Tensor
 
-from transference.devices import as_allocated, channels_last, workers
+from transference.devices import as_allocated, channels_last, out_of_memory, workers
 from transference.episodes import Episode, Params
 from transference.errors import UsageError
 from transference.exact_sums import ExactSums
@@ -259,7 +259,7 @@ def _scores(
     mode: str | None,
     exact_sums: bool = True,
 ) -> tuple[Tensor, Tensor]:
-    return read_scores(learner, params, Episode(support_x, support_y, query_x, query_y, mode), exact_sums=exact_sums)
+    return read_scores(learner, params, Episode(support_x, support_y, query_x, query_y, mode), exact=exact_sums)
 
 
 def _scores_in_turns(learners: InTurns, params: Params, *tensors: Tensor, mode: str | None, exact_sums: bool) -> tuple[Tensor, Tensor]:
@@ -278,11 +278,6 @@ def _row(scores: tuple[Tensor, Tensor]) -> Tensor:
 
 def _to_host(rows: Sequence[Tensor]) -> Tensor:
     return torch.stack(list(rows)).cpu()  # one transfer for all: a GPU is not made to wait after each
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that memory ran out; the CPU allocator says so in a plain RuntimeError."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)
 
 
 _kept: OrderedDict[int, tuple[Learner, _Scores]] = OrderedDict()

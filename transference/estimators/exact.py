@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from transference import _trees
+from transference.devices import undisturbed
 from transference.engines import Evaluate, Trial, find_engine, trial
 from transference.episodes import Episode, Params
 from transference.estimators._protocol import Readings
@@ -45,15 +46,18 @@ class Exact:
         found = trial(learner, params, targets, n_pairs)
         return replace(self, engine=found.chosen), found
 
+    @undisturbed()
     def prepare(self, learner: Learner, params: Params, targets: Sequence[Episode]) -> _Targets:
         """Evaluate every target at θ."""
         evaluate = find_engine(self.engine)(learner, targets)
         return _Targets(params, evaluate, _readings(evaluate(params)))
 
+    @undisturbed()
     def after(self, prepared: _Targets, displacement: Params) -> Readings:
         """Evaluate every target at ``θ + displacement``."""
         return _readings(prepared.evaluate(_trees.add(prepared.params, displacement)))
 
+    @undisturbed()
     def each(self, prepared: _Targets, cells: Sequence[tuple[int, Params]]) -> Readings:
         """Evaluate some targets, each after a displacement of its own, given as number and displacement; return ``[n_cells]``."""
         moved = {id(displacement): _trees.add(prepared.params, displacement) for _, displacement in cells}

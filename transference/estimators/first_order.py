@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from transference.devices import undisturbed
 from transference.engines import Trial, find_engine
 from transference.episodes import Episode, Params
 from transference.errors import UsageError
@@ -76,6 +77,7 @@ class FirstOrder:
         exact, found = self.exact.settle(learner, params, targets, min(n_pairs, _EXACT))
         return replace(self, engine=exact.engine), found
 
+    @undisturbed()
     def prepare(self, learner: Learner, params: Params, targets: Sequence[Episode]) -> Tangents:
         """Compute every target's gradient at θ. A few targets are looked at together; all their images need not be in memory."""
         gradients = GradientRows(len(targets), params)
@@ -96,6 +98,7 @@ class FirstOrder:
         """Return the gradient of one target's loss, with zeros for a parameter that it does not depend on."""
         return prepared.gradients[target]
 
+    @undisturbed()
     def afters(self, prepared: Tangents, displacements: Sequence[Params]) -> list[Readings]:
         """Return the same for several displacements, from one matrix product."""
         changes = prepared.gradients.products(displacements).double().cpu()

@@ -11,7 +11,7 @@ from matplotlib.colors import CenteredNorm
 from numpy.typing import NDArray
 
 from transference.errors import UsageError
-from transference.figures._style import FAILED
+from transference.figures._style import FAILED, literal
 
 _SPAN_QUANTILE = 0.98
 _X_LETTERS, _Y_LETTERS = 26, 34  # as many fit along the axes
@@ -69,7 +69,7 @@ def label_modes(ax: Axes, axis: str, blocks: list[tuple[str, int, int]]) -> None
         axis: ``x`` or ``y``.
         blocks: mode, first position, end position.
     """
-    centres, names = [(start + stop) / 2 for _, start, stop in blocks], [mode for mode, _, _ in blocks]
+    centres, names = [(start + stop) / 2 for _, start, stop in blocks], [literal(mode) for mode, _, _ in blocks]
     if axis == "x":
         crowded = len(names) > 1 and sum(map(len, names)) > _X_LETTERS
         ax.set_xticks(centres, names, rotation=90 if crowded else 0)

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from transference.errors import UsageError
-from transference.figures._style import COLOURS, MODES, WORDS, new_figure
+from transference.figures._style import COLOURS, MODES, WORDS, literal, new_figure
 from transference.statistics import CLASSES
 
 _TITLE_LETTERS = 24
@@ -81,6 +81,7 @@ def title_of(table: pd.DataFrame) -> str:
 
 def arrow(source: str, target: str) -> str:
     """Return the pair's title, on two lines where one would reach into the next panel."""
+    source, target = literal(source), literal(target)
     return f"{source}{' ' if len(source) + len(target) <= _TITLE_LETTERS else chr(10)}→ {target}"
 
 
@@ -98,9 +99,9 @@ def narrowed(n_columns: int, least: float, most: float) -> float:
 def head_grid(axes: np.ndarray, sources: Sequence[str], targets: Sequence[str], panel: tuple[float, float]) -> None:
     """Write the source modes beside a grid of panels of a size in inches, and the target modes above it."""
     for ax, target in zip(axes[0], targets, strict=True):
-        ax.set_title(_wrapped(f"→ {target}", panel[0]), fontsize=7, va="bottom")
+        ax.set_title(_wrapped(f"→ {literal(target)}", panel[0]), fontsize=7, va="bottom")
     for row, source in zip(axes, sources, strict=True):
-        row[0].set_ylabel(_wrapped(source, panel[1]), fontsize=7)
+        row[0].set_ylabel(_wrapped(literal(source), panel[1]), fontsize=7)
 
 
 def _wrapped(name: str, inches: float) -> str:
@@ -134,6 +135,11 @@ def legend(figure: Figure, handles: Sequence[Artist], title: str = "", below: bo
         columnspacing=1.4,
     )
     made.get_title().set_multialignment("center")
+
+
+def in_legend(name: str) -> str:
+    """Return a mode's name as a legend's entry; matplotlib leaves out those that begin with an underscore."""
+    return f" {literal(name)}" if name.startswith("_") else literal(name)
 
 
 def _columns(labels: Sequence[str], width: float) -> int:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from transference.figures._panels import COLUMN, GIVEN, by_statistic, modes, numbers
-from transference.figures._style import COLOURS
+from transference.figures._style import COLOURS, literal
 from transference.statistics import CLASSES
 
 _LETTERS = 15
@@ -30,7 +30,7 @@ def rows_of(table: pd.DataFrame) -> tuple[list[tuple[str, float]], list[tuple[st
 
 def width_for(headings: Sequence[tuple[str, float]]) -> float:
     """Return how wide a figure of rows is, in inches: one column, unless its names are long."""
-    return COLUMN + 0.065 * max(0, max(len(source) for source, _ in headings) - _LETTERS)
+    return COLUMN + 0.065 * max(0, max(len(literal(source)) for source, _ in headings) - _LETTERS)
 
 
 def label_rows(ax: Axes, headings: Sequence[tuple[str, float]], rows: Sequence[tuple[str, str, float]], table: pd.DataFrame) -> None:
@@ -38,8 +38,8 @@ def label_rows(ax: Axes, headings: Sequence[tuple[str, float]], rows: Sequence[t
     words = []
     for source, target, _ in rows:
         given = GIVEN.get(str(by_statistic(table, source, target)["drawn"].iloc[0]))
-        words.append(f"{target}\n({given})" if given else target)
-    places = [*((place, f"{source} →", "bold") for source, place in headings)]
+        words.append(f"{literal(target)}\n({given})" if given else literal(target))
+    places = [*((place, f"{literal(source)} →", "bold") for source, place in headings)]
     places += [(place, word, "normal") for word, (_, _, place) in zip(words, rows, strict=True)]
     ax.set_yticks([place for place, _, _ in places], [word for _, word, _ in places])
     for tick, (_, _, weight) in zip(ax.get_yticklabels(), places, strict=True):

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
-from matplotlib import rc_context
+import numpy as np
+from matplotlib import rc_context, rcdefaults, rcParams
 from matplotlib.figure import Figure
 from matplotlib.typing import RcKeyType
 
-from transference.errors import UsageError
+from transference.errors import UsageError, in_one_line
+from transference.files import write_aside
 
 COLOURS = {"positive": "#0072B2", "neutral": "#999999", "negative": "#D55E00"}
 """Blue where the source helped, vermilion where it hurt; they differ in lightness too, and print apart in grey."""
@@ -24,6 +29,9 @@ FAILED = "#F0E442"
 """A cell that has no ratio."""
 
 WORDS = {"positive": "positive (helped)", "neutral": "neutral", "negative": "negative (hurt)"}
+
+_LONGEST = 40
+"""Letters of a name."""
 
 STYLE: dict[RcKeyType, object] = {
     "font.size": 8,
@@ -44,9 +52,32 @@ STYLE: dict[RcKeyType, object] = {
 """Settings for ``matplotlib.rc_context``."""
 
 
+@contextmanager
+def styled(settings: Mapping[RcKeyType, object] = {}) -> Iterator[None]:
+    """Draw in our look inside the block, whatever style or settings are in force outside, and leave these as they were.
+
+    Args:
+        settings: beside `STYLE`.
+    """
+    with rc_context(), np.errstate(all="ignore"):
+        rcdefaults()  # a style sheet, a matplotlibrc, TeX: none of them has a say in our figures
+        rcParams.update({**STYLE, **settings})
+        yield
+
+
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure of the given size in inches. It belongs to no window, and nothing global is touched."""
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def literal(name: str) -> str:
+    """Return the name of a mode or run as a figure's text: letter by letter, on one line, the middle of a very long one left out.
+
+    Matplotlib reads what stands between two dollars as a formula, and letters that do not print would make an SVG that nobody can open.
+    """
+    shown = in_one_line(name)
+    half = _LONGEST // 2
+    return (shown if len(shown) <= _LONGEST else f"{shown[:half]}…{shown[-half:]}").replace("$", r"\$")
 
 
 def save(figure: Figure, path: str | Path) -> None:
@@ -58,14 +89,20 @@ def save(figure: Figure, path: str | Path) -> None:
     path = Path(path)
     if path.suffix not in (".png", ".pdf", ".svg"):
         raise UsageError(f"{path} was asked for; a figure's name ends in .png, .pdf or .svg.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with rc_context(STYLE):
-        figure.savefig(path)
+    write_aside(path, lambda aside: aside.write_bytes(_drawn(figure, path.suffix[1:])))
 
 
 def as_svg(figure: Figure) -> bytes:
     """Return a figure as an SVG that looks the same wherever it is opened, text drawn as shapes, and has the same bytes every time."""
-    drawn = BytesIO()
-    with rc_context({**STYLE, "svg.fonttype": "path", "svg.hashsalt": "transference"}):
-        figure.savefig(drawn, format="svg", metadata={"Date": None})
-    return drawn.getvalue()
+    settings: dict[RcKeyType, object] = {"svg.fonttype": "path", "svg.hashsalt": "transference"}
+    return _drawn(figure, "svg", settings, dated=False)
+
+
+def _drawn(figure: Figure, form: str, settings: Mapping[RcKeyType, object] = {}, dated: bool = True) -> bytes:
+    """Return a figure as the content of a file."""
+    content = BytesIO()
+    with styled(settings), warnings.catch_warnings():
+        # A letter that the font lacks is drawn as a box, which says as much, once for each.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+        figure.savefig(content, format=form, metadata=None if dated else {"Date": None})
+    return content.getvalue()

@@ -6,17 +6,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from transference.figures._heat import draw_heat, label_modes, ratio_bar, span_of
 from transference.figures._panels import COLUMN, GIVEN, by_statistic, modes, numbers, only, title_of
-from transference.figures._style import STYLE, new_figure
+from transference.figures._style import literal, new_figure, styled
 
 _CELL = (0.48, 0.46)  # inches, at least
 _WIDE = 0.7  # inches, from where on an interval fits on one line
 _DARK = 0.62  # of the scale, from where on letters are white
+_LETTERS = 20
+"""Of a target's name that there is room for above the cells."""
+
 _SIGNS = ("†", "‡", "§")
 
 
@@ -32,10 +34,11 @@ def blocks(table: pd.DataFrame, *, limit: float | None = None) -> Figure:
     """
     only(table, "checkpoint_step", "alpha")
     sources, targets = modes(table["source_mode"]), modes(table["target_mode"])
-    margin = 0.5 + 0.056 * max(map(len, sources))
+    margin = 0.5 + 0.056 * max(len(literal(source)) for source in sources)
     width = max(COLUMN, margin + _CELL[0] * len(targets))
-    with rc_context(STYLE):
-        figure = new_figure(width, 1.9 + max(0.6, _CELL[1] * len(sources)))
+    with styled():
+        above = 0.056 * max(0, *(len(literal(target)) - _LETTERS for target in targets))
+        figure = new_figure(width, 1.9 + above + max(0.6, _CELL[1] * len(sources)))
         draw_blocks(figure.subplots(), table, limit=limit, wide=(width - margin) / len(targets) > _WIDE)
         notes = _notes(table)
         told = "bold: the 95 % interval excludes 1" + "".join(f"\n{sign} {given}" for given, sign in notes.items())

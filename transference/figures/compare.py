@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from transference.figures._panels import by_statistic, class_patches, legend, numbers, title_of
 from transference.figures._rows import label_rows, rows_of, share_axis, share_bar, width_for
-from transference.figures._style import COLOURS, LETTERS, STYLE, new_figure
+from transference.figures._style import COLOURS, LETTERS, literal, new_figure, styled
 
 _ROW = 0.31  # inches
 _HATCH = "////"
@@ -30,7 +29,7 @@ def compare(contrast: pd.DataFrame, first: pd.DataFrame, second: pd.DataFrame, n
         names: what they are called; the difference is the first less the second.
     """
     headings, rows = rows_of(first)
-    with rc_context(STYLE):
+    with styled():
         figure = new_figure(width_for(headings), 1.4 + _ROW * (len(headings) + len(rows)))
         bars, gaps = figure.subplots(1, 2, sharey=True, width_ratios=(1, 1))
         for source, target, place in rows:
@@ -62,8 +61,8 @@ def compare(contrast: pd.DataFrame, first: pd.DataFrame, second: pd.DataFrame, n
         gaps.set_xlabel("difference, points")
         handles = [
             *class_patches(),
-            Patch(facecolor="0.6", label=f"above: {names[0]}"),
-            Patch(facecolor="0.6", edgecolor="white", hatch=_HATCH, linewidth=0, label=f"below: {names[1]}"),
+            Patch(facecolor="0.6", label=f"above: {literal(names[0])}"),
+            Patch(facecolor="0.6", edgecolor="white", hatch=_HATCH, linewidth=0, label=f"below: {literal(names[1])}"),
         ]
         title = title_of(pd.concat([first, second]))
         legend(figure, handles, f"{title}\nright: above less below, with 95 % intervals")

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from transference.errors import printable
-from transference.figures._style import STYLE, new_figure
+from transference.figures._style import literal, new_figure, styled
 
 
 def contact_sheet(images: Sequence[NDArray[np.uint8]], class_names: Sequence[str]) -> Figure:
@@ -22,10 +20,11 @@ def contact_sheet(images: Sequence[NDArray[np.uint8]], class_names: Sequence[str
         class_names: one per row.
     """
     n_columns = max(len(row) for row in images)
-    with rc_context(STYLE):
-        figure = new_figure(1.3 + 0.45 * n_columns, 0.3 + 0.45 * len(images))
+    with styled():
+        names = [literal(name) for name in class_names]
+        figure = new_figure(max(1.3, 0.2 + 0.06 * max(map(len, names))) + 0.45 * n_columns, 0.3 + 0.45 * len(images))
         axes: Any = figure.subplots(len(images), n_columns, squeeze=False)
-        for row, pictures, name in zip(axes, images, class_names, strict=True):
+        for row, pictures, name in zip(axes, images, names, strict=True):
             for ax in row:
                 ax.set_axis_off()
             for ax, picture in zip(row, pictures, strict=False):
@@ -37,5 +36,5 @@ def contact_sheet(images: Sequence[NDArray[np.uint8]], class_names: Sequence[str
                     vmax=255,
                     interpolation="nearest",
                 )
-            row[0].text(-0.15, 0.5, printable(name), parse_math=False, transform=row[0].transAxes, ha="right", va="center", fontsize=7)
+            row[0].text(-0.15, 0.5, name, transform=row[0].transAxes, ha="right", va="center", fontsize=7)
     return figure

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib import rc_context
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -17,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from transference.errors import UsageError
 from transference.figures._panels import arrow, class_patches, grid, legend, modes, of_pair, title_of
-from transference.figures._style import COLOURS, LETTERS, STYLE
+from transference.figures._style import COLOURS, LETTERS, literal, styled
 from transference.statistics import CLASSES, GROUP, NEUTRAL_BAND, classify, measured
 
 BINS, LIMITS = 60, (0.8, 1.3)
@@ -54,7 +53,7 @@ def histogram(
             (steps of the same length in random directions); NaN where there is none.
     """
     sources, targets = modes(pairs["source_mode"]), modes(pairs["target_mode"])
-    with rc_context(STYLE):
+    with styled():
         figure, axes = grid(len(sources), len(targets), _PANEL, sharex=True)
         for row, source in zip(axes, sources, strict=True):
             for ax, target in zip(row, targets, strict=True):
@@ -87,7 +86,7 @@ def training(
     """
     steps = sorted(pairs["checkpoint_step"].unique())
     mode_pairs = [(s, t) for s in modes(pairs["source_mode"]) for t in modes(pairs["target_mode"])]
-    with rc_context(STYLE):
+    with styled():
         figure, axes = grid(len(mode_pairs), len(steps), _PANEL, sharex=True, sharey="row")
         for row, (source, target) in zip(axes, mode_pairs, strict=True):
             chosen = of_pair(pairs, source, target)
@@ -95,7 +94,7 @@ def training(
             for ax, step in zip(row, steps, strict=True):
                 here, own_here = chosen[chosen["checkpoint_step"] == step], own[own["checkpoint_step"] == step]
                 _draw_pairs(ax, here, own_here, bands, band=band, bins=bins, limits=limits)
-            row[0].set_ylabel(f"{source}\n→ {target}")
+            row[0].set_ylabel(f"{literal(source)}\n→ {literal(target)}")
         for ax, step in zip(axes[0], steps, strict=True):
             ax.set_title(f"checkpoint {step:,}", pad=13)
         _finish(figure, f"step size α = {pairs['alpha'].iloc[0]:g}", axes)

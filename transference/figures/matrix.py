@@ -6,7 +6,6 @@ from itertools import pairwise
 
 import numpy as np
 import pandas as pd
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
@@ -15,8 +14,8 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 
 from transference.figures._heat import draw_heat, label_modes, ratio_bar, span_of
-from transference.figures._panels import all_modes, legend, mode_colours, title_of
-from transference.figures._style import STYLE, new_figure
+from transference.figures._panels import all_modes, in_legend, legend, mode_colours, title_of
+from transference.figures._style import new_figure, styled
 
 _OPTIMAL = 500
 """Tasks up to which leaves are put into the best order, whose time grows faster than the square of their number."""
@@ -35,11 +34,11 @@ def matrix(pairs: pd.DataFrame, *, clustered: bool = False, limit: float | None 
     Raises:
         UsageError: the limit is not above 1.
     """
-    with rc_context(STYLE):
+    with styled():
         figure = new_figure(3.5, 3.9)
         draw_matrix(figure.subplots(), pairs, clustered=clustered, limit=limit)
         if clustered:
-            handles = [Patch(color=colour, label=name) for name, colour in mode_colours(all_modes(pairs)).items()]
+            handles = [Patch(color=colour, label=in_legend(name)) for name, colour in mode_colours(all_modes(pairs)).items()]
             legend(figure, handles, below=True)
         figure.suptitle(title_of(pairs) + (", clustered" if clustered else ""), fontsize=8)
     return figure

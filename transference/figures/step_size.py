@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from transference.figures._panels import grid, head_grid, legend, modes, narrowed, of_pair, only
-from transference.figures._style import STYLE
+from transference.figures._style import styled
 
 _WIDTH, _HEIGHT = (0.8, 1.4), 1.1  # inches
 _TICKS = 5
@@ -39,7 +38,7 @@ def step_size(split: pd.DataFrame) -> Figure:
     """
     only(split, "checkpoint_step")
     sources, targets = modes(split["source_mode"]), modes(split["target_mode"])
-    with rc_context(STYLE):
+    with styled():
         panel = narrowed(len(targets), *_WIDTH), _HEIGHT
         figure, axes = grid(len(sources), len(targets), panel, sharex=True, sharey=True)
         threshold, ticks = _scale(split)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import pandas as pd
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from transference.figures._panels import GIVEN, grid, head_grid, legend, modes, narrowed, of_pair, only
-from transference.figures._style import COLOURS, STYLE, WORDS
+from transference.figures._style import COLOURS, WORDS, styled
 from transference.statistics import CLASSES
 
 _WIDTH, _HEIGHT = (0.8, 1.4), 0.95  # inches
@@ -28,7 +27,7 @@ def trend(table: pd.DataFrame) -> Figure:
     """
     only(table, "alpha")
     sources, targets = modes(table["source_mode"]), modes(table["target_mode"])
-    with rc_context(STYLE):
+    with styled():
         panel = narrowed(len(targets), *_WIDTH), _HEIGHT
         figure, axes = grid(len(sources), len(targets), panel, sharex=True, sharey=True)
         for row, source in zip(axes, sources, strict=True):

@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from transference.figures._panels import by_statistic, class_patches, grid, head_grid, legend, modes, narrowed, only, title_of
 from transference.figures._rows import label_rows, percents, rows_of, share_axis, share_bar, share_ends, width_for
-from transference.figures._style import COLOURS, LETTERS, STYLE, new_figure
+from transference.figures._style import COLOURS, LETTERS, new_figure, styled
 from transference.statistics import CLASSES
 
 _ROW, _RING = 0.26, (0.74, 1.1)  # inches
@@ -34,7 +33,7 @@ def types(table: pd.DataFrame, *, ring: bool = False) -> Figure:
         UsageError: the table holds several checkpoints or step sizes.
     """
     only(table, "checkpoint_step", "alpha")
-    with rc_context(STYLE):
+    with styled():
         return _rings(table) if ring else _bars(table)
 
 

@@ -12,10 +12,12 @@ from transference.learners._protocol import (
     ConfiguredLearner,
     DeclaringLearner,
     DescribingLearner,
+    EpisodeError,
     Learner,
     ScoringLearner,
     describe,
     read_scores,
+    told,
 )
 from transference.learners._purity import check_pure
 from transference.learners._theta import Bound, Theta, collapse, tell_apart
@@ -27,6 +29,7 @@ __all__ = [
     "ConfiguredLearner",
     "DeclaringLearner",
     "DescribingLearner",
+    "EpisodeError",
     "InTurns",
     "Learner",
     "ModuleLearner",
@@ -44,4 +47,5 @@ __all__ = [
     "read_scores",
     "tell_apart",
     "theta",
+    "told",
 ]

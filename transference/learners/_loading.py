@@ -10,8 +10,9 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from transference.checkpoints import Checkpoint
-from transference.errors import LearnerError
-from transference.learners._protocol import Learner
+from transference.devices import restored
+from transference.errors import LearnerError, TransferenceError
+from transference.learners._protocol import Learner, told
 
 _GROUP = "transference.learners"
 
@@ -70,24 +71,33 @@ def _registered(name: str) -> Callable[..., Any]:
         close = difflib.get_close_matches(name, names, n=1)
         hint = f" Did you mean {close[0]}?" if close else ""
         raise LearnerError(f"There is no learner {name!r}; there are: {', '.join(names)}, or give module:factory.{hint}")
-    factory: Callable[..., Any] = next(iter(found)).load()
+    with restored():
+        factory: Callable[..., Any] = next(iter(found)).load()
     return factory
 
 
 def _imported(source: str) -> Callable[..., Any]:
     module_name, _, attribute = source.partition(":")
     try:
-        factory: Callable[..., Any] = getattr(importlib.import_module(module_name), attribute)
+        with restored():  # what a learner's file sets for its own training has no say in ours
+            factory: Callable[..., Any] = getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError) as error:
         raise LearnerError(f"The learner {source!r} cannot be imported ({error}). Give module:factory, importable from here.") from error
+    except (Exception, SystemExit) as error:
+        raise LearnerError(f"The learner {source!r} cannot be imported: {told(error)}. Mend the file, and repeat the command.") from error
     return factory
 
 
 def _build(factory: Callable[..., Any], name: str, config: Mapping[str, Any]) -> Learner:
     try:
-        learner = factory(**config)
+        with restored():
+            learner = factory(**config)
+    except TransferenceError:
+        raise
     except (TypeError, ValueError) as error:
         raise LearnerError(f"The learner {name!r} cannot be built with the settings {dict(config)} ({error}).") from error
+    except (Exception, SystemExit) as error:
+        raise LearnerError(f"The learner {name!r} cannot be built with the settings {dict(config)}: {told(error)}.") from error
     if not isinstance(learner, Learner):
         raise LearnerError(f"{name!r} gave a {type(learner).__name__}, which has no method episode_loss(params, episode).")
     return learner

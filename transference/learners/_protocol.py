@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from transference import _trees
+from transference import _trees, exact_sums
+from transference.devices import out_of_memory
 from transference.episodes import Episode, Params
+from transference.errors import LearnerError, TransferenceError
 from transference.exact_sums import ExactSums
+
+_LIBRARIES = str(Path(torch.__file__).parent), str(Path(__file__).parent), exact_sums.__file__
+"""Where a learner's own code is not."""
+
+_LETTERS = 300
 
 
 @runtime_checkable
@@ -79,20 +88,72 @@ class DescribingLearner(Learner, Protocol):
         """Return what distinguishes this learner from others of its class, as plain values."""
 
 
-def read_scores(learner: Learner, params: Params, episode: Episode, *, exact_sums: bool = True) -> tuple[Tensor, Tensor]:
+def read_scores(learner: Learner, params: Params, episode: Episode, *, exact: bool = True) -> tuple[Tensor, Tensor]:
     """Return loss and accuracy, both ``[]``, from one forward pass; NaN for an accuracy that the learner does not know.
 
     Args:
         learner: whose.
         params: where.
         episode: on which task.
-        exact_sums: let no normalisation of the learner lose digits (`ExactSums`); False where it is known that none does.
+        exact: let no normalisation of the learner lose digits (`ExactSums`); False where it is known that none does.
+
+    Raises:
+        EpisodeError: the learner failed, or its answer is no scalar.
+        TransferenceError: it says so itself.
+        KeyboardInterrupt: it was interrupted.
     """
-    with ExactSums() if exact_sums and not torch.compiler.is_compiling() else nullcontext():
-        if isinstance(learner, ScoringLearner):
-            return learner.episode_scores(params, episode)
-        loss = learner.episode_loss(params, episode)
-        return loss, torch.full_like(loss.detach(), torch.nan)
+    if torch.compiler.is_compiling():  # which could not look inside; what fails there is told by whoever asked
+        return _scores(learner, params, episode)
+    try:
+        with ExactSums() if exact else nullcontext():
+            loss, accuracy = _scores(learner, params, episode)
+        shapes = [tuple(score.shape) for score in (loss, accuracy)]
+    except (KeyboardInterrupt, TransferenceError):
+        raise
+    except BaseException as error:  # a learner that calls sys.exit, too: it would end the command as if all were done
+        if out_of_memory(error):
+            raise
+        raise EpisodeError(told(error), episode) from error
+    if shapes != [(), ()]:
+        name = "episode_scores" if isinstance(learner, ScoringLearner) else "episode_loss"
+        raise EpisodeError(f"{name} must return scalars []; it returned the shapes {', '.join(map(str, shapes))}", episode)
+    return loss, accuracy
+
+
+def _scores(learner: Learner, params: Params, episode: Episode) -> tuple[Tensor, Tensor]:
+    if isinstance(learner, ScoringLearner):
+        return learner.episode_scores(params, episode)
+    loss = learner.episode_loss(params, episode)
+    return loss, torch.full_like(loss.detach(), torch.nan)
+
+
+class EpisodeError(LearnerError):
+    """The learner failed on an episode; whoever knows which task that is says so.
+
+    Attributes:
+        episode: as the learner was given it, in whatever layout, or several as one batch.
+    """
+
+    def __init__(self, message: str, episode: Episode) -> None:
+        super().__init__(message)
+        self.episode = episode
+
+    def is_on(self, episode: Episode) -> bool:
+        """Whether it failed on this episode."""
+        try:
+            pairs = zip(self.episode.tensors, episode.tensors, strict=True)
+            return all(mine.shape == theirs.shape and torch.equal(mine, theirs.to(mine)) for mine, theirs in pairs)
+        except RuntimeError:  # a batch of `torch.vmap` cannot be compared
+            return False
+
+
+def told(error: BaseException) -> str:
+    """Return in one line what was raised, and where: in the code that is nobody's library, if it was there."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith((*_LIBRARIES, "<"))] or list(frames)
+    place = f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}{': ' if text else ''}{text[:_LETTERS]}{' …' * (len(text) > _LETTERS)}{place}"
 
 
 def describe(learner: Learner) -> dict[str, Any]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from transference.devices import undisturbed
 from transference.episodes import Episode, Params
 from transference.errors import LearnerError
-from transference.learners._protocol import Learner, ScoringLearner
+from transference.learners._protocol import Learner, ScoringLearner, told
 from transference.learners._theta import Bound
 
 
+@undisturbed()
 def check_pure(learner: Learner, params: Params, episode: Episode) -> None:
     """Evaluate the loss twice, a gradient in between, and make sure that the two agree and that nothing moved.
 
@@ -22,6 +24,7 @@ def check_pure(learner: Learner, params: Params, episode: Episode) -> None:
     Raises:
         LearnerError: the learner fails on the episode, its loss is no scalar that depends on the parameters, two calls
             disagree or are negative, or a call changed the parameters, the episode, the learner's own tensors or the global random state.
+        KeyboardInterrupt: it was interrupted.
     """
     before = _snapshot(learner, params, episode)
     random_state = torch.get_rng_state()
@@ -31,14 +34,16 @@ def check_pure(learner: Learner, params: Params, episode: Episode) -> None:
         loss = learner.episode_loss(leaves, episode)
         second = learner.episode_loss(params, episode)
         scored = learner.episode_scores(params, episode)[0] if isinstance(learner, ScoringLearner) else second
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # sys.exit, too: it would end the command as if all were done
         hint = (
             " In an inner loop take torch.func.grad, or torch.autograd.grad of tensors that the loop itself made require gradients."
             if "does not require grad" in str(error)
             else ""
         )
         raise LearnerError(
-            f"The learner failed on the first episode: {type(error).__name__}: {error}. The episode was: {episode.describe()}.{hint}"
+            f"The learner failed on the first episode: {told(error)}. The episode was: {episode.describe()}.{hint}"
         ) from error
     if not isinstance(loss, Tensor) or loss.dim() != 0:
         if not isinstance(loss, Tensor):

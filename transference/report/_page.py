@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from transference._csv import write_csv
 from transference.errors import UsageError, printable
 from transference.figures import as_svg
 from transference.report import _facts, _tables
@@ -118,7 +120,9 @@ def _shown(drawn: Drawn, name: str) -> dict[str, Any]:
 def _csv(data: pd.DataFrame) -> str | None:
     if data.size > _MOST_NUMBERS:
         return None
-    return data_uri(data.to_csv(index=False, float_format="%.8g", lineterminator="\n").encode(), "text/csv;charset=utf-8")
+    content = BytesIO()
+    write_csv(data, content, digits=8)
+    return data_uri(content.getvalue(), "text/csv;charset=utf-8")
 
 
 def _teaser(run: Run, alpha: float, targets: list[int], wishes: Wishes) -> dict[str, Any]:
@@ -170,7 +174,7 @@ def _environment() -> jinja2.Environment:
 
 
 def _style() -> str:
-    return (Path(__file__).parent / "templates" / "page.css").read_text()
+    return (Path(__file__).parent / "templates" / "page.css").read_text(encoding="utf-8")
 
 
 def _writable(value: Any) -> Any:  # noqa: ANN401 - whatever a template shows

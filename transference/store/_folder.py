@@ -225,7 +225,9 @@ def read_table(path: Path, schema: pa.Schema, names: Sequence[str] | None = None
         StoreError: the file is missing, damaged, or of other columns.
     """
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        # Absolute, since pyarrow takes a relative name with a colon for an address. Not opened here: its threads may outlive the read, and
+        # let a file of Python's go when the interpreter is gone.
+        with pq.ParquetFile(path.absolute(), page_checksum_verification=True) as file:
             columns = file.schema_arrow.names
             found: pa.Table = file.read(columns=None if names is None else list(names))
     except (OSError, pa.ArrowException) as error:
@@ -240,4 +242,8 @@ def _partition(step: int) -> str:
 
 
 def _write_table(content: pa.Table, path: Path) -> None:
-    write_aside(path, lambda aside: pq.write_table(content, aside, compression="zstd", write_page_checksum=True))
+    def write(aside: Path) -> None:
+        with pa.OSFile(str(aside), "wb") as file:  # given a name, pyarrow takes one with a colon for an address
+            pq.write_table(content, file, compression="zstd", write_page_checksum=True)
+
+    write_aside(path, write)

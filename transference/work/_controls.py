@@ -12,14 +12,13 @@ placebo    a step of the same length in a random direction: what any disturbance
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 
 import torch
 
 from transference import _trees
 from transference._streams import Stream
-from transference.errors import UsageError
+from transference.errors import LearnerError, UsageError
 from transference.estimators import Estimator
 from transference.store import Columns
 from transference.work._pairs import measure_pairs
@@ -44,12 +43,18 @@ def measure_controls(
         targets: the target tasks.
         cells: the pairs, as targets by source.
         wide: makes the checkpoint in float64.
+
+    Raises:
+        LearnerError: the learner failed on a pair.
     """
     names = ("measured", "zero", "placebo")
     found = dict(zip(names, measure_pairs(exact, stepper, targets, cells, changes=(lambda step: step, _zero, _placebo)), strict=True))
-    with suppress(*_NO_FLOAT64):
+    try:
         in_double = replace(stepper, subject=wide(), sources=stepper.sources.to(torch.float64))
         [found["float64"]] = measure_pairs(exact, in_double, targets.to(torch.float64), cells)
+    except (LearnerError, *_NO_FLOAT64) as error:
+        if isinstance(error, LearnerError) and not isinstance(error.__cause__, _NO_FLOAT64):
+            raise
     if stepper.sources.redrawable and targets.redrawable:
         [found["fresh"]] = measure_pairs(exact, replace(stepper, sources=stepper.sources.redrawn(1)), targets.redrawn(1), cells)
     return found

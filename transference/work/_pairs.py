@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from transference.episodes import Episode
 from transference.errors import UsageError
 from transference.estimators import Estimator, Prepared, Readings
 from transference.gradients import KeptGradients
 from transference.store import Columns, pair_rows
+from transference.work._blame import blamed
 from transference.work._reading import only_out_of_memory, read_each
 from transference.work._steps import Step, Stepper, Subject, batches
 from transference.work._tasks import Drawn, Tasks
@@ -46,13 +46,17 @@ def measure_pairs(
     """
     rows: list[list[Columns]] = [[] for _ in changes]
     for some in batches(sorted({j for wanted in cells.values() for j in wanted}), _WHOLE):
-        prepared = prepare(stepper.subject, Drawn(targets, some), exact)
+        drawn, at = Drawn(targets, some), stepper.subject.step
+        prepared = prepare(stepper.subject, drawn, exact)
         places = {j: place for place, j in enumerate(some)}
         here = {i: [j for j in wanted if j in places] for i, wanted in cells.items()}
-        for steps in stepper.walk([i for i, wanted in here.items() if wanted], kept):
-            for k, change in enumerate(changes):
-                changed = [change(step) for step in steps]
-                rows[k] += read_pairs(exact, prepared, [(step, j) for step in changed for j in here[step.source]], places)
+        sources = [i for i, wanted in here.items() if wanted]
+        with blamed("source", Drawn(stepper.sources, sources), at):
+            for steps in stepper.walk(sources, kept):
+                with blamed("target", drawn, at, after(steps)):
+                    for k, change in enumerate(changes):
+                        changed = [change(step) for step in steps]
+                        rows[k] += read_pairs(exact, prepared, [(step, j) for step in changed for j in here[step.source]], places)
     return rows
 
 
@@ -69,14 +73,21 @@ def read_pairs(exact: Estimator, prepared: Prepared, cells: Sequence[tuple[Step,
     return rows
 
 
-def prepare(subject: Subject, targets: Sequence[Episode], estimator: Estimator) -> Prepared:
+def after(steps: Sequence[Step]) -> str:
+    """Return whose steps were taken, for messages."""
+    sources = list(dict.fromkeys(str(step.source) for step in steps))
+    return f", after a step on source task {sources[0]}{f' to {sources[-1]}' if len(sources) > 1 else ''}" if sources else ""
+
+
+def prepare(subject: Subject, targets: Drawn, estimator: Estimator) -> Prepared:
     """Return what an estimator prepares for these targets.
 
     Raises:
         UsageError: they do not fit into memory.
     """
     try:
-        return estimator.prepare(subject.learner, subject.params, targets)
+        with blamed("target", targets, subject.step):
+            return estimator.prepare(subject.learner, subject.params, targets)
     except (RuntimeError, MemoryError) as error:
         only_out_of_memory(error)
         raise UsageError(

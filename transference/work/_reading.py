@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import TypeVar
 
-from transference.engines import out_of_memory
+from transference.devices import out_of_memory
 from transference.episodes import Params
 from transference.estimators import ApieceEstimator, Estimator, LinearEstimator, Prepared, Readings
 
@@ -34,11 +35,24 @@ def halved(ask: Callable[[Sequence[_Item]], Sequence[_Answer]], items: Sequence[
     return halved(ask, items[:half]) + halved(ask, items[half:])
 
 
-def read_all(estimator: Estimator, prepared: Prepared, displacements: Sequence[Params]) -> list[Readings | None]:
-    """Return the readings of all targets after each displacement; None where memory ran out."""
+def read_all(
+    estimator: Estimator, prepared: Prepared, displacements: Sequence[Params], told: Callable[[int], AbstractContextManager[None]]
+) -> list[Readings | None]:
+    """Return the readings of all targets after each displacement; None where memory ran out.
+
+    Args:
+        estimator: how.
+        prepared: by it.
+        displacements: what is added to the parameters.
+        told: entered around the reading of one displacement, given by its number.
+    """
     if isinstance(estimator, LinearEstimator):
         return halved(partial(estimator.afters, prepared), displacements)
-    return [found for displacement in displacements for found in halved(lambda one: [estimator.after(prepared, one[0])], [displacement])]
+    found: list[Readings | None] = []
+    for k, displacement in enumerate(displacements):
+        with told(k):
+            found += halved(lambda one: [estimator.after(prepared, one[0])], [displacement])
+    return found
 
 
 def read_each(estimator: Estimator, prepared: Prepared, cells: Sequence[tuple[int, Params]]) -> list[tuple[float, float] | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ import torch
 
 from transference import _trees
 from transference.checkpoints import AdamState, Checkpoint
+from transference.devices import usable
 from transference.engines import Scored, find_engine
 from transference.episodes import Episode, Params
 from transference.gradients import KeptGradients
@@ -43,14 +44,16 @@ class Subject:
     moving: tuple[str, ...]
     optimizer_state: AdamState | None
     about: Mapping[str, Any]
+    step: int
 
     @classmethod
     def of(cls, learner: Learner, checkpoint: Checkpoint, lookahead: Lookahead, device: torch.device, dtype: torch.dtype) -> Subject:
         """Return the checkpoint on a device and in a precision."""
+        checkpoint = replace(checkpoint, params={name: usable(value) for name, value in checkpoint.params.items()})
         found = theta(learner, checkpoint, lookahead.moves).to(device, dtype)
         names = moving(lookahead, found.params, tied=found.tied, constants=found.constants)
         state = checkpoint.optimizer.to(device, dtype) if checkpoint.optimizer else None
-        return cls(found.learner, found.params, tuple(names), state, found.report(names))
+        return cls(found.learner, found.params, tuple(names), state, found.report(names), checkpoint.step)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any, cast, overload
 
 import torch
 
+from transference.devices import usable
 from transference.episodes import Episode
 from transference.samplers import RedrawingSampler, TaskSampler, task_record
 
@@ -34,7 +35,7 @@ class Tasks:
         sampler, index = self._locate(task)
         again = self._replicate > 0 and isinstance(sampler, RedrawingSampler)
         episode = cast("RedrawingSampler", sampler).redraw(index, self._replicate) if again else sampler[index]
-        return episode.to(self._device, self._dtype)
+        return episode.to(self._device, self._dtype).map(usable)
 
     def to(self, dtype: torch.dtype) -> Tasks:
         """Return the same tasks in another precision."""
@@ -61,6 +62,12 @@ class Tasks:
             for task, (sampler, index) in enumerate(located)
         ]
 
+    def tell(self, task: int) -> str:
+        """Return what a task is called, for messages."""
+        sampler, index = self._locate(task)
+        again = f", replicate {self._replicate}" if self._replicate else ""
+        return f"{task} ({sampler.name}, task {index}{again})"
+
     def _locate(self, task: int) -> tuple[TaskSampler, int]:
         return self.samplers[task // self._n], task % self._n
 
@@ -78,6 +85,10 @@ class Drawn(Sequence[Episode]):
 
     def __len__(self) -> int:
         return len(self._numbers)
+
+    def tell(self, place: int) -> str:
+        """Return what a task is called, for messages."""
+        return self._tasks.tell(self._numbers[place])
 
     @overload
     def __getitem__(self, place: int) -> Episode: ...

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 from transference import _trees
 from transference.checkpoints import Checkpoint
 from transference.engines import Trial
-from transference.episodes import Episode, Params
+from transference.episodes import Params
 from transference.estimators import (
     ApieceEstimator,
     Estimator,
@@ -31,10 +32,11 @@ from transference.learners import Learner, check_pure
 from transference.lookahead import Lookahead, step_sizes
 from transference.plan import Tile
 from transference.store import SOURCES, TASKS, control_table, pair_rows, pairs_table, table
+from transference.work._blame import blamed
 from transference.work._controls import measure_controls
-from transference.work._pairs import as_numpy, measure_pairs, prepare, read_pairs
+from transference.work._pairs import after, as_numpy, measure_pairs, prepare, read_pairs
 from transference.work._reading import halved, read_all
-from transference.work._steps import AT_ONCE, Stepper, Subject, batches
+from transference.work._steps import AT_ONCE, Step, Stepper, Subject, batches
 from transference.work._tasks import Drawn, Tasks
 
 _SOME = 16
@@ -83,7 +85,8 @@ class Work:
         for step, subject in self._subjects.items():  # what can be wrong is found before the first tile, not after the first hour
             for episode in (*sources.firsts(), *targets.firsts()):
                 check_pure(subject.learner, subject.params, episode)
-            [((loss, _), gradient)] = self._stepper(step).gradients([sources[0]])
+            with blamed("source", first := Drawn(sources, [0]), step):
+                [((loss, _), gradient)] = self._stepper(step).gradients(first)
             self.first_sources[step] = {"loss": loss, "gradient_norm": _trees.norm(gradient)}
 
     @property
@@ -102,8 +105,9 @@ class Work:
         if not isinstance(self.estimator, SettlingEstimator):
             return None
         subject, n = next(iter(self._subjects.values())), len(self._targets)
-        some = [self._targets[k * n // min(n, _SOME)] for k in range(min(n, _SOME))]
-        self.estimator, found = self.estimator.settle(subject.learner, subject.params, some, n_pairs)
+        some = Drawn(self._targets, [k * n // min(n, _SOME) for k in range(min(n, _SOME))])
+        with blamed("target", some, subject.step):
+            self.estimator, found = self.estimator.settle(subject.learner, subject.params, list(some), n_pairs)
         return found
 
     def tile(self, tile: Tile) -> tuple[pa.Table, pa.Table]:
@@ -116,12 +120,14 @@ class Work:
         read = np.zeros(shape[0], bool)
         sources: list[dict[str, float]] = []
         kept = self._kept_at(tile.step, tile.replicate) if len(targets) < len(self._targets) else None
-        for steps in self._stepper(tile.step, tile.replicate).walk(range(*tile.sources), kept):
-            there = [(len(sources) + k, step.displacement) for k, step in enumerate(steps) if step.displacement is not None]
-            displacements = [displacement for _, displacement in there]
-            for (row, _), after in zip(there, read_all(self.estimator, prepared, displacements), strict=True):
-                if after is not None:
-                    read[row], (losses[row], accuracies[row]) = True, as_numpy(after)
+        drawn = Drawn(self._targets.redrawn(tile.replicate), range(*tile.targets))
+        for steps in self._walk(tile, kept):
+            there = [(len(sources) + k, step) for k, step in enumerate(steps) if step.displacement is not None]
+            displacements = [step.displacement for step in steps if step.displacement is not None]
+            told = partial(self._blamed_after, [step for _, step in there], drawn, tile.step)
+            for (row, _), found in zip(there, read_all(self.estimator, prepared, displacements, told), strict=True):
+                if found is not None:
+                    read[row], (losses[row], accuracies[row]) = True, as_numpy(found)
             if tangents:
                 slopes[[row for row, _ in there]] = tangents.exact_products(displacements).cpu().numpy()
             sources += [step.row() for step in steps]
@@ -133,19 +139,39 @@ class Work:
         ]
         return pairs_table(pairs, tile.replicate), table(SOURCES, sources)
 
+    def _walk(self, tile: Tile, kept: KeptGradients | None) -> Iterator[list[Step]]:
+        """Yield the steps on the sources of a tile.
+
+        Yields:
+            Those of a few sources.
+        """
+        stepper = self._stepper(tile.step, tile.replicate)
+        steps = stepper.walk(range(*tile.sources), kept)
+        while True:
+            with blamed("source", Drawn(stepper.sources, range(*tile.sources)), tile.step):
+                some = next(steps, None)
+            if some is None:
+                return
+            yield some
+
+    def _blamed_after(self, steps: Sequence[Step], targets: Drawn, at: int, k: int) -> AbstractContextManager[None]:
+        return blamed("target", targets, at, after(steps[k : k + 1]))
+
     def self_transference(self, step: int, targets: tuple[int, int]) -> pa.Table:
         """Return each target's row as its own source, of a block of targets: measured exactly, whatever the estimator of the pairs."""
         stepper, (prepared, tangents) = self._stepper(step), self._prepare(step, targets)
         exact, pairs = self._exact, []
         apiece = isinstance(exact, ApieceEstimator)
         for own in batches(range(*targets), AT_ONCE if apiece else 1):
-            gradients = self._own_gradients(stepper, prepared, tangents, own, targets[0])
+            with blamed("target", Drawn(self._targets, own), step):
+                gradients = self._own_gradients(stepper, prepared, tangents, own, targets[0])
             steps = [a_step for j, gradient in zip(own, gradients, strict=True) for a_step in stepper.steps_of(j, np.nan, gradient)]
             ready, places = prepared, {j: j - targets[0] for j in own}
             if not (apiece and exact is self.estimator):
                 ready = prepare(stepper.subject, Drawn(self._targets, own), exact)
                 places = {j: place for place, j in enumerate(own)}
-            pairs += read_pairs(exact, ready, [(a_step, a_step.source) for a_step in steps], places)
+            with blamed("target", Drawn(self._targets, own), step, ", after a step on itself"):
+                pairs += read_pairs(exact, ready, [(a_step, a_step.source) for a_step in steps], places)
         return pairs_table(pairs)
 
     def sample(self, tile: Tile, cells: Mapping[int, Sequence[int]]) -> pa.Table:
@@ -185,12 +211,13 @@ class Work:
             self._prepared = (key, prepared, self._tangents(subject, drawn))
         return self._prepared[1:]
 
-    def _tangents(self, subject: Subject, targets: Sequence[Episode]) -> GradientRows | None:
+    def _tangents(self, subject: Subject, targets: Drawn) -> GradientRows | None:
         """Return the targets' gradients; None where memory ran out, or where the estimator has them."""
         if isinstance(self.estimator, LinearEstimator):
             return None
         first_order = FirstOrder(checked=0, engine=getattr(self.estimator, "engine", "auto"))
-        return halved(lambda _: [first_order.prepare(subject.learner, subject.params, targets).gradients], [0])[0]
+        with blamed("target", targets, subject.step):
+            return halved(lambda _: [first_order.prepare(subject.learner, subject.params, targets).gradients], [0])[0]
 
     def _own_gradients(
         self, stepper: Stepper, prepared: Prepared, tangents: GradientRows | None, own: Sequence[int], first: int

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from transference.calibration import rounds
 from transference.checkpoints import Checkpoint
 from transference.controls import controlled_pairs, default_controls
-from transference.devices import choose_device, full_precision
+from transference.devices import choose_device, full_precision, undisturbed
 from transference.errors import SpecMismatchError
 from transference.estimators import Estimator, Exact, LinearEstimator, SampledEstimator, as_begun
 from transference.learners import Learner
@@ -45,6 +45,7 @@ def default_tile(estimator: Estimator, n_source: int, n_target: int) -> tuple[in
     return max(25, math.ceil(n_source * math.ceil(n_target / targets) / files)), targets
 
 
+@undisturbed()
 def measure(
     learner: Learner,
     checkpoints: Checkpoint | Sequence[Checkpoint],

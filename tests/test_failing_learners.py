@@ -1,0 +1,133 @@
+"""A learner that fails midway, after it was found to be pure: one line with the episode, and nothing that looks like a result."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+import transference as tr
+from tests.strangers import PixelPrototypes
+from transference.cli import main
+from transference.errors import LearnerError
+
+
+class StopTrainingError(BaseException):
+    """As some training programs use to leave a loop."""
+
+
+def fail_by(how):
+    if how == "exit":
+        sys.exit(0)
+    if how == "vector":
+        return torch.zeros(3)
+    if how == "nothing":
+        return None
+    raise {"error": ValueError("no\nsuch class"), "generator": GeneratorExit(), "own": StopTrainingError("enough")}[how]
+
+
+HOWS = {
+    "exit": "SystemExit: 0",
+    "vector": "it returned the shapes (3,)",
+    "nothing": "AttributeError",
+    "error": "ValueError: no such class",
+    "generator": "GeneratorExit",
+    "own": "StopTrainingError: enough",
+}
+
+
+class Failing(PixelPrototypes):
+    """Fails on one episode, known by its images; only after a step if ``moved``."""
+
+    def __init__(self, how, episode, moved=False):
+        self.how, self.episode, self.moved = how, episode, moved
+
+    def episode_loss(self, params, episode):
+        same = episode.query_x.shape == self.episode.query_x.shape and torch.equal(episode.query_x, self.episode.query_x)
+        if same and (not self.moved or params["map.bias"].any()):  # which is zero where training begins
+            return fail_by(self.how)
+        return super().episode_loss(params, episode)
+
+
+def measure(learner, checkpoint, sources, targets, out, **settings):
+    return tr.measure(
+        learner, checkpoint, sources, targets, n_source=4, n_target=3, lookahead=tr.SGD(0.1), out=out, controls=0, device="cpu", **settings
+    )
+
+
+@pytest.mark.parametrize("engine", ["loop", "apart"])
+@pytest.mark.parametrize("how", HOWS)
+def test_the_target_is_named(checkpoint, sources, targets, tmp_path, how, engine):
+    with pytest.raises(LearnerError) as caught:
+        measure(Failing(how, targets[2]), checkpoint, sources, targets, tmp_path / "run", estimator=tr.Exact(engine))
+    said = str(caught.value)
+    assert said.startswith(f"The learner failed on target task 2 ({targets.name}, task 2) at checkpoint step 10")
+    assert HOWS[how] in said
+    assert "\n" not in said
+    if how not in ("vector", "nothing"):
+        assert f"{Path(__file__).name}:" in said
+
+
+def test_the_source_is_named(checkpoint, sources, targets, tmp_path):
+    for estimator in (tr.Exact("loop"), tr.FirstOrder(checked=2, engine="loop")):
+        with pytest.raises(LearnerError, match=r"failed on source task 3 \(.*, task 3\) at checkpoint step 10: SystemExit"):
+            measure(Failing("exit", sources[3]), checkpoint, sources, targets, tmp_path / type(estimator).__name__, estimator=estimator)
+
+
+def test_whose_step_it_was_is_named_and_the_run_goes_on_when_mended(checkpoint, sources, targets, tmp_path):
+    with pytest.raises(LearnerError, match=r"failed on target task 2 .* at checkpoint step 10, after a step on (itself|source task \d)"):
+        measure(Failing("error", targets[2], moved=True), checkpoint, sources, targets, tmp_path / "run", tile=(2, 2))
+    assert tr.open_run(tmp_path / "run").progress().done > 0
+    mended = Failing("error", sources[0], moved=True)
+    assert measure(mended, checkpoint, sources, targets, tmp_path / "run", tile=(2, 2)).matrix().shape == (4, 3)
+
+
+def test_a_ctrl_c_inside_a_learner_is_a_ctrl_c(checkpoint, sources, targets, tmp_path):
+    class Interrupted(Failing):
+        def episode_loss(self, params, episode):
+            if torch.equal(episode.query_x, self.episode.query_x):
+                raise KeyboardInterrupt
+            return PixelPrototypes.episode_loss(self, params, episode)
+
+    with pytest.raises(KeyboardInterrupt):
+        measure(Interrupted("", targets[2]), checkpoint, sources, targets, tmp_path / "run")
+
+
+LEARNER = """
+import sys
+from tests.strangers import PixelPrototypes
+
+class Learner(PixelPrototypes):
+    calls = 0
+
+    def episode_loss(self, params, episode):
+        Learner.calls += 1
+        if Learner.calls > {after}:
+            {then}
+        return super().episode_loss(params, episode)
+"""
+
+
+@pytest.mark.parametrize("then", ["sys.exit()", "sys.exit(0)", "raise GeneratorExit", "1 / 0"])
+def test_commands_end_with_1_and_one_line(checkpoint, tmp_path, monkeypatch, then):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    tr.save_checkpoint(checkpoint, "c_10.safetensors")
+    name = f"failing{abs(hash(then))}"
+    Path(f"{name}.py").write_text(LEARNER.format(after=12, then=then))
+    shape = ["--ways", "3", "--shots", "1", "--queries", "2", "--learner", f"{name}:Learner", "--device", "cpu"]
+    commands = {
+        "compute": ["c_10.safetensors", "--source", "strokes:val", "--target", "shapes:val", "--n-source", "4", "--n-target", "3",
+                    "--alpha", "0.01", "--out", "run"],
+        "train": ["--modes", "strokes", "--iterations", "100", "--meta-batch", "1", "--lr", "0.1", "--out", "trained"],
+        "evaluate": ["c_10.safetensors", "--target", "strokes:val", "--n-tasks", "50"],
+    }  # fmt: skip
+    for command, words in commands.items():
+        sys.modules.pop(name, None)
+        result = CliRunner().invoke(main, [command, *words, *shape])
+        assert result.exit_code == 1, (command, result.output)
+        [line] = [line for line in result.stderr.replace("\r", "\n").splitlines() if line.startswith("error: ")]
+        assert "The learner failed" in line
+        assert f"{name}.py:11)" in line
+        assert "task" in line

@@ -1,0 +1,86 @@
+"""A path is a path: no name of a folder or file is read as a protocol, an address or a pattern."""
+
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+import transference as tr
+from transference.cli import main
+
+NAMES = ["12:30:01", "s3:x", "file:y", "50%20", "a#b?c", "two words", "line\nbreak", "[a]*", "-x=1"]
+
+
+def call(*words):
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+@pytest.fixture
+def run(learner, checkpoint, sources, targets):
+    """Measure into a folder that a name leads to from the current one."""
+
+    def measure(out):
+        return tr.measure(learner, checkpoint, sources, targets, n_source=2, n_target=2, lookahead=tr.SGD(0.01), out=out)
+
+    return measure
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_run_may_have_any_name(run, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    expected = run(name).matrix()
+    assert expected.shape == (2, 2)
+    for words in (["summary"], ["verify"]):
+        assert call(*words, "--", name).exit_code == 0
+    np.testing.assert_array_equal(tr.open_run(name).matrix(), expected)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_written_may_have_any_name(run, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    expected = run("run").matrix()
+    for suffix, read in {".csv": pd.read_csv, ".parquet": pd.read_parquet}.items():
+        assert call("export", "run", "--", f"{name}{suffix}").exit_code == 0
+        with (tmp_path / f"{name}{suffix}").open("rb") as file:
+            assert read(file)["loss_ratio"].tolist() == expected.flatten().tolist()
+    assert call("export", "run", "--", f"{name}.npz").exit_code == 0
+    with np.load(tmp_path / f"{name}.npz") as matrices:
+        np.testing.assert_array_equal(matrices["step=10,alpha=0.01"], expected)
+    for suffix in (".png", ".svg", ".pdf"):
+        assert call("plot", "run", "--kind", "matrix", f"--output={name}-{suffix}").exit_code == 0
+        assert (tmp_path / f"{name}-{suffix}").stat().st_size > 5000
+    assert call("report", "run", f"--output={name}.html").exit_code == 0
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "run",
+        *(f"{name}.{suffix}" for suffix in ("csv", "parquet", "npz", "html")),
+        *(f"{name}-.{suffix}" for suffix in ("csv", "json", "png", "svg", "pdf")),
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_folder_of_datasets_may_have_any_name(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir()
+    picture = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(picture, "PNG")
+    rows = [{"image": {"bytes": picture.getvalue(), "path": None}, "class_name": f"class {k}"} for k in range(2)]
+    with (tmp_path / name / "dots.parquet").open("wb") as file:
+        pd.DataFrame(rows).to_parquet(file)
+    assert tr.open_dataset("dots:all", data_root=name, side=8).class_names == ("class 0", "class 1")
+    assert call("datasets", "prepare", "dots", f"--from={name}/dots.parquet", f"--data-root={name}", "--side", 8).exit_code == 0
+    assert tr.open_dataset("dots:all", data_root=name, side=8).class_names == ("class 0", "class 1")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_training_may_have_any_name(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    words = ["train", "--learner", "regression-maml", "--modes", "sinusoid", "--save-every", 1, "--meta-batch", 1, f"--out={name}"]
+    for iterations in (1, 2):  # the second goes on from the first
+        result = call(*words, "--iterations", iterations, "--device", "cpu")
+        assert result.exit_code == 0, result.output
+    assert tr.load_checkpoint(f"{name}/step-00000002.safetensors").step == 2
+    assert call("convert", "--", f"{name}/step-00000002.safetensors", f"{name}.pt").exit_code == 0
+    assert tr.load_checkpoint(f"{name}.pt").step == 2
