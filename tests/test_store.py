@@ -3,6 +3,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import transference as tr
+from tests.test_files import left_behind
 from transference.errors import StoreError, UsageError
 from transference.store import STATUSES, _folder, loss_ratios
 
@@ -116,9 +117,7 @@ def test_a_matrix_needs_its_step_size(run):
 
 def test_a_leftover_of_a_killed_write_is_cleared(run, measure_here):
     tile = sorted((run.path / "pairs").rglob("*.parquet"))[0]
-    leftover = tile.with_name(f".{tile.name}.99999.tmp")
-    leftover.write_bytes(b"half a file")
-    tile.unlink()
+    leftover = left_behind(tile, 99999999)
     assert tr.verify(run.path).problems == []
     measure_here()
     assert not leftover.exists()
