@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from transference.errors import printable
 from transference.store import verify as verify_run
 
 
@@ -21,7 +22,10 @@ Examples:
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--json", "json_output", is_flag=True, help="Print the findings as JSON.")
 def verify(run: Path, json_output: bool) -> None:
-    """Check every file of a run folder: checksums, rows, statuses, ratios. Exit code 1 if it is incomplete or damaged."""
+    """Check every file of a run folder: whose it is, checksums, rows, statuses, ratios, and that files agree on the losses they share.
+
+    Exit code 1 if the folder is incomplete or damaged. What is no part of the run is named.
+    """
     found = verify_run(run)
     if json_output:
         click.echo(json.dumps({**dataclasses.asdict(found), "complete": found.complete}, indent=2))
@@ -29,6 +33,8 @@ def verify(run: Path, json_output: bool) -> None:
         cells = ", ".join(f"{n} {status}" for status, n in sorted(found.statuses.items()))
         click.echo(f"{run}: {found.tiles - found.missing} of {found.tiles} tiles; cells: {cells or 'none'}")
         for problem in found.problems:
-            click.echo(f"error: {problem}", err=True)
+            click.echo(f"error: {printable(problem)}", err=True)
+        for note in found.notes:
+            click.echo(f"note: {printable(note)}", err=True)
     if not found.complete:
         raise SystemExit(1)
