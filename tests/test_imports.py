@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 ORDER = [
-    {"errors", "files", "plain", "_trees", "_streams"},
+    {"errors", "files", "plain", "_trees", "_tensors_of_files", "_streams"},
     {"devices"},
     {"episodes"},
     {"datasets"},

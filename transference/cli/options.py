@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from transference.errors import UsageError
+from transference.plain import MOST_BYTES, read_json
 from transference.statistics import NEUTRAL_BAND
 
 FAILED_CELLS = 3
@@ -67,9 +68,12 @@ def read_config(config: Path | None) -> dict[str, Any]:
     if config is None:
         return {}
     try:
-        settings = tomllib.loads(config.read_text())
-        json.dumps(settings)  # what a checkpoint can carry
-    except (tomllib.TOMLDecodeError, TypeError, UnicodeDecodeError) as error:
+        text = config.read_bytes()
+        if len(text) > MOST_BYTES:
+            raise UsageError(f"{config} has {len(text):,} bytes, and settings have at most {MOST_BYTES:,}. Is it the right file?")
+        settings = tomllib.loads(text.decode())
+        read_json(json.dumps(settings))  # what a checkpoint can carry
+    except (ValueError, TypeError, RecursionError) as error:
         raise UsageError(
             f"{config} is no TOML file of plain settings ({error}). Write one setting a line, for example inner_steps = 1."
         ) from error
