@@ -298,3 +298,43 @@ def test_digests_of_columns_do_not_depend_on_how_they_are_stored():
     assert column_digest(pa.chunked_array([one])) == column_digest(pa.chunked_array([two]))
     assert column_digest(pa.chunked_array([one])) != column_digest(pa.chunked_array([words[::-1].dictionary_encode().take([0, 0, 1])]))
     assert column_digest(pa.chunked_array([pa.array([], pa.dictionary(pa.int8(), pa.string()))]))
+
+
+def harmed(path, random):
+    """Damage one file at random; return what was done."""
+    files = sorted(file for file in path.rglob("*") if file.suffix in {".parquet", ".json"})
+    file = files[random.integers(len(files))]
+    content = bytearray(file.read_bytes())
+    how = random.choice(["bytes", "cut", "swapped", "end"])
+    if how == "cut":
+        content = content[: random.integers(len(content))]
+    elif how == "swapped":
+        other = files[random.integers(len(files))]
+        theirs = other.read_bytes()
+        other.write_bytes(content)
+        content = theirs
+    else:
+        for _ in range(random.integers(1, 5)):
+            content[random.integers(-min(len(content), 2000) if how == "end" else 0, 0 if how == "end" else len(content))] = (
+                random.integers(256)
+            )
+    file.write_bytes(content)
+    return f"{how} {file.name}"
+
+
+def test_no_random_damage_passes(run, measured):
+    """Forty times: what is read is what was measured, `verify` tells, and no work is built on it."""
+    tables = lambda opened: [opened.pairs(None), opened.self_transference(), opened.controls(), opened.sources(), opened.tasks()]
+    whole, random = tables(run), np.random.default_rng(0)
+    kept = {file: file.read_bytes() for file in run.path.rglob("*") if file.suffix in {".parquet", ".json"}}
+    for _ in range(40):
+        what = harmed(run.path, random)
+        for use in (lambda: tables(tr.open_run(run.path)), lambda: tables(measured[1]())):
+            try:
+                same = all(one.equals(other) for one, other in zip(use(), whole, strict=True))
+            except tr.TransferenceError as error:
+                assert "\n" not in str(error), what  # noqa: PT017 - that it is raised is one of two good ends
+            else:
+                assert same, what
+        for file, content in kept.items():
+            file.write_bytes(content)

@@ -133,7 +133,7 @@ class TableFile:
         return label
 
     def _damaged(self, error: Exception) -> StoreError:
-        return StoreError(f"{self.path} is damaged or missing ({error}). {_MEND}")
+        return StoreError(f"{self.path} is damaged or missing ({' '.join(str(error).split())}). {_MEND}")
 
 
 def column_digest(column: pa.ChunkedArray) -> str:

@@ -121,13 +121,13 @@ class Store:
         return one_writer(self.path, waiting=waiting, say=say)
 
     def check_published(self) -> None:
-        """Make sure that what is published belongs where it lies, so that nothing is taken for done that is not.
+        """Read all that is published, so that nothing is taken for done that is damaged, was altered, or belongs elsewhere.
 
         Raises:
-            StoreError: a file is damaged, or belongs elsewhere.
+            StoreError: a file is not what it should be.
         """
         for file in self.layout.published():
-            file.check()
+            file.read()
 
     @property
     def begun(self) -> bool:
