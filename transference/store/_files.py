@@ -143,12 +143,16 @@ def column_digest(column: pa.ChunkedArray) -> str:
         growing.update(f"{column.type} {column.null_count}".encode())
         values = column.to_numpy()
         if values.dtype.kind == "f":  # 0 and -0, and any two NaNs, may be one value to the writer's encoding
-            values = np.where(np.isnan(values), np.nan, values + 0.0).astype(values.dtype)
+            values = values + 0.0
+            if (missing := np.isnan(values)).any():
+                values[missing] = np.nan
         growing.update(np.ascontiguousarray(values, values.dtype.newbyteorder("<")).data)
     elif pa.types.is_dictionary(column.type) and not column.null_count:
         words = sorted(pc.unique(column).to_pylist())
         growing.update(json.dumps(words).encode())
-        growing.update(pc.index_in(column.cast(pa.string()), pa.array(words, pa.string())).to_numpy().astype("<i4").tobytes())
+        for chunk in column.chunks:
+            codes = np.array([words.index(word) if word in words else -1 for word in chunk.dictionary.to_pylist()], "<i4")
+            growing.update(codes[chunk.indices.to_numpy()].data)
     else:
         growing.update(json.dumps(column.to_pylist()).encode())
     return growing.hexdigest()
