@@ -48,7 +48,7 @@ def _write(out: Path, size: int) -> None:
     sets = {role: tuple(TaskSet(f"{mode}:{role}", size // 2, mode) for mode in "ab") for role in ("source", "target")}
     spec = tr.RunSpec(
         checkpoints=(CheckpointRef(1, "made"),), learner={"class": "made"}, sources=sets["source"], targets=sets["target"],
-        lookahead={"alpha": [0.1]}, estimator={"kind": "exact"}, controls=0, device="cpu", precision="fp32",
+        lookahead={"kind": "sgd", "alpha": [0.1]}, estimator={"kind": "exact"}, controls=0, device="cpu", precision="fp32",
         tile=default_tile(tr.Exact(), size, size),
     )  # fmt: skip
     store, random = tr.Store(out), np.random.default_rng(0)

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from transference.errors import SpecMismatchError
 from transference.files import write_aside
+from transference.plain import read_json
 
 _KINDS = ("metrics", "validation")
 
@@ -121,7 +122,7 @@ class Folder:
             SpecMismatchError: it is damaged.
         """
         try:
-            return dict(json.loads(self._about.read_text()))
+            return dict(read_json(self._about.read_bytes()))
         except (ValueError, TypeError) as error:
             raise SpecMismatchError(f"{self._about} is damaged ({error}). Choose a new --out.") from error
 

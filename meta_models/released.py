@@ -11,7 +11,6 @@ Running statistics of batch norm are never used by those programs, and ProtoNet'
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from transference import AdamState, Checkpoint, Params, load_learner
 from transference.checkpoint_steps import step_of
 from transference.errors import CheckpointError
 from transference.learners import ConfiguredLearner
+from transference.plain import read_json
 from transference.samplers import FAMILIES
 
 _MODEL, _ENCODER = "model_state_dict", "embedding_model_state_dict"
@@ -220,7 +220,7 @@ class _TrainConfig:
         self.options: dict[str, Any] = {}
         if self.file.exists():
             try:
-                self.options = json.loads(self.file.read_text())
+                self.options = read_json(self.file.read_bytes())
             except ValueError as error:
                 raise CheckpointError(f"{self.file}, beside {path.name}, is damaged ({error}). {_MEND}") from error
             if not isinstance(self.options, dict):

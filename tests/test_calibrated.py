@@ -256,7 +256,7 @@ def test_a_share_alone_makes_a_sample_that_can_be_missed(tmp_path, learner, chec
 def test_exact_files_that_are_not_what_they_should_be_are_found(run):
     first, second = sorted(run.path.glob("exact/*/*/*.parquet"))[:2]
     whole = first.read_bytes()
-    for content, message in ((second.read_bytes(), "holds rows of another tile"), (whole[:100], "damaged or missing")):
+    for content, message in ((second.read_bytes(), "belongs elsewhere"), (whole[:100], "damaged or missing")):
         first.write_bytes(content)
         assert [problem for problem in tr.verify(run.path).problems if str(first) in problem and message in problem]
     first.write_bytes(whole)

@@ -5,8 +5,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import transference as tr
+from tests.test_files import left_behind
 from transference.errors import StoreError, UsageError
-from transference.store import STATUSES, _folder, loss_ratios, pair_rows
+from transference.store import STATUSES, loss_ratios, pair_rows
+from transference.store._files import TableFile
 
 
 @pytest.fixture
@@ -113,7 +115,9 @@ def test_a_false_ratio_is_found(run):
     content = pq.read_table(path)
     position = content.schema.get_field_index("loss_ratio")
     pq.write_table(content.set_column(position, "loss_ratio", content["loss_after"]), path)
-    assert "a ratio is not after / before" in tr.verify(run.path).problems[0]
+    assert "was altered: its column loss_ratio is not what was written" in tr.verify(run.path).problems[0]
+    with pytest.raises(StoreError, match="was altered"):
+        run.pairs()
 
 
 def test_a_stray_file_is_found(run):
@@ -149,9 +153,7 @@ def test_a_matrix_needs_its_step_size(run):
 
 def test_a_leftover_of_a_killed_write_is_cleared(run, measure_here):
     tile = sorted((run.path / "pairs").rglob("*.parquet"))[0]
-    leftover = tile.with_name(f".{tile.name}.99999.tmp")
-    leftover.write_bytes(b"half a file")
-    tile.unlink()
+    leftover = left_behind(tile, 99999999)
     assert tr.verify(run.path).problems == []
     measure_here()
     assert not leftover.exists()
@@ -163,7 +165,7 @@ def test_tasks_of_another_run_are_found(run, tmp_path, learner, checkpoint, sour
         learner, checkpoint, targets, sources, n_source=4, n_target=3, lookahead=tr.SGD(0.1), device="cpu", out=tmp_path / "other"
     )
     (run.path / "tasks.parquet").write_bytes((other.path / "tasks.parquet").read_bytes())
-    assert "tasks.parquet does not hold the 7 rows that it should" in tr.verify(run.path).problems[0]
+    assert "tasks.parquet belongs elsewhere: it says it is of spec" in tr.verify(run.path).problems[0]
 
 
 @pytest.mark.parametrize("name", ["tasks.parquet", "sources/checkpoint_step=00000010/sources-000002.parquet"])
@@ -192,8 +194,8 @@ def test_a_foreign_run_json_is_told(run, content):
 def test_the_pairs_of_a_tile_are_written_last(tmp_path, monkeypatch, learner, checkpoint, sources, targets):
     """A run that is killed in between then has no pairs that it would write again."""
     order = []
-    write = _folder._write_table
-    monkeypatch.setattr(_folder, "_write_table", lambda content, path: (order.append(path.parts[-3]), write(content, path)))
+    write = TableFile.write
+    monkeypatch.setattr(TableFile, "write", lambda file, content: (order.append(file.whose["kind"]), write(file, content)))
     words = {"n_source": 2, "n_target": 2, "lookahead": tr.SGD(0.1), "controls": 0, "replicates": 2}
     tr.measure(learner, checkpoint, sources, targets, out=tmp_path / "run", **words)
     assert order[1:] == ["self_transference", "sources", "pairs", "pairs"]

@@ -25,12 +25,13 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from transference import _trees
+from transference import _tensors_of_files, _trees
 from transference.checkpoint_steps import step_of
 from transference.devices import as_allocated
 from transference.episodes import Params
 from transference.errors import CheckpointError
 from transference.files import write_aside
+from transference.plain import as_list, as_number, as_record, as_text, as_whole, read_json
 
 Layout: TypeAlias = Callable[[Mapping[str, Any], Path], "Checkpoint | None"]
 """Reads what a file held, if it knows how; raises `CheckpointError` where a file is nearly but not quite what it knows."""
@@ -39,6 +40,9 @@ _LAYOUTS = "transference.layouts"
 _FORMAT = "transference-checkpoint/1"
 _STATE_DICT_KEYS = ("model_state_dict", "state_dict", "model")
 _PARAMS, _MOMENTS = "params/", "optimizer/"
+
+_MOST_UPDATES = 2**53
+"""Whatever writes JSON keeps whole numbers as far as this."""
 
 
 @dataclass(frozen=True)
@@ -126,19 +130,25 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in _tensors(checkpoint).items()}
     told: dict[str, Any] = {"tied": tied} if tied else {}
     told |= {} if checkpoint.frozen is None else {"frozen": sorted(checkpoint.frozen)}
-    header = json.dumps(
-        {
-            "format": _FORMAT,
-            "step": checkpoint.step,
-            "learner": checkpoint.learner,
-            "config": dict(checkpoint.config),
-            "optimizer": _optimizer_header(checkpoint.optimizer),
-            "training": dict(checkpoint.training),
-            "unsafe": checkpoint.unsafe,
-            **told,
-        }
-    )
-    write_aside(path, lambda aside: writers[path.suffix](aside, header, tensors))
+    header = {
+        "format": _FORMAT,
+        "step": checkpoint.step,
+        "learner": checkpoint.learner,
+        "config": dict(checkpoint.config),
+        "optimizer": _optimizer_header(checkpoint.optimizer),
+        "training": dict(checkpoint.training),
+        "unsafe": checkpoint.unsafe,
+        **told,
+    }
+    text = json.dumps({**header, "digest": _digest_of_file(header, tensors)})
+    write_aside(path, lambda aside: writers[path.suffix](aside, text, tensors))
+
+
+def _digest_of_file(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """Return a digest of all that a file holds, by which damage is found: safetensors has no checksums."""
+    plain = json.loads(json.dumps({name: value for name, value in header.items() if name != "digest"}))
+    words = torch.frombuffer(bytearray(json.dumps(plain, sort_keys=True).encode()), dtype=torch.uint8)
+    return _trees.digest([("header", words), *sorted(tensors.items())])
 
 
 def _write_safetensors(path: Path, header: str, tensors: Params) -> None:
@@ -169,11 +179,16 @@ def load_checkpoint(path: str | Path, *, unsafe: bool = False, plain: bool = Fal
     if not path.is_file():
         raise CheckpointError(f"There is no checkpoint file {path}.")
     found = _read(path, unsafe, plain)
-    return replace(found, params={name: as_allocated(value) for name, value in found.params.items()})
+    fresh = {name: as_allocated(value) for name, value in found.params.items()}
+    return replace(found, params=fresh | {name: fresh[first] for name, first in same_memory(found.params).items()})
 
 
 def _read(path: Path, unsafe: bool, plain: bool) -> Checkpoint:
     header, content, beside = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path, unsafe)
+    if wrong := _tensors_of_files.complaint(content, path.stat().st_size):
+        raise CheckpointError(f"{path} cannot be measured: {wrong}. Save its parameters as plain tensors.")
+    if header is None and any(name.startswith(_PARAMS) for name in content if isinstance(name, str)):
+        raise CheckpointError(f"{path} has lost its header. Copy or save it again.")
     if header is None:
         layouts = () if plain else entry_points(group=_LAYOUTS)
         for layout in layouts:
@@ -191,7 +206,7 @@ def _read(path: Path, unsafe: bool, plain: bool) -> Checkpoint:
             unread=_unread(content),
         )
     try:
-        loaded = _from_header(json.loads(header), content, path)
+        loaded = _from_header(as_record(read_json(header), "the header"), content, path)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} has a damaged header ({error!r}). Copy or save it again.") from error
     return replace(loaded, path=path, unsafe=unsafe or loaded.unsafe)
@@ -242,6 +257,7 @@ def _read_pickle(path: Path, unsafe: bool) -> tuple[str | None, dict[str, Any], 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of foreign pickles before it refuses them; we say so once
+            _tensors_of_files.check_packing(path)
             content = torch.load(path, map_location="cpu", weights_only=not unsafe)
     except pickle.UnpicklingError as error:
         what = _refused_name(str(error))
@@ -258,7 +274,7 @@ def _read_pickle(path: Path, unsafe: bool) -> tuple[str | None, dict[str, Any], 
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path} holds a {type(content).__name__}; a dictionary of tensors was expected.")
     if isinstance(content.get("transference"), str):
-        return content["transference"], dict(content.get("tensors") or {}), {}
+        return content["transference"], content.get("tensors") or {}, {}
     return None, dict(content), content
 
 
@@ -324,23 +340,42 @@ def _from_header(header: Mapping[str, Any], tensors: Mapping[str, Tensor], path:
     def below(prefix: str) -> Params:
         return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
+    if not all(isinstance(tensor, Tensor) for tensor in as_record(tensors, "tensors").values()):
+        raise ValueError("something that is no tensor is said to be one")
+    if "digest" in header and header["digest"] != _digest_of_file(header, tensors):
+        raise ValueError("its digest is not that of its content, so something was altered")
+    needed = ("format", "step", "learner", "config", "optimizer", "training")
+    as_record(header, "the header", needed, (*needed, "unsafe", "digest", "tied", "frozen"))
+    params = below(_PARAMS)
+    if not params:
+        raise ValueError("it has no parameters")
+    params |= {other: params[as_text(first, "tied")] for other, first in as_record(header.get("tied", {}), "tied").items()}
     optimizer = None
     if header["optimizer"] is not None:
-        state = header["optimizer"]
+        state = as_record(header["optimizer"], "optimizer", ("lr", "betas", "eps", "steps"))
+        betas = as_list(state["betas"], "optimizer.betas", least=2, most=2)
         optimizer = AdamState(
-            lr=state["lr"],
-            betas=(state["betas"][0], state["betas"][1]),
-            eps=state["eps"],
-            steps=state["steps"],
+            lr=as_number(state["lr"], "optimizer.lr", 0),
+            betas=(as_number(betas[0], "optimizer.betas", 0, 1), as_number(betas[1], "optimizer.betas", 0, 1)),
+            eps=as_number(state["eps"], "optimizer.eps", 0),
+            steps={
+                name: as_whole(n, f"optimizer.steps of {name}", 0, _MOST_UPDATES)
+                for name, n in as_record(state["steps"], "optimizer.steps").items()
+            },
             exp_avg=below(f"{_MOMENTS}exp_avg/"),
             exp_avg_sq=below(f"{_MOMENTS}exp_avg_sq/"),
         )
-    step, training = header["step"], header["training"]
-    if not isinstance(step, int) or step < 0 or not isinstance(training, dict) or not isinstance(header["config"], dict):
-        raise ValueError("step, config or training is not what it should be")
-    params, frozen = below(_PARAMS), header.get("frozen")
-    params |= {other: params[first] for other, first in header.get("tied", {}).items()}
+        for name, moment in (*optimizer.exp_avg.items(), *optimizer.exp_avg_sq.items()):
+            if name not in params or params[name].shape != moment.shape:
+                raise ValueError(f"the moments of {name} have the shape {tuple(moment.shape)}, which the parameter has not")
+    frozen = header.get("frozen")
     return Checkpoint(
-        params, step, header["learner"], header["config"], optimizer, training, unsafe=bool(header.get("unsafe", False)),
-        frozen=None if frozen is None else frozenset(frozen),
-    )  # fmt: skip
+        params,
+        as_whole(header["step"], "step", 0, _MOST_UPDATES),
+        None if header["learner"] is None else as_text(header["learner"], "learner"),
+        as_record(header["config"], "config"),
+        optimizer,
+        as_record(header["training"], "training"),
+        unsafe=bool(header.get("unsafe", False)),
+        frozen=None if frozen is None else frozenset(as_text(name, "frozen") for name in as_list(frozen, "frozen")),
+    )

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 import platform
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 from importlib.metadata import version
@@ -104,37 +104,51 @@ def measure(
     from_samplers, to_samplers = _as_list(sources), _as_list(targets)
     where, dtype = choose_device(device), torch.float64 if precision == "fp64" else torch.float32
     store = Store(out)
-    if store.run_json.exists():
-        estimator = as_begun(estimator, store.spec().estimator)
     tile = tile or default_tile(estimator, n_source * len(from_samplers), n_target * len(to_samplers))
     if controls is None:
         controls = default_controls(n_source, n_target, estimated=isinstance(estimator, SampledEstimator))
-    spec = make_spec(
-        learner, checkpoints, from_samplers, to_samplers, n_source=n_source, n_target=n_target, step=lookahead,
-        estimator=estimator, controls=controls, device=where.type, precision=precision, tile=tile, replicates=replicates,
-    )  # fmt: skip
+
+    def asked() -> tuple[RunSpec, Estimator, bool]:
+        """Return the spec and the estimator, as the run was begun if it was, and whether it was."""
+        decided = as_begun(estimator, store.spec().estimator) if store.run_json.exists() else estimator
+        spec = make_spec(
+            learner, checkpoints, from_samplers, to_samplers, n_source=n_source, n_target=n_target, step=lookahead,
+            estimator=decided, controls=controls, device=where.type, precision=precision, tile=tile, replicates=replicates,
+        )  # fmt: skip
+        return spec, decided, store.check(spec)
+
+    asked()  # what cannot be, and a folder of another spec, is refused before anything is waited for or written
     from_tasks, to_tasks = Tasks(from_samplers, n_source, where, dtype), Tasks(to_samplers, n_target, where, dtype)
-    begun = store.check(spec)
-    prepared = partial(Work, learner, checkpoints, from_tasks, to_tasks, with_alpha(lookahead, checkpoints), estimator, where, dtype)
-    with full_precision(), _threads(store.about().get("threads") if begun else None), closing(prepared(Path(out))) as work:
+    stepping = with_alpha(lookahead, checkpoints)
+    with nullcontext() if dry_run else store.writing(waiting=asked, say=partial(tqdm.write, file=sys.stderr)):
+        spec, decided, begun = asked()
         if begun:
-            _check_same_code(store, spec, work)
-        if dry_run:
-            return Run(out, spec)
-        if not store.has_tasks():
-            store.write_tasks(work.tasks())
-        if not begun:
-            found = work.settle(spec.n_cells)
-            spec = replace(spec, estimator=describe_estimator(work.estimator))
-            about = {**_about(checkpoints, where, command), "theta": work.theta}
-            store.begin(spec, {**about, "trial": asdict(found) if found else None})
-            if progress and found:
-                tqdm.write(str(found), file=sys.stderr)
-        done = sum(spec.n_cells_of(a_tile) for ref in spec.checkpoints for a_tile in spec.tiles(ref.step) if store.has(a_tile))
-        with tqdm(total=spec.n_cells, initial=done, unit="pair", unit_scale=True, disable=not progress, mininterval=0.5) as bar:
-            for ref in spec.checkpoints:
-                _measure_at(ref.step, spec, store, work, bar)
+            store.check_published()
+        prepared = partial(Work, learner, checkpoints, from_tasks, to_tasks, stepping, decided, where, dtype, Path(out))
+        with full_precision(), _threads(store.about().get("threads") if begun else None), closing(prepared()) as work:
+            if begun:
+                _check_same_code(store, spec, work)
+            if dry_run:
+                return Run(out, spec)
+            if not begun:
+                spec = _begin(store, spec, work, {**_about(checkpoints, where, command), "theta": work.theta}, progress=progress)
+            if not begun or not store.has_tasks():
+                store.write_tasks(work.tasks())
+            done = sum(spec.n_cells_of(a_tile) for ref in spec.checkpoints for a_tile in spec.tiles(ref.step) if store.has(a_tile))
+            with tqdm(total=spec.n_cells, initial=done, unit="pair", unit_scale=True, disable=not progress, mininterval=0.5) as bar:
+                for ref in spec.checkpoints:
+                    _measure_at(ref.step, spec, store, work, bar)
     return Run(out)
+
+
+def _begin(store: Store, spec: RunSpec, work: Work, about: Mapping[str, Any], *, progress: bool) -> RunSpec:
+    """Claim the folder, once the estimator has decided what it left open; return the spec with what it decided."""
+    found = work.settle(spec.n_cells)
+    spec = replace(spec, estimator=describe_estimator(work.estimator))
+    store.begin(spec, {**about, "trial": asdict(found) if found else None})
+    if progress and found:
+        tqdm.write(str(found), file=sys.stderr)
+    return spec
 
 
 def _measure_at(step: int, spec: RunSpec, store: Store, work: Work, bar: tqdm[NoReturn]) -> None:

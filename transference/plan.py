@@ -15,6 +15,7 @@ from transference.errors import UsageError
 from transference.estimators import Estimator
 from transference.learners import Learner
 from transference.lookahead import Lookahead
+from transference.plain import as_list, as_number, as_record, as_text, as_whole, unfit
 from transference.samplers import RedrawingSampler, TaskSampler, sampler_digest
 
 PRECISIONS = ("fp32", "fp64")
@@ -22,6 +23,15 @@ PRECISIONS = ("fp32", "fp64")
 
 _MOST_REPLICATES = 2**15 - 1
 """What the table's column holds."""
+
+_MOST_TASKS = 2**31 - 1
+"""What the table's columns hold."""
+
+_MOST_TILES = 10**6
+"""Files in a run folder: more are slow to list on any disk."""
+
+_MOST_STEP = 2**53
+"""Whatever writes JSON keeps whole numbers as far as this."""
 
 Chosen: TypeAlias = dict[int, list[int]]
 """Some pairs of a run: the ids of targets, by the id of their source."""
@@ -35,6 +45,16 @@ class TaskSet:
     n: int
     digest: str
 
+    @classmethod
+    def from_json(cls, plain: object, name: str) -> TaskSet:
+        """Return the tasks whose JSON form this is; ``name`` is what a ``ValueError`` calls them."""
+        found = as_record(plain, name, *_fields(cls))
+        return cls(
+            as_text(found["sampler"], f"{name}.sampler"),
+            as_whole(found["n"], f"{name}.n", 1, _MOST_TASKS),
+            as_text(found["digest"], f"{name}.digest"),
+        )
+
 
 @dataclass(frozen=True)
 class CheckpointRef:
@@ -42,6 +62,12 @@ class CheckpointRef:
 
     step: int
     digest: str
+
+    @classmethod
+    def from_json(cls, plain: object, name: str) -> CheckpointRef:
+        """Return the checkpoint whose JSON form this is; ``name`` is what a ``ValueError`` calls it."""
+        found = as_record(plain, name, *_fields(cls))
+        return cls(as_whole(found["step"], f"{name}.step", 0, _MOST_STEP), as_text(found["digest"], f"{name}.digest"))
 
 
 @dataclass(frozen=True)
@@ -125,17 +151,53 @@ class RunSpec:
         return {name: value for name, value in plain.items() if name not in usual or value != usual[name]}
 
     @classmethod
-    def from_json(cls, plain: Mapping[str, Any]) -> RunSpec:
-        """Return the spec that `to_json` wrote."""
-        return cls(
-            **{
-                **plain,
-                "checkpoints": tuple(CheckpointRef(**ref) for ref in plain["checkpoints"]),
-                "sources": tuple(TaskSet(**tasks) for tasks in plain["sources"]),
-                "targets": tuple(TaskSet(**tasks) for tasks in plain["targets"]),
-                "tile": tuple(plain["tile"]),
-            }
+    def from_json(cls, plain: object) -> RunSpec:
+        """Return the spec that `to_json` wrote.
+
+        Raises:
+            ValueError: a setting is missing, not known, or of a kind or size that it cannot have; the message names it.
+        """
+        found = as_record(plain, "the spec", *_fields(cls))
+        learner, estimator = as_record(found["learner"], "learner", ["class"]), as_record(found["estimator"], "estimator", ["kind"])
+        moving = as_record(found["lookahead"], "lookahead", ["kind", "alpha"])
+        for name, kind in (("learner.class", learner["class"]), ("estimator.kind", estimator["kind"]), ("lookahead.kind", moving["kind"])):
+            as_text(kind, name)
+        if as_text(found["precision"], "precision") not in PRECISIONS:
+            raise ValueError(unfit("precision", found["precision"], f"one of {', '.join(PRECISIONS)}"))
+        alphas = [as_number(x, f"lookahead.alpha[{k}]", 0) for k, x in enumerate(as_list(moving["alpha"], "lookahead.alpha", least=1))]
+        sizes = [as_whole(size, "tile", 1, _MOST_TASKS) for size in as_list(found["tile"], "tile", least=2, most=2)]
+        spec = cls(
+            checkpoints=tuple(CheckpointRef.from_json(*item) for item in _items(found, "checkpoints")),
+            learner=learner,
+            sources=tuple(TaskSet.from_json(*item) for item in _items(found, "sources")),
+            targets=tuple(TaskSet.from_json(*item) for item in _items(found, "targets")),
+            lookahead=moving,
+            estimator=estimator,
+            controls=as_whole(found["controls"], "controls", 0, _MOST_TASKS),
+            device=as_text(found["device"], "device"),
+            precision=found["precision"],
+            tile=(sizes[0], sizes[1]),
+            replicates=as_whole(found.get("replicates", 1), "replicates", 1, _MOST_REPLICATES),
         )
+        steps = [ref.step for ref in spec.checkpoints]
+        names = [[tasks.sampler for tasks in sets] for sets in (spec.sources, spec.targets)]
+        distinct: list[Sequence[object]] = [steps, alphas, *names]
+        if any(len(set(once)) < len(once) for once in distinct):
+            raise ValueError("the spec names a checkpoint's step, a step size or a sampler twice")
+        if steps != sorted(steps):
+            raise ValueError("the checkpoints are not in the order of their steps")
+        if excess := spec.excess():
+            raise ValueError(excess)
+        return spec
+
+    def excess(self) -> str | None:
+        """Return what there is more of than a run folder holds, None if nothing."""
+        most = max(self.n_source, self.n_target)
+        if most > _MOST_TASKS:
+            return f"there are {most:,} tasks of one role; a table numbers at most {_MOST_TASKS:,}"
+        blocks = [-(-n // size) for n, size in zip((self.n_source, self.n_target), self.tile, strict=True)]
+        tiles = len(self.checkpoints) * blocks[0] * blocks[1] * self.replicates
+        return f"there are {tiles:,} tiles; a folder holds at most {_MOST_TILES:,}" if tiles > _MOST_TILES else None
 
     @property
     def digest(self) -> str:
@@ -161,6 +223,17 @@ class RunSpec:
         mine, theirs = dict(_leaves(self.to_json())), dict(_leaves(other.to_json()))
         names = [*mine, *(name for name in theirs if name not in mine)]
         return [f"{name}: {mine.get(name, 'none')} → {theirs.get(name, 'none')}" for name in names if mine.get(name) != theirs.get(name)]
+
+
+def _fields(kind: type) -> tuple[list[str], list[str]]:
+    """Return the names of a dataclass's fields: those without a default, and all."""
+    fields = dataclasses.fields(kind)
+    return [field.name for field in fields if field.default is dataclasses.MISSING], [field.name for field in fields]
+
+
+def _items(found: Mapping[str, Any], name: str) -> Iterator[tuple[object, str]]:
+    """Yield each item of a list that may not be empty, with what to call it."""
+    return ((item, f"{name}[{k}]") for k, item in enumerate(as_list(found[name], name, least=1)))
 
 
 def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - any JSON value
@@ -229,7 +302,7 @@ def make_spec(
     _check_steps(checkpoints)
     _check_distinct("source", [sampler.name for sampler in sources])
     _check_distinct("target", [sampler.name for sampler in targets])
-    return RunSpec(
+    spec = RunSpec(
         checkpoints=tuple(CheckpointRef(c.step, c.digest) for c in sorted(checkpoints, key=lambda c: c.step)),
         learner=learners.describe(learner),
         sources=tuple(TaskSet(sampler.name, n_source, sampler_digest(sampler)) for sampler in sources),
@@ -243,6 +316,9 @@ def make_spec(
         replicates=replicates,
         theta=_one_theta(learner, checkpoints, step),
     )
+    if excess := spec.excess():
+        raise UsageError(f"Too much was asked for: {excess}. Take fewer tasks, or more of them per tile (--tile).")
+    return spec
 
 
 def describe_estimator(estimator: Estimator) -> dict[str, Any]:

@@ -118,7 +118,7 @@ def _check_same_learner(checkpoints: list[Checkpoint]) -> None:
 
 
 def _trained_with(checkpoints: Sequence[Checkpoint], name: str, default: int) -> int:
-    values = {checkpoint.training.get(name, default) for checkpoint in checkpoints}
-    if len(values) > 1 or not isinstance(value := values.pop(), int):
+    value, *others = [checkpoint.training.get(name, default) for checkpoint in checkpoints]
+    if any(other != value for other in others) or not isinstance(value, int):
         raise UsageError(f"The checkpoints do not tell one value of {name} that they were trained with; give --{name}.")
     return value

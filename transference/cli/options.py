@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import tomllib
 from collections.abc import Callable, Collection
@@ -12,10 +13,17 @@ from typing import Any, TypeVar
 import click
 
 from transference.errors import UsageError
+from transference.plain import read_json
 from transference.statistics import NEUTRAL_BAND
 
 FAILED_CELLS = 3
 """Exit code of a command that is done, but for some cells that failed."""
+
+_MOST_BYTES = 2**16
+"""Of a file with settings."""
+
+_DEEP_KEY = re.compile(r"(?:[^\s.=,]{1,50}\s{0,5}\.\s{0,5}){100}")
+"""A key of so many parts that the library would take hours over it."""
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -67,9 +75,14 @@ def read_config(config: Path | None) -> dict[str, Any]:
     if config is None:
         return {}
     try:
-        settings = tomllib.loads(config.read_text(encoding="utf-8"))
-        json.dumps(settings)  # what a checkpoint can carry
-    except (tomllib.TOMLDecodeError, TypeError, UnicodeDecodeError) as error:
+        text = config.read_bytes()
+        if len(text) > _MOST_BYTES:
+            raise UsageError(f"{config} has {len(text):,} bytes, and settings have at most {_MOST_BYTES:,}. Is it the right file?")
+        if _DEEP_KEY.search(words := text.decode()):
+            raise UsageError(f"{config} has a name of more than a hundred parts. Is it the right file?")
+        settings = tomllib.loads(words)
+        read_json(json.dumps(settings))  # what a checkpoint can carry
+    except (ValueError, TypeError, RecursionError) as error:
         raise UsageError(
             f"{config} is no TOML file of plain settings ({error}). Write one setting a line, for example inner_steps = 1."
         ) from error

@@ -22,7 +22,10 @@ Examples:
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--json", "json_output", is_flag=True, help="Print the findings as JSON.")
 def verify(run: Path, json_output: bool) -> None:
-    """Check every file of a run folder: checksums, rows, statuses, ratios. Exit code 1 if it is incomplete or damaged."""
+    """Check every file of a run folder: whose it is, checksums, rows, statuses, ratios, and that files agree on the losses they share.
+
+    Exit code 1 if the folder is incomplete or damaged. What is no part of the run is named.
+    """
     found = verify_run(run)
     if json_output:
         say(json.dumps({**dataclasses.asdict(found), "complete": found.complete}, indent=2))
@@ -31,5 +34,7 @@ def verify(run: Path, json_output: bool) -> None:
         say(f"{run}: {found.tiles - found.missing} of {found.tiles} tiles; cells: {cells or 'none'}")
         for problem in found.problems:
             say(f"error: {problem}", err=True)
+        for note in found.notes:
+            say(f"note: {note}", err=True)
     if not found.complete:
         raise SystemExit(1)

@@ -28,10 +28,14 @@ from transference.datasets._names import SPLITS
 from transference.datasets._unread import Unread
 from transference.errors import DataError
 from transference.files import write_aside
+from transference.plain import read_json
 
 FORMAT = "transference images 1"
 _FILE = re.compile(r"(?P<name>[\w.-]+)\.(?P<side>\d+)x(?P=side)x(?P<channels>[13])\.safetensors")
 _CHUNK = 256
+
+_MOST_LABELS = 2**31
+"""Bytes of class names and ids: ten times those of ImageNet's fourteen million images."""
 
 Row = tuple[str, str, str]
 """Split, class name and image id of one image."""
@@ -91,9 +95,9 @@ class Prepared:
         with self._open() as file:
             shape, kind = tuple(file.get_slice("images").get_shape()), file.get_slice("images").get_dtype()
             try:
-                content = json.loads(file.get_tensor("labels").numpy().tobytes())
+                content = read_json(file.get_tensor("labels").numpy().tobytes(), most=_MOST_LABELS)
                 splits = {str(name): _Split.parse(split, {str(self.channels), "3"}) for name, split in content.items()}
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
                 raise self._damaged(f"its labels cannot be read: {error!r}") from error
         if kind != "U8":
             raise self._damaged(f"its images are {kind}, not U8")
@@ -181,8 +185,8 @@ class Prepared:
 
     def _metadata(self, file: Any) -> dict[str, Any]:  # noqa: ANN401
         try:
-            metadata = json.loads((file.metadata() or {}).get("about", "{}"))
-        except (ValueError, RecursionError) as error:
+            metadata = read_json((file.metadata() or {}).get("about", "{}"))
+        except ValueError as error:
             raise self._damaged(f"its metadata cannot be read: {error}") from error
         return metadata if isinstance(metadata, dict) else {}
 

@@ -89,7 +89,8 @@ def image_shape(run: Run) -> tuple[int, int]:
 def _number(name: str, words: Sequence[str], training: Mapping[str, Any], default: int) -> int:
     said = [value for word, value in pairwise(words) if word == f"--{name}"]
     said += [word.partition("=")[2] for word in words if word.startswith(f"--{name}=")]
-    return int(said[-1] if said else training.get(name, default))
+    found = str(said[-1] if said else training.get(name, default))
+    return int(found) if found.isdecimal() and len(found) < 5 else default
 
 
 def _sets(sets: Sequence[TaskSet]) -> str:

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from transference.plan import TaskSet
-from transference.store._folder import read_table
-from transference.store._schema import PAIRS
+from transference.store._files import TableFile
 
 _READERS = 4
 """Files read at once: checksums and decompression run outside of Python's lock."""
@@ -101,7 +98,7 @@ class Matrices:
     accuracy_before: NDArray[np.float32]
 
 
-def read_matrices(files: Sequence[Path], alpha: float, shape: tuple[int, int], *, estimated: bool) -> Matrices:
+def read_matrices(files: Sequence[TableFile], alpha: float, shape: tuple[int, int], *, estimated: bool) -> Matrices:
     """Read the rows of one step size from the tiles of one checkpoint; cells without a row are NaN.
 
     Args:
@@ -113,11 +110,14 @@ def read_matrices(files: Sequence[Path], alpha: float, shape: tuple[int, int], *
     Raises:
         StoreError: a tile is missing or damaged.
     """
+    for file in files:  # before memory is taken for what a spec says
+        file.require()
+    files[0].check()
     ratios, accuracies = np.full(shape, np.nan), np.full(shape[1], np.nan, np.float32)
     changes = np.full(shape, np.nan) if estimated else ratios
     slopes = np.full(shape, np.nan, np.float32)
     names = ["source", "target", "loss_ratio", "first_order", "accuracy_before", *(["loss_before", "loss_after"] if estimated else [])]
-    for content in _in_turn(files, partial(read_table, schema=PAIRS, names=[*names, "alpha"])):
+    for content in _in_turn(files, [*names, "alpha"]):
         here = pa.compute.equal(content["alpha"], alpha)
         rows = content if pa.compute.all(here).as_py() else content.filter(here)
         source, target, ratio, slope, accuracy, *losses = (rows[name].to_numpy() for name in names)
@@ -128,14 +128,14 @@ def read_matrices(files: Sequence[Path], alpha: float, shape: tuple[int, int], *
     return Matrices(ratios, changes, slopes, accuracies)
 
 
-def _in_turn(files: Iterable[Path], read: partial[pa.Table]) -> Iterator[pa.Table]:
-    """Yield what is read from each file, a few files ahead."""
+def _in_turn(files: Iterable[TableFile], names: Sequence[str]) -> Iterator[pa.Table]:
+    """Yield these columns of each file, read a few files ahead."""
     rest = iter(files)
     with ThreadPoolExecutor(_READERS) as pool:
-        waiting = [pool.submit(read, file) for file in islice(rest, _READERS)]
+        waiting = [pool.submit(file.read, names) for file in islice(rest, _READERS)]
         while waiting:
             yield waiting.pop(0).result()
-            waiting += [pool.submit(read, file) for file in islice(rest, 1)]
+            waiting += [pool.submit(file.read, names) for file in islice(rest, 1)]
 
 
 def ranges(labels: Sequence[str]) -> list[tuple[str, slice]]:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from transference.errors import StoreError, UsageError
 from transference.plan import RunSpec, Tile
 from transference.store._blocks import Block, Matrices, ranges, read_matrices
-from transference.store._folder import Store, read_table
-from transference.store._schema import CONTROLS, PAIRS, SOURCES, TASKS
+from transference.store._folder import Store
+from transference.store._layout import Layout
+from transference.store._schema import CONTROLS
 
 
 class Progress(NamedTuple):
@@ -45,6 +46,10 @@ class Run:
     def __repr__(self) -> str:
         done, total = self.progress()
         return f"Run({str(self.path)!r}: {self.spec.n_source} sources × {self.spec.n_target} targets, {done} of {total} tiles)"
+
+    @property
+    def _layout(self) -> Layout:
+        return self._store.layout
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -80,7 +85,7 @@ class Run:
         calibrated = self.spec.estimator["kind"] == "calibrated"
         found: Counter[str] = Counter()
         for tile in self._tiles():
-            rows = read_table(self._store.tile_path(tile), PAIRS, ["loss_before", "loss_after", "loss_ratio", "status"]).to_pandas()
+            rows = self._layout.pairs(tile).read(["loss_before", "loss_after", "loss_ratio", "status"]).to_pandas()
             lost = rows["status"] != "ok"
             if calibrated:
                 lost &= ~(np.isfinite(rows["loss_after"]) & (rows["loss_before"] > 0) & (rows["loss_before"] < np.inf))
@@ -106,7 +111,7 @@ class Run:
         """
         self._check_replicate(replicate)
         self._check_complete()
-        parts = [(tile.step, read_table(self._store.tile_path(tile), PAIRS)) for tile in self._tiles(replicate)]
+        parts = [(tile.step, self._layout.pairs(tile).read()) for tile in self._tiles(replicate)]
         frame = _stack(parts)
         self._add_mode(frame, "source", "source_mode")
         self._add_mode(frame, "target", "target_mode")
@@ -119,7 +124,7 @@ class Run:
             StoreError: a file is missing or damaged.
         """
         blocks = [(step, targets) for step in self.steps for targets in self.spec.target_blocks()]
-        frame = _stack([(step, read_table(self._store.self_path(step, targets), PAIRS)) for step, targets in blocks])
+        frame = _stack([(step, self._layout.self_transference(step, targets).read()) for step, targets in blocks])
         self._add_mode(frame, "target", "mode")
         return frame.sort_values(["checkpoint_step", "alpha", "target"], ignore_index=True)
 
@@ -151,7 +156,7 @@ class Run:
             StoreError: a file is missing or damaged.
         """
         steps = self.steps if self.spec.controls else ()
-        parts = [(step, read_table(self._store.controls_path(step), CONTROLS)) for step in steps]
+        parts = [(step, self._layout.controls(step).read()) for step in steps]
         frame = _stack(parts) if parts else CONTROLS.empty_table().to_pandas().assign(checkpoint_step=0)
         self._add_mode(frame, "source", "source_mode")
         self._add_mode(frame, "target", "target_mode")
@@ -189,7 +194,7 @@ class Run:
                 )
 
     def _matrices(self, step: int, alpha: float, replicate: int = 0) -> Matrices:
-        files = [self._store.tile_path(tile) for tile in self.spec.tiles(step, replicate)]
+        files = [self._layout.pairs(tile) for tile in self.spec.tiles(step, replicate)]
         estimated = self.spec.estimator["kind"] != "exact"
         return read_matrices(files, alpha, (self.spec.n_source, self.spec.n_target), estimated=estimated)
 
@@ -200,7 +205,7 @@ class Run:
             StoreError: a file is missing or damaged.
         """
         tiles = [tile for tile in self._tiles(0) if tile.targets[0] == 0]
-        frame = _stack([(tile.step, read_table(self._store.sources_path(tile), SOURCES)) for tile in tiles])
+        frame = _stack([(tile.step, self._layout.sources(tile).read()) for tile in tiles])
         self._add_mode(frame, "source", "mode")
         return frame.sort_values(["checkpoint_step", "alpha", "source"], ignore_index=True)
 
@@ -210,7 +215,7 @@ class Run:
         Raises:
             StoreError: the file is missing or damaged.
         """
-        frame: pd.DataFrame = read_table(self.path / "tasks.parquet", TASKS).to_pandas()
+        frame: pd.DataFrame = self._layout.tasks.read().to_pandas()
         return frame
 
     def matrix(self, step: int | None = None, alpha: float | None = None, replicate: int = 0) -> NDArray[np.float64]:

@@ -1,0 +1,112 @@
+"""Which files a run folder has, where they lie, and whose they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from transference.plan import RunSpec, Tile
+from transference.store._files import TableFile
+from transference.store._schema import CONTROLS, PAIRS, SOURCES, TASKS
+
+FOLDERS = ("pairs", "sources", "self_transference", "controls", "exact")
+"""Those of a run folder; in each one folder per checkpoint."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The files of one run.
+
+    Attributes:
+        path: the folder.
+        spec: the measurement.
+        labelled: whether every file says whose it is; those of version 0.1 do not.
+    """
+
+    path: Path
+    spec: RunSpec
+    labelled: bool = True
+
+    @property
+    def tasks(self) -> TableFile:
+        """One row per task."""
+        return self._file(self.path / "tasks.parquet", TASKS, self.spec.n_source + self.spec.n_target, kind="tasks")
+
+    def pairs(self, tile: Tile) -> TableFile:
+        """The pairs of a tile."""
+        path = self.path / "pairs" / _partition(tile.step) / _tile_name(tile)
+        return self._file(path, PAIRS, self.spec.n_cells_of(tile), kind="pairs", **_place(tile))
+
+    def sources(self, tile: Tile) -> TableFile:
+        """The sources of a tile; the tiles of other target blocks give the same rows, and write the same file."""
+        path = self.path / "sources" / _partition(tile.step) / f"sources-{tile.sources[0]:06d}.parquet"
+        rows = (tile.sources[1] - tile.sources[0]) * len(self.spec.alphas)
+        return self._file(path, SOURCES, rows, kind="sources", checkpoint_step=tile.step, sources=list(tile.sources))
+
+    def of(self, tile: Tile) -> list[TableFile]:
+        """The files of a tile: its pairs, and in the first replicate its sources."""
+        return [self.pairs(tile), *([] if tile.replicate else [self.sources(tile)])]
+
+    def self_transference(self, step: int, targets: tuple[int, int]) -> TableFile:
+        """The self-transference of a block of targets at one checkpoint."""
+        path = self.path / "self_transference" / _partition(step) / f"self-{targets[0]:06d}.parquet"
+        rows = (targets[1] - targets[0]) * len(self.spec.alphas)
+        return self._file(path, PAIRS, rows, kind="self_transference", checkpoint_step=step, targets=list(targets))
+
+    def exact(self, tile: Tile, number: int) -> TableFile:
+        """Those pairs of a tile that are measured exactly beside the estimates, in one round."""
+        path = self.path / "exact" / _partition(tile.step) / f"round={number}" / _tile_name(tile)
+        return self._file(path, PAIRS, None, kind="exact", **_place(tile), round=number)
+
+    def controls(self, step: int) -> TableFile:
+        """The controls at one checkpoint."""
+        path = self.path / "controls" / _partition(step) / "controls.parquet"
+        return self._file(path, CONTROLS, None, kind="controls", checkpoint_step=step)
+
+    def tiles(self, replicate: int | None = None) -> Iterator[Tile]:
+        """Yield the tiles of all checkpoints, of one replicate or of all in turn."""
+        return (tile for ref in self.spec.checkpoints for tile in self.spec.tiles(ref.step, replicate))
+
+    def exact_files(self) -> Iterator[tuple[Tile, TableFile]]:
+        """Yield what is published of the pairs measured exactly beside the estimates, round by round, each with its tile."""
+        names = {path.name for path in (self.path / "exact").glob("*/round=*")}
+        for number in range(len(names)) if self.spec.sampled else ():
+            if f"round={number}" not in names:
+                return
+            for tile in self.tiles(0):
+                if (file := self.exact(tile, number)).exists():
+                    yield tile, file
+
+    def published(self) -> Iterator[TableFile]:
+        """Yield every file of the run that is there."""
+        files = [self.tasks, *(file for tile in self.tiles() for file in self.of(tile))]
+        for ref in self.spec.checkpoints:
+            files += [self.self_transference(ref.step, targets) for targets in self.spec.target_blocks()]
+            files += [self.controls(ref.step)] if self.spec.controls else []
+        yield from (file for file in {file.path: file for file in files}.values() if file.exists())
+        yield from (file for _, file in self.exact_files())
+
+    def _file(self, path: Path, schema: pa.Schema, rows: int | None, **place: Any) -> TableFile:  # noqa: ANN401 - plain values
+        return TableFile(path, schema, {"spec": self.spec.digest, **place}, self.labelled, rows)
+
+
+def _partition(step: int) -> str:
+    return f"checkpoint_step={step:08d}"
+
+
+def _tile_name(tile: Tile) -> str:
+    again = f"-replicate-{tile.replicate}" if tile.replicate else ""
+    return f"tile-{tile.sources[0]:06d}-{tile.targets[0]:06d}{again}.parquet"
+
+
+def _place(tile: Tile) -> dict[str, Any]:
+    return {
+        "checkpoint_step": tile.step,
+        "sources": list(tile.sources),
+        "targets": list(tile.targets),
+        "replicate": tile.replicate,
+    }
