@@ -241,6 +241,15 @@ def test_a_run_goes_on_with_the_engine_it_was_begun_with(tmp_path, learner, chec
         run("auto", n=5)
 
 
+@pytest.mark.parametrize("estimator", [tr.Exact, tr.FirstOrder])
+def test_an_engine_that_cannot_take_the_learner_is_told_before_anything_is_begun(estimator, tmp_path, learner, checkpoint, sources):
+    """It looks at the values of labels, which `torch.vmap` does not allow."""
+    with pytest.raises(UsageError, match=r"engine 'together' .* cannot evaluate this learner, .*item.*int\(tensor\).*Take --engine auto"):
+        tr.measure(learner, checkpoint, sources, sources, n_source=2, n_target=2, lookahead=tr.SGD(0.1),
+                   estimator=estimator(engine="together"), out=tmp_path / "run")  # fmt: skip
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
 def test_an_engine_that_does_not_exist_is_told():
     with pytest.raises(UsageError, match="The engine 'warp' was asked for; it must be auto or one of loop, apart"):
         tr.Exact("warp")

@@ -12,6 +12,7 @@ import torch
 import transference as tr
 from tests.strangers import PixelPrototypes
 from transference.cli import main
+from transference.engines import ENGINES
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
@@ -80,13 +81,15 @@ def test_the_python_example_runs(tmp_path, monkeypatch):
     assert np.isfinite(names["matrix"]).all()
 
 
-def test_the_readmes_learner_can_be_measured(tmp_path):
+@pytest.mark.parametrize("engine", [name for name in ENGINES if not name.startswith("compiled")])
+def test_the_readmes_learner_can_be_measured_by_every_engine(engine, tmp_path):
     code = next(block for language, block in blocks(PAGES[0].read_text()) if language == "python" and "class MyLearner" in block)
     names = {}
     exec(code, names)
     checkpoint = tr.Checkpoint({name: value.detach() for name, value in Wrapped().state_dict().items()}, 1000)
-    tasks = tr.few_shot("strokes:val", ways=3, queries=2)
-    run = tr.measure(names["MyLearner"](), checkpoint, tasks, tasks, n_source=2, n_target=2, lookahead=tr.SGD(0.01), out=tmp_path / "run")
+    tasks = tr.few_shot("strokes:val", queries=2)
+    run = tr.measure(names["MyLearner"](), checkpoint, tasks, tasks, n_source=2, n_target=2, lookahead=tr.SGD(0.01),
+                     estimator=tr.Exact(engine), out=tmp_path / "run")  # fmt: skip
     assert np.isfinite(run.matrix()).all()
 
 

@@ -178,6 +178,7 @@ class RunSpec:
             precision=found["precision"],
             tile=(sizes[0], sizes[1]),
             replicates=as_whole(found.get("replicates", 1), "replicates", 1, _MOST_REPLICATES),
+            theta=as_record(found.get("theta", {}), "theta"),
         )
         steps = [ref.step for ref in spec.checkpoints]
         names = [[tasks.sampler for tasks in sets] for sets in (spec.sources, spec.targets)]
@@ -228,7 +229,8 @@ class RunSpec:
 def _fields(kind: type) -> tuple[list[str], list[str]]:
     """Return the names of a dataclass's fields: those without a default, and all."""
     fields = dataclasses.fields(kind)
-    return [field.name for field in fields if field.default is dataclasses.MISSING], [field.name for field in fields]
+    needed = [f.name for f in fields if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING]
+    return needed, [f.name for f in fields]
 
 
 def _items(found: Mapping[str, Any], name: str) -> Iterator[tuple[object, str]]:

@@ -6,6 +6,6 @@ what lies between them, tiny networks want all episodes in one call. So it is me
 
 from transference.devices import out_of_memory
 from transference.engines._engines import ENGINES, Engine, Evaluate, Scored, find_engine
-from transference.engines._trial import Trial, trial
+from transference.engines._trial import Trial, check_engine, trial
 
-__all__ = ["ENGINES", "Engine", "Evaluate", "Scored", "Trial", "find_engine", "out_of_memory", "trial"]
+__all__ = ["ENGINES", "Engine", "Evaluate", "Scored", "Trial", "check_engine", "find_engine", "out_of_memory", "trial"]

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from transference.engines._engines import ENGINES, Evaluate
+from transference.devices import out_of_memory
+from transference.engines._engines import ENGINES, Evaluate, find_engine
 from transference.episodes import Episode, Params
-from transference.learners import Learner
+from transference.errors import UsageError
+from transference.learners import EpisodeError, Learner, told
 
 _ROUNDS = 5
 _EPISODES = 16
@@ -27,6 +29,16 @@ _CLEARLY = 0.9
 
 _TOLERANCE = 0.05
 """Relative difference of losses beyond which an engine is wrong. Five inner steps at 84 pixels magnify float32 rounding to a per cent."""
+
+
+_NEEDS = {
+    "together": "It batches episodes by torch.vmap, which allows no int(tensor), .item(), branch or shape that depends on values. ",
+    **dict.fromkeys(
+        ("compiled", "compiled-apart"),
+        "torch.compile has to make one graph of the loss, which allows no int(tensor), .item() or branch that depends on values. ",
+    ),
+}
+"""What an engine asks of a learner beyond what the plain loop does."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +88,26 @@ def trial(learner: Learner, params: Params, episodes: Sequence[Episode], n_pairs
         if seconds < _CLEARLY * took[chosen]:
             chosen = name
     return Trial(chosen, {name: 1e3 * seconds for name, seconds in took.items()})
+
+
+def check_engine(name: str, learner: Learner, params: Params, episode: Episode) -> None:
+    """Make sure that an engine can evaluate a learner, of which it is known that the plain loop can.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if name == "loop":
+        return
+    try:
+        find_engine(name)(learner, [episode])(params)
+    except Exception as error:
+        if out_of_memory(error):
+            raise
+        reason = str(error) if isinstance(error, EpisodeError) else told(error)
+        raise UsageError(
+            f"The engine {name!r} was asked for, but cannot evaluate this learner, though the loop can: {reason}. {_NEEDS.get(name, '')}"
+            "Take --engine auto, loop or apart."
+        ) from error
 
 
 def _candidates(episode: Episode) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from transference import _trees
 from transference.devices import undisturbed
-from transference.engines import Evaluate, Trial, find_engine, trial
+from transference.engines import Evaluate, Trial, check_engine, find_engine, trial
 from transference.episodes import Episode, Params
 from transference.estimators._protocol import Readings
 from transference.learners import Learner
@@ -40,8 +40,13 @@ class Exact:
         find_engine(self.engine)
 
     def settle(self, learner: Learner, params: Params, targets: Sequence[Episode], n_pairs: int) -> tuple[Exact, Trial | None]:
-        """Return the estimator with an engine, and the trial that chose it, if there was a choice."""
+        """Return the estimator with an engine, and the trial that chose it, if there was a choice.
+
+        Raises:
+            UsageError: the engine that was named cannot evaluate the learner.
+        """
         if self.engine != "auto":
+            check_engine(self.engine, learner, params, targets[0])
             return self, None
         found = trial(learner, params, targets, n_pairs)
         return replace(self, engine=found.chosen), found
