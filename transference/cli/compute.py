@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from transference.cli._streams import say
 from transference.cli._table import print_summary
 from transference.cli.checkpoints import open_checkpoints
 from transference.cli.options import FAILED_CELLS, config_option, episode_options, import_from_here
+from transference.cli.printing import say
 from transference.devices import choose_device, keep_freed_memory
 from transference.engines import ENGINES
 from transference.errors import UsageError

@@ -241,8 +241,6 @@ def _partition(step: int) -> str:
 
 
 def _write_table(content: pa.Table, path: Path) -> None:
-    def write(aside: Path) -> None:
-        with pa.OSFile(str(aside), "wb") as file:  # given a name, pyarrow takes one with a colon for an address
-            pq.write_table(content, file, compression="zstd", write_page_checksum=True)
-
-    write_aside(path, write)
+    file = pa.BufferOutputStream()  # given a name, pyarrow takes one with a colon for an address
+    pq.write_table(content, file, compression="zstd", write_page_checksum=True)
+    write_aside(path, lambda aside: aside.write_bytes(file.getvalue()))
