@@ -11,9 +11,9 @@ import pandas as pd
 
 from meta_models._evaluation import evaluate as run_evaluation
 from meta_models._evaluation import summary
-from transference.cli._streams import say
 from transference.cli.checkpoints import open_checkpoints
 from transference.cli.options import config_option, episode_options, import_from_here
+from transference.cli.printing import say
 from transference.devices import choose_device, full_precision, keep_freed_memory
 from transference.errors import UsageError, in_one_line
 from transference.files import write_aside

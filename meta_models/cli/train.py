@@ -11,8 +11,8 @@ from meta_models._recipe import recipe_of
 from meta_models._training import Training, check_tasks
 from meta_models._training import train as run_training
 from meta_models.gradients import BATCHINGS
-from transference.cli._streams import say
 from transference.cli.options import EPISODE, config_option, episode_options, import_from_here, read_config, split_modes
+from transference.cli.printing import say
 from transference.devices import choose_device, keep_freed_memory
 from transference.errors import UsageError
 from transference.learners import load_learner, offered_config

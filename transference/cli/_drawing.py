@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from transference import figures
-from transference.cli._streams import say
+from transference.cli.printing import say
 from transference.errors import UsageError
 from transference.statistics import contrast, control_bands, intervals, split
 from transference.store import Block, Run

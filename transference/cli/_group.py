@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from transference.cli._interrupts import INTERRUPTED, TERMINATED, TerminatedError, held, terminable
-from transference.cli._streams import begin_in_utf8, plain_where_needed, say
+from transference.cli.printing import begin_in_utf8, plain_where_needed, say
 from transference.errors import TransferenceError, in_one_line
 
 _GROUP = "transference.commands"

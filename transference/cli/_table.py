@@ -8,7 +8,7 @@ from functools import partial
 
 import pandas as pd
 
-from transference.cli._streams import say
+from transference.cli.printing import say
 from transference.errors import in_one_line
 from transference.statistics import (
     CLASSES,

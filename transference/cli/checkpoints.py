@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from transference.checkpoints import Checkpoint, load_checkpoint
-from transference.cli._streams import say
 from transference.cli.options import EPISODE, read_config
+from transference.cli.printing import say
 from transference.errors import LearnerError, UsageError
 from transference.learners import Learner, load_learner
 

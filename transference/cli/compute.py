@@ -7,13 +7,13 @@ from pathlib import Path
 
 import click
 
-from transference.cli._streams import say
 from transference.cli._table import print_summary
 from transference.cli.checkpoints import open_checkpoints
 from transference.cli.options import FAILED_CELLS, config_option, episode_options, import_from_here
+from transference.cli.printing import say
 from transference.devices import choose_device, keep_freed_memory
 from transference.engines import ENGINES
-from transference.errors import UsageError, printable
+from transference.errors import UsageError
 from transference.estimators import Calibrated, Estimator, Exact, FirstOrder
 from transference.learners import theta
 from transference.lookahead import SGD, Adam, moving
@@ -154,11 +154,11 @@ def compute(
     shape, seed = subject.shape, seed if seed is not None else subject.trained_with("seed", 0) + 1
     where, step = choose_device(device), _LOOKAHEADS[lookahead](alpha=alpha, moves=moves)
     found = theta(subject.learner, subject.checkpoints[0], moves)
-    click.echo(found.told(moving(step, found.params, tied=found.tied, constants=found.constants)), err=True)
+    say(found.told(moving(step, found.params, tied=found.tied, constants=found.constants)), err=True)
     source_tasks = [open_tasks(mode, data_root=data_root, **shape, seed=seed, device=where) for mode in sources]
     target_tasks = [open_tasks(mode, data_root=data_root, **shape, seed=seed + 1, device=where) for mode in targets]
     for note in shared_modes(source_tasks, target_tasks):
-        click.echo(printable(f"note: {note}"), err=True)
+        say(f"note: {note}", err=True)
     run = measure(
         subject.learner,
         subject.checkpoints,

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from transference.checkpoints import load_checkpoint, save_checkpoint
-from transference.cli._streams import say
 from transference.cli.checkpoints import echo_note
+from transference.cli.printing import say
 
 
 @click.command(

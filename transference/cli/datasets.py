@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from transference.cli._streams import say
 from transference.cli.options import EPISODE
+from transference.cli.printing import say
 from transference.datasets import (
     SPLITS,
     DatasetReader,

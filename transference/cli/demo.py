@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from transference.cli._streams import say
 from transference.cli.options import FAILED_CELLS
+from transference.cli.printing import say
 
 _MODES = ("strokes", "textures", "shapes")
 _STAGES = 4

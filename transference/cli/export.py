@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 from transference._csv import write_csv
-from transference.cli._streams import say
+from transference.cli.printing import say
 from transference.errors import UsageError
 from transference.files import write_aside
 from transference.store import Run, open_run

@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 
 import click
 
-from transference.cli._streams import say
+from transference.cli.printing import say
 from transference.learners import learner_factory, learner_names
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from transference.cli._beside import check_beside, command_of, write_beside
-from transference.cli._streams import say
 from transference.cli.options import band_option
+from transference.cli.printing import say
 from transference.errors import UsageError
 from transference.store import Run, open_run
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from transference.cli._streams import say
+from transference.cli.printing import say
 from transference.store import verify as verify_run
 
 

@@ -62,7 +62,9 @@ class TableFile:
         """Publish it."""
         label = {**self.whose, _COLUMNS: {name: column_digest(content[name]) for name in content.column_names}}
         labelled = content.replace_schema_metadata({_KEY: json.dumps(label)})
-        write_aside(self.path, lambda aside: pq.write_table(labelled, aside, compression="zstd", write_page_checksum=True))
+        whole = pa.BufferOutputStream()  # given a name, pyarrow would take one with a colon for an address
+        pq.write_table(labelled, whole, compression="zstd", write_page_checksum=True)
+        write_aside(self.path, lambda aside: aside.write_bytes(whole.getvalue()))
 
     def read(self, names: Sequence[str] | None = None) -> pa.Table:
         """Read it, checksums verified, cells of version 0.1 as they are judged now.
