@@ -3,14 +3,16 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import kstest, norm, t
+from scipy.stats import norm, t
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
 import transference as tr
+from benchmarks import coverage
 from transference.errors import UsageError
-from transference.statistics import NEUTRAL_BAND, contrast, flipped, intervals, variance_shares
+from transference.statistics import NEUTRAL_BAND, contrast, enough_for, intervals, variance_shares
 from transference.statistics._crossed import _dyadic, _pigeonhole, _weights, two_way_error
+from transference.statistics._studentised import _inverse, _transformed, third_cumulant
 
 MEAN, SOURCE, TARGET, REST = 0.002, 0.01, 0.015, 0.02
 
@@ -33,23 +35,82 @@ def truth(mean, variance):
     return {"geometric_mean": np.exp(mean), "interquartile_mean": np.exp(mean), **quantiles, **shares}
 
 
-@pytest.mark.parametrize(("n_source", "n_target"), [(30, 30), (100, 20), (40, 8)])
-def test_another_draw_of_both_sides_is_covered(n_source, n_target):
+@pytest.mark.parametrize(
+    ("n_source", "n_target", "missing"),
+    [(30, 30, {"q05", "q95"}), (100, 20, {"q05", "q95"}), (40, 8, {"q05", "q25", "q75", "q95"}), (75, 75, set())],
+)
+def test_another_draw_of_both_sides_is_covered(n_source, n_target, missing):
     random = np.random.default_rng(n_source)
     expected = truth(MEAN, SOURCE**2 + TARGET**2 + REST**2)
     covered = {name: [] for name in expected}
-    for _ in range(400):
+    for _ in range(400 if n_source < 75 else 100):
         found = intervals([block(drawn(random, n_source, n_target))], draws=200).set_index("statistic")
         assert (found["drawn"] == "sources and targets").all()
+        assert {name for name in expected if found.loc[name, ["low", "high"]].isna().any()} == missing
         for name, value in expected.items():
             covered[name].append(found.loc[name, "low"] <= value <= found.loc[name, "high"])
-    shares = {name: np.mean(hits) for name, hits in covered.items()}
+    shares = {name: np.mean(hits) for name, hits in covered.items() if name not in missing}
     # Whether a pair lies in the narrow band is hardly a matter of its tasks; of such variance the bootstrap takes up to three times.
     assert shares.pop("neutral") >= 0.92, shares
     assert all(0.915 <= share <= 0.985 for share in shares.values()), shares
     again = [drawn(random, n_source, n_target) for _ in range(400)]
     naive = np.mean([abs(logs.mean() - MEAN) < 1.96 * logs.std() / np.sqrt(logs.size) for logs in again])
     assert naive < 0.6, "pairs are not independent"
+
+
+ONE_STRONG = ("one strong side", "one strong side, skewed")
+
+
+@pytest.mark.parametrize("shape", [(12, 5), (12, 10), (40, 8), (40, 20), (400, 1)], ids=str)
+@pytest.mark.parametrize("design", [*ONE_STRONG, "low rank"])
+def test_what_is_given_of_few_tasks_and_of_one_strong_side_covers(shape, design):
+    found = list(coverage.coverage_of_intervals(150, [shape], [design]))
+    given = {row["of"]: row["share"] for row in found if row["tables"]}
+    assert all(row["tables"] in (0, 150) for row in found), "whether a quantile has an interval is no matter of chance"
+    means = {given.pop(name) for name in ("geometric_mean", "interquartile_mean")}
+    # A mean of skewed effects, and of ten tasks at most, covers in 87 % and more; docs/statistics.md says so.
+    assert min(means) >= (0.83 if "skewed" in design else 0.9), means
+    assert min(given.values()) >= 0.89, given
+
+
+@pytest.mark.parametrize(
+    ("shape", "given"),
+    [
+        ((12, 5), set()),
+        ((12, 6), {"q50"}),
+        ((12, 12), {"q50"}),
+        ((13, 40), {"q25", "q50", "q75"}),
+        ((71, 90), {"q25", "q50", "q75"}),
+        ((72, 90), {"q05", "q25", "q50", "q75", "q95"}),
+        ((1, 367), {"q05", "q25", "q50", "q75", "q95"}),
+        ((368, 1), {"q01", "q05", "q25", "q50", "q75", "q95", "q99"}),
+    ],
+    ids=str,
+)
+def test_ends_of_a_quantile_that_the_sample_cannot_give_are_missing_with_a_reason(shape, given):
+    found = intervals([block(drawn(np.random.default_rng(0), *shape))], draws=50).set_index("statistic")
+    quantiles = found[found.index.str.match(r"q\d\d$")]
+    assert quantiles["value"].notna().all()
+    assert set(quantiles.index[quantiles["low"].notna()]) == given
+    assert (quantiles["low"].isna() == quantiles["high"].isna()).all()
+    assert (quantiles["note"].eq("") == quantiles["low"].notna()).all()
+    fewer = min(size for size in shape if size > 1)
+    for name, note in quantiles["note"][quantiles["low"].isna()].items():
+        assert note.startswith(f"{name} needs ")
+        assert note.endswith(f"tasks on the smaller side, which has {fewer}")
+    assert (found["note"][found.index.isin(["geometric_mean", "positive"])] == "").all()
+
+
+def test_as_many_tasks_are_enough_as_hardly_ever_lie_all_on_one_side():
+    for q, level in ((0.01, 0.95), (0.05, 0.95), (0.25, 0.95), (0.5, 0.95), (0.05, 0.8), (0.3, 0.99)):
+        n = enough_for(q, level)
+        assert (1 - q) ** n <= (1 - level) / 2 < (1 - q) ** (n - 1)
+        assert enough_for(1 - q, level) == n
+    looser = intervals([block(drawn(np.random.default_rng(0), 50, 50))], draws=50, level=0.8).set_index("statistic")
+    assert looser.loc["q05", "low"] > 0
+    own = drawn(np.random.default_rng(0), 20, 20)
+    same = intervals([block(own, same_tasks=True)], draws=50).set_index("statistic")
+    assert same.loc["q95", "note"] == "q95 needs 72 tasks on the smaller side, which has 20"
 
 
 def test_one_target_is_what_the_interval_is_for():
@@ -61,6 +122,7 @@ def test_one_target_is_what_the_interval_is_for():
         found = intervals([block(here + drawn(random, 300, 1, target=0.0))], draws=200).set_index("statistic")
         assert (found["drawn"] == "sources").all()
         covered.append([found.loc[name, "low"] <= value <= found.loc[name, "high"] for name, value in expected.items()])
+        assert found.loc["q01", "note"] == "q01 needs 368 tasks on the smaller side, which has 300"
     shares = np.mean(covered, axis=0)
     assert ((shares >= 0.92) & (shares <= 0.985)).all(), dict(zip(expected, shares, strict=True))
 
@@ -136,7 +198,7 @@ def test_draws_are_shared_and_repeat():
     both = intervals(tables, draws=100)
     pd.testing.assert_frame_equal(both, intervals(tables, draws=100))
     first = intervals([block(np.log(tables[0].loss_ratio)), block(np.log(tables[0].loss_ratio), step=2)], draws=100)
-    assert first.groupby("statistic")["high"].nunique().eq(1).all()
+    assert first.groupby("statistic")["high"].nunique(dropna=False).eq(1).all()
     assert not both["high"].equals(intervals(tables, draws=100, seed=1)["high"])
 
 
@@ -145,6 +207,7 @@ def test_small_tables_say_what_they_can(shape):
     found = intervals([block(drawn(np.random.default_rng(6), *shape))])
     assert found["value"].notna().all()
     assert found["low"].isna().all() == (shape == (1, 1))
+    assert (found["note"] != "").equals(found["low"].isna())
     assert found["drawn"].iloc[0] == {(1, 1): "nothing", (1, 5): "targets", (5, 1): "sources"}.get(shape, "sources and targets")
 
 
@@ -180,13 +243,109 @@ def test_a_run_knows_whether_its_sources_are_its_targets(tmp_path, learner, chec
 # Two tables of the same tasks
 
 
-def test_p_values_are_uniform_when_nothing_differs():
+@pytest.mark.parametrize("shape", [(12, 5), (12, 10), (20, 15), (40, 8), (30, 1)], ids=str)
+@pytest.mark.parametrize("design", ["normal", "skewed", "one strong side, skewed", "low rank"])
+def test_where_nothing_differs_a_contrast_says_so_however_skewed_the_differences_are(shape, design):
     random = np.random.default_rng(7)
-    for shape in ((20, 15), (30, 1), (12, 5)):
-        target = TARGET if shape[1] > 1 else 0.0
-        found = np.array([flipped(drawn(random, *shape, target=target, mean=0.0), draws=199, seed=k) for k in range(400)])
-        assert kstest(found, "uniform").pvalue > 1e-3, (shape, np.histogram(found, bins=5, range=(0, 1))[0])
-        assert 0.02 <= np.mean(found <= 0.05) <= 0.085, shape
+    common = drawn(random, *shape)
+    first = [block(common + coverage.table(random, design, *shape)) for _ in range(300)]
+    found = contrast(first, [block(common)] * 300, draws=100).query("statistic == 'geometric_mean'")
+    assert (found["p"] <= 0.05).mean() <= 0.095, "by flips of signs one in ten skewed tables was"
+    assert found[["low", "high"]].notna().all(axis=None)
+
+
+@pytest.mark.parametrize("shape", [(12, 5), (30, 1), (20, 15)], ids=str)
+def test_differences_of_shares_are_covered_though_few_pairs_change_their_class(shape):
+    found = list(coverage.coverage_of_contrasts(150, [shape], ["one strong side", "one strong side, skewed"]))
+    assert all(row["tables"] == 150 for row in found), "an interval is given also where no pair changes its class"
+    assert min(row["share"] for row in found) >= 0.89, found
+
+
+def test_a_p_value_never_contradicts_its_interval():
+    random = np.random.default_rng(11)
+    said = {True: 0, False: 0}
+    for k in range(250):
+        n_source, n_target = random.integers(1, 16, 2)
+        same = bool(n_source == n_target and k % 2)
+        design = [*coverage.EFFECTS, "low rank"][k % 5]
+        tables = [coverage.table(random, design, n_source, n_target) + random.normal(0, 0.01) for _ in range(2)]
+        tables[0][random.random(tables[0].shape) < 0.1] = np.nan
+        level = random.uniform(0.5, 0.99)
+        found = contrast(*([block(logs, same_tasks=same)] for logs in tables), level=level, draws=30, seed=k)
+        for name, low, high, p in found[["statistic", "low", "high", "p"]].itertuples(index=False):
+            null = 1.0 if name == "geometric_mean" else 0.0
+            assert np.isnan(low) == np.isnan(high)
+            if np.isnan(low):
+                assert np.isnan(p) or p == 1
+                continue
+            differs = not low <= null <= high
+            assert differs == (p <= 1 - level), (name, low, high, p, level)
+            said[differs] += 1
+    assert min(said.values()) > 100, "both happen"
+
+
+def test_a_contrast_without_an_interval_says_why():
+    logs = drawn(np.random.default_rng(0), 6, 5)
+    alike = contrast([block(logs)], [block(logs)]).set_index("statistic")
+    assert (alike["p"] == 1).all()
+    assert alike.loc["geometric_mean", ["low", "high"]].isna().all()
+    assert alike.loc["geometric_mean", "note"] == "all tasks differ alike, which tells nothing of other tasks"
+    # Five tasks that did not change their class do not show that none would: (0 + 1) / (5 + 2) went over either way.
+    assert alike.loc["positive", "high"] == pytest.approx(t.ppf(0.975, 4) * np.sqrt(2 / 7 / 7))
+    assert alike.loc["positive", "low"] == -alike.loc["positive", "high"]
+    shifted = contrast([block(logs + 0.1)], [block(logs)]).set_index("statistic")
+    assert np.isnan(shifted.loc["geometric_mean", ["low", "high", "p"]].astype(float)).all(), "no proof of the next task"
+    assert shifted.loc["geometric_mean", "value"] == pytest.approx(np.exp(0.1))
+    assert 0 < shifted.loc["negative", "p"] < 0.2
+    balanced = contrast([block(np.array([[0.1, -0.1], [-0.1, 0.1]]))], [block(np.zeros((2, 2)))])
+    assert balanced.loc[0, ["low", "high"]].isna().all(), "of rows and columns that are all zero on average there is no error"
+    assert balanced.loc[1:, ["low", "high"]].notna().all(axis=None)
+    one = contrast([block(logs[:1, :1])], [block(-logs[:1, :1])])
+    assert one[["low", "high", "p"]].isna().all(axis=None)
+    assert one["note"].str.contains("no task can be drawn again").all()
+    few = contrast([block(logs[:4, :4])], [block(-logs[:4, :4])]).set_index("statistic")
+    assert few.loc["geometric_mean", "note"] == "4 tasks on the smaller side are few where differences are skewed"
+
+
+def test_differences_of_the_same_tasks_are_those_of_one_draw():
+    random = np.random.default_rng(12)
+    found = []
+    for _ in range(200):
+        own = 0.015 * random.standard_normal(12)
+        logs = own[:, None] + own + 0.01 * random.standard_normal((12, 12))
+        pair = [block(logs, same_tasks=True)], [block(np.zeros((12, 12)), same_tasks=True)]
+        found.append(contrast(*pair, draws=100).set_index("statistic").loc["geometric_mean", "p"])
+    assert 0.02 <= np.mean(np.array(found) <= 0.05) <= 0.095
+
+
+def test_the_transformation_of_skewed_means_is_halls_and_has_an_inverse():
+    for skewness in (-1.5, -0.4, -1e-9, 0.0, 1e-6, 0.3, 2.0):
+        t_values = np.linspace(-30, 30, 61)
+        told = np.array([_transformed(value, skewness) for value in t_values])
+        assert (np.diff(told) >= 0).all(), "what is larger stays larger"
+        np.testing.assert_allclose([_inverse(value, skewness) for value in told], t_values, rtol=1e-7, atol=1e-7)
+    # Hall (1992): x + g x² / 3 + g² x³ / 27 + g / 6
+    assert _transformed(2.0, 0.6) == pytest.approx(2 + 0.6 * 4 / 3 + 0.36 * 8 / 27 + 0.1)
+
+
+def test_the_third_cumulant_is_the_sum_over_triples_that_share_a_task():
+    random = np.random.default_rng(13)
+    cells = random.exponential(size=(5, 4))
+    cells[1, 2] = np.nan
+    left = cells - np.nanmean(cells)
+    places = [tuple(place) for place in np.argwhere(np.isfinite(cells))]
+    triples = [(p, q, r) for p in places for q in places for r in places]
+    total = 0.0
+    for p, q, r in triples:
+        weight = 25 / 12 * (p[0] == q[0] == r[0]) + 16 / 6 * (p[1] == q[1] == r[1]) - (p == q == r)
+        total += weight * left[p] * left[q] * left[r]
+    assert third_cumulant(cells) == pytest.approx(total / len(places) ** 3, rel=1e-12)
+    column = random.exponential(size=(9, 1))
+    skewed = ((column - column.mean()) ** 3).sum() * 81 / (8 * 7) / 9**3
+    assert third_cumulant(column) == pytest.approx(skewed, rel=1e-12)
+    own = random.exponential(size=40_000).reshape(1000, 40)
+    means = [third_cumulant(np.where(np.eye(40, dtype=bool), np.nan, row[:, None] + row), same_tasks=True) for row in own[:300]]
+    assert np.mean(means) == pytest.approx(8 * 2 / 40**2, rel=0.3), "of a mean of 2 aₖ, whose third cumulant is 8 · 2 / n²"
 
 
 def test_a_contrast_finds_a_difference_and_covers_it():
@@ -211,7 +370,6 @@ def test_contrasts_are_pair_by_pair():
     assert table.loc["geometric_mean", "value"] == pytest.approx(np.exp((first - second)[ok].mean()))
     assert table.loc["positive", "value"] == pytest.approx((first[ok] < 0).mean() - (second[ok] < 0).mean())
     same = contrast([block(first)], [block(first)], draws=50)
-    assert same["p"].eq(1.0).all()
     assert same.loc[same["statistic"] != "geometric_mean", "value"].eq(0.0).all()
     nothing = contrast([block(first)], [block(np.full_like(second, np.nan))], draws=50)
     assert nothing[["value", "low", "high", "p"]].isna().all(axis=None)

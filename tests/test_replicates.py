@@ -13,11 +13,14 @@ from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
 import transference as tr
+from benchmarks import coverage
 from tests.strangers import PixelPrototypes
 from transference.cli import main
+from transference.cli._table import json_text, replicates_text
 from transference.errors import UsageError
 from transference.samplers import FunctionFamily
 from transference.statistics import NEUTRAL_BAND, single_pairs, summarise_replicates, variance_shares
+from transference.statistics._skewed_luck import pair_skewness, upper_tail
 
 HIGH = np.log(NEUTRAL_BAND[1])
 N = {"n_source": 6, "n_target": 5}
@@ -207,8 +210,11 @@ def test_variance_shares_find_the_parts_that_were_put_in():
 
 
 def test_single_pairs_are_t_tests_against_the_neutral_band():
-    tables = 0.02 * np.random.default_rng(3).standard_normal((5, 4, 3)) + np.linspace(-0.1, 0.1, 3)
-    tables[1, 2, 2] = np.nan
+    random = np.random.default_rng(3)
+    luck = np.sort(np.abs(0.02 * random.standard_normal((2, 4, 3))), axis=0)
+    # Luck that is symmetric in every pair: a table of skewed luck is no matter of Student's t.
+    tables = np.stack([*luck, np.zeros((4, 3)), *-luck]) + np.linspace(-0.1, 0.1, 3)
+    tables[2, 2, 2] = np.nan
     found = single_pairs([replicated(tables)], rate=0.1).set_index(["source_index", "target_index"])
     assert len(found) == 12
     p = {}
@@ -264,6 +270,80 @@ def test_false_discoveries_are_as_rare_as_promised_though_pairs_share_their_epis
     assert found / (100 * shape[1] * shape[2]) > 0.05
 
 
+@pytest.mark.parametrize("shape", [(5, 30, 20), (8, 40, 5), (5, 6, 4)], ids=str)
+@pytest.mark.parametrize("kind", ["left-skewed", "right-skewed", "t, 3 degrees"])
+def test_false_discoveries_are_as_rare_as_promised_however_luck_is_skewed(shape, kind):
+    for row in coverage.false_discoveries(50, [shape], [kind]):
+        if row["of"] == "false":
+            assert row["share"] <= 0.05 + 2 * row["error"], "a t test alone calls far more"
+
+
+def test_of_luck_that_is_not_skewed_pairs_are_found():
+    found = [row["share"] for row in coverage.false_discoveries(20, [(5, 30, 20)], ["normal"]) if row["of"] == "found"]
+    assert min(found) > 0.4
+
+
+def test_both_sides_are_tested_alike():
+    random = np.random.default_rng(6)
+    tables = coverage.luck(random, "left-skewed", "source, target, pair", (6, 20, 15)) + 0.1 * random.standard_normal((20, 15))
+    low, high = np.log(NEUTRAL_BAND)
+    found, mirrored = single_pairs([replicated(tables)]), single_pairs([replicated(low + high - tables)])
+    np.testing.assert_allclose(found["q_negative"], mirrored["q_positive"], rtol=1e-6)
+    np.testing.assert_allclose(found["q_positive"], mirrored["q_negative"], rtol=1e-6)
+
+
+def test_the_scale_of_skewness_is_that_of_exponential_luck_whatever_its_spread():
+    random = np.random.default_rng(7)
+    spread = np.exp(random.standard_normal((200, 200)))
+    for n in (3, 5, 8):
+        exponential = pair_skewness(spread * random.exponential(size=(n, 200, 200)))
+        assert exponential.mean() == pytest.approx(2, abs=0.05)
+        assert pair_skewness(-spread * random.exponential(size=(n, 200, 200))).mean() == pytest.approx(-2, abs=0.05)
+        assert pair_skewness(spread * random.standard_normal((n, 200, 200))).mean() == pytest.approx(0, abs=0.05)
+    some = random.exponential(size=(5, 1, 3))
+    some[:3, 0, 0], some[:, 0, 1] = np.nan, 0.1
+    assert np.isnan(pair_skewness(some)).tolist() == [[True, True, False]], "two values have no skewness, nor have equal ones"
+    assert pair_skewness(some)[0, 2] / stats.skew(some[:, 0, 2]) == pytest.approx(2 / 0.54, rel=0.02)
+
+
+@pytest.mark.parametrize("n", [3, 5, 8])
+def test_p_values_are_those_of_skewed_luck(n):
+    """Against an independent simulation: of exponential luck and no difference, one in a thousand p-values is below 0.001."""
+    luck = 1 - np.random.default_rng(8).exponential(size=(n, 300_000))
+    t = luck.mean(axis=0) / stats.sem(luck, axis=0)
+    p = upper_tail(t, n, 2.0)
+    for level in (0.05, 0.01, 0.001):
+        assert (p <= level).mean() == pytest.approx(level, rel=0.25)
+        assert (stats.t.sf(t, n - 1) <= level).mean() > 2 * level
+    np.testing.assert_allclose(upper_tail(t[:100], n, 0.0), stats.t.sf(t[:100], n - 1), rtol=1e-9)
+    far = np.geomspace(1, 1e6, 200)
+    assert (np.diff(upper_tail(far, n, 1.3)) < 0).all(), "the larger the statistic the smaller the p-value, far beyond what was simulated"
+
+
+def test_what_a_table_cannot_tell_is_not_decided_and_says_why(tmp_path):
+    random = np.random.default_rng(9)
+    skewed = [0.5 - 0.02 * random.exponential(size=(5, 30, 20)) ** 2, 0.5 + 0.02 * random.standard_normal((2, 30, 20))]
+    found = single_pairs([replicated(skewed[0])])
+    assert found[["p_negative", "q_negative"]].isna().all(axis=None), "though every pair is far beyond the band"
+    assert found[["p_positive", "q_positive"]].notna().all(axis=None)
+    assert (found["transfer"] == "undecided").all()
+    assert found["note"].str.startswith("no pair is called negative: the luck of the episodes has a skewness of -").all()
+    two = single_pairs([replicated(skewed[1])])
+    assert (two["transfer"] == "undecided").all()
+    told = "no pair is called negative: 2 replicates of 600 pairs do not tell how skewed the luck of their episodes is"
+    assert (two["note"] == told).all()
+    assert two["q_positive"].gt(0.05).all(), "where even Student's t calls none there is nothing to refuse"
+    counts = summarise_replicates([replicated(skewed[0]), replicated(skewed[1])])
+    assert counts["single_negative"].isna().all(), "not decided is not none"
+    assert (counts["single_positive"] == 0).all()
+    assert (counts["single_undecided"] == 600).all()
+    told = replicates_text(counts)
+    assert "nan" not in told.replace(" nan ", " ").replace("α nan", "")  # a table from elsewhere has no step size
+    assert "<NA>" not in told
+    assert told.count("\n–: no pair is") == 2
+    assert json.loads(json_text(counts))[1]["single_negative"] is None
+
+
 def test_pairs_by_themselves_without_correction_are_wrong_more_often():
     """What the correction is for: with a true mean at the margin everywhere, one test in twenty would call a pair negative."""
     random = np.random.default_rng(5)
@@ -300,6 +380,9 @@ def test_the_command_measures_and_prints_replicates(tmp_path, checkpoint):
     expected = summarise_replicates(tr.open_run(out).blocks()).iloc[0]
     assert row["single_undecided"] == expected["single_undecided"]
     assert row["episode"] == pytest.approx(expected["episode"])
+    assert row["single_note"] == expected["note"]
+    assert row["q01_low"] is None
+    assert "q01 needs 368 tasks on the smaller side, which has 3" in row["intervals_note"]
     assert CliRunner().invoke(main, ["export", str(out), str(tmp_path / "pairs.csv")]).exit_code == 0
     assert len(pd.read_csv(tmp_path / "pairs.csv")) == 3 * 4 * 3
     assert CliRunner().invoke(main, ["export", str(out), str(tmp_path / "matrices.npz")]).exit_code == 0

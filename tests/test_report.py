@@ -331,6 +331,29 @@ def test_runs_of_the_same_tasks_are_compared(run, tmp_path):
 
 
 @pytest.mark.usefixtures("without_figures")
+def test_what_a_comparison_cannot_say_is_a_dash_with_its_reason(run, sources, targets, tmp_path):
+    write_report([run, measured(tmp_path / "again")], tmp_path / "x.html")
+    assert "all tasks differ alike, which tells nothing of other tasks" in (tmp_path / "x.html").read_text()
+    learner = Zero()
+    checkpoint = tr.Checkpoint(learner.init_params(0), 1)
+    settings = {"n_source": 2, "n_target": 2, "lookahead": tr.SGD(0.1)}
+    nothing = [tr.measure(learner, checkpoint, sources, targets, out=tmp_path / name, **settings) for name in "ab"]
+    write_report(nothing, tmp_path / "y.html")
+    text = re.sub('data:[^"]*', "", (tmp_path / "y.html").read_text())
+    assert "no pair has a ratio in both" in text
+    assert not re.search(r"\bnan\b", text, flags=re.IGNORECASE)
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_pairs_that_are_not_decided_are_a_dash_with_the_reason(tmp_path):
+    run = measured(tmp_path / "run", replicates=2)
+    write_report([run], tmp_path / "x.html")
+    text = (tmp_path / "x.html").read_text()
+    assert "do not tell how skewed the luck of their episodes is" in text
+    assert "&lt;NA&gt;" not in text
+
+
+@pytest.mark.usefixtures("without_figures")
 def test_runs_of_other_tasks_are_not_compared(run, nasty, tmp_path):
     write_report([run, nasty], tmp_path / "x.html", Wishes(targets=("shapes:1",)))
     headings = [heading for _, heading in Elements((tmp_path / "x.html").read_text()).headings]
@@ -362,7 +385,9 @@ def test_replicates_are_counted_and_decide_which_sources_are_shown(run, page, tm
     counted = summarise_replicates(several.blocks())
     assert len(re.findall("<tr><td>", section)) == len(counted)
     for row in counted.itertuples():
-        assert f"<td>{row.single_positive}</td><td>{row.single_negative}</td><td>{row.single_undecided}</td>" in section
+        counts = ("–" if pd.isna(n) else n for n in (row.single_positive, row.single_negative, row.single_undecided))
+        assert "".join(f"<td>{n}</td>" for n in counts) in section
+        assert not row.note or row.note.split(":")[0] in section
         assert f"<td>{row.episode:.0%}</td>" in section
     mean = np.exp(np.mean([np.log(several.matrix(10, 0.1, k)[:, 4]) for k in range(3)], axis=0))
     found = [float(value) for value in re.findall(r'<p class="ratio">([\d.]+)', text)]

@@ -62,7 +62,7 @@ def main() -> None:
     print("\nHow long a step is, and what it does to its own task (geometric mean of the ratio), means over trainings:")
     own = pd.DataFrame([{"learner": learner, **yardstick} for (learner, _), run in runs.items() for yardstick in yardsticks(run)])
     print(own.groupby(["alpha", "learner"]).mean().round(4).to_string())
-    print("\nIn each training, with p by sign flips:")
+    print("\nIn each training, with p of each difference:")
     print(difference.sort_values([*pairs, "seed"]).round(4).to_string(index=False))
     save_table(difference, HERE / "data.csv")
     save_table(shares, HERE / "shares.csv")

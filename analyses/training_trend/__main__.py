@@ -43,7 +43,7 @@ def main() -> None:
     print(shown(trend.sort_values([*by, "step"])))
     print("\nLast checkpoint minus first, the same tasks; over trainings:")
     print(shown(over_seeds(change, by, (*CLASSES, "mean_log")).sort_values(by)))
-    print("\nIn each training, with p by sign flips:")
+    print("\nIn each training, with p of each difference:")
     print(change.sort_values([*by, "seed"]).round(4).to_string(index=False))
     save_table(shares, HERE / "data.csv")
     save_table(change, HERE / "change.csv")

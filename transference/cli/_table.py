@@ -27,6 +27,9 @@ from transference.store import Run
 
 _VARIANCE = {"source": "source_task", "target": "target_task", "together": "interaction", "episodes": "episode"}
 
+_DECIDED = ("positive", "negative", "undecided")
+"""What `single_pairs` says of a pair."""
+
 _LARGE = 2_000_000
 """Pairs from which on intervals take seconds, and are printed only when they are asked for."""
 
@@ -67,7 +70,7 @@ def print_summary(
     replicated = summarise_replicates(run.blocks(), band=band) if run.spec.replicates > 1 else None
     calibrated = calibrate(run.blocks(), exact, band=band) if run.spec.estimator["kind"] == "calibrated" else None
     if as_json:
-        told = summary if replicated is None else summary.merge(replicated, on=list(GROUP))
+        told = summary if replicated is None else summary.merge(replicated.rename(columns={"note": "single_note"}), on=list(GROUP))
         told = calibrated.drop(columns="n").rename(columns=_in_json).merge(told, on=list(GROUP)) if calibrated is not None else told
         say(json_text(told))
         return
@@ -89,9 +92,11 @@ def _summary_with_intervals(run: Run, band: tuple[float, float]) -> pd.DataFrame
     """Return the summary with the ends of intervals, and with the split into first order and curvature."""
     blocks = list(run.blocks())
     summary, ends, parts = summarise_blocks(blocks, band=band), intervals(blocks, band=band), split(blocks)
-    for name in ("geometric_mean", *CLASSES):
+    for name in (name for name in ends["statistic"].unique() if name in summary):
         mine = ends.loc[ends["statistic"] == name, [*GROUP, "low", "high"]]
         summary = summary.merge(mine.rename(columns={"low": f"{name}_low", "high": f"{name}_high"}), on=list(GROUP))
+    notes = ends.groupby(list(GROUP), sort=False)["note"].agg(lambda told: "; ".join(note for note in told.unique() if note))
+    summary = summary.merge(notes.rename("intervals_note").reset_index(), on=list(GROUP))
     return summary.merge(parts.drop(columns=["n", "log_ratio", "log_ratio_low", "log_ratio_high"]), on=list(GROUP))
 
 
@@ -100,15 +105,16 @@ def replicates_text(replicated: pd.DataFrame) -> str:
     shown = pd.DataFrame(
         {
             **_keys(replicated),
-            **{kind: replicated[f"single_{kind}"] for kind in ("positive", "negative", "undecided")},
+            **{kind: replicated[f"single_{kind}"].map(partial(_known, form="{}")) for kind in _DECIDED},
             **{of: replicated[name].map(partial(_known, form="{:.0%}")) for of, name in _VARIANCE.items()},
         }
     )
-    return (
+    told = (
         f"Single pairs, by {replicated['n_replicates'].iloc[0]} episodes each: how many have a mean log ratio outside the neutral band "
         f"({RATE:.0%} false discoveries);\nand the share of the variance of log ratios that comes with the source, the target, both "
         f"together and the draw of the episodes:\n{shown.to_string(index=False)}"
     )
+    return "\n".join([told, *_reasons(replicated, replicated["note"])])
 
 
 def controls_line(bands: pd.DataFrame) -> str:
@@ -158,7 +164,18 @@ def _keys(table: pd.DataFrame) -> dict[str, pd.Series | list[str]]:
 
 
 def _known(value: float, form: str) -> str:
-    return "–" if math.isnan(value) else form.format(value)
+    return "–" if pd.isna(value) else form.format(value)
+
+
+def _reasons(table: pd.DataFrame, notes: pd.Series) -> list[str]:
+    """Return a line for each reason why numbers of a table are missing, and for which of its rows."""
+    where = notes[notes != ""].index
+    if not len(where):
+        return []
+    rows = pd.Series(
+        [f"{modes}, checkpoint {step}, α {alpha}" for step, alpha, modes in zip(*_keys(table).values(), strict=True)], table.index
+    )
+    return [f"–: {note} ({'; '.join(rows[group.index])})." for note, group in notes[where].groupby(notes[where], sort=False)]
 
 
 def _with_ends(table: pd.DataFrame, name: str, form: str) -> list[str]:

@@ -70,5 +70,5 @@ def compare(contrast: pd.DataFrame, first: pd.DataFrame, second: pd.DataFrame, n
 
 
 def _p(p: float) -> str:
-    """Return a p-value with as many digits as flips of signs support."""
+    """Return a p-value with the digits that matter."""
     return "" if np.isnan(p) else f"p {p:.3f}" if p < 0.1 else f"p {p:.2f}"

@@ -23,7 +23,7 @@ from transference.report import _facts, _tables
 from transference.report._figures import KINDS, Drawn, Table
 from transference.report._targets import Beside, Chosen, Place, beside, choose_targets, find_targets
 from transference.report._tasks import SupportSets, Task, data_uri
-from transference.statistics import NEUTRAL_BAND, RATE, control_bands, intervals, split, summarise_blocks, summarise_replicates
+from transference.statistics import NEUTRAL_BAND, RATE, control_bands, intervals, split, summarise_blocks
 from transference.store import Run
 
 _MOST_NUMBERS = 100_000
@@ -93,7 +93,7 @@ def _section(run: Run, number: int, alpha: float, targets: list[int], wishes: Wi
         "estimated": run.spec.estimator["kind"] != "exact",
         "summary": [(step, [row for row in rows if row["checkpoint_step"] == step]) for step in reversed(run.steps)],
         "replicates": replicates,
-        "replicated": _tables.rows_of(summarise_replicates(run.blocks(), band=wishes.band)) if replicates > 1 else [],
+        "replicated": _tables.replicated_rows(run, wishes.band),
         "rate": RATE,
         "drawn": sorted({row["drawn"] for row in rows}),
         "calibrated": _tables.calibrated_rows(run, wishes.band),
@@ -169,7 +169,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         finalize=_writable,
     )
-    environment.filters |= {"ratio": ratio, "percent": percent, "breakable": breakable}
+    environment.filters |= {"ratio": ratio, "percent": percent, "count": count, "breakable": breakable}
     return environment
 
 
@@ -195,6 +195,11 @@ def ratio(value: float, *others: float) -> str:
         return f"{value:.3g}"
     away = max((abs(x - 1) for x in (value, *others) if math.isfinite(x)), default=0.0)
     return f"{value:.{min(9, max(3, 1 - math.floor(math.log10(away))) if away > 0 else 3)}f}"
+
+
+def count(n: int | None) -> str:
+    """Return a number with its thousands set apart, a dash for none."""
+    return "–" if n is None or pd.isna(n) else f"{n:,}"
 
 
 def percent(share: float) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from transference.statistics import CLASSES, GROUP, calibrate, check_estimates, contrast
+from transference.statistics import CLASSES, GROUP, calibrate, check_estimates, contrast, summarise_replicates
 from transference.store import Run
 
 Rows = list[dict[str, Any]]
@@ -74,8 +74,22 @@ def contrast_rows(run: Run, other: Run, band: tuple[float, float]) -> Rows:
         table = contrast(*last, band=band)
         for modes, group in table.groupby(["source_mode", "target_mode"], sort=False):
             told = {row["statistic"]: (row["value"], row["low"], row["high"], row["p"]) for row in rows_of(group)}
-            rows.append({"alpha": alpha, "source_mode": modes[0], "target_mode": modes[1], **told})
+            note = "; ".join(note for note in group["note"].unique() if note)
+            row = {"alpha": alpha, "source_mode": modes[0], "target_mode": modes[1], **told}
+            rows.append({**row, "note": _of_row(row, note)})
     return rows
+
+
+def replicated_rows(run: Run, band: tuple[float, float]) -> Rows:
+    """Return what replicates tell of single pairs, one row per checkpoint, step size and mode pair; nothing for a run without."""
+    if run.spec.replicates == 1:
+        return []
+    return [{**row, "note": _of_row(row, row["note"])} for row in rows_of(summarise_replicates(run.blocks(), band=band))]
+
+
+def _of_row(row: dict[str, Any], note: str) -> str:
+    """Return a note with the row that it is of; nothing for none."""
+    return f"{row['source_mode']} → {row['target_mode']} at α = {row['alpha']:g}: {note}" if note else ""
 
 
 def rows_of(frame: pd.DataFrame) -> Rows:

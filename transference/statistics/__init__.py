@@ -5,9 +5,9 @@ A share of positive or negative transfer depends strongly on the step size, so e
 
 from transference.statistics._agreement import TRUSTED, check_estimates
 from transference.statistics._calibrated import calibrate, widest
-from transference.statistics._contrast import contrast, flipped
+from transference.statistics._contrast import contrast
 from transference.statistics._controls import control_bands
-from transference.statistics._crossed import intervals
+from transference.statistics._crossed import enough_for, intervals
 from transference.statistics._replicates import RATE, single_pairs, summarise_replicates
 from transference.statistics._split import split
 from transference.statistics._summary import CLASSES, GROUP, NEUTRAL_BAND, QUANTILES, classify, measured, summarise, summarise_blocks
@@ -25,7 +25,7 @@ __all__ = [
     "classify",
     "contrast",
     "control_bands",
-    "flipped",
+    "enough_for",
     "intervals",
     "measured",
     "single_pairs",

@@ -9,7 +9,8 @@ Means and shares take the bootstrap's standard error and Student's t, with one d
 with fewer than ten tasks on a side, where resampling is too coarse, the two-way cluster-robust standard error instead (Cameron, Gelbach &
 Miller, J. Business & Economic Statistics 29, 2011; of pairs of the same tasks, Aronow, Samii & Assenova, Political Analysis 23, 2015).
 The interquartile mean is linear in the clipped values (Huber, Robust Statistics, 1981); quantiles are those whose share
-below has such an interval (Woodruff, JASA 47, 1952). A single task on a side is not drawn again: what is said then holds for that task.
+below has such an interval (Woodruff, JASA 47, 1952), and have one only where the smaller side has tasks enough that the most extreme of
+them bounds it. A single task on a side is not drawn again: what is said then holds for that task.
 
 Of variance that belongs to neither side the pigeonhole bootstrap takes up to three times as much as there is: where tasks hardly matter its
 intervals are wider than they need be.
@@ -39,6 +40,8 @@ FEW = 10
 
 DRAWS = 1000
 
+_QUANTILES = {f"q{round(q * 100):02d}": q for q in QUANTILES}
+
 
 def intervals(
     blocks: Iterable[Block], *, band: tuple[float, float] = NEUTRAL_BAND, level: float = 0.95, draws: int = DRAWS, seed: int = 0
@@ -57,8 +60,9 @@ def intervals(
     Returns:
         One row per block and statistic: the columns of `GROUP`, ``statistic`` (``geometric_mean``, ``interquartile_mean``,
         ``q01 … q99``, ``positive``, ``neutral``, ``negative``), ``value``, ``low``, ``high``, and ``drawn``: what the interval lets vary
-        (``sources and targets``, ``tasks``, ``sources`` given the one target, ``targets`` given the one source). NaN ends where nothing
-        can be drawn again.
+        (``sources and targets``, ``tasks``, ``sources`` given the one target, ``targets`` given the one source), and ``note``: why an
+        interval is missing (NaN ends), else empty. A quantile far out has none with few tasks (`enough_for`), as the ends of the sample
+        would stand for those of the interval.
 
     Raises:
         UsageError: the band is empty or does not hold 1.
@@ -71,8 +75,34 @@ def intervals(
         quantile = float(stdtrit(df, (1 + level) / 2)) if df > 0 else np.nan
         with np.errstate(divide="ignore", invalid="ignore"):  # a ratio of 0 has the logarithm -inf: a mean of 0, without an interval
             for name, (value, low, high) in _statistics(ratio, band, error, quantile, df):
-                rows.append({**key, "statistic": name, "value": value, "low": low, "high": high, "drawn": drawn})
+                found = {"statistic": name, "value": value, "low": low, "high": high, "drawn": drawn}
+                if name in _QUANTILES and 0 < df < (enough := enough_for(_QUANTILES[name], level)) - 1:
+                    found |= {"low": np.nan, "high": np.nan}
+                    note = f"{name} needs {enough} tasks on the smaller side, which has {df + 1}"
+                else:
+                    note = "" if np.isfinite(low) else _why_none(ratio, df)
+                rows.append({**key, **found, "note": note})
     return pd.DataFrame(rows)
+
+
+def enough_for(q: float, level: float = 0.95) -> int:
+    """Return how many tasks the smaller side must have for an interval of a quantile.
+
+    All n tasks lie on one side of the quantile with a probability of (1 − q)ⁿ, or qⁿ; no value of the sample then bounds it. An interval
+    needs this to be no likelier than a miss on that side may be. Where one side's tasks decide, pairs add nothing to their number.
+
+    Args:
+        q: the quantile.
+        level: of the interval.
+    """
+    return int(np.ceil(np.log((1 - level) / 2) / np.log1p(-min(q, 1 - q))))
+
+
+def _why_none(ratio: _Floats, df: int) -> str:
+    """Return why a block's means and shares have no interval."""
+    if not np.isfinite(ratio).any():
+        return "no pair has a ratio"
+    return "one source and one target: no task can be drawn again" if df < 1 else "a ratio of 0 has no logarithm"
 
 
 def without_diagonal(block: Block) -> _Floats:
@@ -89,7 +119,7 @@ def _statistics(
     low, high = checked_band(band)
     ok = np.isfinite(ratio)
     if not ok.any():
-        names = ("geometric_mean", "interquartile_mean", *map(_name, QUANTILES), *CLASSES)
+        names = ("geometric_mean", "interquartile_mean", *_QUANTILES, *CLASSES)
         yield from ((name, (np.nan, np.nan, np.nan)) for name in names)
         return
     with np.errstate(divide="ignore"):
@@ -101,19 +131,15 @@ def _statistics(
     between = known[(known >= inner[0]) & (known <= inner[1])]
     middle = between.mean() if between.size else inner.mean()  # of two values none lies between their quartiles
     yield "interquartile_mean", _exponential(middle, quantile * of_logs(np.clip(logs, *inner) / 0.5))
-    for q in QUANTILES:
+    for name, q in _QUANTILES.items():
         value = float(np.quantile(ratio[ok], q))
         half = quantile * error(np.where(ok, ratio <= value, np.nan))
         ends = np.quantile(ratio[ok], np.clip([q - half, q + half], 0, 1)) if np.isfinite(half) else [np.nan, np.nan]
-        yield _name(q), (value, float(ends[0]), float(ends[1]))
+        yield name, (value, float(ends[0]), float(ends[1]))
     classes = {"positive": ratio < low, "neutral": (low <= ratio) & (ratio < high), "negative": ratio >= high}
     for name in CLASSES:
         cells = np.where(ok, classes[name], np.nan)
         yield name, _share(float(np.nanmean(cells)), error(cells), quantile, df)
-
-
-def _name(q: float) -> str:
-    return f"q{round(q * 100):02d}"
 
 
 def _exponential(mean: float, half: float) -> tuple[float, float, float]:
@@ -177,6 +203,11 @@ def two_way_error(cells: _Floats) -> float:
         return np.nan
     total = sum(sides) - float(np.sum(left**2)) * (len(sides) - 1)
     return float(np.sqrt(max(total, *sides)) / n)
+
+
+def cluster_error(same_tasks: bool) -> StandardError:
+    """Return the cluster-robust standard error: of pairs of the same tasks, or of others."""
+    return _dyadic if same_tasks else two_way_error
 
 
 def _dyadic(cells: _Floats) -> float:

@@ -6,19 +6,23 @@ and one draw does not answer it: of many pairs, some look bad by luck.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import stdtr, stdtrit
+from scipy.special import stdtrit
 
 from transference.errors import UsageError
+from transference.statistics._crossed import cluster_error
+from transference.statistics._skewed_luck import MOST_SKEWED, pair_skewness, residuals, upper_tail
 from transference.statistics._summary import GROUP, NEUTRAL_BAND, Block, checked_band
 from transference.statistics._variance import APART, log_ratios, variance_shares
 
 _Floats: TypeAlias = NDArray[np.float64]
+
+_SIDES = ("negative", "positive")
 
 RATE = 0.05
 """The share of false discoveries that is allowed, among the pairs called negative and among those called positive."""
@@ -31,7 +35,10 @@ def single_pairs(
 
     Per pair a one-sided t test to either side, over the replicates, whose episodes are drawn independently; among the pairs of a block the
     rate of false discoveries is controlled, on either side by itself (Benjamini & Hochberg, J. Royal Statistical Society B 57, 1995).
-    A few replicates are too few to decide much: with n of them the test has n - 1 degrees of freedom.
+    A few replicates are too few to decide much: with n of them the test has n - 1 degrees of freedom. Luck that is skewed to the left
+    makes pairs read negative, and to the right positive: how far it is skewed is estimated from all pairs of a block, and p-values are
+    those of t statistics simulated with such luck, where Student's are smaller. Where luck may be more skewed than an
+    exponential, or a block cannot tell, pairs that Student's t alone would call are not decided, nor is that side of the block.
 
     Args:
         blocks: what ``Run.blocks()`` returns, of a run with replicates.
@@ -44,7 +51,9 @@ def single_pairs(
     Returns:
         One row per pair with at least two ratios: the columns of `GROUP`; ``source_index`` and ``target_index``, the tasks' numbers within
         their modes; ``n`` replicates with a ratio; ``geometric_mean``, ``low`` and ``high``; ``p_negative``, ``p_positive``; the same
-        adjusted for the number of pairs, ``q_negative`` and ``q_positive``; and ``transfer``: ``negative``, ``positive``, or ``undecided``.
+        adjusted for the number of pairs, ``q_negative`` and ``q_positive``; ``transfer``: ``negative``, ``positive``, or ``undecided``; and
+        ``note``: why a side was not decided (its p and q are NaN), else empty. ``low`` and ``high`` are Student's, for luck that is not
+        skewed.
 
     Raises:
         UsageError: the run has no replicates, the band is empty or does not hold 1, or the rate is no share.
@@ -61,11 +70,22 @@ def single_pairs(
                 "Single pairs were asked for, of a run with one episode per task, which says nothing of a single pair. "
                 "Measure with --replicates 5 or more (replicates=5)."
             )
-        times, means, errors = _means(block)
+        logs = _known(block)
+        times, means, errors = _means(logs)
         sources, targets = np.nonzero(times > 1)
         n, mean, error = times[sources, targets], means[sources, targets], errors[sources, targets]
-        p = {"negative": _p(mean - high, error, n - 1), "positive": _p(low - mean, error, n - 1)}
-        q = {name: false_discovery_control(values, method=method) if len(values) else values for name, values in p.items()}
+        adjusted: Callable[[_Floats], _Floats] = lambda p: false_discovery_control(p, method=method) if len(p) else p
+        beyond = {"negative": mean - high, "positive": low - mean}
+        harms, why = _skewness(logs, block.same_tasks) if error.any() else (dict.fromkeys(_SIDES, 0.0), "")
+        p, q, refused = {}, {}, []
+        for name, distance in beyond.items():
+            p[name] = _p(distance, error, n, min(harms[name], MOST_SKEWED))
+            q[name] = adjusted(p[name])
+            # Where even Student's t calls nothing there is nothing to refuse.
+            if harms[name] > MOST_SKEWED and (adjusted(_p(distance, error, n, 0.0)) <= rate).any():
+                p[name], q[name] = np.full(len(n), np.nan), np.full(len(n), np.nan)
+                refused.append(name)
+        note = f"no pair is called {' or '.join(refused)}: {why}" if refused else ""
         half = stdtrit(n - 1, (1 + level) / 2) * error
         found = {name: getattr(block, name) for name in GROUP} | {
             "source_index": sources,
@@ -75,6 +95,7 @@ def single_pairs(
             **{f"p_{name}": values for name, values in p.items()},
             **{f"q_{name}": values for name, values in q.items()},
             "transfer": np.where(q["negative"] <= rate, "negative", np.where(q["positive"] <= rate, "positive", "undecided")),
+            "note": note,
         }
         parts.append(pd.DataFrame(found))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
@@ -90,35 +111,66 @@ def summarise_replicates(blocks: Iterable[Block], *, band: tuple[float, float] =
 
     Returns:
         One row per block: the columns of `GROUP`, ``n_replicates``, the numbers of pairs ``single_positive``, ``single_negative`` and
-        ``single_undecided``, ``variance`` and the shares of it ``source_task``, ``target_task``, ``interaction`` and ``episode``.
+        ``single_undecided``, ``variance`` and the shares of it ``source_task``, ``target_task``, ``interaction`` and ``episode``; and
+        ``note``, why a number is missing, else empty.
 
     Raises:
         UsageError: as `single_pairs` does.
     """
     rows = []
     for block in blocks:
-        kinds = single_pairs([block], band=band, rate=rate)["transfer"]
-        counts = {f"single_{kind}": int((kinds == kind).sum()) for kind in ("positive", "negative", "undecided")}
+        pairs = single_pairs([block], band=band, rate=rate)
+        counts: dict[str, object] = {
+            f"single_{kind}": int((pairs["transfer"] == kind).sum()) for kind in ("positive", "negative", "undecided")
+        }
+        for kind in ("positive", "negative"):
+            if len(pairs) and pairs[f"q_{kind}"].isna().all():
+                counts[f"single_{kind}"] = pd.NA  # not decided, which is not none
         parts = variance_shares([block]).iloc[0]
-        rows.append({**parts[[*GROUP, "n_replicates"]], **counts, **parts[["variance", *APART]]})
-    return pd.DataFrame(rows)
+        note = pairs["note"].iloc[0] if len(pairs) else ""
+        rows.append({**parts[[*GROUP, "n_replicates"]], **counts, **parts[["variance", *APART]], "note": note})
+    found = pd.DataFrame(rows)
+    return found.astype({name: "Int64" for name in found if str(name).startswith("single_")})
 
 
-def _means(block: Block) -> tuple[NDArray[np.int64], _Floats, _Floats]:
-    """Return, of each pair, how many replicates have a log ratio, their mean, and its standard error."""
+def _skewness(logs: _Floats, same_tasks: bool) -> tuple[dict[str, float], str]:
+    """Return how far luck may be skewed to the harm of either side, infinite where it may be too far, and what is known of it."""
+    skewness = pair_skewness(logs)
+    error = cluster_error(same_tasks)(skewness) if np.isfinite(skewness).sum() > 1 else np.nan
+    if not np.isfinite(error):
+        told = f"{len(logs)} replicates of {logs[0].size} pairs do not tell how skewed the luck of their episodes is"
+        return dict.fromkeys(_SIDES, np.inf), told
+    mean = float(np.nanmean(skewness))
+    harms = {"negative": -mean, "positive": mean}
+    # What is found, and up to a standard error more where it is clear of that error.
+    moved = {name: max(0.0, harm + max(0.0, min(error, harm - error))) for name, harm in harms.items()}
+    told = f"the luck of the episodes has a skewness of {mean:.1f} ± {error:.1f}, and may have more than an exponential's {MOST_SKEWED:.0f}"
+    return {name: np.inf if harm + 2 * error > MOST_SKEWED else moved[name] for name, harm in harms.items()}, told
+
+
+def _known(block: Block) -> _Floats:
+    """Return the log ratios of every replicate; NaN where there is none, and for a task on itself."""
     logs = log_ratios(block)
     known = np.isfinite(logs)
     if block.same_tasks:
         known &= ~np.eye(len(block.loss_ratio), dtype=bool)
-    n = known.sum(axis=0)
+    return np.where(known, logs, np.nan)
+
+
+def _means(logs: _Floats) -> tuple[NDArray[np.int64], _Floats, _Floats]:
+    """Return, of each pair, how many replicates have a log ratio, their mean, and its standard error."""
+    n = np.isfinite(logs).sum(axis=0)
+    left, spread = residuals(logs)
     with np.errstate(divide="ignore", invalid="ignore"):
-        mean = np.where(known, logs, 0.0).sum(axis=0) / n
-        error = np.sqrt((np.where(known, logs - mean, 0.0) ** 2).sum(axis=0) / (n - 1) / n)
+        mean = np.where(np.isfinite(logs), logs, 0.0).sum(axis=0) / n
+        error = np.where(spread, np.sqrt((left**2).sum(axis=0) / (n - 1) / n), 0.0)
     return n, mean, error
 
 
-def _p(beyond: _Floats, error: _Floats, df: NDArray[np.int64]) -> _Floats:
+def _p(beyond: _Floats, error: _Floats, n: NDArray[np.int64], skewed: float) -> _Floats:
     """Return the p-values of means that lie so far beyond a limit; without any spread, 0 beyond it and 1 else."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        t = beyond / error
-    return np.where(error > 0, stdtr(df, -t), np.where(beyond > 0, 0.0, 1.0))
+    p = np.where(beyond > 0, 0.0, 1.0)
+    for count in np.unique(n[error > 0]):
+        of = (n == count) & (error > 0)
+        p[of] = upper_tail(beyond[of] / error[of], int(count), skewed)
+    return p
