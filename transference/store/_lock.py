@@ -26,8 +26,8 @@ from transference.plain import as_record, read_json
 LOCK_NAMES = (".lock", ".writer.json")
 """The lock, and the note of who holds it."""
 
-_PAUSE = 0.25
-"""Seconds between two attempts."""
+_PAUSES = 0.1, 2.0
+"""Seconds between the first two attempts, which then double, and at most."""
 
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EROFS}
 """What a disk answers that knows no locks, or takes no files."""
@@ -53,21 +53,8 @@ def one_writer(folder: Path, *, waiting: Callable[[], object], say: Callable[[st
         OSError: the lock's file cannot be made.
     """
     lock_path, note = (folder / name for name in LOCK_NAMES)
-    lock, told, made = FileLock(lock_path), "", not folder.exists()
-    try:
-        while not _taken(lock, folder):
-            waiting()
-            if (who := _holder(note)) != told:
-                say(f"{folder} is being written by {who}; waiting until that is done (interrupt to stop waiting)")
-                told = who
-            time.sleep(_PAUSE)
-    except PermissionError as error:
-        raise StoreError(f"{lock_path} is another user's ({error.strerror}), and the folder cannot be held for writing. Ask for write "
-                         "permission, or choose a new --out.") from error  # fmt: skip
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise
-        say(f"{folder} lies on a disk without locks ({error.strerror}): see to it that no second process writes there")
+    lock, made = FileLock(lock_path), not folder.exists()
+    if not _held(lock, folder, waiting, say):
         yield
         return
     try:
@@ -82,6 +69,36 @@ def one_writer(folder: Path, *, waiting: Callable[[], object], say: Callable[[st
             with suppress(OSError):
                 folder.rmdir()
         lock.release()
+
+
+def _held(lock: BaseFileLock, folder: Path, waiting: Callable[[], object], say: Callable[[str], object]) -> bool:
+    """Wait until the lock is held; return False where there can be none.
+
+    Raises:
+        StoreError: the lock belongs to another user.
+        OSError: the lock's file cannot be made.
+    """
+    told, (pause, longest) = "", _PAUSES
+    while True:
+        try:
+            if _taken(lock, folder):
+                return True
+        except PermissionError as error:
+            raise StoreError(
+                f"{lock.lock_file} cannot be written ({error.strerror}), so the folder cannot be held against other processes. Ask whoever "
+                "made it for write permission, or choose a new --out."
+            ) from error
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            say(f"{folder} cannot be locked ({error.strerror}): see to it that no second process writes there")
+            return False
+        waiting()
+        if (who := _holder(folder / LOCK_NAMES[1])) != told:
+            say(f"{folder} is being written by {who}; waiting until that is done (interrupt to stop waiting)")
+            told = who
+        time.sleep(pause)
+        pause = min(2 * pause, longest)
 
 
 def _taken(lock: BaseFileLock, folder: Path) -> bool:
