@@ -76,14 +76,14 @@ def test_what_is_given_of_few_tasks_and_of_one_strong_side_covers(shape, design)
 @pytest.mark.parametrize(
     ("shape", "given"),
     [
-        ((12, 5), set()),
-        ((12, 6), {"q50"}),
-        ((12, 12), {"q50"}),
-        ((13, 40), {"q25", "q50", "q75"}),
-        ((71, 90), {"q25", "q50", "q75"}),
-        ((72, 90), {"q05", "q25", "q50", "q75", "q95"}),
-        ((1, 367), {"q05", "q25", "q50", "q75", "q95"}),
-        ((368, 1), {"q01", "q05", "q25", "q50", "q75", "q95", "q99"}),
+        ((12, 5), []),
+        ((12, 6), ["q50"]),
+        ((12, 12), ["q50"]),
+        ((13, 40), ["q25", "q50", "q75"]),
+        ((71, 90), ["q25", "q50", "q75"]),
+        ((72, 90), ["q05", "q25", "q50", "q75", "q95"]),
+        ((1, 367), ["q05", "q25", "q50", "q75", "q95"]),
+        ((368, 1), ["q01", "q05", "q25", "q50", "q75", "q95", "q99"]),
     ],
     ids=str,
 )
@@ -91,7 +91,7 @@ def test_ends_of_a_quantile_that_the_sample_cannot_give_are_missing_with_a_reaso
     found = intervals([block(drawn(np.random.default_rng(0), *shape))], draws=50).set_index("statistic")
     quantiles = found[found.index.str.match(r"q\d\d$")]
     assert quantiles["value"].notna().all()
-    assert set(quantiles.index[quantiles["low"].notna()]) == given
+    assert set(quantiles.index[quantiles["low"].notna()]) == set(given)
     assert (quantiles["low"].isna() == quantiles["high"].isna()).all()
     assert (quantiles["note"].eq("") == quantiles["low"].notna()).all()
     fewer = min(size for size in shape if size > 1)
