@@ -46,6 +46,10 @@ def write_aside(path: Path, write: Callable[[Path], object], *, exclusive: bool 
         with aside.open("rb") as file:
             os.fsync(file.fileno())
         _publish(aside, path, exclusive)
+    except OSError as error:
+        if error.filename is None:  # a full disk is told when bytes are written, by a file that has forgotten its name
+            error.filename = str(path)
+        raise
     finally:
         aside.unlink(missing_ok=True)
     for left in path.parent.glob(f"{escape(ours)}*.tmp"):
