@@ -190,6 +190,14 @@ def test_the_container_of_a_checkpoint_changes_no_digit(suffix, tmp_path):
     assert float(learner.episode_loss(loaded, episode)) == float(learner.episode_loss(params, episode))
 
 
+def test_a_module_keeps_its_digits_without_an_engine_too():
+    learner = stranger()
+    params, episode = learner.init_params(0), tr.few_shot("textures:val", queries=15)[0]
+    exact = float(learner.episode_loss({k: v.double() for k, v in params.items()}, episode.to(dtype=torch.float64)).detach())
+    found = learner.episode_loss({k: channels_last(v) for k, v in params.items()}, episode.map(channels_last))
+    assert abs(float(found.detach()) / exact - 1) < 2e-6
+
+
 class OffAlignment:
     """A sampler whose tensors lie where they like."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from transference import _trees
 from transference.episodes import Episode, Params
 from transference.errors import LearnerError
+from transference.exact_sums import ExactSums
 
 
 class ModuleLearner:
@@ -53,7 +55,8 @@ class ModuleLearner:
         values = {**leaves, **buffers}
         # Torch would tie the names itself, but puts a module that has two names twice, and then cannot take it back.
         state = {f"module.{slot}": values[name] for slot, name in self._slots.items() if name in values}
-        loss: Tensor = torch.func.functional_call(self._call, state, (episode,), tie_weights=False, strict=False)
+        with nullcontext() if torch.compiler.is_compiling() else ExactSums():  # whoever calls it, engine or not
+            loss: Tensor = torch.func.functional_call(self._call, state, (episode,), tie_weights=False, strict=False)
         return loss
 
     def init_params(self, seed: int) -> Params:
