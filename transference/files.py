@@ -30,6 +30,7 @@ def write_aside(path: Path, write: Callable[[Path], object], *, exclusive: bool 
 
     Raises:
         FileExistsError: ``exclusive`` was asked for, and the file is there.
+        OSError: the disk is full or refuses; it names the file.
     """
     if path.exists() and not path.is_file() and not path.is_dir():
         write(path)
