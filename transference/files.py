@@ -48,7 +48,7 @@ def write_aside(path: Path, write: Callable[[Path], object], *, exclusive: bool 
             os.fsync(file.fileno())
         _publish(aside, path, exclusive)
     except OSError as error:
-        if error.filename is None:  # a full disk is told when bytes are written, by a file that has forgotten its name
+        if error.errno and error.filename is None:  # a full disk is told when bytes are written, by a file that has forgotten its name
             error.filename = str(path)
         raise
     finally:
