@@ -187,3 +187,8 @@ def test_steps_that_do_not_fit_are_told(tmp_path, two_files, options, message):
     found = compute(two_files, tmp_path / "run", *options)
     assert found.exit_code == 2
     assert message in found.stderr
+
+
+@pytest.mark.parametrize("step", ["9" * 5000, 2**70, 1e300], ids=["5000 digits", "an integer", "a float"])
+def test_what_no_reader_could_hold_is_no_count(step, tmp_path):
+    assert step_of({"step": step}, tmp_path / "net.pt").step == 0

@@ -30,7 +30,7 @@ def fail_by(how):
 HOWS = {
     "exit": "SystemExit: 0",
     "vector": "it returned the shapes (3,)",
-    "nothing": "AttributeError",
+    "nothing": "it returned a NoneType",
     "error": "ValueError: no such class",
     "generator": "GeneratorExit",
     "own": "StopTrainingError: enough",

@@ -16,6 +16,7 @@ _SLACK = 2**26
 _TIMES = 16
 """How often the tensors of a file may claim its bytes: names may share a tensor."""
 
+_LEAST_BYTES = 2
 _MOST_TENSORS = 10**6
 _DEEPEST = 20
 
@@ -63,7 +64,7 @@ def _unfit(tensor: Tensor) -> str | None:
         return "a nested tensor"
     if tensor.layout != torch.strided:
         return f"a sparse tensor ({tensor.layout})"
-    if tensor.is_quantized:
+    if tensor.is_quantized or (tensor.is_floating_point() and tensor.element_size() < _LEAST_BYTES):  # float8 and less
         return f"quantised ({tensor.dtype})"
     if tensor.is_complex():
         return f"complex ({tensor.dtype})"

@@ -113,6 +113,11 @@ def step_in_name(path: Path) -> Found | None:
     return next((found for found in candidates if found), None)
 
 
+_DIGITS = 18
+_MOST = 2**53
+"""What is larger is no count of updates, and no reader of the run's files could tell it from its neighbours."""
+
+
 def _said(content: Mapping[str, object], keys: tuple[str, ...]) -> Found | None:
     """Return the first of these counts that the file holds."""
     inside = content.get(_WITHIN)
@@ -131,8 +136,8 @@ def _count(value: object) -> int | None:
     if isinstance(value, Tensor):
         value = value.item() if value.numel() == 1 else None
     if isinstance(value, str):
-        value = int(value) if value.isascii() and value.isdigit() else None
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value or value < 0 or value % 1:  # noqa: PLR0124 - NaN
+        value = int(value) if value.isascii() and value.isdigit() and len(value) < _DIGITS else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value or value < 0 or value > _MOST or value % 1:  # noqa: PLR0124 - NaN
         return None
     return int(value)
 

@@ -161,6 +161,7 @@ def as_allocated(tensor: Tensor) -> Tensor:
     A tensor that came out of a file, a numpy array or a larger tensor may begin anywhere, and have strides of its own. Kernels then take
     other paths, whose sums run in another order: the same loss differs in its last digits from that on a tensor just computed.
     """
+    tensor = tensor.resolve_neg()
     if tensor.stride() == _plain_strides(tensor) and (tensor.device.type != "cpu" or tensor.data_ptr() % _ALIGNMENT == 0):
         return tensor
     return torch.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device).copy_(tensor.detach())

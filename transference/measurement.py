@@ -103,6 +103,7 @@ def measure(
     checkpoints = [checkpoints] if isinstance(checkpoints, Checkpoint) else sorted(checkpoints, key=lambda c: c.step)
     from_samplers, to_samplers = _as_list(sources), _as_list(targets)
     where, dtype = choose_device(device), torch.float64 if precision == "fp64" else torch.float32
+    out = Path(out).absolute()  # one place from here on, wherever a learner may change the working directory to
     store = Store(out)
     tile = tile or default_tile(estimator, n_source * len(from_samplers), n_target * len(to_samplers))
     if controls is None:

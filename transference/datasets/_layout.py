@@ -107,7 +107,7 @@ def _placed(path: Path, root: Path) -> Placed:
         match = _KEY.fullmatch(folder)
         if match and match["key"] in _KEYS:
             keys[match["key"]] = None if match["value"] == _NO_VALUE else unquote(match["value"])
-        elif folder not in _NEUTRAL:
+        elif not match and folder not in _NEUTRAL:  # another KEY=VALUE is a column of the table, which nobody asks for
             folders.append(folder)
     word, part = _of_the_name(path.stem)
     if not word and "split" not in keys:

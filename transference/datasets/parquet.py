@@ -41,6 +41,10 @@ _DAMAGED = (OSError, pa.ArrowException, ValueError)
 """What pyarrow raises for a damaged file."""
 
 
+_NO_NAMES = (None, "", "-1")
+"""What stands where an image has no label."""
+
+
 class ParquetImages:
     """The images of one parquet file, or of the shards of one dataset.
 
@@ -316,8 +320,10 @@ class _Shard:
             raise DataError(f"{self.path} gives one name to several labels; give each class a name of its own.")
         if names is not None:
             return [names[label] if label is not None and 0 <= label < len(names) else None for label in labels]
-        unlabelled = (None, -1) if numbers else (None, "")
-        return [None if label in unlabelled else as_seen(str(label)) for label in labels]
+        if numbers:
+            return [None if label is None or label < 0 else str(label) for label in labels]
+        seen = (None if label is None else as_seen(str(label)) for label in labels)
+        return [None if name in _NO_NAMES else name for name in seen]
 
     def _label_names(self) -> list[str] | None:
         """Return the names that the Hugging Face ``datasets`` library keeps for the integer labels, if it wrote the file.

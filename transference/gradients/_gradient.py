@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from transference.episodes import Episode, Params
-from transference.errors import LearnerError
-from transference.learners import Learner, read_scores
+from transference.learners import EpisodeError, Learner, read_scores
 
 _NOTHING_MOVES = "The loss depends on none of the parameters that move ({}); every ratio would be 1. See --moves."
 
@@ -26,14 +25,14 @@ def loss_gradient(learner: Learner, params: Params, episode: Episode, names: Seq
         names: the parameters that move.
 
     Raises:
-        LearnerError: the loss depends on none of them.
+        EpisodeError: the loss depends on none of them.
     """
     leaves = {name: value.detach().requires_grad_(name in names) for name, value in params.items()}
     loss, accuracy = read_scores(learner, leaves, episode)
     if not loss.requires_grad:
-        raise LearnerError(_NOTHING_MOVES.format(", ".join(names[:5])))
+        raise EpisodeError(_NOTHING_MOVES.format(", ".join(names[:5])), episode)
     gradients = torch.autograd.grad(loss, [leaves[name] for name in names], allow_unused=True)
     found = {name: g.detach() for name, g in zip(names, gradients, strict=True) if g is not None}
     if not found:
-        raise LearnerError(_NOTHING_MOVES.format(", ".join(names[:5])))
+        raise EpisodeError(_NOTHING_MOVES.format(", ".join(names[:5])), episode)
     return (float(loss.detach()), float(accuracy.detach())), found

@@ -123,7 +123,10 @@ def read_scores(learner: Learner, params: Params, episode: Episode, *, exact: bo
 def _scores(learner: Learner, params: Params, episode: Episode) -> tuple[Tensor, Tensor]:
     if isinstance(learner, ScoringLearner):
         return learner.episode_scores(params, episode)
-    loss = learner.episode_loss(params, episode)
+    loss: object = learner.episode_loss(params, episode)
+    if not (isinstance(loss, Tensor) and loss.is_floating_point() and loss.layout is torch.strided):
+        found = f"a tensor of {loss.dtype}" if isinstance(loss, Tensor) else f"a {type(loss).__name__}"
+        raise TypeError(f"episode_loss must return a scalar tensor [] of real numbers; it returned {found}")
     return loss, torch.full_like(loss.detach(), torch.nan)
 
 
