@@ -190,6 +190,21 @@ def test_the_container_of_a_checkpoint_changes_no_digit(suffix, tmp_path):
     assert float(learner.episode_loss(loaded, episode)) == float(learner.episode_loss(params, episode))
 
 
+@pytest.mark.parametrize("engine", ["loop", "apart"])
+def test_running_statistics_serve_a_small_and_a_large_batch_in_one_gradient(engine):
+    """A few support rows by torch's kernel, which saves the running statistics for its gradient, and then many queries by ours."""
+    torch.manual_seed(0)
+    block = lambda n: nn.Sequential(nn.Conv2d(n, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2))
+    learner = tr.ModuleLearner(nn.Sequential(block(3), block(8), block(8)), prototype_loss)
+    tasks = tr.few_shot("textures:val", ways=5, shots=1, queries=15, seed=0)
+    params, episodes = learner.init_params(0), [tasks[0]]
+    [(_, found)] = ENGINES[engine].gradients(learner, params, episodes, list(params))
+    wide = {key: value.double() for key, value in params.items()}
+    _, expected = loss_gradient(learner, wide, episodes[0].to(dtype=torch.float64), list(wide))
+    gap = sum(float((found[key].double() - expected[key]).square().sum()) for key in found)
+    assert (gap / sum(float(value.square().sum()) for value in expected.values())) ** 0.5 < 1e-2
+
+
 def test_a_module_keeps_its_digits_without_an_engine_too():
     learner = stranger()
     params, episode = learner.init_params(0), tr.few_shot("textures:val", queries=15)[0]

@@ -76,10 +76,11 @@ def _batch_norm(
     else:
         normalised, mean, variance = _BatchNorm.forward(input, weight, bias, eps)
     n = input.numel() // input.shape[1]
+    # By way of .data, as torch's own kernel moves them: a smaller batch before may have left them saved for its gradient.
     if running_mean is not None:
-        running_mean.lerp_(mean, momentum)
+        running_mean.data.lerp_(mean.detach(), momentum)
     if running_var is not None:
-        running_var.lerp_(variance * (n / max(1, n - 1)), momentum)
+        running_var.data.lerp_(variance.detach() * (n / max(1, n - 1)), momentum)
     return normalised
 
 
