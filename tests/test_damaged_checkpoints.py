@@ -120,6 +120,7 @@ UNFIT = {
     "sparse rows": lambda: torch.eye(3).to_sparse_csr(),
     "complex": lambda: torch.zeros(3, dtype=torch.complex64),
     "meta": lambda: torch.empty(10**12, device="meta"),
+    "float8": lambda: torch.ones(3).to(torch.float8_e4m3fn),
     "claims 4 TB": lambda: torch.zeros(1).expand(10**12),
 }
 

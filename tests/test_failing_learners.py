@@ -1,5 +1,6 @@
 """A learner that fails midway, after it was found to be pure: one line with the episode, and nothing that looks like a result."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -24,6 +25,10 @@ def fail_by(how):
         return torch.zeros(3)
     if how == "nothing":
         return None
+    if how == "float":
+        return 1.5
+    if how == "whole number":
+        return torch.tensor(2)
     raise {"error": ValueError("no\nsuch class"), "generator": GeneratorExit(), "own": StopTrainingError("enough")}[how]
 
 
@@ -31,6 +36,8 @@ HOWS = {
     "exit": "SystemExit: 0",
     "vector": "it returned the shapes (3,)",
     "nothing": "it returned a NoneType",
+    "float": "it returned a float",
+    "whole number": "it returned a tensor of torch.int64",
     "error": "ValueError: no such class",
     "generator": "GeneratorExit",
     "own": "StopTrainingError: enough",
@@ -65,7 +72,7 @@ def test_the_target_is_named(checkpoint, sources, targets, tmp_path, how, engine
     assert said.startswith(f"The learner failed on target task 2 ({targets.name}, task 2) at checkpoint step 10")
     assert HOWS[how] in said
     assert "\n" not in said
-    if how not in ("vector", "nothing"):
+    if how not in ("vector", "nothing", "float", "whole number"):
         assert f"{Path(__file__).name}:" in said
 
 
@@ -73,6 +80,32 @@ def test_the_source_is_named(checkpoint, sources, targets, tmp_path):
     for estimator in (tr.Exact("loop"), tr.FirstOrder(checked=2, engine="loop")):
         with pytest.raises(LearnerError, match=r"failed on source task 3 \(.*, task 3\) at checkpoint step 10: SystemExit"):
             measure(Failing("exit", sources[3]), checkpoint, sources, targets, tmp_path / type(estimator).__name__, estimator=estimator)
+
+
+def test_a_loss_that_loses_its_gradient_midway_is_told_with_its_task(checkpoint, sources, targets, tmp_path):
+    class Detached(Failing):
+        def episode_loss(self, params, episode):
+            loss = PixelPrototypes.episode_loss(self, params, episode)
+            return loss.detach() if torch.equal(episode.query_x, self.episode.query_x) else loss
+
+    with pytest.raises(LearnerError, match=r"failed on source task 3 \(.*, task 3\) at checkpoint step 10: The loss depends on none"):
+        measure(Detached("", sources[3]), checkpoint, sources, targets, tmp_path / "run")
+
+
+def test_a_learner_that_changes_the_folder_does_not_move_the_run(checkpoint, sources, targets, tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    class Wandering(PixelPrototypes):
+        def episode_loss(self, params, episode):
+            if torch.equal(episode.query_x, sources[3].query_x):
+                os.chdir(tmp_path / "elsewhere")
+            return super().episode_loss(params, episode)
+
+    run = measure(Wandering(), checkpoint, sources, targets, "run", tile=(2, 2))
+    assert run.matrix().shape == (4, 3)
+    assert tr.verify(tmp_path / "run").complete
+    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 def test_whose_step_it_was_is_named_and_the_run_goes_on_when_mended(checkpoint, sources, targets, tmp_path):

@@ -324,6 +324,13 @@ def test_values_in_the_names_of_folders_are_columns(tmp_path):
     assert classes_of("own", tmp_path) == {"all": ["0", "1"]}, "what a file says itself is taken"
 
 
+def test_a_hive_folder_of_another_key_is_a_column_and_no_configuration(tmp_path):
+    for k, year in enumerate(("2020", "2021")):
+        table(tmp_path / "toys" / "split=train" / f"year={year}" / "part-0.parquet", ["ant", "bee"], seed=k)
+    assert classes_of("toys", tmp_path) == {"train": ["ant", "bee"]}
+    assert open_dataset("toys:train", data_root=tmp_path).class_sizes == (2, 2)
+
+
 def test_configurations_are_asked_for_not_mixed(tmp_path):
     for config in ("cropped", "full"):
         table(tmp_path / "toys" / config / "train-00000-of-00001.parquet", ["a", "b"])
@@ -394,6 +401,15 @@ def test_nor_does_an_unlabelled_split_of_the_same_file(tmp_path):
     table(tmp_path / "toys.parquet", [0, 1, -1, -1], column="label", metadata=NAMES, split=["train", "train", "test", "test"])
     assert classes_of("toys", tmp_path) == {"train": ["ant", "bee"]}
     with pytest.raises(DataError, match=r"toys:test cannot be used: .* has the labels \[-1\]"):
+        open_dataset("toys:test", data_root=tmp_path)
+
+
+@pytest.mark.parametrize("names", [["-1", "-1"], [" ", " "], [-100, -100]], ids=["text", "space", "another number"])
+def test_what_stands_for_no_label_in_other_ways_is_none_either(tmp_path, names):
+    table(tmp_path / "toys" / "train.parquet", ["ant", "bee"], column="label")
+    table(tmp_path / "toys" / "test.parquet", names, column="label")
+    assert classes_of("toys", tmp_path) == {"train": ["ant", "bee"]}
+    with pytest.raises(DataError, match="^toys:test cannot be used"):
         open_dataset("toys:test", data_root=tmp_path)
 
 

@@ -41,8 +41,8 @@ _DAMAGED = (OSError, pa.ArrowException, ValueError)
 """What pyarrow raises for a damaged file."""
 
 
-_NO_NAMES = (None, "", "-1")
-"""What stands where an image has no label."""
+_NO_NAMES = ("", "-1")
+"""Texts that stand where an image has no label."""
 
 
 class ParquetImages:
@@ -322,8 +322,7 @@ class _Shard:
             return [names[label] if label is not None and 0 <= label < len(names) else None for label in labels]
         if numbers:
             return [None if label is None or label < 0 else str(label) for label in labels]
-        seen = (None if label is None else as_seen(str(label)) for label in labels)
-        return [None if name in _NO_NAMES else name for name in seen]
+        return [None if label is None or str(label).strip() in _NO_NAMES else as_seen(str(label)) for label in labels]
 
     def _label_names(self) -> list[str] | None:
         """Return the names that the Hugging Face ``datasets`` library keeps for the integer labels, if it wrote the file.
