@@ -7,7 +7,7 @@ Abdollahzadeh, Malekzadeh & Cheung, "Revisit Multimodal Meta-Learning through th
 with J all ones. For each kernel two small linear generators make a row factor r and a column factor c, whose outer product, read row by
 row, has one number for each of the kernel's weights: 2 555 outputs instead of the 388 416 that one generator of all kernels and biases
 would need, 152 times fewer. All four blocks are modulated; batch norm and head are not. Δb has no effect before a batch norm on batch
-statistics, and is there because paper and code have it.
+statistics: it is generated, since paper and code have it, and like the bias itself is not added (see ``backbones/conv4``).
 
 The backbone is MAML's or ProtoNet's of the released code.
 

@@ -24,6 +24,8 @@ of our own would cost MAML, whose support sets are small, more than it gains."""
 class ExactSums(TorchFunctionMode):
     """A context in which `torch.nn.functional`'s batch norm and group norm, and the modules made of them, are those of this file.
 
+    Of images, that is; ``torch.batch_norm`` called directly stays torch's own, and so does `torch.nn.BatchNorm3d`.
+
     It holds for the calling thread, and lets all other functions be, at the price of a microsecond or two for each call of any.
     """
 
