@@ -246,9 +246,10 @@ PARTS: dict[str, Callable[[int], Iterator[_Row]]] = {
 _HEADINGS = {
     "intervals": ("tables", "effects"),
     "cut": ("tasks", "quantile"),
-    "contrast": ("tables", "differences"),
+    "contrast": ("tables", "effects"),
     "single_pairs": ("replicates of tables", "luck; drawn for each"),
 }
+"""Of the first two columns of each part's table."""
 
 
 def as_markdown(found: pd.DataFrame, part: str) -> str:
@@ -256,10 +257,7 @@ def as_markdown(found: pd.DataFrame, part: str) -> str:
     mine = found[found["part"] == part]
     columns, rows = list(dict.fromkeys(mine["of"])), list(dict.fromkeys(zip(mine["tables_of"], mine["design"], strict=True)))
     told = {(a, b, of): _told(share) for a, b, of, share in mine[["tables_of", "design", "of", "share"]].itertuples(index=False)}
-    first, second = {"cut": ("tasks", "effects"), "single_pairs": ("replicates of tables", "luck; drawn for each")}.get(
-        part, ("tables", "effects")
-    )
-    lines = [[first, second, *columns], ["---"] * (2 + len(columns))]
+    lines = [[*_HEADINGS[part], *columns], ["---"] * (2 + len(columns))]
     lines += [[*row, *(told.get((*row, of), "") for of in columns)] for row in rows]
     largest, drawn = 100 * mine["error"].max(), mine["drawn"].max()
     text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
