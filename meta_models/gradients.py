@@ -17,8 +17,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from transference import Episode, Learner, Params
+from transference import Learner, Params
 from transference.devices import channels_last, workers
+from transference.episodes import has_images, stack
 from transference.errors import LearnerError, UsageError
 from transference.learners import EpisodeError, InTurns, read_scores
 from transference.samplers import TaskSampler
@@ -80,8 +81,8 @@ def usual(learner: Learner, params: Params, task: Task) -> str:
     It depends on nothing that changes from one time to the next, such as a trial run would, so that a training can be repeated to the bit.
     """
     sampler, index = task
-    support_x = sampler[index].support_x
-    if support_x.dim() == 4 and support_x.device.type == "cpu":
+    episode = sampler[index]
+    if has_images(episode) and episode.device.type == "cpu":
         return "apart"
     try:
         _together(learner, params, [task, task])
@@ -123,18 +124,11 @@ def _together(learner: Learner, params: Params, tasks: Sequence[Task]) -> MetaGr
     told = getattr(learner, "told_mode", False)
     for mode in dict.fromkeys(episode.mode if told else None for episode in episodes):
         chosen = [k for k, episode in enumerate(episodes) if not told or episode.mode == mode]
-        columns = [torch.stack(column) for column in zip(*(episodes[k].tensors for k in chosen), strict=True)]
-        loss, accuracy = torch.vmap(partial(_of_tensors, learner, leaves, mode))(*columns)
+        loss, accuracy = torch.vmap(partial(read_scores, learner, leaves))(stack([episodes[k] for k in chosen]))
         _add(total, _gradient(loss.sum(), leaves))
         for position, k in enumerate(chosen):
             losses[k], accuracies[k] = loss[position].detach(), accuracy[position].detach()
     return MetaGradient({name: g / len(tasks) for name, g in total.items()}, *_floats(losses, accuracies))
-
-
-def _of_tensors(
-    learner: Learner, params: Params, mode: str | None, support_x: Tensor, support_y: Tensor, query_x: Tensor, query_y: Tensor
-) -> tuple[Tensor, Tensor]:
-    return read_scores(learner, params, Episode(support_x, support_y, query_x, query_y, mode))
 
 
 def _leaves(params: Params) -> Params:

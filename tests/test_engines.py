@@ -190,11 +190,11 @@ def test_blocks_are_halved_until_they_fit(monkeypatch):
     def narrow(function, *args, **settings):
         batched = whole(function, *args, **settings)
 
-        def call(*tensors):
-            sizes.append(len(tensors[0]))
+        def call(episodes):
+            sizes.append(len(episodes.query_y))
             if sizes[-1] > 3:
                 raise torch.OutOfMemoryError("no more")
-            return batched(*tensors)
+            return batched(episodes)
 
         return call
 

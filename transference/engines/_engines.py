@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from transference.devices import as_allocated, channels_last, out_of_memory, workers
-from transference.episodes import Episode, Params
+from transference.episodes import Episode, Params, stack
 from transference.errors import UsageError
 from transference.exact_sums import ExactSums
 from transference.gradients import loss_gradient
@@ -86,7 +86,7 @@ class OneByOne:
 
     def __call__(self, learner: Learner, episodes: Sequence[Episode]) -> Evaluate:
         """Load the episodes."""
-        own = partial(_scores_in_turns, InTurns(learner)) if self.apart else partial(_scores, learner)
+        own = partial(_scores_in_turns, InTurns(learner)) if self.apart else partial(read_scores, learner)
         return _OneByOne(self, _compiled(learner) if self.compiled else own, [episode.map(self.layout) for episode in episodes])
 
     def gradients(self, learner: Learner, params: Params, episodes: Sequence[Episode], names: Sequence[str]) -> list[Scored]:
@@ -119,7 +119,7 @@ class _OneByOne:
         return self._read([(self._laid_out(params), self.episodes[k]) for k, params in cells])
 
     def _read(self, calls: Sequence[tuple[Params, Episode]]) -> Tensor:
-        read = partial(_read, self.scores if self.engine.compiled else partial(self.scores, exact_sums=self.exact_sums))
+        read = partial(_read, self.scores if self.engine.compiled else partial(self.scores, exact=self.exact_sums))
         with workers() if self.engine.apart else nullcontext() as pool:
             each = pool.map if pool else map
             # The first goes alone: what is compiled is compiled once, not by every thread.
@@ -147,7 +147,8 @@ class Together:
         loaded = list(episodes)
         for k, episode in enumerate(loaded):
             mode = episode.mode if getattr(learner, "told_mode", False) else None
-            alike.setdefault((mode, *(tensor.shape for tensor in episode.tensors)), []).append(k)
+            shapes = ((name, tensor.shape, tensor.dtype) for name, tensor in episode.items())
+            alike.setdefault((mode, *shapes), []).append(k)
         chosen = [numbers[k : k + self.block] for numbers in alike.values() for k in range(0, len(numbers), self.block)]
         return _Together(learner, [_Block.of(loaded, numbers, self.block) for numbers in chosen])
 
@@ -173,8 +174,7 @@ class _Block:
     def of(cls, episodes: Sequence[Episode], numbers: list[int], size: int) -> _Block:
         """Return the block of some of the episodes."""
         filled = [episodes[k] for k in numbers] + [episodes[numbers[-1]]] * (size - len(numbers))
-        support_x, support_y, query_x, query_y = map(torch.stack, zip(*(episode.tensors for episode in filled), strict=True))
-        return cls(numbers, Episode(support_x, support_y, query_x, query_y, filled[0].mode))
+        return cls(numbers, stack(filled))
 
     def halves(self) -> list[_Block]:
         """Return two blocks of half the size, or one if its episodes fit in."""
@@ -212,8 +212,8 @@ class _Together:
         try:
             for block in self._blocks:
                 if wanted.intersection(block.numbers):
-                    scores = torch.vmap(partial(_scores, self._learner, laid_out, mode=block.stacked.mode))
-                    found[torch.tensor(block.numbers)] = _row(scores(*block.stacked.tensors)).cpu()[: len(block.numbers)]
+                    scores = torch.vmap(partial(read_scores, self._learner, laid_out))(block.stacked)
+                    found[torch.tensor(block.numbers)] = _row(scores).cpu()[: len(block.numbers)]
         except RuntimeError as error:
             if not out_of_memory(error) or all(len(block.stacked.query_y) == 1 for block in self._blocks):
                 raise
@@ -248,28 +248,17 @@ def find_engine(name: str) -> Engine:
     return ENGINES[name]
 
 
-def _scores(
-    learner: Learner,
-    params: Params,
-    support_x: Tensor,
-    support_y: Tensor,
-    query_x: Tensor,
-    query_y: Tensor,
-    *,
-    mode: str | None,
-    exact_sums: bool = True,
-) -> tuple[Tensor, Tensor]:
-    return read_scores(learner, params, Episode(support_x, support_y, query_x, query_y, mode), exact=exact_sums)
+def _scores(learner: Learner, params: Params, episode: Episode) -> tuple[Tensor, Tensor]:
+    return read_scores(learner, params, episode)
 
 
-def _scores_in_turns(learners: InTurns, params: Params, *tensors: Tensor, mode: str | None, exact_sums: bool) -> tuple[Tensor, Tensor]:
+def _scores_in_turns(learners: InTurns, params: Params, episode: Episode, *, exact: bool) -> tuple[Tensor, Tensor]:
     with learners.one() as learner:
-        return _scores(learner, params, *tensors, mode=mode, exact_sums=exact_sums)
+        return read_scores(learner, params, episode, exact=exact)
 
 
 def _read(scores: _Scores, call: tuple[Params, Episode]) -> Tensor:
-    params, episode = call
-    return _row(scores(params, *episode.tensors, mode=episode.mode))
+    return _row(scores(*call))
 
 
 def _row(scores: tuple[Tensor, Tensor]) -> Tensor:
@@ -289,7 +278,6 @@ def _compiled(learner: Learner) -> _Scores:
         # torch keeps what it compiled with the code object, and gives up after a few shapes or learners on one: each learner has its own.
         plain: Any = _scores
         own = FunctionType(plain.__code__.replace(), plain.__globals__, "scores", None, None)
-        own.__kwdefaults__ = plain.__kwdefaults__
         _kept[id(learner)] = learner, partial(torch.compile(own, dynamic=False, fullgraph=True), learner)
     _kept.move_to_end(id(learner))
     while len(_kept) > _KEPT:

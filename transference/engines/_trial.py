@@ -12,7 +12,7 @@ from torch import Tensor
 
 from transference.devices import out_of_memory
 from transference.engines._engines import ENGINES, Evaluate, find_engine
-from transference.episodes import Episode, Params
+from transference.episodes import Episode, Params, has_images
 from transference.errors import UsageError
 from transference.learners import EpisodeError, Learner, told
 
@@ -111,9 +111,9 @@ def check_engine(name: str, learner: Learner, params: Params, episode: Episode) 
 
 
 def _candidates(episode: Episode) -> tuple[str, ...]:
-    if episode.query_x.device.type != "cpu":
+    if episode.device.type != "cpu":
         return ("together", "compiled")
-    return ("apart", "compiled", "compiled-apart") if episode.query_x.dim() == 4 else ("apart", "together")
+    return ("apart", "compiled", "compiled-apart") if has_images(episode) else ("apart", "together")
 
 
 def _seconds(ready: Mapping[str, Evaluate], params: Params, expected: Tensor) -> dict[str, float]:

@@ -26,7 +26,8 @@ class ModuleLearner:
             under the first. Its mode is kept: in ``train()`` batch norm uses the statistics of the batch, in ``eval()`` those
             of the checkpoint.
         loss: computes the query loss after adaptation, a scalar, with the module holding the parameters of the moment. It may take
-            ``torch.autograd.grad`` with respect to ``module.parameters()`` for an inner loop.
+            ``torch.autograd.grad`` with respect to ``module.parameters()`` for an inner loop; the engines that compile and
+            the one that batches need ``torch.func.grad`` there.
 
     Example:
         >>> net = nn.Linear(2, 3)
@@ -48,10 +49,7 @@ class ModuleLearner:
         # In-place updates of buffers (running statistics) fall on copies, and are thrown away with them.
         like = next(iter(params.values()))
         buffers = {name: b.to(like.device, like.dtype if b.is_floating_point() else None, copy=True) for name, b in self._buffers.items()}
-        leaves = {
-            name: p.detach() if name in self._frozen else p if p.requires_grad else p.detach().requires_grad_()
-            for name, p in params.items()
-        }
+        leaves = {name: p.detach() if name in self._frozen else _leaf(p) for name, p in params.items()}
         values = {**leaves, **buffers}
         # Torch would tie the names itself, but puts a module that has two names twice, and then cannot take it back.
         state = {f"module.{slot}": values[name] for slot, name in self._slots.items() if name in values}
@@ -118,6 +116,19 @@ class _Call(nn.Module):
     def forward(self, episode: Episode) -> Tensor:
         """Return the loss, ``[]``."""
         return self.loss(self.module, episode)
+
+
+def _leaf(parameter: Tensor) -> Tensor:
+    """Return the parameter such that ``torch.autograd.grad`` of an inner loop reaches it, where that can be.
+
+    Compiled, or inside ``torch.vmap``, it cannot: a loss without an inner loop, or with ``torch.func.grad`` in it, needs no such thing.
+    """
+    if parameter.requires_grad or torch.compiler.is_compiling():
+        return parameter
+    try:
+        return parameter.detach().requires_grad_()
+    except RuntimeError:
+        return parameter
 
 
 def _slots(module: nn.Module) -> dict[str, str]:

@@ -27,7 +27,7 @@ _LETTERS = 300
 class Learner(Protocol):
     """A meta-learner, as far as the measurement needs to know it."""
 
-    def episode_loss(self, params: Params, episode: Episode) -> Tensor:
+    def episode_loss(self, params: Params, episode: Episode[Any]) -> Tensor:
         """Return the query loss after adapting ``params`` on the support set, a scalar ``[]``.
 
         A pure function of its two arguments: no random numbers, nothing kept, nothing changed; buffers are constants inside it. It is
@@ -40,7 +40,7 @@ class Learner(Protocol):
 class ScoringLearner(Learner, Protocol):
     """Optional: a learner that also knows its accuracy. Both numbers come from one forward pass, which is why it is one method."""
 
-    def episode_scores(self, params: Params, episode: Episode) -> tuple[Tensor, Tensor]:
+    def episode_scores(self, params: Params, episode: Episode[Any]) -> tuple[Tensor, Tensor]:
         """Return ``episode_loss`` and the share of queries classified correctly, both ``[]``."""
 
 
@@ -144,8 +144,10 @@ class EpisodeError(LearnerError):
     def is_on(self, episode: Episode) -> bool:
         """Whether it failed on this episode."""
         try:
-            pairs = zip(self.episode.tensors, episode.tensors, strict=True)
-            return all(mine.shape == theirs.shape and torch.equal(mine, theirs.to(mine)) for mine, theirs in pairs)
+            mine, theirs = dict(self.episode.items()), dict(episode.items())
+            return mine.keys() == theirs.keys() and all(
+                mine[name].shape == value.shape and torch.equal(mine[name], value.to(mine[name])) for name, value in theirs.items()
+            )
         except RuntimeError:  # a batch of `torch.vmap` cannot be compared
             return False
 

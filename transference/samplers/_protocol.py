@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from transference import _trees
 from transference.episodes import Episode
@@ -17,7 +17,7 @@ class TaskSampler(Protocol):
     def name(self) -> str:
         """What distinguishes this family from every other; a measurement refers to a task as (name, index)."""
 
-    def __getitem__(self, index: int) -> Episode:
+    def __getitem__(self, index: int) -> Episode[Any]:
         """Return task number ``index``, 0 or above."""
 
 
@@ -64,7 +64,7 @@ class DescribingSampler(TaskSampler, Protocol):
 class RedrawingSampler(TaskSampler, Protocol):
     """Optional: a sampler that can draw other episodes of the same task."""
 
-    def redraw(self, index: int, replicate: int = 1) -> Episode:
+    def redraw(self, index: int, replicate: int = 1) -> Episode[Any]:
         """Return task number ``index`` with other examples: of the same classes, or points of the same function.
 
         Args:
