@@ -228,7 +228,7 @@ def test_a_run_goes_on_with_the_engine_it_was_begun_with(tmp_path, learner, chec
                           estimator=tr.Exact(engine))  # fmt: skip
 
     settled = iter(["apart", "loop"])
-    monkeypatch.setattr("transference.estimators.exact.trial", lambda *_: _trial.Trial(name := next(settled), {name: 1.0}))
+    monkeypatch.setattr("transference.work._work.trial", lambda *_: _trial.Trial(name := next(settled), {name: 1.0}))
     run("auto")
     about = tr.open_run(tmp_path / "run")
     assert about.spec.estimator["engine"] == "apart"

@@ -15,6 +15,7 @@ from tests import oracles
 from transference.cli import main
 from transference.engines import ENGINES
 from transference.errors import UsageError
+from transference.estimators.first_order import LinearTargets
 from transference.gradients import KeptGradients, loss_gradient
 from transference.statistics import check_estimates
 
@@ -85,11 +86,11 @@ def test_what_moves_is_all_that_counts(tmp_path, learner, checkpoint, sources, t
 def test_a_parameter_that_a_loss_does_not_depend_on_has_a_slope_of_zero(strokes):
     learner = tr.load_learner("multi-protonet", {"modes": ["strokes", "shapes"]})
     params, episode = learner.init_params(0), tr.FewShot(strokes, ways=3, queries=2)[0]
-    estimator = tr.FirstOrder()
-    prepared = estimator.prepare(learner, params, [episode])
+    prepared = tr.FirstOrder().prepare(learner, params, [episode])
     other = {name: torch.ones_like(value) for name, value in params.items() if "shapes" in name}
     assert other
-    assert torch.equal(estimator.after(prepared, other).loss, prepared.before.loss)
+    [after] = prepared.after([other])
+    assert torch.equal(after.loss, prepared.before.loss)
 
 
 def test_adam_moves_as_it_does_in_the_exact_measurement(tmp_path, learner, sources, targets):
@@ -200,19 +201,21 @@ def test_a_learner_that_cannot_be_laid_out_otherwise_is_estimated_too(tmp_path, 
     assert (run.pairs()["status"] == "ok").all()
 
 
-def test_displacements_that_do_not_fit_are_read_in_halves(tmp_path, learner, checkpoint, sources, targets):
-    class Narrow(tr.FirstOrder):
-        def afters(self, prepared, displacements):
-            sizes.append(len(displacements))
-            if len(displacements) > limit:
-                raise torch.OutOfMemoryError("no more")
-            return super().afters(prepared, displacements)
+def test_displacements_that_do_not_fit_are_read_in_halves(tmp_path, learner, checkpoint, sources, targets, monkeypatch):
+    whole = LinearTargets.after
 
+    def narrow(self, displacements):
+        sizes.append(len(displacements))
+        if len(displacements) > limit:
+            raise torch.OutOfMemoryError("no more")
+        return whole(self, displacements)
+
+    monkeypatch.setattr(LinearTargets, "after", narrow)
     tables = []
     for limit in (100, 2, 0):
         sizes = []
         run = tr.measure(learner, checkpoint, sources, targets, n_source=5, n_target=3, precision="fp64", lookahead=tr.SGD(0.01),
-                         estimator=Narrow(checked=0, engine="loop"), out=tmp_path / str(limit))  # fmt: skip
+                         estimator=tr.FirstOrder(checked=0, engine="loop"), out=tmp_path / str(limit))  # fmt: skip
         tables.append(run.pairs())
     np.testing.assert_allclose(tables[0]["loss_after"], tables[1]["loss_after"], rtol=1e-12)
     assert set(tables[2]["status"]) == {"out_of_memory"}

@@ -1,4 +1,3 @@
-import itertools
 import json
 
 import numpy as np
@@ -9,6 +8,7 @@ import torch
 import transference as tr
 from meta_models import MAML, ProtoNet
 from tests.strangers import Impure, Net, PixelPrototypes, one_step_loss
+from transference import _trees
 from transference.devices import choose_device, full_precision
 from transference.errors import LearnerError, SpecMismatchError, StoreError, UsageError
 from transference.measurement import default_tile
@@ -128,15 +128,16 @@ def test_a_bad_loss_becomes_a_status(tmp_path, sources, targets, how, status):
     assert (frame.loc[frame["target_mode"] == "strokes", "status"] == "ok").all(), "the others are measured all the same"
 
 
-def test_running_out_of_memory_becomes_a_status(tmp_path, learner, checkpoint, sources, targets):
-    class Greedy(tr.Exact):
-        def after(self, prepared, displacement):
-            if next(calls) == 8:
-                raise torch.OutOfMemoryError("no more")
-            return super().after(prepared, displacement)
+def test_running_out_of_memory_becomes_a_status(tmp_path, learner, checkpoint, sources, targets, monkeypatch):
+    asked, add = {}, _trees.add
 
-    calls = itertools.count()
-    frame = run_here(tmp_path / "run", learner, checkpoint, sources, targets, estimator=Greedy()).pairs()
+    def greedy(params, displacement):
+        if asked.setdefault(float(_trees.norm(displacement)), len(asked)) == 8:
+            raise torch.OutOfMemoryError("no more")
+        return add(params, displacement)
+
+    monkeypatch.setattr("transference.estimators.exact._trees.add", greedy)
+    frame = run_here(tmp_path / "run", learner, checkpoint, sources, targets).pairs()
     failed = frame[frame["status"] == "out_of_memory"]
     assert len(failed) == 4
     assert failed["loss_before"].notna().all()

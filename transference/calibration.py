@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transference._streams import Stream
-from transference.estimators import SampledEstimator
+from transference.estimators import ExactSample
 from transference.plan import Chosen, RunSpec, Tile
 from transference.statistics import widest
 from transference.store import Store
@@ -22,10 +22,10 @@ _SPARE = 1.1
 """A round takes so many times the pairs that the last one's variance asks for."""
 
 
-def rounds(store: Store, spec: RunSpec, estimator: SampledEstimator, step: int) -> Iterator[tuple[int, Tile, Chosen]]:
+def rounds(store: Store, spec: RunSpec, sample: ExactSample, step: int) -> Iterator[tuple[int, Tile, Chosen]]:
     """Yield, for one checkpoint, what is still to be measured exactly: round, tile and pairs.
 
-    An estimator with a ``half_width`` has as many rounds as its intervals need. What a round asks for depends on the stored tables alone,
+    A sample with a ``half_width`` has as many rounds as its intervals need. What a round asks for depends on the stored tables alone,
     so a run that was interrupted goes on with the same pairs.
 
     Yields:
@@ -33,17 +33,16 @@ def rounds(store: Store, spec: RunSpec, estimator: SampledEstimator, step: int) 
     """
     modes = [np.repeat(np.arange(len(sets)), [tasks.n for tasks in sets]) for sets in (spec.sources, spec.targets)]
     cells = np.outer(np.bincount(modes[0]), np.bincount(modes[1]))
-    shares, before = estimator.shares(cells), np.zeros(cells.shape)
+    shares, before = sample.shares(cells), np.zeros(cells.shape)
     for number in count():
         if not (shares > before).any():
             return
         for tile in spec.tiles(step, 0):
             if not store.has_exact(tile, number):
-                yield number, tile, _chosen(tile, spec.n_target, modes, estimator.seed, before, shares)
-        wanted: float | None = getattr(estimator, "half_width", None)
-        if wanted is None:
+                yield number, tile, _chosen(tile, spec.n_target, modes, sample.seed, before, shares)
+        if sample.half_width is None:
             return
-        before, shares = shares, np.maximum(shares, _shares_for(wanted, store, spec, step, modes, cells, shares))
+        before, shares = shares, np.maximum(shares, _shares_for(sample.half_width, store, spec, step, modes, cells, shares))
 
 
 def _chosen(

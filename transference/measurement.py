@@ -25,7 +25,7 @@ from transference.checkpoints import Checkpoint
 from transference.controls import controlled_pairs, default_controls
 from transference.devices import choose_device, full_precision, undisturbed
 from transference.errors import SpecMismatchError
-from transference.estimators import Estimator, Exact, LinearEstimator, SampledEstimator, as_begun
+from transference.estimators import Estimator, Exact, with_engine
 from transference.learners import Learner
 from transference.lookahead import SGD, Lookahead, with_alpha
 from transference.plan import RunSpec, describe_estimator, make_spec
@@ -37,9 +37,9 @@ from transference.work import Tasks, Work
 def default_tile(estimator: Estimator, n_source: int, n_target: int) -> tuple[int, int]:
     """Return sources and targets per tile: few enough targets to fit in memory, little work for a killed run to lose, not too many files.
 
-    An exact estimator holds the targets' images; one that reads many displacements at once holds their gradients.
+    An exact estimator holds the targets' images; one that estimates holds their gradients.
     """
-    if isinstance(estimator, LinearEstimator):
+    if estimator.sample:
         return 1000, 256
     targets, files = 64, 500
     return max(25, math.ceil(n_source * math.ceil(n_target / targets) / files)), targets
@@ -107,11 +107,11 @@ def measure(
     store = Store(out)
     tile = tile or default_tile(estimator, n_source * len(from_samplers), n_target * len(to_samplers))
     if controls is None:
-        controls = default_controls(n_source, n_target, estimated=isinstance(estimator, SampledEstimator))
+        controls = default_controls(n_source, n_target, estimated=estimator.sample is not None)
 
     def asked() -> tuple[RunSpec, Estimator, bool]:
         """Return the spec and the estimator, as the run was begun if it was, and whether it was."""
-        decided = as_begun(estimator, store.spec().estimator) if store.run_json.exists() else estimator
+        decided = _as_begun(estimator, store.spec().estimator) if store.run_json.exists() else estimator
         spec = make_spec(
             learner, checkpoints, from_samplers, to_samplers, n_source=n_source, n_target=n_target, step=lookahead,
             estimator=decided, controls=controls, device=where.type, precision=precision, tile=tile, replicates=replicates,
@@ -142,6 +142,11 @@ def measure(
     return Run(out)
 
 
+def _as_begun(estimator: Estimator, begun: Mapping[str, Any]) -> Estimator:
+    """Return the estimator with the engine of the run that was begun, where its own is still open."""
+    return with_engine(estimator, begun["engine"]) if estimator.engine == "auto" and "engine" in begun else estimator
+
+
 def _begin(store: Store, spec: RunSpec, work: Work, about: Mapping[str, Any], *, progress: bool) -> RunSpec:
     """Claim the folder, once the estimator has decided what it left open; return the spec with what it decided."""
     found = work.settle(spec.n_cells)
@@ -161,9 +166,9 @@ def _measure_at(step: int, spec: RunSpec, store: Store, work: Work, bar: tqdm[No
         if not store.has(a_tile):
             store.write(a_tile, *work.tile(a_tile))
             bar.update(spec.n_cells_of(a_tile))
-    if isinstance(work.estimator, SampledEstimator):
+    if work.estimator.sample:
         bar.set_description(f"checkpoint {step}: exact pairs")
-        for number, a_tile, chosen in rounds(store, spec, work.estimator, step):
+        for number, a_tile, chosen in rounds(store, spec, work.estimator.sample, step):
             store.write_exact(a_tile, number, work.sample(a_tile, chosen))
     if spec.controls and not store.has_controls(step):
         bar.set_description(f"checkpoint {step}: controls")

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from transference import _trees, learners, lookahead
 from transference.checkpoints import Checkpoint
 from transference.errors import UsageError
-from transference.estimators import Estimator
+from transference.estimators import Calibrated, Estimator, Exact, FirstOrder
 from transference.learners import Learner
 from transference.lookahead import Lookahead
 from transference.plain import as_list, as_number, as_record, as_text, as_whole, unfit
@@ -129,9 +129,19 @@ class RunSpec:
         return tuple(self.lookahead["alpha"])
 
     @property
+    def estimates(self) -> bool:
+        """Whether losses after the step are estimates."""
+        return bool(self.estimator.get("estimates", self.estimator["kind"] in ("firstorder", "calibrated")))
+
+    @property
     def sampled(self) -> bool:
-        """Whether a random sample of the pairs is measured exactly beside estimates."""
-        return any(self.estimator.get(name) for name in ("checked", "share"))
+        """Whether a random sample of the pairs is measured exactly beside the estimates."""
+        return self.estimates and ("estimates" in self.estimator or any(self.estimator.get(size) for size in ("checked", "share")))
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether that sample is large enough to correct means and shares by it."""
+        return bool(self.estimator.get("calibrated", self.estimator["kind"] == "calibrated"))
 
     @property
     def n_cells(self) -> int:
@@ -325,8 +335,13 @@ def make_spec(
 
 
 def describe_estimator(estimator: Estimator) -> dict[str, Any]:
-    """Return kind and settings as plain values, for the run's spec."""
-    return {"kind": type(estimator).__name__.lower(), **_trees.settings(estimator)}
+    """Return kind and settings as plain values, for the run's spec, and whether it estimates.
+
+    Of this package's own estimators every reader knows it by their kind: folders of version 0.1 do not say more.
+    """
+    own, sample = type(estimator) in (Exact, FirstOrder, Calibrated), estimator.sample
+    said = {} if own else {"estimates": sample is not None, "calibrated": sample is not None and sample.calibrates}
+    return {"kind": type(estimator).__name__.lower(), **_trees.settings(estimator), **said}
 
 
 def _one_theta(learner: Learner, checkpoints: Sequence[Checkpoint], step: Lookahead) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def print_summary(
     wanted = run.spec.n_cells <= _LARGE if with_intervals is None else with_intervals
     summary, exact = _summary_with_intervals(run, band) if wanted else summarise_blocks(run.blocks(), band=band), run.exact_pairs()
     replicated = summarise_replicates(run.blocks(), band=band) if run.spec.replicates > 1 else None
-    calibrated = calibrate(run.blocks(), exact, band=band) if run.spec.estimator["kind"] == "calibrated" else None
+    calibrated = calibrate(run.blocks(), exact, band=band) if run.spec.calibrated else None
     if as_json:
         told = summary if replicated is None else summary.merge(replicated.rename(columns={"note": "single_note"}), on=list(GROUP))
         told = calibrated.drop(columns="n").rename(columns=_in_json).merge(told, on=list(GROUP)) if calibrated is not None else told

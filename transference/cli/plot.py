@@ -142,6 +142,5 @@ def _two_names(text: str | None) -> tuple[str, str] | None:
 
 
 def _tell_estimated(run: Run) -> None:
-    kind = run.spec.estimator["kind"]
-    if kind != "exact":
-        say(f"{run.path} holds first-order estimates ({kind}); transference summary tells how far they can be trusted", err=True)
+    if run.spec.estimates:
+        say(f"{run.path} holds estimates ({run.spec.estimator['kind']}); transference summary tells how far they can be trusted", err=True)

@@ -1,19 +1,17 @@
-"""What the loop asks of an estimator."""
+"""What the measurement asks of an estimator."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, cast, runtime_checkable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from transference import _trees
-from transference.engines import Trial
 from transference.episodes import Episode, Params
+from transference.errors import UsageError
 from transference.learners import Learner
 
 
@@ -31,83 +29,53 @@ class Readings:
 
 
 class Prepared(Protocol):
-    """All that depends on no source."""
+    """Some targets at θ, with all that depends on no source: what answers for any displacement."""
 
     @property
     def before(self) -> Readings:
         """The readings at θ."""
 
+    def after(self, displacements: Sequence[Params]) -> Iterable[Readings]:
+        """Return, or yield, the readings of all targets at ``θ + d`` for each displacement d, in their order."""
 
-@runtime_checkable
-class SettlingEstimator(Protocol):
-    """Optional: an estimator with a setting ``"auto"``, which a short trial decides when a run begins."""
-
-    def settle(self, learner: Learner, params: Params, targets: Sequence[Episode], n_pairs: int) -> tuple[Estimator, Trial | None]:
-        """Return the estimator without any ``"auto"``, and the trial that decided.
+    def each(self, cells: Sequence[tuple[int, Params]]) -> Readings:
+        """Return the readings ``[n_cells]`` of one target after one displacement for each cell.
 
         Args:
-            learner: the learner.
-            params: θ, where the pairs will be computed.
-            targets: some targets.
-            n_pairs: how many pairs there are to compute.
+            cells: number of the target among those prepared, and displacement.
         """
 
+    def first_order(self, displacements: Sequence[Params]) -> Tensor:
+        """Return the first-order part of each change, ``⟨∇L_j(θ), d⟩``.
 
-@runtime_checkable
-class LinearEstimator(Protocol):
-    """Optional: an estimator that reads many displacements at the price of a few."""
-
-    def afters(self, prepared: Any, displacements: Sequence[Params]) -> list[Readings]:  # noqa: ANN401 - what its own `prepare` returned
-        """Return what `after` would return for each."""
-
-    def gradient(self, prepared: Any, target: int) -> Params:  # noqa: ANN401 - likewise
-        """Return the gradient of one target's loss at θ, given by its number among those prepared.
-
-        A parameter that the loss does not depend on may have zeros: however it moves, the target's own loss stays as it is.
+        Returns:
+            ``[n_displacements, n_targets]`` float64, in host memory; NaN where memory does not allow it.
         """
 
+    def gradient(self, target: int) -> Params | None:
+        """Return ``∇L_j(θ)`` of one of the targets, None where memory does not allow it.
 
-@runtime_checkable
-class ApieceEstimator(Protocol):
-    """Optional: an estimator that reads a single target at the price of one."""
-
-    def each(self, prepared: Any, cells: Sequence[tuple[int, Params]]) -> Readings:  # noqa: ANN401 - what its own `prepare` returned
-        """Return the reading of one target after one displacement for each of several, given as number and displacement."""
-
-
-@runtime_checkable
-class SampledEstimator(Protocol):
-    """Optional: an estimator that is not exact.
-
-    Each target's transference to itself, and a random sample of pairs, are measured exactly too; the sample is the same at every checkpoint
-    and step size.
-    """
-
-    @property
-    def exact(self) -> Estimator:
-        """How."""
-
-    @property
-    def seed(self) -> int:
-        """Of the sample."""
-
-    def shares(self, cells: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the share of the pairs of each mode pair that are measured exactly.
-
-        Args:
-            cells: pairs of each, ``[n_source_modes, n_target_modes]``.
+        The target is its own source once in every run, and this spares computing the gradient twice. A parameter that the loss does not
+        depend on may have zeros: however it moves, the target's own loss stays as it is.
         """
-
-
-def as_begun(estimator: Estimator, begun: Mapping[str, Any]) -> Estimator:
-    """Return the estimator with the settings of a run that was begun, where its own are ``"auto"``."""
-    found = {name: begun[name] for name, value in _trees.settings(estimator).items() if value == "auto" and name in begun}
-    same: Estimator = dataclasses.replace(cast(Any, estimator), **found) if found else estimator
-    return same
 
 
 class Estimator(Protocol):
-    """Answers, for any displacement, what the targets' losses are after it."""
+    """Answers, for any displacement, what the targets' losses are after it.
+
+    Ours are frozen dataclasses, so that a run's spec can name all their settings.
+    """
+
+    @property
+    def engine(self) -> str:
+        """How losses are evaluated and gradients computed, by name (`transference.engines`).
+
+        ``"auto"`` is decided by a short trial when a run begins; `dataclasses.replace` must then be able to set it.
+        """
+
+    @property
+    def sample(self) -> ExactSample | None:
+        """Which pairs are measured exactly beside the estimates; None of an estimator that is exact itself."""
 
     def prepare(self, learner: Learner, params: Params, targets: Sequence[Episode]) -> Prepared:
         """Do, once, all that depends on no source.
@@ -116,10 +84,40 @@ class Estimator(Protocol):
             learner: whose loss is measured.
             params: θ.
             targets: the target episodes, on the same device and in the same precision as ``params``.
-
-        Returns:
-            The readings at θ, with whatever else this estimator keeps; only `after` looks inside.
         """
 
-    def after(self, prepared: Any, displacement: Params) -> Readings:  # noqa: ANN401 - what its own `prepare` returned
-        """Return the readings at ``θ + displacement``, one per target."""
+
+def with_engine(estimator: Estimator, engine: str) -> Estimator:
+    """Return the estimator with another engine.
+
+    Raises:
+        UsageError: it is no dataclass with a field of this name.
+    """
+    try:
+        return cast("Estimator", replace(cast("Any", estimator), engine=engine))
+    except (TypeError, ValueError) as error:
+        name = type(estimator).__name__
+        raise UsageError(
+            f"The engine of {name} cannot be set ({error}); make it a dataclass, or name an engine instead of auto."
+        ) from error
+
+
+@dataclass(frozen=True)
+class ExactSample:
+    """What is measured exactly beside estimates: each target's transference to itself, the controls, and a random sample of the pairs.
+
+    The sample is the same at every checkpoint and step size.
+
+    Attributes:
+        exact: how.
+        shares: from the number of pairs of each mode pair, ``[n_source_modes, n_target_modes]``, the share of them that is measured.
+        seed: of the choice.
+        calibrates: whether means and shares are corrected by it; it then needs some pairs of every mode pair.
+        half_width: measure more, until the 95 % intervals of a calibrated mean and of calibrated shares are no wider to either side.
+    """
+
+    exact: Estimator
+    shares: Callable[[NDArray[np.int64]], NDArray[np.float64]]
+    seed: int = 0
+    calibrates: bool = False
+    half_width: float | None = None

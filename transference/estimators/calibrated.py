@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from transference.errors import UsageError
+from transference.estimators._protocol import ExactSample
 from transference.estimators.first_order import FirstOrder
 
 
@@ -36,6 +37,11 @@ class Calibrated(FirstOrder):
             raise UsageError(f"A share of {self.share} of the pairs was to be measured exactly; give more than 0 and at most 1.")
         if self.half_width is not None and not self.half_width > 0:
             raise UsageError(f"Intervals of {self.half_width} to either side were asked for; give more than 0.")
+
+    @property
+    def sample(self) -> ExactSample:
+        """At least ``share`` of each mode pair, and ``checked`` pairs of it."""
+        return replace(super().sample, calibrates=True, half_width=self.half_width)
 
     def shares(self, cells: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the share of the pairs of each mode pair that are measured exactly at first."""

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from transference import _trees
 from transference.devices import undisturbed
-from transference.engines import Evaluate, Trial, check_engine, find_engine, trial
+from transference.engines import find_engine
 from transference.episodes import Episode, Params
-from transference.estimators._protocol import Readings
+from transference.estimators._protocol import ExactSample, Readings
+from transference.estimators._tangents import TangentsOnDemand
 from transference.learners import Learner
-
-
-@dataclass(frozen=True)
-class _Targets:
-    params: Params
-    evaluate: Evaluate
-    before: Readings
 
 
 @dataclass(frozen=True)
@@ -39,34 +33,44 @@ class Exact:
     def __post_init__(self) -> None:
         find_engine(self.engine)
 
-    def settle(self, learner: Learner, params: Params, targets: Sequence[Episode], n_pairs: int) -> tuple[Exact, Trial | None]:
-        """Return the estimator with an engine, and the trial that chose it, if there was a choice.
-
-        Raises:
-            UsageError: the engine that was named cannot evaluate the learner.
-        """
-        if self.engine != "auto":
-            check_engine(self.engine, learner, params, targets[0])
-            return self, None
-        found = trial(learner, params, targets, n_pairs)
-        return replace(self, engine=found.chosen), found
+    @property
+    def sample(self) -> ExactSample | None:
+        """None: nothing is estimated."""
+        return None
 
     @undisturbed()
-    def prepare(self, learner: Learner, params: Params, targets: Sequence[Episode]) -> _Targets:
+    def prepare(self, learner: Learner, params: Params, targets: Sequence[Episode]) -> ExactTargets:
         """Evaluate every target at θ."""
-        evaluate = find_engine(self.engine)(learner, targets)
-        return _Targets(params, evaluate, _readings(evaluate(params)))
+        return ExactTargets(learner, params, targets, self.engine)
+
+
+class ExactTargets(TangentsOnDemand):
+    """Targets that an engine has loaded; their gradients are computed when somebody asks for the first-order part.
+
+    Args:
+        learner: whose loss.
+        params: θ.
+        targets: the episodes.
+        engine: which evaluates.
+    """
+
+    def __init__(self, learner: Learner, params: Params, targets: Sequence[Episode], engine: str) -> None:
+        super().__init__(learner, params, targets, engine)
+        self._evaluate = find_engine(engine)(learner, targets)
+        self.before = _readings(self._evaluate(params))
+
+    def after(self, displacements: Sequence[Params]) -> Iterator[Readings]:
+        """Yield the readings of every target, evaluated at ``θ + d``, for one displacement after the other."""
+        for displacement in displacements:
+            with undisturbed():
+                found = _readings(self._evaluate(_trees.add(self.params, displacement)))
+            yield found
 
     @undisturbed()
-    def after(self, prepared: _Targets, displacement: Params) -> Readings:
-        """Evaluate every target at ``θ + displacement``."""
-        return _readings(prepared.evaluate(_trees.add(prepared.params, displacement)))
-
-    @undisturbed()
-    def each(self, prepared: _Targets, cells: Sequence[tuple[int, Params]]) -> Readings:
-        """Evaluate some targets, each after a displacement of its own, given as number and displacement; return ``[n_cells]``."""
-        moved = {id(displacement): _trees.add(prepared.params, displacement) for _, displacement in cells}
-        return _readings(prepared.evaluate.each([(k, moved[id(displacement)]) for k, displacement in cells]))
+    def each(self, cells: Sequence[tuple[int, Params]]) -> Readings:
+        """Evaluate some targets, each after a displacement of its own; cells of one displacement share one ``θ + d``."""
+        moved = {id(displacement): _trees.add(self.params, displacement) for _, displacement in cells}
+        return _readings(self._evaluate.each([(k, moved[id(displacement)]) for k, displacement in cells]))
 
 
 def _readings(scores: Tensor) -> Readings:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from transference.plan import TaskSet
+from transference.plan import RunSpec, TaskSet
 from transference.store import Run
 
 _STEPS = {"sgd": "one step of gradient descent", "adam": "one step of Adam with the moments of the checkpoint"}
@@ -49,8 +49,15 @@ def measured(run: Run, failed: Mapping[str, int]) -> str:
     return (
         f"From {checkpoints}, {step} {alphas} was taken on each of {_counted(spec.n_source, 'source task')} ({_sets(spec.sources)}), "
         f"and the loss of each of {_counted(spec.n_target, 'target task')} ({_sets(spec.targets)}) compared with its loss before. "
-        f"That makes {n_pairs} of tasks{again}, {known}. {_READINGS.get(spec.estimator['kind'], '')}"
+        f"That makes {n_pairs} of tasks{again}, {known}. {_readings(spec)}"
     )
+
+
+def _readings(spec: RunSpec) -> str:
+    """Return how the losses after a step were read."""
+    if "estimates" not in spec.estimator:
+        return _READINGS.get(spec.estimator["kind"], "")
+    return f"The losses after a step were {'estimated' if spec.estimates else 'read'} by {spec.estimator['kind']}."
 
 
 def settings(run: Run) -> dict[str, list[str]]:

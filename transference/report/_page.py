@@ -90,7 +90,7 @@ def _section(run: Run, number: int, alpha: float, targets: list[int], wishes: Wi
         "settings": _facts.settings(run),
         "command": _facts.command(run),
         "controls": _tables.rows_of(bands),
-        "estimated": run.spec.estimator["kind"] != "exact",
+        "estimated": run.spec.estimates,
         "summary": [(step, [row for row in rows if row["checkpoint_step"] == step]) for step in reversed(run.steps)],
         "replicates": replicates,
         "replicated": _tables.replicated_rows(run, wishes.band),

@@ -45,7 +45,7 @@ def _own_means(run: Run) -> dict[Any, float]:
 
 def calibrated_rows(run: Run, band: tuple[float, float]) -> Rows:
     """Return what all pairs computed exactly would say, with intervals; nothing unless the run is calibrated."""
-    if run.spec.estimator["kind"] != "calibrated":
+    if not run.spec.calibrated:
         return []
     rows = rows_of(calibrate(run.blocks(), run.exact_pairs(), band=band))
     return [

@@ -82,7 +82,7 @@ class Run:
             StoreError: files are missing or damaged.
         """
         self._check_complete()
-        calibrated = self.spec.estimator["kind"] == "calibrated"
+        calibrated = self.spec.calibrated
         found: Counter[str] = Counter()
         for tile in self._tiles():
             rows = self._layout.pairs(tile).read(["loss_before", "loss_after", "loss_ratio", "status"]).to_pandas()
@@ -195,8 +195,7 @@ class Run:
 
     def _matrices(self, step: int, alpha: float, replicate: int = 0) -> Matrices:
         files = [self._layout.pairs(tile) for tile in self.spec.tiles(step, replicate)]
-        estimated = self.spec.estimator["kind"] != "exact"
-        return read_matrices(files, alpha, (self.spec.n_source, self.spec.n_target), estimated=estimated)
+        return read_matrices(files, alpha, (self.spec.n_source, self.spec.n_target), estimated=self.spec.estimates)
 
     def sources(self) -> pd.DataFrame:
         """Return one row per checkpoint, step size and source: loss, gradient norm, displacement norm.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from transference.devices import out_of_memory
@@ -15,14 +15,14 @@ _FAILURES = (ArithmeticError, AssertionError, AttributeError, LookupError, Runti
 
 
 @contextmanager
-def blamed(role: str, tasks: Drawn, step: int, after: str = "") -> Iterator[None]:
+def blamed(role: str, tasks: Drawn, step: int, after: Callable[[], str] = str) -> Iterator[None]:
     """Say of a failure inside the block on which task it was, and at which checkpoint.
 
     Args:
         role: of the tasks, ``"source"`` or ``"target"``.
         tasks: those that the learner is asked about.
         step: the checkpoint's.
-        after: what else there is to say, such as whose step was taken.
+        after: returns what else there is to say, such as whose step was taken; called when something failed.
 
     Raises:
         LearnerError: the learner failed; its cause is what the learner raised.
@@ -30,11 +30,11 @@ def blamed(role: str, tasks: Drawn, step: int, after: str = "") -> Iterator[None
     try:
         yield
     except EpisodeError as error:
-        raise LearnerError(_message(str(error), role, tasks, step, after, error)) from error.__cause__ or error
+        raise LearnerError(_message(str(error), role, tasks, step, after(), error)) from error.__cause__ or error
     except _FAILURES as error:
         if out_of_memory(error):
             raise
-        raise LearnerError(_message(told(error), role, tasks, step, after)) from error
+        raise LearnerError(_message(told(error), role, tasks, step, after())) from error
 
 
 def _message(what: str, role: str, tasks: Drawn, step: int, after: str, error: EpisodeError | None = None) -> str:

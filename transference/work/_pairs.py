@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,17 +54,17 @@ def measure_pairs(
         sources = [i for i, wanted in here.items() if wanted]
         with blamed("source", Drawn(stepper.sources, sources), at):
             for steps in stepper.walk(sources, kept):
-                with blamed("target", drawn, at, after(steps)):
+                with blamed("target", drawn, at, partial(after, steps)):
                     for k, change in enumerate(changes):
                         changed = [change(step) for step in steps]
-                        rows[k] += read_pairs(exact, prepared, [(step, j) for step in changed for j in here[step.source]], places)
+                        rows[k] += read_pairs(prepared, [(step, j) for step in changed for j in here[step.source]], places)
     return rows
 
 
-def read_pairs(exact: Estimator, prepared: Prepared, cells: Sequence[tuple[Step, int]], places: Mapping[int, int]) -> list[Columns]:
+def read_pairs(prepared: Prepared, cells: Sequence[tuple[Step, int]], places: Mapping[int, int]) -> list[Columns]:
     """Return the rows of single pairs, each a step and a target's id; ``places`` tells where the target is among those prepared."""
     there = [(places[j], step.displacement) for step, j in cells if step.displacement is not None]
-    found = iter(read_each(exact, prepared, there))
+    found = iter(read_each(prepared, there))
     loss, accuracy = as_numpy(prepared.before)
     rows = []
     for step, j in cells:

@@ -1,15 +1,13 @@
-"""Asking an estimator, on a device that may run out of memory."""
+"""Asking for readings on a device that may run out of memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from functools import partial
 from typing import TypeVar
 
 from transference.devices import out_of_memory
 from transference.episodes import Params
-from transference.estimators import ApieceEstimator, Estimator, LinearEstimator, Prepared, Readings
+from transference.estimators import Prepared, Readings
 
 _Item = TypeVar("_Item")
 _Answer = TypeVar("_Answer")
@@ -35,34 +33,29 @@ def halved(ask: Callable[[Sequence[_Item]], Sequence[_Answer]], items: Sequence[
     return halved(ask, items[:half]) + halved(ask, items[half:])
 
 
-def read_all(
-    estimator: Estimator, prepared: Prepared, displacements: Sequence[Params], told: Callable[[int], AbstractContextManager[None]]
-) -> list[Readings | None]:
-    """Return the readings of all targets after each displacement; None where memory ran out.
+def read_all(prepared: Prepared, displacements: Sequence[Params], found: list[Readings | None]) -> None:
+    """Append the readings of all targets after each displacement to ``found``; None where memory ran out.
 
-    Args:
-        estimator: how.
-        prepared: by it.
-        displacements: what is added to the parameters.
-        told: entered around the reading of one displacement, given by its number.
+    If it fails, ``found`` tells how far it came. Where memory runs out the next time asks for half as many displacements: an estimator
+    that reads them one after the other keeps what it has, one that reads them together has them in parts.
     """
-    if isinstance(estimator, LinearEstimator):
-        return halved(partial(estimator.afters, prepared), displacements)
-    found: list[Readings | None] = []
-    for k, displacement in enumerate(displacements):
-        with told(k):
-            found += halved(lambda one: [estimator.after(prepared, one[0])], [displacement])
-    return found
+    first, at_once = len(found), len(displacements)
+    while rest := displacements[len(found) - first :][:at_once]:
+        came = len(found)
+        try:
+            found.extend(prepared.after(rest))
+        except (RuntimeError, MemoryError) as error:
+            only_out_of_memory(error)
+            if len(found) == came and len(rest) == 1:
+                found.append(None)
+            at_once = max(1, len(rest) // 2)
 
 
-def read_each(estimator: Estimator, prepared: Prepared, cells: Sequence[tuple[int, Params]]) -> list[tuple[float, float] | None]:
+def read_each(prepared: Prepared, cells: Sequence[tuple[int, Params]]) -> list[tuple[float, float] | None]:
     """Return loss and accuracy of one target after one displacement, for each of several; None where memory ran out."""
-    return halved(partial(_each, estimator, prepared), cells)
 
-
-def _each(estimator: Estimator, prepared: Prepared, cells: Sequence[tuple[int, Params]]) -> list[tuple[float, float]]:
-    if isinstance(estimator, ApieceEstimator):
-        found = estimator.each(prepared, cells)
+    def ask(some: Sequence[tuple[int, Params]]) -> list[tuple[float, float]]:
+        found = prepared.each(some)
         return list(zip(found.loss.tolist(), found.accuracy.tolist(), strict=True))
-    readings = [(k, estimator.after(prepared, displacement)) for k, displacement in cells]
-    return [(float(found.loss[k]), float(found.accuracy[k])) for k, found in readings]
+
+    return halved(ask, cells)

@@ -1,0 +1,56 @@
+"""The rows of one tile, filled as its sources are stepped on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from transference.estimators import Readings
+from transference.store import SOURCES, pair_rows, pairs_table, table
+from transference.work._pairs import as_numpy
+from transference.work._steps import Step
+
+
+class TileRows:
+    """Losses after each step, and their first-order parts, on a block of targets.
+
+    The arrays are made once for all sources: results left behind between the sources' gradients would keep the memory of those in pieces.
+
+    Args:
+        n: rows: sources times step sizes.
+        targets: ids, ``[n_targets]``.
+        before: their readings at θ.
+    """
+
+    def __init__(self, n: int, targets: NDArray[np.int64], before: Readings) -> None:
+        shape = n, len(targets)
+        self._targets, self._before = targets, as_numpy(before)
+        self._loss, self._first_order = np.full(shape, np.nan), np.full(shape, np.nan)
+        self._accuracy = np.full(shape, np.nan, np.float32)
+        self._read = np.zeros(n, bool)
+        self._steps: list[dict[str, float]] = []
+
+    def add(self, step: Step, after: Readings | None, first_order: NDArray[np.float64] | None) -> None:
+        """Add the row of one step: what was read after it, and the first-order parts; None where memory ran out."""
+        row = len(self._steps)
+        self._steps.append(step.row())
+        if after is not None:
+            self._read[row], (self._loss[row], self._accuracy[row]) = True, as_numpy(after)
+        if first_order is not None:
+            self._first_order[row] = first_order
+
+    def pairs(self, replicate: int) -> pa.Table:
+        """Return one row per pair and step size."""
+        steps = enumerate(self._steps)
+        rows = [
+            pair_rows(int(of["source"]), self._targets, of["alpha"], self._before, self._after(k), self._first_order[k]) for k, of in steps
+        ]
+        return pairs_table(rows, replicate)
+
+    def sources(self) -> pa.Table:
+        """Return one row per source and step size."""
+        return table(SOURCES, self._steps)
+
+    def _after(self, row: int) -> tuple[NDArray[np.float64], NDArray[np.float32]] | None:
+        return (self._loss[row], self._accuracy[row]) if self._read[row] else None
