@@ -65,31 +65,31 @@ PAGES = {
 }
 """Files of the repository that are pages of this site."""
 
-SECTIONS = {"on-real-images": "results.md", "how-to-read-a-loss-ratio": "guide.md", "on-your-own-checkpoint-and-image": "start.md"}
-"""Sections of the README, which is shown in several pages, that others link to."""
 
-
-def links_of_included_files(app: Sphinx, path: Path, docname: str, content: list[str]) -> None:
-    """Let the links of a file that a page includes point to the page of this site that shows what they mean.
-
-    Args:
-        app: of Sphinx.
-        path: of the included file, from docs/.
-        docname: of the page.
-        content: its text, replaced in place.
-    """
-    folder = Path(os.path.normpath(Path(app.srcdir) / path)).parent
+def to_pages(text: str, folder: Path, shown: Path) -> str:
+    """Return a text, written in ``folder`` and shown in the folder ``shown``, with links to this site where it has a page of what they mean."""
 
     def here(link: re.Match[str]) -> str:
         before, target, anchor, after = link.groups()
         if not target:
-            return f"{before}{SECTIONS.get(anchor[1:], '')}{anchor}{after}"
+            return link[0]
         file = Path(os.path.normpath(folder / target))
-        name = file.relative_to(ROOT).as_posix()
-        place = ROOT / "docs" / PAGES[name] if name in PAGES else file
-        return f"{before}{Path(os.path.relpath(place, ROOT / 'docs')).as_posix()}{anchor or ''}{after}"
+        page = PAGES.get(file.relative_to(ROOT).as_posix())
+        place = ROOT / "docs" / page if page else file
+        return f"{before}{Path(os.path.relpath(place, shown)).as_posix()}{anchor or ''}{after}"
 
-    content[0] = re.sub(r"(\]\(|src=\")(?!\w+:)([^)#\"\s]*)(#[^)\s]*)?(\)|\")", here, content[0])
+    return re.sub(r"(\]\(|src=\")(?!\w+:)([^)#\"\s]*)(#[^)\s]*)?(\)|\")", here, text)
+
+
+def links_of_included_files(app: Sphinx, path: Path, docname: str, content: list[str]) -> None:
+    """Let the links of a file that a page includes, relative to ``docs/``, point to pages of this site."""
+    content[0] = to_pages(content[0], Path(os.path.normpath(Path(app.srcdir) / path)).parent, ROOT / "docs")
+
+
+def links_of_pages(app: Sphinx, docname: str, content: list[str]) -> None:
+    """Let a page's links to files of the repository point to the pages that show them."""
+    folder = (Path(app.srcdir) / docname).parent
+    content[0] = to_pages(content[0], folder, folder)
 
 
 def returns_are_told_not_typed(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
@@ -131,6 +131,7 @@ def names_of_other_rooms(app: Sphinx, env: BuildEnvironment, node: Element, show
 def setup(app: Sphinx) -> None:
     """Connect the above."""
     app.connect("include-read", links_of_included_files)
+    app.connect("source-read", links_of_pages)
     app.connect("autodoc-process-docstring", returns_are_told_not_typed, priority=400)  # before napoleon
     app.connect("autodoc-process-docstring", constants_are_told_where_they_are_set, priority=300)
     app.connect("autodoc-process-signature", protocols_have_no_constructor)

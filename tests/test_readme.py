@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -15,11 +17,12 @@ from transference.cli import main
 from transference.engines import ENGINES
 
 ROOT = Path(__file__).resolve().parents[1]
+README, DOCS = ROOT / "README.md", ROOT / "docs"
 PAGES = [
-    ROOT / "README.md",
+    README,
     ROOT / "meta_models" / "README.md",
-    *sorted((ROOT / "docs").glob("*.md")),
-    *sorted((ROOT / "docs" / "api").glob("*.md")),
+    *sorted(DOCS.glob("*.md")),
+    *sorted((DOCS / "api").glob("*.md")),
 ]
 
 
@@ -27,6 +30,12 @@ def blocks(text):
     """Return language and content of each fenced block; the language of a directive is its name in braces."""
     found = re.findall(r"^( *)```([\w{}-]*)[^\n`]*\n(.*?)^\1```$", text, re.DOTALL | re.MULTILINE)
     return [(language, content) for _, language, content in found]
+
+
+def example(page, containing):
+    """Return the one block of Python on a page that holds some words."""
+    [found] = [block for language, block in blocks(page.read_text()) if language == "python" and containing in block]
+    return found
 
 
 def commands():
@@ -55,9 +64,15 @@ def test_every_command_parses(words):
 
 def replaced(text, *pairs):
     for old, new in pairs:
-        assert old in text, f"the README no longer says {old!r}; mend this test with it"
+        assert old in text, f"the page no longer says {old!r}; mend this test with it"
         text = text.replace(old, new)
     return text
+
+
+def test_the_readme_is_one_page_and_names_what_ci_runs():
+    text = README.read_text()
+    assert len(text.split()) <= 700
+    assert (ROOT / ".ci" / "run").read_text().splitlines()[-1] in [line.split("  #")[0].strip() for line in text.splitlines()]
 
 
 def test_the_python_example_runs(tmp_path, monkeypatch):
@@ -66,9 +81,8 @@ def test_the_python_example_runs(tmp_path, monkeypatch):
     adam = tr.AdamState(lr=0.01)
     for k, step in enumerate((10_000, 20_000)):
         tr.save_checkpoint(tr.Checkpoint(learner.init_params(k), step, optimizer=adam), tmp_path / f"{step}.pt")
-    code = next(block for language, block in blocks(PAGES[0].read_text()) if language == "python" and "tr.measure" in block)
     code = replaced(
-        code,
+        example(DOCS / "start.md", "tr.measure"),
         ("tr.load_learner(checkpoints[0])", "PixelPrototypes()"),
         ('"omniglot:train", data_root="data"', '"strokes:val"'),
         ('"birds:test", data_root="data"', '"shapes:val"'),
@@ -81,14 +95,29 @@ def test_the_python_example_runs(tmp_path, monkeypatch):
     assert np.isfinite(names["matrix"]).all()
 
 
-@pytest.mark.parametrize("engine", [name for name in ENGINES if not name.startswith("compiled")])
-def test_the_readmes_learner_can_be_measured_by_every_engine(engine, tmp_path):
-    code = next(block for language, block in blocks(PAGES[0].read_text()) if language == "python" and "class MyLearner" in block)
+def without_module(tmp_path):
     names = {}
-    exec(code, names)
-    checkpoint = tr.Checkpoint({name: value.detach() for name, value in Wrapped().state_dict().items()}, 1000)
+    exec(example(DOCS / "checkpoints.md", "class MyLearner"), names)
+    return names["MyLearner"](), Wrapped()
+
+
+def with_module(tmp_path):
+    """Import ``mymodule.py`` beside ``mynet.py`` as ``--learner mymodule:make`` does."""
+    (tmp_path / "mynet.py").write_text("from tests.test_readme import Wrapped\n\n\nclass MyNet(Wrapped):\n    pass\n")
+    (tmp_path / "mymodule.py").write_text(example(README, "def make()"))
+    return tr.load_learner("mymodule:make"), Wrapped()
+
+
+@pytest.mark.parametrize("engine", [name for name in ENGINES if not name.startswith("compiled")])
+@pytest.mark.parametrize("written", [with_module, without_module])
+def test_learners_of_ones_own_can_be_measured_by_every_engine(written, engine, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("mymodule", "mynet"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    learner, net = written(tmp_path)
+    checkpoint = tr.Checkpoint({name: value.detach() for name, value in net.state_dict().items()}, 1000)
     tasks = tr.few_shot("strokes:val", queries=2)
-    run = tr.measure(names["MyLearner"](), checkpoint, tasks, tasks, n_source=2, n_target=2, lookahead=tr.SGD(0.01),
+    run = tr.measure(learner, checkpoint, tasks, tasks, n_source=2, n_target=2, lookahead=tr.SGD(0.01),
                      estimator=tr.Exact(engine), out=tmp_path / "run")  # fmt: skip
     assert np.isfinite(run.matrix()).all()
 
@@ -98,14 +127,28 @@ class Wrapped(torch.nn.Module):
         super().__init__()
         self.conv = torch.nn.Conv2d(3, 8, 3, stride=2)
 
+    def forward(self, images):
+        return torch.relu(self.conv(images)).flatten(1)
+
 
 def test_the_package_page_shows_the_same_example():
-    readme = next(block for language, block in blocks(PAGES[0].read_text()) if language == "python" and "tr.measure" in block)
-    assert "few_shot" in readme
+    page = example(DOCS / "start.md", "tr.measure")
+    assert "few_shot" in page
     for line in (
         "tr.load_checkpoint(path) for path in paths",
         "lookahead=tr.SGD(alpha=(1e-3, 1e-2))",
         "run.matrix(step=20_000, alpha=1e-2)",
     ):
-        assert line in readme
+        assert line in page
         assert line in (tr.__doc__ or "")
+
+
+@pytest.mark.parametrize("module", ["transference", "transference.cli"])
+def test_the_package_is_run_as_the_command(module):
+    run = lambda *words: subprocess.run([sys.executable, "-m", module, *words], capture_output=True, text=True, check=False)
+    listed = run("learners")
+    assert listed.returncode == 0, listed.stderr
+    assert "kml-protonet" in listed.stdout
+    wrong = run("measure")
+    assert wrong.returncode == 2
+    assert "No such command 'measure'" in wrong.stderr
