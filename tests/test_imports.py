@@ -14,6 +14,8 @@ ORDER = [
     {"devices", "exact_sums"},
     {"episodes"},
     {"datasets"},
+    {"optimizers"},
+    {"_optimizers_of_files"},
     {"checkpoints"},
     {"learners"},
     {"lookahead"},

@@ -87,8 +87,8 @@ def test_every_kind_is_recognised_with_its_moments(kind, container, tmp_path):
     assert loaded.optimizer.lr == 0.0005
     for name, value in params.items():
         assert torch.equal(loaded.params[name], value)
-        assert torch.equal(loaded.optimizer.exp_avg[name], value * 2)
-        assert torch.equal(loaded.optimizer.exp_avg_sq[name], value * 3)
+        assert torch.equal(loaded.optimizer.slots["exp_avg"][name], value * 2)
+        assert torch.equal(loaded.optimizer.slots["exp_avg_sq"][name], value * 3)
         assert loaded.optimizer.steps[name] == 7
     bind(tr.load_learner(loaded), loaded)  # nothing missing, nothing left over
 
@@ -125,7 +125,7 @@ def test_multi_maml_on_functions_falls_apart_into_its_modes(tmp_path):
     assert loaded.config["modes"] == ["sinusoid", "linear", "quadratic"]
     assert loaded.params.keys() == params.keys()
     assert torch.equal(loaded.params["linear/bias_transformation"], torch.arange(20.0, 40.0))
-    assert torch.equal(loaded.optimizer.exp_avg["quadratic/bias_transformation"], torch.arange(40.0, 60.0) * 2)
+    assert torch.equal(loaded.optimizer.slots["exp_avg"]["quadratic/bias_transformation"], torch.arange(40.0, 60.0) * 2)
     assert torch.equal(loaded.params["quadratic/layer2_linear.weight"], params["quadratic/layer2_linear.weight"])
     assert tr.load_learner(loaded) == learner
 

@@ -63,7 +63,7 @@ def replaced(text, *pairs):
 def test_the_python_example_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     learner = PixelPrototypes()
-    adam = tr.AdamState(lr=0.01)
+    adam = tr.OptimizerState.adam(lr=0.01)
     for k, step in enumerate((10_000, 20_000)):
         tr.save_checkpoint(tr.Checkpoint(learner.init_params(k), step, optimizer=adam), tmp_path / f"{step}.pt")
     code = next(block for language, block in blocks(PAGES[0].read_text()) if language == "python" and "tr.measure" in block)

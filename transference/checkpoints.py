@@ -26,12 +26,14 @@ import torch
 from torch import Tensor
 
 from transference import _tensors_of_files, _trees
+from transference._optimizers_of_files import from_header, of_torch, to_header
 from transference.checkpoint_steps import step_of
 from transference.devices import as_allocated
 from transference.episodes import Params
 from transference.errors import CheckpointError
 from transference.files import write_aside
-from transference.plain import as_list, as_number, as_record, as_text, as_whole, read_json
+from transference.optimizers import OptimizerState
+from transference.plain import as_list, as_record, as_text, as_whole, read_json
 
 Layout: TypeAlias = Callable[[Mapping[str, Any], Path], "Checkpoint | None"]
 """Reads what a file held, if it knows how; raises `CheckpointError` where a file is nearly but not quite what it knows."""
@@ -43,32 +45,6 @@ _PARAMS, _MOMENTS = "params/", "optimizer/"
 
 _MOST_UPDATES = 2**53
 """Whatever writes JSON keeps whole numbers as far as this."""
-
-
-@dataclass(frozen=True)
-class AdamState:
-    """The state of Adam, by parameter name.
-
-    Attributes:
-        lr: the outer learning rate in force.
-        betas: decay rates of the two moments.
-        eps: added to the root of the second moment.
-        steps: updates so far, per parameter.
-        exp_avg: first moments, each of the parameter's shape.
-        exp_avg_sq: second moments, likewise.
-    """
-
-    lr: float
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    steps: Mapping[str, int] = field(default_factory=dict)
-    exp_avg: Params = field(default_factory=dict)
-    exp_avg_sq: Params = field(default_factory=dict)
-
-    def to(self, device: torch.device | str, dtype: torch.dtype) -> AdamState:
-        """Return the state with its moments on ``device`` as ``dtype``."""
-        moved = [{name: value.to(device=device, dtype=dtype) for name, value in tree.items()} for tree in (self.exp_avg, self.exp_avg_sq)]
-        return replace(self, exp_avg=moved[0], exp_avg_sq=moved[1])
 
 
 @dataclass(frozen=True)
@@ -95,7 +71,7 @@ class Checkpoint:
     step: int
     learner: str | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
-    optimizer: AdamState | None = None
+    optimizer: OptimizerState | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
     path: Path | None = None
     unsafe: bool = False
@@ -106,7 +82,7 @@ class Checkpoint:
     @cached_property
     def digest(self) -> str:
         """Of all tensors, shared ones once, the step, the learner and its settings; the same for both containers."""
-        words = json.dumps([self.step, self.learner, dict(self.config), _optimizer_header(self.optimizer)], sort_keys=True)
+        words = json.dumps([self.step, self.learner, dict(self.config), to_header(self.optimizer)], sort_keys=True)
         header = torch.frombuffer(bytearray(words.encode()), dtype=torch.uint8)
         return _trees.digest([("header", header), *sorted(_tensors(self).items())])
 
@@ -135,7 +111,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
         "step": checkpoint.step,
         "learner": checkpoint.learner,
         "config": dict(checkpoint.config),
-        "optimizer": _optimizer_header(checkpoint.optimizer),
+        "optimizer": to_header(checkpoint.optimizer),
         "training": dict(checkpoint.training),
         "unsafe": checkpoint.unsafe,
         **told,
@@ -201,6 +177,7 @@ def _read(path: Path, unsafe: bool, plain: bool) -> Checkpoint:
             step=counted.step,
             path=path,
             unsafe=unsafe,
+            optimizer=of_torch(content),
             frozen=frozen_names(params),
             step_from=counted.origin,
             unread=_unread(content),
@@ -319,18 +296,9 @@ def _tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
     tied = same_memory(checkpoint.params)
     tensors = {_PARAMS + name: value for name, value in checkpoint.params.items() if name not in tied}
     if checkpoint.optimizer is not None:
-        for kind in ("exp_avg", "exp_avg_sq"):
-            moments: Params = getattr(checkpoint.optimizer, kind)
-            tensors |= {f"{_MOMENTS}{kind}/{name}": value for name, value in moments.items()}
+        for slot, tree in checkpoint.optimizer.slots.items():
+            tensors |= {f"{_MOMENTS}{slot}/{name}": value for name, value in tree.items()}
     return tensors
-
-
-def _optimizer_header(state: AdamState | None) -> dict[str, Any] | None:
-    return (
-        None
-        if state is None
-        else {"lr": state.lr, "betas": list(state.betas), "eps": state.eps, "steps": dict(sorted(state.steps.items()))}
-    )
 
 
 def _from_header(header: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path) -> Checkpoint:
@@ -352,22 +320,11 @@ def _from_header(header: Mapping[str, Any], tensors: Mapping[str, Tensor], path:
     params |= {other: params[as_text(first, "tied")] for other, first in as_record(header.get("tied", {}), "tied").items()}
     optimizer = None
     if header["optimizer"] is not None:
-        state = as_record(header["optimizer"], "optimizer", ("lr", "betas", "eps", "steps"))
-        betas = as_list(state["betas"], "optimizer.betas", least=2, most=2)
-        optimizer = AdamState(
-            lr=as_number(state["lr"], "optimizer.lr", 0),
-            betas=(as_number(betas[0], "optimizer.betas", 0, 1), as_number(betas[1], "optimizer.betas", 0, 1)),
-            eps=as_number(state["eps"], "optimizer.eps", 0),
-            steps={
-                name: as_whole(n, f"optimizer.steps of {name}", 0, _MOST_UPDATES)
-                for name, n in as_record(state["steps"], "optimizer.steps").items()
-            },
-            exp_avg=below(f"{_MOMENTS}exp_avg/"),
-            exp_avg_sq=below(f"{_MOMENTS}exp_avg_sq/"),
-        )
-        for name, moment in (*optimizer.exp_avg.items(), *optimizer.exp_avg_sq.items()):
-            if name not in params or params[name].shape != moment.shape:
-                raise ValueError(f"the moments of {name} have the shape {tuple(moment.shape)}, which the parameter has not")
+        slots: dict[str, Params] = {}
+        for place, value in below(_MOMENTS).items():
+            slot, _, name = place.partition("/")
+            slots.setdefault(slot, {})[name] = value
+        optimizer = from_header(header["optimizer"], slots, params)
     frozen = header.get("frozen")
     return Checkpoint(
         params,

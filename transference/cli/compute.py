@@ -16,14 +16,14 @@ from transference.engines import ENGINES
 from transference.errors import UsageError
 from transference.estimators import Calibrated, Estimator, Exact, FirstOrder
 from transference.learners import theta
-from transference.lookahead import SGD, Adam, moving
+from transference.lookahead import SGD, Adam, Outer, moving
 from transference.measurement import measure
 from transference.plan import PRECISIONS
 from transference.samplers import open_tasks, shared_modes
 
 _SEED_HELP = "Of the source tasks; targets take the next.  [default: one above that of the training, whose tasks are then not met again]"
 
-_LOOKAHEADS: dict[str, type[SGD] | type[Adam]] = {"sgd": SGD, "adam": Adam}
+_LOOKAHEADS: dict[str, type[SGD] | type[Outer]] = {"sgd": SGD, "adam": Adam, "outer": Outer}
 
 
 @click.command(
