@@ -2,8 +2,8 @@
 
 Two containers hold the same content: ``.safetensors``, and ``.pt`` read with ``weights_only=True``. Nothing in a file is ever executed
 unless ``unsafe=True`` says so, which is recorded. A plain ``state_dict`` in either container is read as well; it brings no learner, and
-its step is the trailing number of its file name. Files of other programs are read where an installed package knows their layout (entry
-points in ``transference.layouts``).
+its step is inferred (`transference.checkpoint_steps`). Files of other programs are read where an installed package knows their layout
+(entry points in ``transference.layouts``).
 """
 
 from __future__ import annotations
