@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from transference import _tensors_of_files, _trees
+from transference._memory import overlapping, same_memory
 from transference.checkpoint_steps import step_of
 from transference.devices import as_allocated
 from transference.episodes import Params
@@ -88,6 +89,8 @@ class Checkpoint:
         frozen: names of which the file says that they require no gradient; None where it says nothing of
             gradients, as a ``state_dict`` does.
         step_from: where the step was inferred from, as words; None where the file is ours and has it.
+        overlaps: pairs of names whose tensors shared numbers in the file without being one, as a transposed view does; here
+            each has its own.
         unread: keys of the file under which there are tensors that were not read, such as an averaged copy beside the model.
     """
 
@@ -102,6 +105,7 @@ class Checkpoint:
     frozen: frozenset[str] | None = None
     step_from: str | None = None
     unread: tuple[str, ...] = ()
+    overlaps: tuple[tuple[str, str], ...] = ()
 
     @cached_property
     def digest(self) -> str:
@@ -130,6 +134,8 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in _tensors(checkpoint).items()}
     told: dict[str, Any] = {"tied": tied} if tied else {}
     told |= {} if checkpoint.frozen is None else {"frozen": sorted(checkpoint.frozen)}
+    overlaps = dict.fromkeys((*checkpoint.overlaps, *overlapping(checkpoint.params)))
+    told |= {"overlaps": [list(pair) for pair in overlaps]} if overlaps else {}
     header = {
         "format": _FORMAT,
         "step": checkpoint.step,
@@ -180,7 +186,8 @@ def load_checkpoint(path: str | Path, *, unsafe: bool = False, plain: bool = Fal
         raise CheckpointError(f"There is no checkpoint file {path}.")
     found = _read(path, unsafe, plain)
     fresh = {name: as_allocated(value) for name, value in found.params.items()}
-    return replace(found, params=fresh | {name: fresh[first] for name, first in same_memory(found.params).items()})
+    tied = {name: fresh[first] for name, first in same_memory(found.params).items()}
+    return replace(found, params=fresh | tied, overlaps=(*found.overlaps, *overlapping(found.params)))
 
 
 def _read(path: Path, unsafe: bool, plain: bool) -> Checkpoint:
@@ -217,18 +224,6 @@ def frozen_names(tensors: Params) -> frozenset[str] | None:
     if not any(value.requires_grad for value in tensors.values()):
         return None
     return frozenset(name for name, value in tensors.items() if not value.requires_grad)
-
-
-def same_memory(tensors: Params) -> dict[str, str]:
-    """Return the names of tensors that are the very memory of another one before them, with that one's name."""
-    seen: dict[tuple[Any, ...], str] = {}
-    found = {}
-    for name, value in tensors.items():
-        if value.layout is torch.strided and value.numel() and not value.is_meta:
-            where = (value.untyped_storage().data_ptr(), value.storage_offset(), value.shape, value.stride(), value.dtype)
-            if (first := seen.setdefault(where, name)) != name:
-                found[name] = first
-    return found
 
 
 def _read_safetensors(path: Path) -> tuple[str | None, dict[str, Any], Mapping[str, Any]]:
@@ -345,7 +340,7 @@ def _from_header(header: Mapping[str, Any], tensors: Mapping[str, Tensor], path:
     if "digest" in header and header["digest"] != _digest_of_file(header, tensors):
         raise ValueError("its digest is not that of its content, so something was altered")
     needed = ("format", "step", "learner", "config", "optimizer", "training")
-    as_record(header, "the header", needed, (*needed, "unsafe", "digest", "tied", "frozen"))
+    as_record(header, "the header", needed, (*needed, "unsafe", "digest", "tied", "frozen", "overlaps"))
     params = below(_PARAMS)
     if not params:
         raise ValueError("it has no parameters")
@@ -369,6 +364,7 @@ def _from_header(header: Mapping[str, Any], tensors: Mapping[str, Tensor], path:
             if name not in params or params[name].shape != moment.shape:
                 raise ValueError(f"the moments of {name} have the shape {tuple(moment.shape)}, which the parameter has not")
     frozen = header.get("frozen")
+    overlaps = [as_list(pair, "overlaps", least=2, most=2) for pair in as_list(header.get("overlaps", []), "overlaps")]
     return Checkpoint(
         params,
         as_whole(header["step"], "step", 0, _MOST_UPDATES),
@@ -378,4 +374,5 @@ def _from_header(header: Mapping[str, Any], tensors: Mapping[str, Tensor], path:
         as_record(header["training"], "training"),
         unsafe=bool(header.get("unsafe", False)),
         frozen=None if frozen is None else frozenset(as_text(name, "frozen") for name in as_list(frozen, "frozen")),
+        overlaps=tuple((as_text(one, "overlaps"), as_text(other, "overlaps")) for one, other in overlaps),
     )
