@@ -67,7 +67,7 @@ AT_THE_END = {
     "model_gatedconv_30000.pt": 30_000,
     "maml_5000.pt": 5000,
     "maml_net_70.pt": 70,
-    "b_1.pt": 1,
+    "n_1.pt": 1,
     "mine_twice_1.pt": 1,
     "numstep5.updatelr0.01/model15999.pt": 15_999,
     "maml_5way_1shot_60000.pt": 60_000,

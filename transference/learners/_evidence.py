@@ -93,12 +93,12 @@ def doubtful(tensors: Mapping[str, Tensor]) -> dict[str, str]:
     begin = _common(tensors)
     inner = {name: name[begin:] for name in tensors}
     # What has a dot is a module's, which has buffers, and so is what stands beside a module's weight.
-    of_module = {name for name, rest in inner.items() if "." in rest or "weight" in inner.values()}
-    found = {name: why for name, value in tensors.items() if (why := _against(inner[name], value, name in of_module))}
+    beside_weight = "weight" in inner.values()
+    found = {name: why for name, rest in inner.items() if (why := _against(rest, tensors[name], "." in rest or beside_weight))}
     found |= dict.fromkeys(_statistics(tensors), "statistics of batch norm may be called so")
     found |= {name: f"it may be made of {name}{end}" for name in tensors for end in ("_orig", "_bar") if f"{name}{end}" in tensors}
     for name, value in tensors.items():  # weight0 beside weight
-        first = re.sub(r"(?<=weight|..bias)_?\d+$", "", name)
+        first = re.sub(r"(weight|bias)_?\d+$", r"\1", name)
         if first != name and first in tensors and tensors[first].shape == value.shape:
             found[name] = f"it may follow {first}"
     surely = [name for name in tensors if _words(name, _AVERAGED)]
