@@ -85,7 +85,7 @@ OTHER = """
     lr1e-3.pt net_lr0.001.pt net_1e-4.pt 1e-3.pt net_0.5.pt inner_steps_5.pt inner-steps=5.pt maml_5step.pt maml_num_steps_5.pt
     num_params_1000000.pt emb_512.pt crop_84.pt t_1000.pt iter_per_epoch_100.pt step_1_000.pt steps_1,000.pt model_1_5.pt
     seed_3.pt seed3.pt seed=3.pt fold_2.pt run_7.pt rank0.pt model-00001-of-00002.safetensors net(1).pt model_v2.pt model_v_2.pt
-    seed_1.pt fold_1.pt run_1.pt
+    seed_1.pt fold_1.pt run_1.pt squeezenet_1.pt
     checkpoint_v2.pt net.mp3 resnet18-f37072fd.pth resnet50-19c8e357.pth net_a1b2c3.pt latest_net_G.pth best.pt model.pt
     83920174.pt resnet18-12345678.pth model-12345678.pth 1234567890123.pt 20231105.pt
     net_2023-11-05.pt net_20231105.pt net_2023-11-05_12-30-01.pt net_20231105-123001.pt net_05.11.2023.pt net_1698765432.pt

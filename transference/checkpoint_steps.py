@@ -71,7 +71,8 @@ _RANKED = re.compile(r"(?<![a-z])(?:best|top|worst|num|n|no|max|min)[_\-. ]+$")
 
 _COUNTED_FROM_ONE = re.compile(
     "seed|fold|split|run|exp|experiment|trial|attempt|v|ver|version|rev|part|shard|rank|gpu|stage|phase|level|job|id|top|"
-    "ways?|shots?|query|queries|class|cls|tasks?|layers?|heads?|block|depth|lr|alpha|acc|best|final"
+    "ways?|shots?|query|queries|class|cls|tasks?|layers?|heads?|block|depth|lr|alpha|acc|best|final|"
+    ".*net"
 )
 """Words whose 1 is the first of something else than of what was saved."""
 
