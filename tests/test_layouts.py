@@ -268,8 +268,8 @@ def test_other_files_are_left_to_others(tmp_path):
     assert layouts.recognise({"model_state_dict": {"weight": torch.zeros(2)}}, tmp_path / "x.pt") is None
     assert layouts.recognise({"features.layer1_conv.weight": torch.zeros(2)}, tmp_path / "x.pt") is None
     _, content = released(ProtoNet(), head=True, optimizers=False)
-    torch.save(content, tmp_path / "mine_4.pt")
-    plain = tr.load_checkpoint(tmp_path / "mine_4.pt", plain=True)
+    torch.save(content, tmp_path / "net_4.pt")
+    plain = tr.load_checkpoint(tmp_path / "net_4.pt", plain=True)
     assert (plain.learner, plain.step) == (None, 4)
     assert "features.layer1_bn.running_mean" in plain.params
 

@@ -2,8 +2,8 @@
 
 Two containers hold the same content: ``.safetensors``, and ``.pt`` read with ``weights_only=True``. Nothing in a file is ever executed
 unless ``unsafe=True`` says so, which is recorded. A plain ``state_dict`` in either container is read as well; it brings no learner, and
-its step is the trailing number of its file name. Files of other programs are read where an installed package knows their layout (entry
-points in ``transference.layouts``).
+its step is inferred (`transference.checkpoint_steps`). Files of other programs are read where an installed package knows their layout
+(entry points in ``transference.layouts``).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from transference import _tensors_of_files, _trees
+from transference._memory import overlapping, same_memory
 from transference._optimizers_of_files import from_header, of_torch, to_header
 from transference.checkpoint_steps import step_of
 from transference.devices import as_allocated
@@ -64,6 +65,8 @@ class Checkpoint:
         frozen: names of which the file says that they require no gradient; None where it says nothing of
             gradients, as a ``state_dict`` does.
         step_from: where the step was inferred from, as words; None where the file is ours and has it.
+        overlaps: pairs of names whose tensors shared numbers in the file without being one, as a transposed view does; here
+            each has its own.
         unread: keys of the file under which there are tensors that were not read, such as an averaged copy beside the model.
     """
 
@@ -78,6 +81,7 @@ class Checkpoint:
     frozen: frozenset[str] | None = None
     step_from: str | None = None
     unread: tuple[str, ...] = ()
+    overlaps: tuple[tuple[str, str], ...] = ()
 
     @cached_property
     def digest(self) -> str:
@@ -106,6 +110,8 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in _tensors(checkpoint).items()}
     told: dict[str, Any] = {"tied": tied} if tied else {}
     told |= {} if checkpoint.frozen is None else {"frozen": sorted(checkpoint.frozen)}
+    overlaps = dict.fromkeys((*checkpoint.overlaps, *overlapping(checkpoint.params)))
+    told |= {"overlaps": [list(pair) for pair in overlaps]} if overlaps else {}
     header = {
         "format": _FORMAT,
         "step": checkpoint.step,
@@ -156,7 +162,8 @@ def load_checkpoint(path: str | Path, *, unsafe: bool = False, plain: bool = Fal
         raise CheckpointError(f"There is no checkpoint file {path}.")
     found = _read(path, unsafe, plain)
     fresh = {name: as_allocated(value) for name, value in found.params.items()}
-    return replace(found, params=fresh | {name: fresh[first] for name, first in same_memory(found.params).items()})
+    tied = {name: fresh[first] for name, first in same_memory(found.params).items()}
+    return replace(found, params=fresh | tied, overlaps=(*found.overlaps, *overlapping(found.params)))
 
 
 def _read(path: Path, unsafe: bool, plain: bool) -> Checkpoint:
@@ -194,18 +201,6 @@ def frozen_names(tensors: Params) -> frozenset[str] | None:
     if not any(value.requires_grad for value in tensors.values()):
         return None
     return frozenset(name for name, value in tensors.items() if not value.requires_grad)
-
-
-def same_memory(tensors: Params) -> dict[str, str]:
-    """Return the names of tensors that are the very memory of another one before them, with that one's name."""
-    seen: dict[tuple[Any, ...], str] = {}
-    found = {}
-    for name, value in tensors.items():
-        if value.layout is torch.strided and value.numel() and not value.is_meta:
-            where = (value.untyped_storage().data_ptr(), value.storage_offset(), value.shape, value.stride(), value.dtype)
-            if (first := seen.setdefault(where, name)) != name:
-                found[name] = first
-    return found
 
 
 def _read_safetensors(path: Path) -> tuple[str | None, dict[str, Any], Mapping[str, Any]]:
@@ -313,7 +308,7 @@ def _from_header(header: Mapping[str, Any], tensors: Mapping[str, Tensor], path:
     if "digest" in header and header["digest"] != _digest_of_file(header, tensors):
         raise ValueError("its digest is not that of its content, so something was altered")
     needed = ("format", "step", "learner", "config", "optimizer", "training")
-    as_record(header, "the header", needed, (*needed, "unsafe", "digest", "tied", "frozen"))
+    as_record(header, "the header", needed, (*needed, "unsafe", "digest", "tied", "frozen", "overlaps"))
     params = below(_PARAMS)
     if not params:
         raise ValueError("it has no parameters")
@@ -326,6 +321,7 @@ def _from_header(header: Mapping[str, Any], tensors: Mapping[str, Tensor], path:
             slots.setdefault(slot, {})[name] = value
         optimizer = from_header(header["optimizer"], slots, params)
     frozen = header.get("frozen")
+    overlaps = [as_list(pair, "overlaps", least=2, most=2) for pair in as_list(header.get("overlaps", []), "overlaps")]
     return Checkpoint(
         params,
         as_whole(header["step"], "step", 0, _MOST_UPDATES),
@@ -335,4 +331,5 @@ def _from_header(header: Mapping[str, Any], tensors: Mapping[str, Tensor], path:
         as_record(header["training"], "training"),
         unsafe=bool(header.get("unsafe", False)),
         frozen=None if frozen is None else frozenset(as_text(name, "frozen") for name in as_list(frozen, "frozen")),
+        overlaps=tuple((as_text(one, "overlaps"), as_text(other, "overlaps")) for one, other in overlaps),
     )
