@@ -40,7 +40,7 @@ class Source:
 
     @cached_property
     def episode(self) -> Episode[Any]:
-        """The task's episode, drawn when a lookahead asks for it: most need the gradient alone."""
+        """The task's episode. It is drawn when a lookahead asks for it, since most need the gradient alone."""
         return self.draw()
 
 

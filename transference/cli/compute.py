@@ -56,7 +56,7 @@ Examples:
     type=click.Choice(sorted(_LOOKAHEADS)),
     default="sgd",
     show_default=True,
-    help="The step on each source.",
+    help="The step on each source: plain, or that of the checkpoint's own outer optimizer (adam: only where that is Adam).",
 )
 @click.option(
     "--alpha", type=float, metavar="X", multiple=True, help="Step size; repeat for several.  [default: the checkpoint's outer rate]"
