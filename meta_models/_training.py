@@ -28,7 +28,7 @@ from meta_models._folder import Folder
 from meta_models.backbones import task_encoder
 from meta_models.gradients import Batching, Task, usual, where
 from meta_models.gradients import batching as gradients
-from transference import AdamState, Checkpoint, Learner, Params, load_checkpoint, save_checkpoint
+from transference import Checkpoint, Learner, OptimizerState, Params, load_checkpoint, save_checkpoint
 from transference.devices import channels_last, full_precision, undisturbed
 from transference.errors import LearnerError, UsageError
 from transference.learners import ConfiguredLearner, EpisodeError, Theta, check_pure, tell_apart
@@ -234,15 +234,15 @@ def _start(values: Params, training: Training, last: Checkpoint | None, device: 
         for name, step in last.optimizer.steps.items():
             optimizer.state[params[name]] = {
                 "step": torch.tensor(float(step)),
-                "exp_avg": channels_last(last.optimizer.exp_avg[name].to(device)).clone(),
-                "exp_avg_sq": channels_last(last.optimizer.exp_avg_sq[name].to(device)).clone(),
+                "exp_avg": channels_last(last.optimizer.slots["exp_avg"][name].to(device)).clone(),
+                "exp_avg_sq": channels_last(last.optimizer.slots["exp_avg_sq"][name].to(device)).clone(),
             }
     return params, optimizer
 
 
 def _checkpoint(training: Training, theta: Theta, params: Params, optimizer: torch.optim.Adam, step: int) -> Checkpoint:
     state = {name: optimizer.state[param] for name, param in params.items() if optimizer.state[param]}
-    adam = AdamState(
+    adam = OptimizerState.adam(
         lr=training.lr_at(step),
         steps={name: int(entry["step"]) for name, entry in state.items()},
         exp_avg={name: entry["exp_avg"] for name, entry in state.items()},

@@ -19,7 +19,7 @@ from typing import Any
 
 from torch import Tensor
 
-from transference import AdamState, Checkpoint, Params, load_learner
+from transference import Checkpoint, OptimizerState, Params, load_learner
 from transference.checkpoint_steps import step_of
 from transference.errors import CheckpointError
 from transference.learners import ConfiguredLearner
@@ -297,7 +297,7 @@ def _check(found: Params, expected: Params, path: Path, learner: str) -> None:
         )
 
 
-def _adam(optimizers: Sequence[Any], tensors: Mapping[str, Params], params: Params, path: Path) -> AdamState | None:
+def _adam(optimizers: Sequence[Any], tensors: Mapping[str, Params], params: Params, path: Path) -> OptimizerState | None:
     """Return the moments by parameter name. The file has them by arbitrary ids, listed in the order of the parameters.
 
     Raises:
@@ -330,4 +330,4 @@ def _adam(optimizers: Sequence[Any], tensors: Mapping[str, Params], params: Para
     if len(set(groups)) != 1:
         raise CheckpointError(f"{path}: its optimizers differ in their settings {groups}; one set is expected. Remove them, and use sgd.")
     (lr, betas, eps), *_ = groups
-    return AdamState(lr, (betas[0], betas[1]), eps, steps, moments["exp_avg"], moments["exp_avg_sq"])
+    return OptimizerState.adam(lr, (betas[0], betas[1]), eps, steps, moments["exp_avg"], moments["exp_avg_sq"])

@@ -25,6 +25,7 @@ MARKED = {
     "iteration_2000.pt": 2000,
     "net_it500.pt": 500,
     "ckpt-500": 500,
+    "best_checkpoint_500.pt": 500,
     "model.ckpt-5000": 5000,
     "checkpoint_1000.pt": 1000,
     "checkpoint-1000/pytorch_model.bin": 1000,
@@ -48,35 +49,47 @@ AT_THE_END = {
     "net-5000.pt": 5000,
     "net.5000.pt": 5000,
     "5000.pt": 5000,
+    "0001000.pt": 1000,
+    "500k.pt": 500_000,
     "net_10k.pt": 10_000,
+    "model-20k.pt": 20_000,
     "net_5000.pth.tar": 5000,
     "net_5000.model.safetensors": 5000,
     "net_5000.ckpt.pt": 5000,
+    "model_0004999.pth": 4999,
+    "model_87.pt": 87,
+    "weights.10.pt": 10,
+    "state_5000.pt": 5000,
+    "my_model_300.pt": 300,
+    "resnet18_weights_300.pt": 300,
     "maml_conv_1.pt": 1,
     "maml_conv_1000.pt": 1000,
     "model_gatedconv_30000.pt": 30_000,
-    "model_1_5.pt": 5,
-    "b_1.pt": 1,
+    "maml_5000.pt": 5000,
+    "maml_net_70.pt": 70,
+    "n_1.pt": 1,
+    "mine_twice_1.pt": 1,
     "numstep5.updatelr0.01/model15999.pt": 15_999,
     "maml_5way_1shot_60000.pt": 60_000,
-    "resnet18_5000.pt": 5000,
-    "wrn_28_10_5000.pt": 5000,
-    "conv4-64_5000.pt": 5000,
-    "seed_0_5000.pt": 5000,
-    "best_acc_0.9_5000.pt": 5000,
     "protonet_20231105_5000.pt": 5000,
-    "maml_cub_5000.pt": 5000,
 }
 OTHER = """
     net_resnet18.pt resnet_18.pt resnet-12.pt conv4.pt maml_conv4.pt conv4_64.pt wrn_28_10.pt WRN-28-10.pt wrn28_10.pt vit_b_16.pt
     ViT-B-32.pt vit_base_patch16_224.pt swin_t_4_7.pt densenet121.pt efficientnet_b0.pt gpt2.pt dim_64.pt net_bs16.pt mini_imagenet_84.pt
-    net_cifar_100.pt cub_200_2011.pt imagenet_1k.pt in21k.pt maml_5w1s.pt maml_5way_1shot.pt shots_5.pt ways_5.pt
-    acc_87.53.pt best_acc0.91.pt best_acc_91.pt top1_76.pt val_loss=0.32.ckpt best_87.5.pt checkpoint_acc_91.pt
-    lr1e-3.pt net_lr0.001.pt net_1e-4.pt net_0.5.pt inner_steps_5.pt inner-steps=5.pt maml_5step.pt maml_num_steps_5.pt
+    ResNet-12.pt DenseNet-121.pt ConvNet-64.pt Conv-4.pt Conv-4-64.pt conv_net_4.pt res_net_50.pth Dense-Net-121.pt cnn_64.pt
+    wide_resnet50_2.pt mobilenet_v3_large_100.pt swin_base_patch4_window7_224.pth ShuffleNet_1.pt GoogLeNet-1.pt resnet18_5000.pt
+    net_cifar_100.pt cub_200_2011.pt imagenet_1k.pt in21k.pt omniglot_28.pt flowers_102.pt ImageNet-1k.pt maml_cub_200_2011.pt
+    maml_5w1s.pt maml_5way_1shot.pt maml_5way_1.pt shots_5.pt ways_5.pt nway_5.pt maml_5.pt maml_64.pt maml_1024.pt protonet_2017.pt
+    acc_87.53.pt best_acc0.91.pt best_acc_91.pt top1_76.pt val_loss=0.32.ckpt best_87.5.pt checkpoint_acc_91.pt dice_91.pt iou_75.pt
+    valacc_87.pt acc_87_53.pth val_acc_0_8753.pt loss_0_31.pt best-62.pt best_model_62.pt model_best_62.pth 0.6312.pt
+    lr1e-3.pt net_lr0.001.pt net_1e-4.pt 1e-3.pt net_0.5.pt inner_steps_5.pt inner-steps=5.pt maml_5step.pt maml_num_steps_5.pt
+    num_params_1000000.pt emb_512.pt crop_84.pt t_1000.pt iter_per_epoch_100.pt step_1_000.pt steps_1,000.pt model_1_5.pt
     seed_3.pt seed3.pt seed=3.pt fold_2.pt run_7.pt rank0.pt model-00001-of-00002.safetensors net(1).pt model_v2.pt model_v_2.pt
+    seed_1.pt fold_1.pt run_1.pt squeezenet_1.pt
     checkpoint_v2.pt net.mp3 resnet18-f37072fd.pth resnet50-19c8e357.pth net_a1b2c3.pt latest_net_G.pth best.pt model.pt
+    83920174.pt resnet18-12345678.pth model-12345678.pth 1234567890123.pt 20231105.pt
     net_2023-11-05.pt net_20231105.pt net_2023-11-05_12-30-01.pt net_20231105-123001.pt net_05.11.2023.pt net_1698765432.pt
-    checkpoint_20231105.pt checkpoint_2023-11-05.pt ckpt_1698765432.pt snapshot_resnet18.pt
+    checkpoint_20231105.pt checkpoint_2023-11-05.pt ckpt_1698765432.pt snapshot_resnet18.pt step_99999999999999999999.pt
 """
 
 
@@ -173,6 +186,22 @@ def test_steps_can_be_given(tmp_path, two_files, options):
     assert f"{two_files[1]}: step 200 (given as --step)" in found.stderr
 
 
+def test_a_path_may_be_written_in_other_ways(tmp_path, two_files, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "other").mkdir()
+    Path(two_files[1]).rename(tmp_path / "other" / "resnet18.pt")
+    found = compute(["resnet18.pt", "other/resnet18.pt"], "run", "--step", "./other/../resnet18.pt=1", "--step", "./other/resnet18.pt=2")
+    assert found.exit_code == 0, found.output
+    assert "other/resnet18.pt: step 2 (given as --step)" in found.stderr
+    assert compute(["resnet18.pt", "other/resnet18.pt"], "run", "--step", "resnet18.pt=1", "--step", "other/resnet18.pt=2").exit_code == 0
+
+
+def test_a_checkpoint_alone_needs_no_step(tmp_path, two_files):
+    found = compute(two_files[:1], tmp_path / "run")
+    assert found.exit_code == 0, found.output
+    assert f"{two_files[0]}: step 0 (neither the file nor its name tells one; compute's --step does)" in found.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -181,6 +210,10 @@ def test_steps_can_be_given(tmp_path, two_files, options):
         (("--step", "1", "--step", "b.pt=2"), "give one number for each"),
         (("--step", "1", "--step", "x"), "--step 'x' was given; a step is a number of updates"),
         (("--step", "b.pt=2"), "names 0 of the checkpoints"),
+        (("--step", "1", "--step", "9" * 5000), "a step is a number of updates, from 0 to 9007199254740992"),
+        (("--step", "1", "--step", str(2**53 + 1)), "a step is a number of updates, from 0 to 9007199254740992"),
+        (("--step", "resnet18.pt=1", "--step", "resnet18.pt=2"), "was given twice for"),
+        (("--step", "resnet34.pt=2"), "resnet18.pt? Neither the file nor its name tells, and it is measured beside others. Give --step "),
     ],
 )
 def test_steps_that_do_not_fit_are_told(tmp_path, two_files, options, message):

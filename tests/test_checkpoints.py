@@ -12,7 +12,7 @@ from transference.errors import CheckpointError
 
 def full_checkpoint():
     params = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor(2.5)}
-    adam = tr.AdamState(
+    adam = tr.OptimizerState.adam(
         lr=0.002, betas=(0.8, 0.9), eps=1e-7, steps={"a": 3}, exp_avg={"a": torch.ones(2, 3)}, exp_avg_sq={"a": torch.rand(2, 3)}
     )
     return tr.Checkpoint(params, 250, "protonet", {"channels": 3}, adam, {"modes": ["strokes"]})
@@ -25,7 +25,7 @@ def test_both_containers_bring_everything_back(tmp_path, suffix):
     loaded = tr.load_checkpoint(tmp_path / f"x{suffix}")
     assert (loaded.step, loaded.learner, loaded.config, loaded.training) == (250, "protonet", {"channels": 3}, {"modes": ["strokes"]})
     assert loaded.digest == saved.digest
-    assert (loaded.optimizer.lr, loaded.optimizer.betas, loaded.optimizer.eps, loaded.optimizer.steps) == (
+    assert (loaded.optimizer.lr, *map(loaded.optimizer.setting, ("betas", "eps")), loaded.optimizer.steps) == (
         0.002,
         (0.8, 0.9),
         1e-7,
@@ -33,7 +33,7 @@ def test_both_containers_bring_everything_back(tmp_path, suffix):
     )
     for name, value in saved.params.items():
         assert torch.equal(loaded.params[name], value)
-    assert torch.equal(loaded.optimizer.exp_avg_sq["a"], saved.optimizer.exp_avg_sq["a"])
+    assert torch.equal(loaded.optimizer.slots["exp_avg_sq"]["a"], saved.optimizer.slots["exp_avg_sq"]["a"])
     assert [path.name for path in tmp_path.iterdir()] == [f"x{suffix}"], "nothing else may be left in the folder"
 
 
@@ -46,7 +46,7 @@ def test_the_digest_sees_every_part():
         replace(base, config={"channels": 1}),
         replace(base, params={**base.params, "b": torch.tensor(2.5000002)}),
         replace(base, optimizer=replace(base.optimizer, lr=0.003)),
-        replace(base, optimizer=replace(base.optimizer, exp_avg={"a": torch.zeros(2, 3)})),
+        replace(base, optimizer=replace(base.optimizer, slots={**base.optimizer.slots, "exp_avg": {"a": torch.zeros(2, 3)}})),
     ]
     assert len({base.digest, *(other.digest for other in others)}) == 6
     assert replace(base, training={}).digest == base.digest, "how it was trained is told, not measured"

@@ -96,7 +96,9 @@ def test_a_parameter_that_a_loss_does_not_depend_on_has_a_slope_of_zero(strokes)
 def test_adam_moves_as_it_does_in_the_exact_measurement(tmp_path, learner, sources, targets):
     params = learner.init_params(0)
     moments = {name: torch.full_like(value, 0.01) for name, value in params.items()}
-    state = tr.AdamState(lr=1e-4, betas=(0.9, 0.999), eps=1e-8, steps=dict.fromkeys(params, 5), exp_avg=moments, exp_avg_sq=moments)
+    state = tr.OptimizerState.adam(
+        lr=1e-4, betas=(0.9, 0.999), eps=1e-8, steps=dict.fromkeys(params, 5), exp_avg=moments, exp_avg_sq=moments
+    )
     checkpoint = tr.Checkpoint(params, step=1, optimizer=state)
     runs = [
         tr.measure(learner, checkpoint, sources, targets, n_source=2, n_target=3, lookahead=tr.Adam(1e-6), precision="fp64",
@@ -243,7 +245,9 @@ def test_own_gradients_are_those_of_the_exact_run(tmp_path, strokes):
     learner = tr.load_learner("multi-protonet", {"modes": ["strokes", "shapes"]})
     params = learner.init_params(0)
     moments = {name: torch.full_like(value, 0.01) for name, value in params.items()}
-    state = tr.AdamState(lr=1e-4, betas=(0.9, 0.999), eps=1e-8, steps=dict.fromkeys(params, 5), exp_avg=moments, exp_avg_sq=moments)
+    state = tr.OptimizerState.adam(
+        lr=1e-4, betas=(0.9, 0.999), eps=1e-8, steps=dict.fromkeys(params, 5), exp_avg=moments, exp_avg_sq=moments
+    )
     checkpoint, tasks = tr.Checkpoint(params, step=1, optimizer=state), tr.FewShot(strokes, ways=3, shots=1, queries=2, seed=0)
     settings = {"n_source": 1, "n_target": 5, "tile": (1, 3), "precision": "fp64", "lookahead": tr.Adam(1e-4, moves=("*conv*",))}
     own = [

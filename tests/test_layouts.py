@@ -87,8 +87,8 @@ def test_every_kind_is_recognised_with_its_moments(kind, container, tmp_path):
     assert loaded.optimizer.lr == 0.0005
     for name, value in params.items():
         assert torch.equal(loaded.params[name], value)
-        assert torch.equal(loaded.optimizer.exp_avg[name], value * 2)
-        assert torch.equal(loaded.optimizer.exp_avg_sq[name], value * 3)
+        assert torch.equal(loaded.optimizer.slots["exp_avg"][name], value * 2)
+        assert torch.equal(loaded.optimizer.slots["exp_avg_sq"][name], value * 3)
         assert loaded.optimizer.steps[name] == 7
     bind(tr.load_learner(loaded), loaded)  # nothing missing, nothing left over
 
@@ -125,7 +125,7 @@ def test_multi_maml_on_functions_falls_apart_into_its_modes(tmp_path):
     assert loaded.config["modes"] == ["sinusoid", "linear", "quadratic"]
     assert loaded.params.keys() == params.keys()
     assert torch.equal(loaded.params["linear/bias_transformation"], torch.arange(20.0, 40.0))
-    assert torch.equal(loaded.optimizer.exp_avg["quadratic/bias_transformation"], torch.arange(40.0, 60.0) * 2)
+    assert torch.equal(loaded.optimizer.slots["exp_avg"]["quadratic/bias_transformation"], torch.arange(40.0, 60.0) * 2)
     assert torch.equal(loaded.params["quadratic/layer2_linear.weight"], params["quadratic/layer2_linear.weight"])
     assert tr.load_learner(loaded) == learner
 
@@ -268,8 +268,8 @@ def test_other_files_are_left_to_others(tmp_path):
     assert layouts.recognise({"model_state_dict": {"weight": torch.zeros(2)}}, tmp_path / "x.pt") is None
     assert layouts.recognise({"features.layer1_conv.weight": torch.zeros(2)}, tmp_path / "x.pt") is None
     _, content = released(ProtoNet(), head=True, optimizers=False)
-    torch.save(content, tmp_path / "mine_4.pt")
-    plain = tr.load_checkpoint(tmp_path / "mine_4.pt", plain=True)
+    torch.save(content, tmp_path / "net_4.pt")
+    plain = tr.load_checkpoint(tmp_path / "net_4.pt", plain=True)
     assert (plain.learner, plain.step) == (None, 4)
     assert "features.layer1_bn.running_mean" in plain.params
 

@@ -92,7 +92,7 @@ def test_only_the_named_parameters_move(tmp_path, learner, checkpoint, sources, 
 def test_adam_is_measured_with_the_checkpoints_moments(tmp_path, learner, sources, targets):
     params = learner.init_params(0)
     full = lambda value: {name: torch.full_like(p, value) for name, p in params.items()}
-    adam = tr.AdamState(lr=0.004, steps=dict.fromkeys(params, 9), exp_avg=full(0.0), exp_avg_sq=full(1e6))
+    adam = tr.OptimizerState.adam(lr=0.004, steps=dict.fromkeys(params, 9), exp_avg=full(0.0), exp_avg_sq=full(1e6))
     run = run_here(tmp_path / "run", learner, tr.Checkpoint(params, 1, optimizer=adam), sources, targets, lookahead=tr.Adam())
     assert run.alphas == (0.004,)
     # with so large a second moment the step is tiny; from fresh moments it would be α per parameter

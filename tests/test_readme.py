@@ -78,7 +78,7 @@ def test_the_readme_is_one_page_and_names_what_ci_runs():
 def test_the_python_example_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     learner = PixelPrototypes()
-    adam = tr.AdamState(lr=0.01)
+    adam = tr.OptimizerState.adam(lr=0.01)
     for k, step in enumerate((10_000, 20_000)):
         tr.save_checkpoint(tr.Checkpoint(learner.init_params(k), step, optimizer=adam), tmp_path / f"{step}.pt")
     code = replaced(

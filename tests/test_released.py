@@ -75,7 +75,7 @@ def test_released_values(shared, kind, block, file):
             np.testing.assert_allclose(loss, expected["L_theta"][i], rtol=1e-9)
             if "grad_norm_total" in expected and scope == "all":
                 np.testing.assert_allclose(_trees.norm(gradient), expected["grad_norm_total"][i], rtol=tolerance)
-            (displacement,) = step.displacements(params, gradient, None)
+            (displacement,) = step.displacements(tr.Source(learner, params, gradient, None, None))
             [after] = prepared.after([displacement])
             ratios.append((after.loss / prepared.before.loss).numpy())
         np.testing.assert_allclose(ratios, expected[key]["LR"], rtol=0, atol=tolerance)

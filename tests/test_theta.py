@@ -192,6 +192,9 @@ BUFFERS = {
     "teacher.w": torch.rand(3),
     "counts": torch.arange(3),
     "flags": torch.tensor([True, False]),
+    "bn.running_mu": torch.rand(3),
+    "bn.runningVar": torch.rand(3),
+    "emaModel.w": torch.rand(3),
 }
 PARAMETERS = {
     "bn.weight": torch.rand(3) + 1,
@@ -210,7 +213,28 @@ PARAMETERS = {
     "temperature": torch.tensor(3.0),
     "momentum": torch.tensor(0.9),
     "target.weight": torch.rand(5),
+    "cell.weight_ih": torch.rand(4, 2),
+    "block.layer_dict-conv0-conv-weight": torch.rand(4, 2),
+    "mixer.A_log": torch.rand(4),
+    "blocks.0.gamma_1": torch.rand(4),
+    "norm.scale": torch.rand(4),
+    "attn.relative_position_bias_table": torch.rand(4, 2),
+    "visual.proj": torch.rand(4, 2),
+    "sn.weight_bar": torch.rand(4, 2),
+    "slope": torch.rand(2),
+    "w1": torch.rand(2, 2),
+    "prototypes": torch.rand(2, 2),
 }
+DOUBTFUL = """
+    bn.mu bn.stat bn.m2 bn.Mean norm.inv_std norm.mean0 means x_mean stats.0.mean bn.r_max
+    attn.tril causal masks mask_1 positions pos_ids grid coords rotary.freqs fc.u0 fc.sv0 fc.weight_u fc.weight_v blur.kernel
+    conv.weight_prev conv.weight_copy w_init best_w fc__weight_EWC_estimated_fisher net.vars.0 criterion.weight class_weights
+"""
+PAIRS = [
+    ("bn.mu", "bn.var"), ("bn.Mean", "bn.Var"), ("bn.m", "bn.v"), ("rm", "rv"), ("mean0", "var0"), ("norm.mean", "norm.scale"),
+    ("x_mu", "x_sigma"), ("norm.mean", "norm.rstd"), ("MEAN", "STD"),
+]  # fmt: skip
+"""Names of a mean and its spread, though each alone may be a parameter's."""
 
 
 class Anything:
@@ -300,6 +324,65 @@ def test_what_is_doubtful_is_asked_and_the_answer_counts(state, doubtful):
     assert theta(Anything(), tr.Checkpoint(state, 1)), "an evaluation does not need to know"
 
 
+@pytest.mark.parametrize("name", DOUBTFUL.split())
+def test_what_is_called_neither_as_parameters_nor_as_buffers_is_asked(name):
+    with pytest.raises(UsageError, match="The file does not tell") as caught:
+        whole_moves(Anything(), {"fc.weight": torch.rand(3, 2), "fc.bias": torch.rand(3), name: torch.rand(4)})
+    assert f"--moves '!{name}'" in str(caught.value)
+    state = {"fc.weight": torch.rand(3, 2), name: torch.rand(4)}
+    assert whole_moves(Declaring(()), state) == set(state), "a learner that says what is constant is not asked"
+
+
+@pytest.mark.parametrize("names", PAIRS)
+def test_a_mean_and_its_spread_are_asked_about(names):
+    mean, spread = names
+    state = {"fc.weight": torch.rand(3, 2), mean: torch.randn(4), spread: torch.rand(4)}
+    with pytest.raises(UsageError, match="statistics of batch norm may be called so"):
+        whole_moves(Anything(), state)
+    assert whole_moves(Anything(), state, (f"!{mean}", f"!{spread}")) == {"fc.weight", mean, spread}
+
+
+@pytest.mark.parametrize("prefix", ["best", "fisher", "exp_avg", "velocity", "second", "bank.0"])
+def test_a_second_model_is_asked_about(prefix):
+    net = {"conv.weight": torch.rand(4, 3), "conv.bias": torch.rand(4), "fc.weight": torch.rand(2, 4)}
+    other = {f"{prefix}.{name}": value + 1 for name, value in net.items()}
+    with pytest.raises(UsageError, match="it may follow conv.weight"):
+        whole_moves(Anything(), net | other)
+    behind = {f"net.{name}": value for name, value in net.items()}
+    if prefix not in {"second", "bank.0"}:  # which is the original of two that stand side by side, only words tell
+        with pytest.raises(UsageError, match="it may follow net.conv.weight"):
+            whole_moves(Anything(), behind | other)
+
+
+def test_blocks_with_the_names_of_the_whole_are_not_taken_for_a_second_model():
+    block = lambda: nn.ModuleDict({"conv1": nn.Conv2d(8, 8, 3), "bn1": nn.BatchNorm2d(8, track_running_stats=False)})
+    net = nn.ModuleDict({"conv1": nn.Conv2d(3, 8, 3), "bn1": nn.BatchNorm2d(8, track_running_stats=False)})
+    net.update({"layer1": nn.Sequential(block(), block()), "fc": nn.Linear(8, 5)})
+    state = {name: value.clone() for name, value in net.state_dict().items()}
+    assert whole_moves(Anything(), state) == set(state)
+
+
+def test_a_weight_with_a_number_beside_one_without_is_asked_about():
+    with pytest.raises(UsageError, match="it may follow fc.weight"):
+        whole_moves(Anything(), {"fc.weight": torch.rand(3), "fc.weight0": torch.rand(3)})
+
+
+def test_a_codebook_that_follows_its_entries_is_constant():
+    state = {"vq.proj": torch.rand(3, 3), "vq.embed": torch.rand(4, 3), "vq.embed_avg": torch.rand(4, 3), "vq.cluster_size": torch.rand(4)}
+    assert whole_moves(Anything(), state) == {"vq.proj"}
+
+
+def test_a_tensor_of_zeros_and_ones_is_asked_about_unless_it_is_called_a_weight():
+    with pytest.raises(UsageError, match="holds nothing but 0 and 1"):
+        whole_moves(Anything(), {"w": torch.rand(3), "I": torch.eye(3)})
+    assert whole_moves(Anything(), {"fc.weight": torch.eye(3)}) == {"fc.weight"}
+
+
+def test_a_prefix_that_all_names_have_makes_no_module_of_a_dictionary():
+    state = {"params.slope": torch.rand(2), "params.phi": torch.rand(3)}
+    assert whole_moves(Anything(), state) == set(state)
+
+
 def test_complex_numbers_are_not_quietly_left_out():
     state = {"w": torch.rand(3), "z": torch.rand(3).to(torch.complex64), "rope.freqs_cis": torch.rand(3).to(torch.complex64)}
     with pytest.raises(UsageError, match="z would move, but holds complex numbers.*--moves '!z'"):
@@ -327,6 +410,47 @@ def test_fresh_tensors_of_one_number_are_not_taken_for_one_tensor():
 
 
 # Shared tensors
+
+
+VIEWS = {
+    "transposed": lambda w: w.T,
+    "with ends": lambda w: w[:, :, None, None],
+    "a row": lambda w: w[1],
+    "flat": lambda w: w.flatten(),
+    "a window": lambda w: w.flatten()[3:9].view(2, 3),
+}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("way", ["in hand", "file", "converted"])
+def test_views_of_one_tensor_do_not_move_apart_unasked(tmp_path, view, way):
+    weight = torch.rand(4, 6)
+    state = {"a.weight": weight, "b.weight": VIEWS[view](weight), "c.weight": torch.rand(2)}
+    checkpoint = tr.Checkpoint(state, 1)
+    if way != "in hand":
+        checkpoint = tr.load_checkpoint(as_pt(state, tmp_path / "net_1.pt"))
+    if way == "converted":
+        tr.save_checkpoint(checkpoint, tmp_path / "net.safetensors")
+        checkpoint = tr.load_checkpoint(tmp_path / "net.safetensors")
+    with pytest.raises(UsageError, match="Do a.weight and b.weight move apart\\? They overlap .*--moves '!b.weight'"):
+        theta(Anything(), checkpoint, ("*",))
+    for moves in (("!b.weight",), ("!a.weight",), ("*", "a.weight", "b.weight")):
+        assert theta(Anything(), checkpoint, moves)
+    assert theta(Declaring(tied=()), checkpoint, ("*",))
+    assert theta(Declaring(("b.*",)), checkpoint, ("*",))
+    assert theta(Anything(), checkpoint), "an evaluation does not need to know"
+
+
+def test_parts_of_a_flat_tensor_that_share_no_number_move_each():
+    flat, columns = torch.rand(12), torch.rand(4, 6)
+    parts = {
+        "a.weight": flat[:6].view(2, 3),
+        "a.bias": flat[6:8],
+        "b.weight": flat[8:],
+        "c.weight": columns[:, :2],
+        "d.weight": columns[:, 2:],
+    }
+    assert whole_moves(Anything(), parts) == set(parts)
 
 
 def as_pt(state, path):

@@ -65,7 +65,7 @@ def test_one_update_is_adam_on_the_mean_loss_over_balanced_modes(tmp_path, tasks
     saved = tr.load_checkpoint(path)
     for name, leaf in leaves.items():
         torch.testing.assert_close(saved.params[name], leaf.detach(), rtol=0, atol=1e-5)
-        torch.testing.assert_close(saved.optimizer.exp_avg[name], optimizer.state[leaf]["exp_avg"], rtol=1e-4, atol=1e-9)
+        torch.testing.assert_close(saved.optimizer.slots["exp_avg"][name], optimizer.state[leaf]["exp_avg"], rtol=1e-4, atol=1e-9)
         assert saved.optimizer.steps[name] == 1
 
 
@@ -235,7 +235,7 @@ def test_the_gradient_is_clipped_for_encoder_and_rest_apart(tmp_path):
     functions = [tr.FunctionFamily("quadratic"), tr.FunctionFamily("linear")]
     learner, settings = RegressionMMAML(), replace(SETTINGS, modes=("quadratic", "linear"), clip_norm=0.5, lr=0.01)
     (path,) = train(learner, settings, functions, out=tmp_path, iterations=1, save_every=1, batching="together")
-    moments = tr.load_checkpoint(path).optimizer.exp_avg  # (1 - β₁) times the clipped gradient after one step
+    moments = tr.load_checkpoint(path).optimizer.slots["exp_avg"]  # (1 - β₁) times the clipped gradient after one step
     leaves = {name: value.requires_grad_() for name, value in learner.init_params(0).items()}
     torch.stack([learner.episode_loss(leaves, functions[k % 2][k // 2]) for k in range(4)]).mean().backward()
     for encoder in (True, False):

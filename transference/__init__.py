@@ -19,14 +19,15 @@ its loss before and after: ``LR[i→j] = L_j(θ_i) / L_j(θ)``. Below 1 the upda
 
 TYPE_CHECKING = False  # as in typing, whose import takes longer than all that is imported here
 if TYPE_CHECKING:
-    from transference.checkpoints import AdamState, Checkpoint, load_checkpoint, save_checkpoint
+    from transference.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
     from transference.datasets import ImageDataset, open_dataset
     from transference.episodes import Episode, Params
     from transference.errors import TransferenceError
     from transference.estimators import Calibrated, Estimator, Exact, FirstOrder, Readings
     from transference.learners import Learner, ModuleLearner, check_pure, load_learner
-    from transference.lookahead import SGD, Adam, Lookahead
+    from transference.lookahead import SGD, Adam, Lookahead, Outer, Source
     from transference.measurement import measure
+    from transference.optimizers import OptimizerState
     from transference.plan import RunSpec, Tile
     from transference.samplers import FewShot, FunctionFamily, TaskRecord, TaskSampler, open_tasks
     from transference.samplers import few_shot as few_shot  # type: ignore[no-redef]  # a file has this name too
@@ -73,7 +74,7 @@ __all__ = [  # noqa: RUF022 - a table of contents, by subject
     "load_learner",
     "check_pure",
     "Checkpoint",
-    "AdamState",
+    "OptimizerState",
     "load_checkpoint",
     "save_checkpoint",
     # Tasks and what they are made of
@@ -88,7 +89,9 @@ __all__ = [  # noqa: RUF022 - a table of contents, by subject
     "ImageDataset",
     "open_dataset",
     # Strategies
+    "Outer",
     "Lookahead",
+    "Source",
     "SGD",
     "Adam",
     "Estimator",
@@ -105,14 +108,15 @@ __all__ = [  # noqa: RUF022 - a table of contents, by subject
 ]
 
 _HOMES = {
-    "transference.checkpoints": ("AdamState", "Checkpoint", "load_checkpoint", "save_checkpoint"),
+    "transference.checkpoints": ("Checkpoint", "load_checkpoint", "save_checkpoint"),
     "transference.datasets": ("ImageDataset", "open_dataset"),
     "transference.episodes": ("Episode", "Params"),
     "transference.errors": ("TransferenceError",),
     "transference.estimators": ("Calibrated", "Estimator", "Exact", "FirstOrder", "Readings"),
     "transference.learners": ("Learner", "ModuleLearner", "check_pure", "load_learner"),
-    "transference.lookahead": ("SGD", "Adam", "Lookahead"),
+    "transference.lookahead": ("SGD", "Adam", "Lookahead", "Outer", "Source"),
     "transference.measurement": ("measure",),
+    "transference.optimizers": ("OptimizerState",),
     "transference.plan": ("RunSpec", "Tile"),
     "transference.samplers": ("FewShot", "FunctionFamily", "TaskRecord", "TaskSampler", "few_shot", "open_tasks"),
     "transference.statistics": (

@@ -3,14 +3,16 @@
 In this order, the first that there is:
 
 1. a count of updates in the file (``step``, ``global_step``, ``iteration``, …);
-2. a number that the name marks as a step or an iteration (``step=1200``, ``iter_5000``, ``10k_steps``, ``ckpt-500``);
-3. a number at the end of the name (``net_5000.pt``) that is not evidently something else: an architecture, a score, a
-   seed, a date;
+2. a number that the name marks as a step, an iteration or a checkpoint (``step=1200``, ``iter_5000``, ``ckpt-500``);
+3. a number at the end of the name that is all of it (``5000.pt``), or stands behind a word for what programs save
+   (``net_5000.pt``, ``model_0004999.pth``); behind a method's name only a round one (``maml_conv_1000.pt``), and behind
+   other plain words only the first (``mine_1.pt``);
 4. a number that the name of its folder marks (``checkpoint-1000/pytorch_model.bin``);
 5. a count of epochs, in the file or marked in the name;
-6. none: step 0.
+6. none: a checkpoint that is measured alone is counted as step 0, and of several each must have one.
 
-What was inferred is always told, and ``--step`` overrules it.
+Digits behind any other word count something else more often than not: an architecture's layers, a score, a size, a
+dataset's classes. Nothing is inferred from them. What was inferred is always told, and ``--step`` overrules it.
 """
 
 from __future__ import annotations
@@ -40,43 +42,42 @@ _SUFFIX = re.compile(
 )
 _ITERATION = r"(?:global[_-]?)?steps?|iterations?|iters?|itrs?|it|updates?"
 _SAVED = r"checkpoints?|chkpts?|ckpts?|ckp|cpt|snapshots?|snap"
-_NUMBER = r"(\d+)(k|m)?(?![a-z\d])(?!\.\d)"  # not the beginning of 0.91 nor of 5way
+_NUMBER = r"(\d+)(k|m)?(?![a-z\d])(?!\.\d)(?![_,]\d{3}(?!\d))"  # not the beginning of 0.91, 5way or 1_000
 
 _SETTINGS_BEFORE = re.compile(
-    r"(?:^|[^a-z])(?:inner|adapt|adaptation|fast|num|n|no|max|min|test|eval|val|warmup|warm|lr|grad|accum|accumulation|"
+    r"(?:^|[^a-z])(?:inner|adapt|adaptation|fast|num|n|no|max|min|test|eval|val|warmup|warm|lr|grad|gradient|accum|accumulation|"
     r"update|every|save|decay|per)[_\-. ]*$"
 )
 """A step of these is a setting: ``inner_steps_5`` says nothing of the training."""
 
-_ALWAYS_OTHER = re.compile(
-    "acc|accuracy|top|f1|auc|map|miou|psnr|ssim|score|metric|err|error|loss|nll|ppl|bleu|mse|rmse|mae|reward|return|"
-    "lr|alpha|beta|gamma|eps|epsilon|wd|decay|momentum|temp|temperature|tau|lambda|dropout|"
-    "seed|fold|split|run|exp|trial|version|ver|rev|gpu|rank|device|worker|shard|part|of|copy|job|slurm|pid|id|"
-    "ways?|shots?|query|queries|tasks?|class|classes|cls|steps?|iters"
+_STEM = "model|net|network|weights|params|parameters|state|learner|saved?|backup"
+"""What programs call that which they save, beside the words for a checkpoint."""
+
+_METHOD = "maml|fomaml|anil|protonet|reptile|kml|gated|gatedconv"
+_TASK = r"\d+[_-]?(?:ways?|shots?|w|s)|\d+w\d+s"
+_SETUP = rf"conv\d?|multi|{_TASK}"
+"""What may stand between a method's name and its step."""
+
+_BETWEEN = r"[_\-. ]"
+_FRONT = re.compile(rf"(?:(?:{_STEM}|{_METHOD}|{_TASK}){_BETWEEN}+)*")
+_BEHIND_STEM = re.compile(rf"(.*?)(?<![a-z])({_STEM}){_BETWEEN}*")
+_BEHIND_METHOD = re.compile(rf"(?:{_STEM}|{_METHOD})(?:{_BETWEEN}+(?:{_METHOD}|{_SETUP}))*{_BETWEEN}*")
+
+_ROUND = 500
+"""Steps behind a method's name are its multiples, from 1000 on: other numbers there are ways, widths, years."""
+
+_RANKED = re.compile(r"(?<![a-z])(?:best|top|worst|num|n|no|max|min)[_\-. ]+$")
+"""Words before a stem that make its number a score or a size: ``best_model_62``."""
+
+_COUNTED_FROM_ONE = re.compile(
+    "seed|fold|split|run|exp|experiment|trial|attempt|v|ver|version|rev|part|shard|rank|gpu|stage|phase|level|job|id|top|"
+    "ways?|shots?|query|queries|class|cls|tasks?|layers?|heads?|block|depth|lr|alpha|acc|best|final|"
+    ".*net"
 )
-"""Words whose number is never a step. (Of a step only those come here that are a setting.)"""
+"""Words whose 1 is the first of something else than of what was saved."""
 
-_SMALL_OTHER = re.compile(
-    "[vwnkqsdexbrm]|dims?|hidden|hid|width|depth|layers?|heads?|bs|batch|batchsize|mbs?|ubs|size|side|img|images?|res|resolution|"
-    "patch|px|channels?|ch|filters|stage|phase|level|degree|deg|pool|vocab|rotation|"
-    "resnet|resnext|wrn|wideresnet|wide|vgg|vit|deit|swin|beit|mae|clip|densenet|efficientnet|mobilenet|shufflenet|squeezenet|"
-    "convnext|regnet|inception|darknet|dpn|senet|alexnet|googlenet|mnasnet|gpt|bert|mlp|lstm|gru|unet|dino|mixer|rn|dncnn|"
-    "cub|cifar|fc|voc|ilsvrc|caltech|sun|food|imagenet|miniimagenet|tinyimagenet|tieredimagenet|in|mini|tiered|quickdraw|dtd|"
-    "mnist|coco|birds"
-)
-"""Words whose number is a step only if it is far too large for what they count: sizes, architectures, datasets."""
-
-_LARGEST_OTHER = 2100
-
-_TWO_NUMBERS = re.compile("wrn|wide|vit|deit|swin|beit|clip|mixer")
-"""Architectures with a second number behind the first, as in ``wrn28_10`` and ``vit_b16_224``."""
-
-_WIDTHS = (32, 64, 128, 256, 512)
-"""Of the networks that few-shot papers call Conv4-64."""
-
-_SIZE_WORDS = re.compile("[blshgtx]|ti|base|large|small|tiny|huge|giant|patch|mini")
-_BARE_AFTER = re.compile("models?|net|network|weights|params|state|learner|maml|protonet|reptile|anil|saved?|epoch")
-"""Words that a large number may follow without a separator (``model15999``, in the first MAML program)."""
+_MOST_UNMARKED = 10_000_000
+"""What is larger and not marked as a step is a date, a time, a number of a job or a hash that happens to lack letters."""
 
 _LEAST_ATTACHED = 100
 
@@ -89,7 +90,7 @@ class Found:
     origin: str
 
 
-NOTHING = Found(0, "neither the file nor its name tells one")
+NOTHING = Found(0, "neither the file nor its name tells one; compute's --step does")
 
 
 def step_of(content: Mapping[str, object], path: Path) -> Found:
@@ -114,7 +115,7 @@ def step_in_name(path: Path) -> Found | None:
 
 
 _DIGITS = 18
-_MOST = 2**53
+MOST_STEPS = 2**53
 """What is larger is no count of updates, and no reader of the run's files could tell it from its neighbours."""
 
 
@@ -137,7 +138,7 @@ def _count(value: object) -> int | None:
         value = value.item() if value.numel() == 1 else None
     if isinstance(value, str):
         value = int(value) if value.isascii() and value.isdigit() and len(value) < _DIGITS else None
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value or value < 0 or value > _MOST or value % 1:  # noqa: PLR0124 - NaN
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value or value < 0 or value > MOST_STEPS or value % 1:  # noqa: PLR0124 - NaN
         return None
     return int(value)
 
@@ -163,7 +164,7 @@ def _marked(name: str, where: str) -> Found | None:
     for words, text in ((_ITERATION, name), (_SAVED, undated)):
         found = [match for match in _before_numbers(words, text) if not _SETTINGS_BEFORE.search(text[: match.start()])]
         found += [match for match in _after_numbers(words, text) if match[2] or int(match[1]) >= _LEAST_ATTACHED]
-        if found and not (words is _SAVED and _is_timestamp(found[-1][1])):
+        if found and _value(found[-1]) <= (MOST_STEPS if words is _ITERATION else _MOST_UNMARKED):
             return Found(_value(found[-1]), f"{where} tells it")
     return None
 
@@ -180,35 +181,39 @@ def _after_numbers(words: str, name: str) -> Iterator[re.Match[str]]:
 def _epoch_in(path: Path) -> Found | None:
     """Return the epoch that the name marks."""
     name = _plain(_stem(path.name))
-    match = re.search(rf"(?<![a-z])(?:epochs?|ep)[_\-=:.# ]*{_NUMBER}", name) or re.search(
+    behind = re.finditer(rf"(?<![a-z])(?:epochs?|ep)[_\-=:.# ]*{_NUMBER}", name)
+    match = next((found for found in behind if not _SETTINGS_BEFORE.search(name[: found.start()])), None) or re.search(
         r"(?<![a-z\d])(?<!\d\.)(\d+)()[_\- ]?(?:epochs?|ep)(?![a-z\d])", name
     )
     return Found(_value(match), f"its name, {path.name!r}, tells an epoch and no step") if match else None
 
 
 def _at_the_end(stem: str) -> Found | None:
-    """Return the number at the end of a name, unless it is evidently something else."""
-    name = _without_dates(re.sub(r"[ _-]*\(\d+\)$", "", _plain(stem)))
-    match = re.search(r"(?:^|[^a-z\d.]|(?<!\d)\.|(?P<attached>[a-z]+))(\d+)(k)?$", name)
-    if match is None or re.search(r"\de[-+]\d+$", name):
+    """Return the number at the end of a name, if it is all of it or stands behind a word that tells that it is a step."""
+    name = _without_dates(re.sub(r"[ _-]*\(\d+\)$", "", stem)).strip("_-. ")
+    match = re.fullmatch(r"(.*?)(?<!\d)(?<!\d\.)(\d+)(k)?", name.lower())
+    if match is None or int(match[2]) >= _MOST_UNMARKED:
         return None
-    before, number = name[: match.start(2)], _value(match, first=2)
-    word = match["attached"]
-    if word is not None:
-        if not _BARE_AFTER.fullmatch(word) or number < _LEAST_ATTACHED or _is_epoch(before):
-            return None
-    elif _is_epoch(before) or _is_timestamp(match[2]) or _is_other(before, number):
+    before, number = match[1], _value(match, first=2)
+    attached = re.search(r"[a-z]$", before) is not None
+    if (attached and number < _LEAST_ATTACHED) or not (not before or _tells_a_step(before, number) or _is_first(name)):
         return None
     return Found(number, "the number at the end of its name, which nothing marks as a step")
 
 
-def _is_epoch(before: str) -> bool:
-    return re.search(r"(?<![a-z])(?:epochs?|ep)[^a-z\d]*$", before) is not None
+def _tells_a_step(before: str, number: int) -> bool:
+    """Return whether what stands before a number ends with what was saved, or is a method's name and the number round."""
+    if match := _BEHIND_STEM.fullmatch(before):
+        front, stem = match.groups()
+        # "net" is the last syllable of many an architecture, and no stem behind words that are not known.
+        return _FRONT.fullmatch(front) is not None if stem.startswith("net") else not _RANKED.search(front)
+    return _BEHIND_METHOD.fullmatch(before) is not None and number >= 2 * _ROUND and number % _ROUND == 0
 
 
-def _is_timestamp(digits: str) -> bool:
-    """Return whether a number counts the seconds or milliseconds since 1970."""
-    return len(digits) in {10, 13} and digits.startswith(("14", "15", "16", "17", "18", "19"))
+def _is_first(name: str) -> bool:
+    """Return whether a name is small words and a 1, as of the first of what was saved."""
+    match = re.fullmatch(r"(?:[a-z]+_)*([a-z]+)_1", name)
+    return match is not None and not _COUNTED_FROM_ONE.fullmatch(match[1])
 
 
 def _without_dates(name: str) -> str:
@@ -217,26 +222,6 @@ def _without_dates(name: str) -> str:
     time = r"(?:[-_t ]*(?:[01]\d|2[0-3])[-_.:h]?[0-5]\d(?:[-_.:m]?[0-5]\d)?)?"
     dates = rf"(?:{year}([-_.]?){month}\1{day}|{day}([-_.]){month}\2{year}|{month}([-_.]){day}\3{year})"
     return re.sub(rf"(?<!\d){dates}{time}(?!\d)", "", name)
-
-
-def _is_other(before: str, number: int) -> bool:
-    """Return whether what stands before a number says that it is no step: the nearest word that is more than a size."""
-    score = re.search(r"(?:top|acc|f|hits?|prec|recall)@?\d{1,2}[^a-z\d]+$", before) and number <= 100  # top1_76
-    width = re.search(r"conv\d[^a-z\d]+$", before) and number in _WIDTHS
-    if score or width:
-        return True
-    for word in reversed(list(re.finditer("[a-z]+", before))):
-        own = re.search(r"\d$", before[: word.start()]) or re.match(r"\d", before[word.end() :])  # 5way, resnet18
-        nearest = not re.search(r"\d", before[word.end() :])
-        if _ALWAYS_OTHER.fullmatch(word[0]):
-            return nearest and not own
-        one_letter = word.end() == 1 and word[0] != "v"  # the name is one letter and a number
-        small = _SMALL_OTHER.fullmatch(word[0]) and number <= _LARGEST_OTHER
-        if small and not one_letter and (nearest or not own or _TWO_NUMBERS.fullmatch(word[0])):
-            return True
-        if one_letter or not _SIZE_WORDS.fullmatch(word[0]):
-            return False
-    return False
 
 
 def _value(match: re.Match[str], first: int = 1) -> int:

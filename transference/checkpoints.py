@@ -2,8 +2,8 @@
 
 Two containers hold the same content: ``.safetensors``, and ``.pt`` read with ``weights_only=True``. Nothing in a file is ever executed
 unless ``unsafe=True`` says so, which is recorded. A plain ``state_dict`` in either container is read as well; it brings no learner, and
-its step is the trailing number of its file name. Files of other programs are read where an installed package knows their layout (entry
-points in ``transference.layouts``).
+its step is inferred (`transference.checkpoint_steps`). Files of other programs are read where an installed package knows their layout
+(entry points in ``transference.layouts``).
 """
 
 from __future__ import annotations
@@ -26,12 +26,15 @@ import torch
 from torch import Tensor
 
 from transference import _tensors_of_files, _trees
+from transference._memory import overlapping, same_memory
+from transference._optimizers_of_files import from_header, of_torch, to_header
 from transference.checkpoint_steps import step_of
 from transference.devices import as_allocated
 from transference.episodes import Params
 from transference.errors import CheckpointError
 from transference.files import write_aside
-from transference.plain import as_list, as_number, as_record, as_text, as_whole, read_json
+from transference.optimizers import OptimizerState
+from transference.plain import as_list, as_record, as_text, as_whole, read_json
 
 Layout: TypeAlias = Callable[[Mapping[str, Any], Path], "Checkpoint | None"]
 """Reads what a file held, if it knows how; raises `CheckpointError` where a file is nearly but not quite what it knows."""
@@ -43,32 +46,6 @@ _PARAMS, _MOMENTS = "params/", "optimizer/"
 
 _MOST_UPDATES = 2**53
 """Whatever writes JSON keeps whole numbers as far as this."""
-
-
-@dataclass(frozen=True)
-class AdamState:
-    """The state of Adam, by parameter name.
-
-    Attributes:
-        lr: the outer learning rate in force.
-        betas: decay rates of the two moments.
-        eps: added to the root of the second moment.
-        steps: updates so far, per parameter.
-        exp_avg: first moments, each of the parameter's shape.
-        exp_avg_sq: second moments, likewise.
-    """
-
-    lr: float
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    steps: Mapping[str, int] = field(default_factory=dict)
-    exp_avg: Params = field(default_factory=dict)
-    exp_avg_sq: Params = field(default_factory=dict)
-
-    def to(self, device: torch.device | str, dtype: torch.dtype) -> AdamState:
-        """Return the state with its moments on ``device`` as ``dtype``."""
-        moved = [{name: value.to(device=device, dtype=dtype) for name, value in tree.items()} for tree in (self.exp_avg, self.exp_avg_sq)]
-        return replace(self, exp_avg=moved[0], exp_avg_sq=moved[1])
 
 
 @dataclass(frozen=True)
@@ -88,6 +65,8 @@ class Checkpoint:
         frozen: names of which the file says that they require no gradient; None where it says nothing of
             gradients, as a ``state_dict`` does.
         step_from: where the step was inferred from, as words; None where the file is ours and has it.
+        overlaps: pairs of names whose tensors shared numbers in the file without being one, as a transposed view does; here
+            each has its own.
         unread: keys of the file under which there are tensors that were not read, such as an averaged copy beside the model.
     """
 
@@ -95,18 +74,19 @@ class Checkpoint:
     step: int
     learner: str | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
-    optimizer: AdamState | None = None
+    optimizer: OptimizerState | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
     path: Path | None = None
     unsafe: bool = False
     frozen: frozenset[str] | None = None
     step_from: str | None = None
     unread: tuple[str, ...] = ()
+    overlaps: tuple[tuple[str, str], ...] = ()
 
     @cached_property
     def digest(self) -> str:
         """Of all tensors, shared ones once, the step, the learner and its settings; the same for both containers."""
-        words = json.dumps([self.step, self.learner, dict(self.config), _optimizer_header(self.optimizer)], sort_keys=True)
+        words = json.dumps([self.step, self.learner, dict(self.config), to_header(self.optimizer)], sort_keys=True)
         header = torch.frombuffer(bytearray(words.encode()), dtype=torch.uint8)
         return _trees.digest([("header", header), *sorted(_tensors(self).items())])
 
@@ -130,12 +110,14 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in _tensors(checkpoint).items()}
     told: dict[str, Any] = {"tied": tied} if tied else {}
     told |= {} if checkpoint.frozen is None else {"frozen": sorted(checkpoint.frozen)}
+    overlaps = dict.fromkeys((*checkpoint.overlaps, *overlapping(checkpoint.params)))
+    told |= {"overlaps": [list(pair) for pair in overlaps]} if overlaps else {}
     header = {
         "format": _FORMAT,
         "step": checkpoint.step,
         "learner": checkpoint.learner,
         "config": dict(checkpoint.config),
-        "optimizer": _optimizer_header(checkpoint.optimizer),
+        "optimizer": to_header(checkpoint.optimizer),
         "training": dict(checkpoint.training),
         "unsafe": checkpoint.unsafe,
         **told,
@@ -180,7 +162,8 @@ def load_checkpoint(path: str | Path, *, unsafe: bool = False, plain: bool = Fal
         raise CheckpointError(f"There is no checkpoint file {path}.")
     found = _read(path, unsafe, plain)
     fresh = {name: as_allocated(value) for name, value in found.params.items()}
-    return replace(found, params=fresh | {name: fresh[first] for name, first in same_memory(found.params).items()})
+    tied = {name: fresh[first] for name, first in same_memory(found.params).items()}
+    return replace(found, params=fresh | tied, overlaps=(*found.overlaps, *overlapping(found.params)))
 
 
 def _read(path: Path, unsafe: bool, plain: bool) -> Checkpoint:
@@ -201,6 +184,7 @@ def _read(path: Path, unsafe: bool, plain: bool) -> Checkpoint:
             step=counted.step,
             path=path,
             unsafe=unsafe,
+            optimizer=of_torch(content),
             frozen=frozen_names(params),
             step_from=counted.origin,
             unread=_unread(content),
@@ -217,18 +201,6 @@ def frozen_names(tensors: Params) -> frozenset[str] | None:
     if not any(value.requires_grad for value in tensors.values()):
         return None
     return frozenset(name for name, value in tensors.items() if not value.requires_grad)
-
-
-def same_memory(tensors: Params) -> dict[str, str]:
-    """Return the names of tensors that are the very memory of another one before them, with that one's name."""
-    seen: dict[tuple[Any, ...], str] = {}
-    found = {}
-    for name, value in tensors.items():
-        if value.layout is torch.strided and value.numel() and not value.is_meta:
-            where = (value.untyped_storage().data_ptr(), value.storage_offset(), value.shape, value.stride(), value.dtype)
-            if (first := seen.setdefault(where, name)) != name:
-                found[name] = first
-    return found
 
 
 def _read_safetensors(path: Path) -> tuple[str | None, dict[str, Any], Mapping[str, Any]]:
@@ -319,18 +291,9 @@ def _tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
     tied = same_memory(checkpoint.params)
     tensors = {_PARAMS + name: value for name, value in checkpoint.params.items() if name not in tied}
     if checkpoint.optimizer is not None:
-        for kind in ("exp_avg", "exp_avg_sq"):
-            moments: Params = getattr(checkpoint.optimizer, kind)
-            tensors |= {f"{_MOMENTS}{kind}/{name}": value for name, value in moments.items()}
+        for slot, tree in checkpoint.optimizer.slots.items():
+            tensors |= {f"{_MOMENTS}{slot}/{name}": value for name, value in tree.items()}
     return tensors
-
-
-def _optimizer_header(state: AdamState | None) -> dict[str, Any] | None:
-    return (
-        None
-        if state is None
-        else {"lr": state.lr, "betas": list(state.betas), "eps": state.eps, "steps": dict(sorted(state.steps.items()))}
-    )
 
 
 def _from_header(header: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path) -> Checkpoint:
@@ -345,30 +308,20 @@ def _from_header(header: Mapping[str, Any], tensors: Mapping[str, Tensor], path:
     if "digest" in header and header["digest"] != _digest_of_file(header, tensors):
         raise ValueError("its digest is not that of its content, so something was altered")
     needed = ("format", "step", "learner", "config", "optimizer", "training")
-    as_record(header, "the header", needed, (*needed, "unsafe", "digest", "tied", "frozen"))
+    as_record(header, "the header", needed, (*needed, "unsafe", "digest", "tied", "frozen", "overlaps"))
     params = below(_PARAMS)
     if not params:
         raise ValueError("it has no parameters")
     params |= {other: params[as_text(first, "tied")] for other, first in as_record(header.get("tied", {}), "tied").items()}
     optimizer = None
     if header["optimizer"] is not None:
-        state = as_record(header["optimizer"], "optimizer", ("lr", "betas", "eps", "steps"))
-        betas = as_list(state["betas"], "optimizer.betas", least=2, most=2)
-        optimizer = AdamState(
-            lr=as_number(state["lr"], "optimizer.lr", 0),
-            betas=(as_number(betas[0], "optimizer.betas", 0, 1), as_number(betas[1], "optimizer.betas", 0, 1)),
-            eps=as_number(state["eps"], "optimizer.eps", 0),
-            steps={
-                name: as_whole(n, f"optimizer.steps of {name}", 0, _MOST_UPDATES)
-                for name, n in as_record(state["steps"], "optimizer.steps").items()
-            },
-            exp_avg=below(f"{_MOMENTS}exp_avg/"),
-            exp_avg_sq=below(f"{_MOMENTS}exp_avg_sq/"),
-        )
-        for name, moment in (*optimizer.exp_avg.items(), *optimizer.exp_avg_sq.items()):
-            if name not in params or params[name].shape != moment.shape:
-                raise ValueError(f"the moments of {name} have the shape {tuple(moment.shape)}, which the parameter has not")
+        slots: dict[str, Params] = {}
+        for place, value in below(_MOMENTS).items():
+            slot, _, name = place.partition("/")
+            slots.setdefault(slot, {})[name] = value
+        optimizer = from_header(header["optimizer"], slots, params)
     frozen = header.get("frozen")
+    overlaps = [as_list(pair, "overlaps", least=2, most=2) for pair in as_list(header.get("overlaps", []), "overlaps")]
     return Checkpoint(
         params,
         as_whole(header["step"], "step", 0, _MOST_UPDATES),
@@ -378,4 +331,5 @@ def _from_header(header: Mapping[str, Any], tensors: Mapping[str, Tensor], path:
         as_record(header["training"], "training"),
         unsafe=bool(header.get("unsafe", False)),
         frozen=None if frozen is None else frozenset(as_text(name, "frozen") for name in as_list(frozen, "frozen")),
+        overlaps=tuple((as_text(one, "overlaps"), as_text(other, "overlaps")) for one, other in overlaps),
     )

@@ -8,16 +8,40 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Protocol, cast
 
-from torch import Tensor
-
 from transference import _trees
-from transference.checkpoints import AdamState, Checkpoint
-from transference.episodes import Params
+from transference.checkpoints import Checkpoint
+from transference.episodes import Episode, Params
 from transference.errors import CheckpointError, UsageError
-from transference.learners import chosen
+from transference.learners import Learner, chosen
+from transference.optimizers import OptimizerState, direction
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A source task at θ, as a lookahead sees it.
+
+    Attributes:
+        learner: whose loss ``L_i`` is; takes ``params`` alone.
+        params: θ, by name.
+        gradient: ``∇L_i(θ)`` of the parameters that move and that the loss depends on; shapes as in ``params``.
+        optimizer: the checkpoint's outer optimizer, where it has one.
+        draw: returns the task's episode.
+    """
+
+    learner: Learner
+    params: Params
+    gradient: Params
+    optimizer: OptimizerState | None
+    draw: Callable[[], Episode[Any]]
+
+    @cached_property
+    def episode(self) -> Episode[Any]:
+        """The task's episode. It is drawn when a lookahead asks for it, since most need the gradient alone."""
+        return self.draw()
 
 
 class Lookahead(Protocol):
@@ -36,14 +60,8 @@ class Lookahead(Protocol):
         that two names are one tensor.
         """
 
-    def displacements(self, params: Params, gradient: Params, optimizer_state: AdamState | None) -> list[Params]:
-        """Return one displacement per step size, in the order of ``alpha``.
-
-        Args:
-            params: θ, by name.
-            gradient: ∇L_i(θ) of the parameters that move and that the loss depends on; shapes as in ``params``.
-            optimizer_state: the checkpoint's, where it has one.
-        """
+    def displacements(self, source: Source) -> list[Params]:
+        """Return one displacement per step size, in the order of ``alpha``; a parameter without an entry stays where it is."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,18 +82,17 @@ class SGD:
     def __post_init__(self) -> None:
         _check(self)
 
-    def displacements(self, params: Params, gradient: Params, optimizer_state: AdamState | None) -> list[Params]:
+    def displacements(self, source: Source) -> list[Params]:
         """Return ``-α g`` for each α."""
-        del params, optimizer_state
-        return [{name: -alpha * g for name, g in gradient.items()} for alpha in step_sizes(self)]
+        return [{name: -alpha * g for name, g in source.gradient.items()} for alpha in step_sizes(self)]
 
 
 @dataclasses.dataclass(frozen=True)
-class Adam:
-    """The step that the checkpoint's own Adam would take on this gradient, from its moments (Kingma & Ba, 2015, Algorithm 1).
+class Outer:
+    """The step that the checkpoint's own outer optimizer would take on this gradient, from its state.
 
-    ``m' = β₁m + (1-β₁)g``, ``v' = β₂v + (1-β₂)g²``, ``d = -α (m'/(1-β₁ᵗ)) / (√(v'/(1-β₂ᵗ)) + ε)`` with ``t`` one more than the
-    checkpoint's count. A parameter without moments starts from zero, as in a first step.
+    SGD with momentum, Adam and AdamW, with their weight decay (`transference.optimizers.direction`). What momentum and weight decay add
+    belongs to the step: it is what training would do with this task. A parameter without a state starts as in a first step.
 
     Args:
         alpha: one step size or several; none means the checkpoint's outer learning rate.
@@ -91,25 +108,42 @@ class Adam:
     def __post_init__(self) -> None:
         _check(self)
 
-    def displacements(self, params: Params, gradient: Params, optimizer_state: AdamState | None) -> list[Params]:
-        """Return Adam's step for each α.
+    def displacements(self, source: Source) -> list[Params]:
+        """Return the optimizer's step for each α.
 
         Raises:
-            CheckpointError: the checkpoint holds no optimizer state to step with.
+            CheckpointError: the checkpoint holds no optimizer state to step with, or one that cannot be used.
         """
-        del params
-        if optimizer_state is None:
-            raise CheckpointError("Adam was asked for, but the checkpoint holds no optimizer state; use sgd, or save the state with it.")
-        unit = {name: _adam_unit_step(name, g, optimizer_state) for name, g in gradient.items()}
-        return [{name: -alpha * step for name, step in unit.items()} for alpha in step_sizes(self)]
+        state = self._state(source)
+        along = {name: direction(state, name, source.params[name], g) for name, g in source.gradient.items()}
+        return [{name: -alpha * u for name, u in along.items()} for alpha in step_sizes(self)]
+
+    def _state(self, source: Source) -> OptimizerState:
+        if source.optimizer is None:
+            name = type(self).__name__
+            raise CheckpointError(f"{name} was asked for, but the checkpoint holds no optimizer state; use sgd, or save the state with it.")
+        return source.optimizer
 
 
-def _adam_unit_step(name: str, g: Tensor, state: AdamState) -> Tensor:
-    beta1, beta2 = state.betas
-    t = state.steps.get(name, 0) + 1
-    m = (1 - beta1) * g + (beta1 * state.exp_avg[name] if name in state.exp_avg else 0.0)
-    v = (1 - beta2) * g.square() + (beta2 * state.exp_avg_sq[name] if name in state.exp_avg_sq else 0.0)
-    return (m / (1 - beta1**t)) / ((v / (1 - beta2**t)).sqrt() + state.eps)
+@dataclasses.dataclass(frozen=True)
+class Adam(Outer):
+    """`Outer` where the checkpoint's optimizer is Adam (Kingma & Ba, 2015), and refused where it is another.
+
+    Args:
+        alpha: one step size or several; none means the checkpoint's outer learning rate.
+        moves: patterns of the names of the parameters that move (see `Lookahead.moves`).
+
+    Raises:
+        UsageError: a step size is negative, not finite, or given twice.
+    """
+
+    def _state(self, source: Source) -> OptimizerState:
+        state = super()._state(source)
+        if state.kind != "adam":
+            raise CheckpointError(
+                f"Adam was asked for, but the checkpoint's outer optimizer is {state.kind}; take the lookahead outer, or sgd."
+            )
+        return state
 
 
 def step_sizes(lookahead: Lookahead) -> tuple[float, ...]:
@@ -154,7 +188,8 @@ def with_alpha(lookahead: Lookahead, checkpoints: Sequence[Checkpoint]) -> Looka
     """
     if step_sizes(lookahead):
         return lookahead
-    rates = {checkpoint.step: checkpoint.optimizer.lr if checkpoint.optimizer else None for checkpoint in checkpoints}
+    states = {checkpoint.step: checkpoint.optimizer for checkpoint in checkpoints}
+    rates = {step: state.lr if state and not state.unusable else None for step, state in states.items()}
     known = {rate for rate in rates.values() if rate is not None}
     if len(set(rates.values())) == 1 and known:
         stepped: Lookahead = dataclasses.replace(cast(Any, lookahead), alpha=(known.pop(),))

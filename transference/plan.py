@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from transference import _trees, learners, lookahead
+from transference.checkpoint_steps import NOTHING
 from transference.checkpoints import Checkpoint
 from transference.errors import UsageError
 from transference.estimators import Calibrated, Estimator, Exact, FirstOrder
@@ -361,10 +362,10 @@ def _one_theta(learner: Learner, checkpoints: Sequence[Checkpoint], step: Lookah
 
 
 def _check_steps(checkpoints: Sequence[Checkpoint]) -> None:
-    """Make sure that no two checkpoints share a step.
+    """Make sure that no two checkpoints share a step, and that of several each has one.
 
     Raises:
-        UsageError: two do.
+        UsageError: two do, or one has none.
     """
     by_step: dict[int, Checkpoint] = {}
     for checkpoint in checkpoints:
@@ -375,6 +376,12 @@ def _check_steps(checkpoints: Sequence[Checkpoint]) -> None:
                 f"Tell them apart with --step N for each in turn, or --step {checkpoint.path}=N (in Python: dataclasses.replace)."
             )
         by_step[checkpoint.step] = checkpoint
+    unknown = [checkpoint for checkpoint in checkpoints if (checkpoint.step, checkpoint.step_from) == (0, NOTHING.origin)]
+    if unknown and len(checkpoints) > 1:
+        raise UsageError(
+            f"Of which step is {unknown[0].path}? Neither the file nor its name tells, and it is measured beside others. "
+            f"Give --step {unknown[0].path}=N (in Python: dataclasses.replace with step and step_from)."
+        )
 
 
 def _check_distinct(what: str, names: Sequence[str]) -> None:

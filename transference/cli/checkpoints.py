@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from transference.checkpoint_steps import MOST_STEPS
 from transference.checkpoints import Checkpoint, load_checkpoint
 from transference.cli.options import EPISODE, read_config
 from transference.cli.printing import say
@@ -82,7 +83,7 @@ def _with_steps(checkpoints: list[Checkpoint], given: Sequence[str]) -> list[Che
     """Return the checkpoints with the steps that were given.
 
     Raises:
-        UsageError: there is not one for each, one names no checkpoint, or one is no number.
+        UsageError: there is not one for each, one names no checkpoint or one that has another already, or one is no step.
     """
     if not given:
         return checkpoints
@@ -95,16 +96,23 @@ def _with_steps(checkpoints: list[Checkpoint], given: Sequence[str]) -> list[Che
             "or PATH=N for those that need one."
         )
     for path, text in zip(paths, given, strict=False) if not all(named) else (text.rsplit("=", 1) for text in given):
-        if not (text.isascii() and text.isdigit()):
-            raise UsageError(f"--step {text!r} was given; a step is a number of updates, 0 or above.")
-        fitting = [known for known in paths if path in {known, Path(known).name}]
+        if not (text.isascii() and text.isdigit()) or len(text) > len(str(MOST_STEPS)) or int(text) > MOST_STEPS:
+            raise UsageError(f"--step {text[:40]!r} was given; a step is a number of updates, from 0 to {MOST_STEPS}.")
+        fitting = _fitting(path, paths)
         if len(fitting) != 1:
             raise UsageError(f"--step {path}={text} names {len(fitting)} of the checkpoints; they are: {', '.join(paths)}.")
-        found[fitting[0]] = int(text)
+        if found.setdefault(fitting[0], int(text)) != int(text):
+            raise UsageError(f"--step was given twice for {fitting[0]}, {found[fitting[0]]} and {text}; give it once.")
     return [
         replace(checkpoint, step=found[path], step_from="given as --step") if path in found else checkpoint
         for checkpoint, path in zip(checkpoints, paths, strict=True)
     ]
+
+
+def _fitting(path: str, paths: Sequence[str]) -> list[str]:
+    """Return those of the paths that are the file at ``path``, else those of its bare name."""
+    same = [known for known in paths if Path(known).resolve() == Path(path).resolve()]
+    return same or [known for known in paths if Path(known).name == path]
 
 
 def _check_same_learner(checkpoints: list[Checkpoint]) -> None:

@@ -16,14 +16,14 @@ from transference.engines import ENGINES
 from transference.errors import UsageError
 from transference.estimators import Calibrated, Estimator, Exact, FirstOrder
 from transference.learners import theta
-from transference.lookahead import SGD, Adam, moving
+from transference.lookahead import SGD, Adam, Outer, moving
 from transference.measurement import measure
 from transference.plan import PRECISIONS
 from transference.samplers import open_tasks, shared_modes
 
 _SEED_HELP = "Of the source tasks; targets take the next.  [default: one above that of the training, whose tasks are then not met again]"
 
-_LOOKAHEADS: dict[str, type[SGD] | type[Adam]] = {"sgd": SGD, "adam": Adam}
+_LOOKAHEADS: dict[str, type[SGD] | type[Outer]] = {"sgd": SGD, "adam": Adam, "outer": Outer}
 
 
 @click.command(
@@ -56,7 +56,7 @@ Examples:
     type=click.Choice(sorted(_LOOKAHEADS)),
     default="sgd",
     show_default=True,
-    help="The step on each source.",
+    help="The step on each source: plain, or that of the checkpoint's own outer optimizer (adam: only where that is Adam).",
 )
 @click.option(
     "--alpha", type=float, metavar="X", multiple=True, help="Step size; repeat for several.  [default: the checkpoint's outer rate]"

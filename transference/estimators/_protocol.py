@@ -68,9 +68,9 @@ class Estimator(Protocol):
 
     @property
     def engine(self) -> str:
-        """How losses are evaluated and gradients computed, by name (`transference.engines`).
+        """How losses are evaluated and gradients computed, by name (``transference.engines``).
 
-        ``"auto"`` is decided by a short trial when a run begins; `dataclasses.replace` must then be able to set it.
+        ``"auto"`` is decided by a short trial when a run begins; ``dataclasses.replace`` must then be able to set it.
         """
 
     @property

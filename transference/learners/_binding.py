@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from transference._memory import overlapping
 from transference.checkpoints import Checkpoint, frozen_names
 from transference.episodes import Params
 from transference.errors import LearnerError
@@ -48,7 +49,8 @@ def theta(learner: Learner, checkpoint: Checkpoint, moves: Sequence[str] | None 
         )
         _check_tensors(_by_expected_names(own, learner, moves), learner.init_params(0), checkpoint)
     frozen = frozen_names(checkpoint.params) if checkpoint.frozen is None else checkpoint.frozen
-    found = tell_apart(bound, tensors, moves=moves, frozen=frozen)
+    overlaps = dict.fromkeys((*checkpoint.overlaps, *overlapping(checkpoint.params)))
+    found = tell_apart(bound, tensors, moves=moves, frozen=frozen, overlaps=overlaps)
     held = dict.fromkeys(buffers, "a buffer")
     return replace(found, constants={**held, **found.constants}, implied=found.implied | held.keys())
 

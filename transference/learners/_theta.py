@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from transference.checkpoints import same_memory
+from transference._memory import same_memory
 from transference.episodes import Episode, Params
 from transference.errors import LearnerError, UsageError
 from transference.learners import _evidence
@@ -132,7 +132,14 @@ class Theta:
         return "; ".join([*parts, *(f"constant ({why}): {_listed(names)}" for why, names in by_reason.items())])
 
 
-def tell_apart(learner: Learner, tensors: Params, *, moves: Sequence[str] | None = None, frozen: Collection[str] | None = None) -> Theta:
+def tell_apart(
+    learner: Learner,
+    tensors: Params,
+    *,
+    moves: Sequence[str] | None = None,
+    frozen: Collection[str] | None = None,
+    overlaps: Iterable[tuple[str, str]] = (),
+) -> Theta:
     """Return θ and what does not move, with the learner bound to the latter.
 
     A learner may declare its ``constants`` and what is ``tied`` (see `DeclaringLearner`); else names and values tell.
@@ -142,6 +149,7 @@ def tell_apart(learner: Learner, tensors: Params, *, moves: Sequence[str] | None
         tensors: by name.
         moves: what is asked to move; None if nobody steps, and so nobody needs to be asked what is doubtful.
         frozen: names of which the file says that they require no gradient; None where it says nothing of gradients.
+        overlaps: pairs of names whose tensors share numbers in the file without being one.
 
     Raises:
         LearnerError: a declaration does not fit the tensors, or nothing is left to move.
@@ -165,6 +173,7 @@ def tell_apart(learner: Learner, tensors: Params, *, moves: Sequence[str] | None
             _ask_whether_it_moves(moving, said)
         if declared_tied(learner) is None:
             _ask_whether_one(moving, said)
+            _ask_which_is_made_of_the_other(overlaps, moving, said)
     why = {name: why[name] for name in own if name in why}
     bound = Bound(learner, {name: own[name] for name in why}, tied) if why or tied else learner
     return Theta(bound, params, why, tied, frozenset(name for name, reason in why.items() if reason in {_INTEGERS, _COMPLEX}))
@@ -289,7 +298,7 @@ def _ask_whether_it_moves(moving: Params, said: Moves) -> None:
         raise UsageError(
             f"Does {collapse(doubts)} move? The file does not tell ({why}). Give --moves '!{first}' if it does not (a "
             f"pattern will do), --moves '*' --moves {first} if it does (each name in full); in Python, the "
-            "lookahead's moves or the learner's constants."
+            "lookahead's moves or the learner's constants, () if all move."
         )
 
 
@@ -307,4 +316,22 @@ def _ask_whether_one(moving: Params, said: Moves) -> None:
             f"Are {first} and {other}{rest} one tensor? Their values are equal, and the file does not tell. Give --moves "
             f"{first}={other} if they are, --moves '*' --moves {first} --moves {other} if each moves by itself, --moves "
             f"'!{other}' if it is a copy that does not move; in Python, the lookahead's moves or the learner's tied."
+        )
+
+
+def _ask_which_is_made_of_the_other(overlaps: Iterable[tuple[str, str]], moving: Params, said: Moves) -> None:
+    """Make sure that tensors with numbers in common do not move apart unless that was asked for.
+
+    Raises:
+        UsageError: it must be said.
+    """
+    pairs = [pair for pair in overlaps if all(name in moving for name in pair) and not all(map(said.name, pair))]
+    if pairs:
+        first, other = pairs[0]
+        rest = f" (and {len(pairs) - 1} more pairs)" * (len(pairs) > 1)
+        raise UsageError(
+            f"Do {first} and {other}{rest} move apart? They overlap in the file, as a view and its tensor do, and a step on "
+            f"one cannot be followed by the other. Leave one out of the file and let the learner make it, or give --moves "
+            f"'!{other}' if it is a copy that does not move, --moves '*' --moves {first} --moves {other} if each moves by "
+            "itself; in Python, the lookahead's moves or the learner's tied."
         )

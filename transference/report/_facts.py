@@ -10,7 +10,11 @@ from typing import Any
 from transference.plan import RunSpec, TaskSet
 from transference.store import Run
 
-_STEPS = {"sgd": "one step of gradient descent", "adam": "one step of Adam with the moments of the checkpoint"}
+_STEPS = {
+    "sgd": "one step of gradient descent",
+    "adam": "one step of Adam with the moments of the checkpoint",
+    "outer": "one step of the checkpoint's own outer optimizer",
+}
 _READINGS = {
     "exact": "Every loss after a step was computed.",
     "firstorder": "The losses after a step are estimates of first order, from one gradient per task; a sample of pairs was computed too.",

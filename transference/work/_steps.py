@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -11,13 +12,14 @@ import numpy as np
 import torch
 
 from transference import _trees
-from transference.checkpoints import AdamState, Checkpoint
+from transference.checkpoints import Checkpoint
 from transference.devices import usable
 from transference.engines import Scored, find_engine
 from transference.episodes import Episode, Params
 from transference.gradients import KeptGradients
 from transference.learners import Learner, theta
-from transference.lookahead import Lookahead, moving, step_sizes
+from transference.lookahead import Lookahead, Source, moving, step_sizes
+from transference.optimizers import OptimizerState
 from transference.work._reading import halved
 from transference.work._tasks import Drawn, Tasks
 
@@ -35,14 +37,14 @@ class Subject:
         learner: takes ``params`` alone.
         params: θ, by name.
         moving: the names in θ that the lookahead moves.
-        optimizer_state: the checkpoint's.
+        optimizer: the checkpoint's outer optimizer.
         about: what moves and what does not, for whoever reads the run.
     """
 
     learner: Learner
     params: Params
     moving: tuple[str, ...]
-    optimizer_state: AdamState | None
+    optimizer: OptimizerState | None
     about: Mapping[str, Any]
     step: int
 
@@ -52,7 +54,7 @@ class Subject:
         checkpoint = replace(checkpoint, params={name: usable(value) for name, value in checkpoint.params.items()})
         found = theta(learner, checkpoint, lookahead.moves).to(device, dtype)
         names = moving(lookahead, found.params, tied=found.tied, constants=found.constants)
-        state = checkpoint.optimizer.to(device, dtype) if checkpoint.optimizer else None
+        state = checkpoint.optimizer and checkpoint.optimizer.named(found.params, _numbers(checkpoint.params)).to(device, dtype)
         return cls(found.learner, found.params, tuple(names), state, found.report(names), checkpoint.step)
 
 
@@ -93,10 +95,14 @@ class Stepper:
         subject = self.subject
         return find_engine(self.engine).gradients(subject.learner, subject.params, episodes, subject.moving)
 
-    def steps_of(self, source: int, loss: float, gradient: Params | None) -> list[Step]:
-        """Return one source's steps, one per step size."""
-        sizes = step_sizes(self.lookahead)
-        move = lambda gradients: [self.lookahead.displacements(self.subject.params, gradients[0], self.subject.optimizer_state)]
+    def steps_of(self, source: int, loss: float, gradient: Params | None, tasks: Tasks) -> list[Step]:
+        """Return one source's steps, one per step size; it is one of ``tasks``."""
+        sizes, at, draw = step_sizes(self.lookahead), self.subject, partial(tasks.__getitem__, source)
+
+        def move(gradients: Sequence[Params]) -> list[list[Params]]:
+            sources = [Source(at.learner, at.params, one, at.optimizer, draw) for one in gradients]
+            return [self.lookahead.displacements(one) for one in sources]
+
         found = halved(move, [gradient] if gradient is not None else [])
         displacements = found[0] if found and found[0] is not None else [None] * len(sizes)
         return [Step(source, alpha, loss, gradient, d) for alpha, d in zip(sizes, displacements, strict=True)]
@@ -119,7 +125,15 @@ class Stepper:
                     known[i] = scored[0][0], scored[1]
                     if kept:
                         kept.put(i, *known[i])
-            yield [step for i in some for step in self.steps_of(i, *known.get(i, (np.nan, None)))]
+            scores: list[tuple[float, Params | None]] = [known.get(i, (np.nan, None)) for i in some]
+            yield [
+                step for i, (loss, gradient) in zip(some, scores, strict=True) for step in self.steps_of(i, loss, gradient, self.sources)
+            ]
+
+
+def _numbers(tensors: Params) -> Params:
+    """Return the tensors that a gradient can be taken of."""
+    return {name: value for name, value in tensors.items() if value.is_floating_point()}
 
 
 def batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:

@@ -84,6 +84,7 @@ class Work:
                 check_pure(subject.learner, subject.params, episode)
             with blamed("source", first := Drawn(sources, [0]), step):
                 [((loss, _), gradient)] = self._stepper(step).gradients(first)
+                self._stepper(step).steps_of(0, loss, gradient, sources)
             self.first_sources[step] = {"loss": loss, "gradient_norm": _trees.norm(gradient)}
 
     @property
@@ -165,7 +166,11 @@ class Work:
             drawn = Drawn(self._targets, own)
             with blamed("target", drawn, step):
                 gradients = self._own_gradients(stepper, prepared, own, targets[0])
-            steps = [a_step for j, gradient in zip(own, gradients, strict=True) for a_step in stepper.steps_of(j, np.nan, gradient)]
+            steps = [
+                a_step
+                for j, gradient in zip(own, gradients, strict=True)
+                for a_step in stepper.steps_of(j, np.nan, gradient, self._targets)
+            ]
             ready, first = (prepared, targets[0]) if exact is self.estimator else (prepare(stepper.subject, drawn, exact), own[0])
             with blamed("target", drawn, step, lambda: ", after a step on itself"):
                 pairs += read_pairs(ready, [(a_step, a_step.source) for a_step in steps], {j: j - first for j in own})
