@@ -119,7 +119,7 @@ def test_lightning(folder):
     trainer = lightning.Trainer(max_steps=3, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False)
     trainer.fit(LitEncoder(), torch.utils.data.DataLoader(torch.rand(12, 3, 28, 28), batch_size=4))
     trainer.save_checkpoint("mine.ckpt")
-    run = compute(write_module("Lightning", folder), "mine.ckpt")
+    run = compute(write_module("Lightning", folder), "mine.ckpt", "--lookahead", "outer")
     assert run.pairs()["checkpoint_step"].unique() == [3]
 
 
