@@ -6,6 +6,7 @@ import os
 import signal
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 
@@ -13,6 +14,16 @@ import transference as tr
 from tests.strangers import PixelPrototypes
 
 torch.set_num_threads(1)  # episodes this small gain nothing from a second core, and lose much when it is busy
+
+# The same examples in every run, on machines of any speed; a test may say for itself how many.
+hypothesis.settings.register_profile(
+    "repeatable",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture, hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("repeatable")
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background inherits an ignored one, and hands it on
 

@@ -20,6 +20,7 @@ _MOST_ITEMS = 10_000
 
 _shown = Repr()
 _shown.maxstring = _shown.maxother = 60
+_shown.maxlevel = 2  # a value of many layers would fill a page
 
 
 def read_json(text: bytes | str, *, most: int = MOST_BYTES) -> Any:  # noqa: ANN401 - any JSON value

@@ -78,6 +78,7 @@ class TableFile:
         with self._opened() as file:
             label = self._check(file)
             found: pa.Table = file.read(columns=None if names is None else list(names))
+            found.validate(full=True)  # of a damaged dictionary arrow would read beyond its end
         for name in found.column_names if label else ():
             if column_digest(found[name]) != label[_COLUMNS].get(name):
                 raise StoreError(f"{self.path} was altered: its column {name} is not what was written. {_MEND}")
@@ -98,7 +99,7 @@ class TableFile:
             # Opened as a file: pyarrow would take a name with a colon for an address, and encodes names in UTF-8.
             with pa.OSFile(os.fsencode(self.path)) as source, pq.ParquetFile(source, page_checksum_verification=True) as file:
                 yield file
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, pa.ArrowException, UnicodeDecodeError) as error:  # the last of a column's name
             raise self._damaged(error) from error
 
     def _check(self, file: pq.ParquetFile) -> Mapping[str, Any]:
