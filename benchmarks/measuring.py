@@ -45,8 +45,6 @@ from transference.devices import full_precision, keep_freed_memory
 from transference.engines import ENGINES, trial
 
 LEARNERS = ("protonet", "kml-protonet", "maml-1", "maml-5")
-_MANY = 90_000
-"""Pairs of the run that the engine is chosen for: 300 × 300."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +75,7 @@ def main() -> None:
     parser.add_argument("--learners", default=",".join(LEARNERS))
     parser.add_argument("--sides", default="28,84")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--pairs", type=int, default=90_000, help="of the run that the engine is chosen for")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
@@ -87,7 +86,7 @@ def main() -> None:
     with full_precision():
         for side in map(int, asked.sides.split(",")):
             for name in asked.learners.split(","):
-                rows += _time(name, side, asked.rounds, device)
+                rows += _time(name, side, asked, device)
     if asked.json:
         asked.json.write_text(json.dumps({**about, "rows": rows}, indent=2) + "\n")
 
@@ -100,18 +99,18 @@ def _subject(name: str, side: int, device: torch.device) -> tuple[Any, tr.Params
     return learner, params, [tasks[k] for k in range(8 if side > 40 else 48)]
 
 
-def _time(name: str, side: int, rounds: int, device: torch.device) -> list[dict[str, Any]]:
+def _time(name: str, side: int, asked: argparse.Namespace, device: torch.device) -> list[dict[str, Any]]:
     """Return a row for each way of one learner at one side."""
     learner, params, episodes = _subject(name, side, device)
     ways: dict[str, Callable[[], object]] = {key: partial(read, params) for key, read in _peers(learner, episodes).items()}
     ways["vmap"] = partial(ENGINES["together"](learner, episodes), params)
     memory = {key: _memory(way, device) for key, way in ways.items()}
-    with _elsewhere(name, side, device) as (ask, told):
+    with _elsewhere(name, side, asked.pairs, device) as (ask, told):
         ways |= {key: partial(ask, key) for key in ("ours", "limit")}
         memory |= {key: told["memory"][key] for key in ("ours", "limit")}
         _check_same(ways)
-        seconds = in_turn(ways, rounds, device)
-        gradient = in_turn({"gradient": partial(ask, "gradient")}, rounds, device)["gradient"]
+        seconds = in_turn(ways, asked.rounds, device)
+        gradient = in_turn({"gradient": partial(ask, "gradient")}, asked.rounds, device)["gradient"]
     rows = [
         {
             "learner": name,
@@ -133,14 +132,14 @@ def _time(name: str, side: int, rounds: int, device: torch.device) -> list[dict[
 
 
 @contextmanager
-def _elsewhere(name: str, side: int, device: torch.device) -> Iterator[tuple[Callable[[str], Tensor], dict[str, Any]]]:
+def _elsewhere(name: str, side: int, pairs: int, device: torch.device) -> Iterator[tuple[Callable[[str], Tensor], dict[str, Any]]]:
     """Provide what runs our ways in a process of its own, with the memory settings that our commands make.
 
     Yields:
         What runs a way by name and returns its scores, and what the trials chose.
     """
     here, there = mp.get_context("spawn").Pipe()
-    process = mp.get_context("spawn").Process(target=_ours, args=(there, name, side, device), daemon=True)
+    process = mp.get_context("spawn").Process(target=_ours, args=(there, name, side, pairs, device), daemon=True)
     process.start()
     told = here.recv()
 
@@ -155,13 +154,13 @@ def _elsewhere(name: str, side: int, device: torch.device) -> Iterator[tuple[Cal
         process.join()
 
 
-def _ours(pipe: Connection, name: str, side: int, device: torch.device) -> None:
+def _ours(pipe: Connection, name: str, side: int, pairs: int, device: torch.device) -> None:
     """Run ways as they are asked for, until the empty name."""
     keep_freed_memory()
     learner, params, episodes = _subject(name, side, device)
     with full_precision():
-        chosen, alone = trial(learner, params, episodes, _MANY), NetworkAlone(learner)
-        by_learner = trial(alone, params, episodes, _MANY)
+        chosen, alone = trial(learner, params, episodes, pairs), NetworkAlone(learner)
+        by_learner = trial(alone, params, episodes, pairs)
         engine = ENGINES[chosen.chosen]
         ways: dict[str, Callable[[], Tensor]] = {
             "ours": partial(engine(learner, episodes), params),

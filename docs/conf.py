@@ -68,7 +68,7 @@ PAGES = {
 
 
 def to_pages(text: str, folder: Path, shown: Path) -> str:
-    """Return a text, written in ``folder`` and shown in the folder ``shown``, with links to this site where it has a page of what they mean."""
+    """Return a text, written in ``folder`` and shown in ``shown``, whose links lead to pages of this site where there are."""
 
     def here(link: re.Match[str]) -> str:
         before, target, anchor, after = link.groups()

@@ -1,5 +1,7 @@
 """The benchmarks start: what they time is a matter for a quiet machine, that they run is not."""
 
+import json
+import re
 import sys
 from functools import partial
 from pathlib import Path
@@ -7,37 +9,78 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import benchmarks
+import transference as tr
 from benchmarks import calibrating, coverage, datasets, digits, measuring, memory, storing, training
+from tests.strangers import PixelPrototypes
 
 
-@pytest.mark.parametrize(
-    "module", [calibrating, coverage, datasets, digits, measuring, memory, storing, training], ids=lambda module: module.__name__
-)
-def test_each_says_what_it_does(module, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", [module.__name__, "--help"])
-    with pytest.raises(SystemExit, match="0"):
+@pytest.fixture
+def start(monkeypatch, capsys):
+    """Start a benchmark with options as on its command line, and return what it printed."""
+
+    def started(module, options):
+        monkeypatch.setattr(sys, "argv", [module.__name__, *options.split()])
         module.main()
-    assert "usage" in capsys.readouterr().out
+        return capsys.readouterr().out
+
+    return started
 
 
-def test_a_made_table_is_written_and_read(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["storing", "--size", "20", "--rounds", "1"])
-    storing.main()
-    told = capsys.readouterr().out
+MODULES = (calibrating, coverage, datasets, digits, measuring, memory, storing, training)
+
+
+def test_all_of_them_are_started_here():
+    found = {path.stem for path in Path(benchmarks.__file__).parent.glob("*.py") if "def main()" in path.read_text()}
+    assert found == {module.__name__.partition(".")[2] for module in MODULES}
+
+
+def test_training_is_timed_beside_a_loop(start, tmp_path):
+    told = start(training, f"--side 28 --meta-batch 2 --rounds 1 --learners protonet --device cpu --json {tmp_path / 'rows.json'}")
+    assert re.search(r"^protonet +[\d.]+ +[\d.]+ +[\d.]+", told, re.MULTILINE)
+    [row] = json.loads((tmp_path / "rows.json").read_text())["rows"]
+    assert row["ours"] > 0
+
+
+def test_measuring_is_timed_beside_what_others_would_write(start, tmp_path):
+    options = f"--learners protonet --sides 28 --rounds 1 --pairs 50 --device cpu --json {tmp_path / 'rows.json'}"
+    assert "of the limit" in start(measuring, options)
+    rows = json.loads((tmp_path / "rows.json").read_text())["rows"]
+    assert [row["way"] for row in rows] == ["straightforward", "vmap", "ours", "limit", "gradient"]
+
+
+def test_memory_of_a_small_table_is_told(start):
+    assert re.search(r"exact +line +6 × 6: measured \d+ MB", start(memory, "--sizes 6"))
+
+
+def test_episodes_of_prepared_images_are_timed(start):
+    told = start(datasets, "--side 16 --episodes 4 --share 0.5 --rounds 1")
+    assert re.search(r"^prepared, mapped \(ours\) +[\d.]+", told, re.MULTILINE)
+
+
+def test_calibration_is_resampled(start, tmp_path):
+    for name, estimator in (("exact", tr.Exact("loop")), ("first", tr.FirstOrder(engine="loop"))):
+        learner, tasks = PixelPrototypes(), tr.few_shot("strokes:val", ways=3, queries=2)
+        tr.measure(learner, tr.Checkpoint(learner.init_params(0), 1), tasks, tasks, n_source=8, n_target=8, lookahead=tr.SGD(0.01),
+                   estimator=estimator, device="cpu", out=tmp_path / name)  # fmt: skip
+    told = start(calibrating, f"{tmp_path / 'exact'} {tmp_path / 'first'} --shares 0.5 --resamplings 3")
+    assert "geometric_mean" in told
+
+
+def test_a_made_table_is_written_and_read(start):
+    told = start(storing, "--size 20 --rounds 1")
     assert "written: 400 pairs in" in told
     assert "open_run, pairs (pandas):" in told
 
 
-def test_digits_of_every_engine_are_told(monkeypatch, capsys):
-    asked = "digits --learners protonet --sides 28 --engines loop,apart --sources 1 --targets 2 --rounds 1"
-    monkeypatch.setattr(sys, "argv", asked.split())
-    digits.main()
-    rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("protonet")]
+def test_digits_of_every_engine_are_told(start):
+    told = start(digits, "--learners protonet --sides 28 --engines loop,apart --sources 1 --targets 2 --rounds 1")
+    rows = [line.split() for line in told.splitlines() if line.startswith("protonet")]
     assert [row[2] for row in rows] == ["loop", "apart"]
     assert all(float(row[5]) < 1e-5 for row in rows)
 
 
-def test_coverage_is_simulated_and_written_into_a_page(monkeypatch, capsys, tmp_path):
+def test_coverage_is_simulated_and_written_into_a_page(start, monkeypatch, tmp_path):
     page, csv = tmp_path / "page.md", tmp_path / "coverage.csv"
     page.write_text("before\n<!-- coverage: contrast -->\nold\n<!-- end of coverage -->\nafter\n")
     monkeypatch.setattr(coverage, "_MANY", 1000)
@@ -49,9 +92,7 @@ def test_coverage_is_simulated_and_written_into_a_page(monkeypatch, capsys, tmp_
         "single_pairs": partial(coverage.false_discoveries, shapes=[(3, 4, 3)]),
     }
     monkeypatch.setattr(coverage, "PARTS", tiny)
-    monkeypatch.setattr(sys, "argv", ["coverage", "--tables", "6", "--csv", str(csv), "--into", str(page)])
-    coverage.main()
-    told = capsys.readouterr().out
+    told = start(coverage, f"--tables 6 --csv {csv} --into {page}")
     assert "| 6 × 3 | low rank |" in told
     assert "nan" not in told
     text = page.read_text()
@@ -60,8 +101,7 @@ def test_coverage_is_simulated_and_written_into_a_page(monkeypatch, capsys, tmp_
     assert "old" not in text
     again = coverage.as_markdown(pd.read_csv(csv, dtype={"tables_of": str}), "contrast")
     assert again in text
-    monkeypatch.setattr(sys, "argv", ["coverage", "--from", str(csv), "--into", str(page)])
-    coverage.main()
+    start(coverage, f"--from {csv} --into {page}")
     assert page.read_text() == text
 
 

@@ -1,7 +1,6 @@
 """The recipes of the docs are executed: each where its library is installed, and without one where it needs none."""
 
 import contextlib
-import os
 import re
 import sys
 from importlib import import_module
