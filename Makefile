@@ -1,10 +1,13 @@
 # Everything a newcomer needs: `make demo` and `make test`. Both set up .venv by themselves. `make docs` writes docs/_build/index.html.
+# `make check` is the fast part of `make test`: about a minute.
 # `make notebooks` executes the notebooks, and saves them with their outputs.
 PYTHON ?= python3
 JOBS ?= 2
 BIN := .venv/bin
+# How .venv is filled; .github/workflows takes other versions.
+INSTALL ?= $(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 
-.PHONY: demo benchmark test lint types unit docs notebooks setup clean
+.PHONY: demo benchmark test check lint types unit quick docs notebooks setup clean
 
 demo: setup
 	$(BIN)/transference demo --out demo
@@ -14,6 +17,8 @@ benchmark: setup
 
 test: lint types unit docs
 
+check: lint types quick
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -22,7 +27,11 @@ types: setup
 	$(BIN)/mypy
 
 unit: setup
-	$(BIN)/pytest -n $(JOBS) --dist worksteal
+	$(BIN)/pytest -n $(JOBS) --dist worksteal $(TESTS)
+
+# All but what is marked as slow.
+quick: setup
+	$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not slow"
 
 # From nothing, since a page that was built before tells its warnings no more.
 docs: setup
@@ -38,7 +47,7 @@ setup: .venv/ready
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "error: $(PYTHON) is too old; Python 3.11 or later is needed. Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(INSTALL)
 	@touch $@
 
 clean:

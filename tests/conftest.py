@@ -13,6 +13,10 @@ import torch
 import transference as tr
 from tests.strangers import PixelPrototypes
 
+# A user's default is no matter of ours. Many tests make their subjects with it, and ask for float32; those that .github/workflows
+# names hold under another default too.
+torch.set_default_dtype(getattr(torch, os.environ.get("TRANSFERENCE_TEST_DTYPE") or "float32"))
+
 torch.set_num_threads(1)  # episodes this small gain nothing from a second core, and lose much when it is busy
 
 # The same examples in every run, on machines of any speed; a test may say for itself how many.

@@ -14,6 +14,8 @@ import transference as tr
 from benchmarks import calibrating, coverage, datasets, digits, measuring, memory, storing, training
 from tests.strangers import PixelPrototypes
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def start(monkeypatch, capsys):

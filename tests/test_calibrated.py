@@ -16,6 +16,8 @@ from transference.statistics import NEUTRAL_BAND, classify
 from transference.statistics._calibrated import _read
 from transference.store import Block, Store
 
+pytestmark = pytest.mark.slow
+
 ALPHAS = (0.03, 0.3)
 KEYS = ["checkpoint_step", "source", "target", "alpha"]
 

@@ -21,6 +21,8 @@ from tests.strangers import Net, PixelPrototypes
 from transference.cli import main
 from transference.learners import learner_names
 
+pytestmark = pytest.mark.slow
+
 SMALL = ["--ways", "3", "--shots", "1", "--queries", "2", "--n-source", "4", "--n-target", "3"]
 MODES = ["--source", "strokes:val", "--target", "shapes:val"]
 

@@ -39,6 +39,7 @@ def gradient_in_double(learner, checkpoint, episode):
     return float(loss.detach()), dict(zip(params, torch.autograd.grad(loss, list(params.values())), strict=True))
 
 
+@pytest.mark.slow
 def test_every_control_is_what_it_says(run, learner, checkpoint, sources, targets):
     controls = run.controls()
     assert set(controls["control"]) == set(CONTROL_NAMES)
@@ -196,6 +197,7 @@ def table_of(controls):
     return pd.DataFrame(rows)
 
 
+@pytest.mark.slow
 def test_bands_hold_as_many_as_they_say():
     generator, inside = np.random.default_rng(0), []
     for _ in range(400):

@@ -194,6 +194,7 @@ def test_damage_is_refused_or_changes_nothing(path, harm):
             assert (loaded.digest, loaded.training, loaded.unsafe) == (sound.digest, sound.training, sound.unsafe)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [{"ways": [1]}, {"ways": "x"}, {"shots": {}}, {"seed": "x"}, {"note": 7}, {"side": None}])
 @pytest.mark.parametrize("command", ["compute", "evaluate"])
 def test_a_training_of_another_kind_ends_in_one_line(tmp_path, training, command):

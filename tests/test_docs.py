@@ -81,6 +81,7 @@ def small_run(out, estimator, replicates=1):
     tr.measure(learner, checkpoint, tasks, tasks, out=out, **words)
 
 
+@pytest.mark.slow
 def test_the_code_of_the_guide_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     small_run("runs/guide-ratios", tr.Exact("loop"))

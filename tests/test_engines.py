@@ -43,6 +43,7 @@ def oracle(learner, params, episodes):
     return torch.tensor([[float(loss), float(accuracy)] for loss, accuracy in found], dtype=torch.float64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LEARNERS)
 @pytest.mark.parametrize("engine", EAGER)
 def test_engines_agree_with_one_call_after_the_other(engine, name):
@@ -115,6 +116,7 @@ def test_a_learner_that_puts_its_parameters_into_a_module_is_never_called_twice_
             torch.testing.assert_close(found, wanted, rtol=1e-8, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
 @pytest.mark.parametrize("engine", ["compiled", "compiled-apart"])
 @pytest.mark.parametrize("name", ["protonet", "maml"])
@@ -124,6 +126,7 @@ def test_compiled_engines_agree_too(engine, name):
     torch.testing.assert_close(evaluate(params), oracle(learner, params, episodes), rtol=1e-9, atol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", EAGER)
 def test_a_run_is_the_same_in_any_tiling(engine, tmp_path, strokes):
     learner = tr.load_learner("protonet", {})
@@ -154,6 +157,7 @@ def test_a_learner_that_cannot_be_laid_out_otherwise_or_batched_is_measured_all_
     assert trial(net, net.init_params(0), [tr.few_shot("strokes:val", queries=2)[k] for k in range(3)], n_pairs=10).chosen in ENGINES
 
 
+@pytest.mark.slow
 def test_the_fastest_that_is_right_is_chosen(monkeypatch):
     def slow(seconds, wrong=0.0):
         def engine(learner, episodes):
@@ -257,6 +261,7 @@ def test_an_engine_that_does_not_exist_is_told():
         tr.Exact("warp")
 
 
+@pytest.mark.slow
 def test_gradients_are_the_same_in_the_layout_of_the_engine(tmp_path, strokes):
     learner = tr.load_learner("maml", {"inner_steps": 1})
     checkpoint = tr.Checkpoint(learner.init_params(0), step=1)

@@ -69,6 +69,7 @@ def oracle(learner, params, episodes):
     return torch.tensor([float(learner.episode_loss(params, episode).detach()) for episode in episodes], dtype=torch.float64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_every_engine_reads_texts(engine, subject):
     learner, params, episodes = subject

@@ -66,6 +66,7 @@ class Curved(Tangents):
         return 0.5 * sum((g * displacement[name]).sum() for name, g in torch.func.grad(along)(self.params).items()).double()
 
 
+@pytest.mark.slow
 def test_an_estimator_of_another_order_measures_a_parabola_exactly(tmp_path):
     checkpoint, alphas = tr.Checkpoint({"w": torch.tensor([0.3, -0.2])}, step=1), (0.1, 1.5)
     asked = {"n_source": 6, "n_target": 5, "lookahead": tr.SGD(alphas), "precision": "fp64", "device": "cpu", "controls": 2}

@@ -121,6 +121,7 @@ LEARNERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LEARNERS)
 @pytest.mark.parametrize("engine", EAGER)
 def test_every_engine_has_the_losses_of_float64(engine, name):
@@ -223,6 +224,7 @@ class OffAlignment:
         return self.sampler[index].map(off_alignment)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["regression-maml", "protonet"])
 @pytest.mark.parametrize("engine", EAGER)
 def test_a_step_of_zero_gives_exactly_one_and_tiles_change_nothing(engine, name, tmp_path):

@@ -63,6 +63,7 @@ def measure(learner, checkpoint, sources, targets, out, **settings):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["loop", "apart"])
 @pytest.mark.parametrize("how", HOWS)
 def test_the_target_is_named(checkpoint, sources, targets, tmp_path, how, engine):

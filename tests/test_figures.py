@@ -227,6 +227,7 @@ KINDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("modes", [("omniglot",), ("tiny_imagenet", "cifar100"), ("mini_imagenet:train", "mini_imagenet:test"), FIVE])
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_text_overlaps_another_or_is_cut(kind, modes):

@@ -37,6 +37,7 @@ CASES = {
 STEPS = {"protonet": (1e-6, 1e-5), "maml": (1e-3, 1e-1)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("tile", [(2, 3), (1, 2)])
 def test_every_pair_is_one_plus_the_product_of_two_gradients(case, tile, tmp_path, sources, targets):
@@ -110,6 +111,7 @@ def test_adam_moves_as_it_does_in_the_exact_measurement(tmp_path, learner, sourc
     np.testing.assert_allclose(*effects, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_step_that_is_too_large_is_called_so(tmp_path):
     train = ["train", "--learner", "maml", "--modes", "strokes", "--ways", "3", "--queries", "2", "--iterations", "3"]
     runner = CliRunner()
@@ -241,6 +243,7 @@ def test_an_estimate_below_zero_has_no_ratio_but_is_kept(tmp_path, learner, chec
     assert (frame.loc[frame["loss_after"] < 0, "status"] == "non_finite").all()
 
 
+@pytest.mark.slow
 def test_own_gradients_are_those_of_the_exact_run(tmp_path, strokes):
     learner = tr.load_learner("multi-protonet", {"modes": ["strokes", "shapes"]})
     params = learner.init_params(0)

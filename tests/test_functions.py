@@ -46,6 +46,7 @@ def numbers(formula):
     return [float(n) for n in re.findall(r"-?\d+\.\d{3}", formula)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hash_seed", ["0", "42"])
 def test_golden_functions_in_fresh_processes(hash_seed):
     out = subprocess.run([sys.executable, "-c", ASK], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": hash_seed})

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 TRANSFERENCE = Path(sys.executable).with_name("transference")
 TRAIN = ["--learner", "regression-maml", "--modes", "sinusoid", "--save-every", "5", "--device", "cpu"]
 

@@ -35,6 +35,7 @@ def truth(mean, variance):
     return {"geometric_mean": np.exp(mean), "interquartile_mean": np.exp(mean), **quantiles, **shares}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n_source", "n_target", "missing"),
     [(30, 30, {"q05", "q95"}), (100, 20, {"q05", "q95"}), (40, 8, {"q05", "q25", "q75", "q95"}), (75, 75, set())],
@@ -61,6 +62,7 @@ def test_another_draw_of_both_sides_is_covered(n_source, n_target, missing):
 ONE_STRONG = ("one strong side", "one strong side, skewed")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(12, 5), (12, 10), (40, 8), (40, 20), (400, 1)], ids=str)
 @pytest.mark.parametrize("design", [*ONE_STRONG, "low rank"])
 def test_what_is_given_of_few_tasks_and_of_one_strong_side_covers(shape, design):
@@ -113,6 +115,7 @@ def test_as_many_tasks_are_enough_as_hardly_ever_lie_all_on_one_side():
     assert same.loc["q95", "note"] == "q95 needs 72 tasks on the smaller side, which has 20"
 
 
+@pytest.mark.slow
 def test_one_target_is_what_the_interval_is_for():
     random = np.random.default_rng(0)
     here = 0.03  # of this target
@@ -127,6 +130,7 @@ def test_one_target_is_what_the_interval_is_for():
     assert ((shares >= 0.92) & (shares <= 0.985)).all(), dict(zip(expected, shares, strict=True))
 
 
+@pytest.mark.slow
 def test_tasks_that_are_on_both_sides_are_drawn_once():
     random = np.random.default_rng(1)
     covered = []

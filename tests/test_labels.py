@@ -322,6 +322,7 @@ def harmed(path, random):
     return f"{how} {file.name}"
 
 
+@pytest.mark.slow
 def test_no_random_damage_passes(run, measured):
     """Forty times: what is read is what was measured, `verify` tells, and no work is built on it."""
     tables = lambda opened: [opened.pairs(None), opened.self_transference(), opened.controls(), opened.sources(), opened.tasks()]

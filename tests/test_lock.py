@@ -16,6 +16,8 @@ from tests.strangers import Impure
 from transference.errors import LearnerError, SpecMismatchError, StoreError
 from transference.store import _lock
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE = 120
 """Seconds: many for a busy machine; nothing here waits so long."""

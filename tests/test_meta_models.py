@@ -84,6 +84,7 @@ def test_every_registered_learner_is_in_the_list():
     assert {case.name for case in IMAGES + FUNCTIONS} == set(learner_names())
 
 
+@pytest.mark.slow
 @every_learner
 def test_is_pure(make):
     learner = make(ways=3)
@@ -137,6 +138,7 @@ def test_how_classes_are_numbered_does_not_matter(make):
     torch.testing.assert_close(learner.episode_loss(renumbered, other), learner.episode_loss(params, episode), rtol=1e-10, atol=0)
 
 
+@pytest.mark.slow
 @every_learner
 def test_gradients_agree_with_finite_differences(make):
     learner = make(ways=3)

@@ -15,6 +15,8 @@ from transference._csv import write_csv
 from transference.cli._table import summary_text
 from transference.statistics import contrast, summarise
 
+pytestmark = pytest.mark.slow
+
 NAMES = {
     "formula": "=1+1",
     "terminal": "a\x1b[31mred\x07\x9b2J",

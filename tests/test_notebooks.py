@@ -12,6 +12,8 @@ import transference as tr
 from notebooks.execute import FOLDER, KERNEL, executed
 from transference import figures
 
+pytestmark = pytest.mark.slow
+
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 notebooks = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 

@@ -21,6 +21,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_measure_agrees_with_the_double_loop(case, tmp_path, sources, targets):
     learner, loss = CASES[case]

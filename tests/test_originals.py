@@ -22,6 +22,8 @@ from transference.datasets.originals import find_original, original_names
 from transference.datasets.preparing import preparation, prepare
 from transference.errors import DataError, UsageError
 
+pytestmark = pytest.mark.slow
+
 SIDE = 12
 SHAPE = ["--ways", "2", "--shots", "1", "--queries", "1", "--side", str(SIDE)]
 

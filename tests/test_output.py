@@ -12,6 +12,8 @@ from PIL import Image
 
 import transference as tr
 
+pytestmark = pytest.mark.slow
+
 TRANSFERENCE = Path(sys.executable).with_name("transference")
 
 

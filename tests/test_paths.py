@@ -11,6 +11,8 @@ from PIL import Image
 import transference as tr
 from transference.cli import main
 
+pytestmark = pytest.mark.slow
+
 NAMES = ["12:30:01", "s3:x", "file:y", "50%20", "a#b?c", "two words", "line\nbreak", "[a]*", "-x=1"]
 
 

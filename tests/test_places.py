@@ -51,6 +51,7 @@ def said(name, root):
 # Words for splits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("word", "split"), [
     *((word, "train") for word in ("train", "Train", "TRAIN", "training", "base", "meta-train", "meta_train")),
     *((word, "train") for word in ("metatrain", "trainset", "images_background")),
@@ -545,6 +546,7 @@ def test_sources_and_targets_of_one_dataset_are_compared(tmp_path):
     assert shared_modes(sources, [tasks["toys:val"]]) == []
 
 
+@pytest.mark.slow
 def test_compute_says_what_sources_and_targets_share(tmp_path):
     folders(tmp_path / "toys" / "train", "a", "b", "c")
     folders(tmp_path / "toys" / "test", "b", "c", "d")

@@ -24,6 +24,8 @@ from transference.datasets._decode import each_in_turn
 from transference.datasets.preparing import _scratch, preparation, prepare
 from transference.errors import DataError, SpecMismatchError, UsageError
 
+pytestmark = pytest.mark.slow
+
 SIDE = 9
 
 

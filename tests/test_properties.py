@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -190,6 +190,7 @@ def png(number):
     return content.getvalue()
 
 
+@settings(max_examples=30)
 @given(st.lists(st.sampled_from(["ant", "bee", "cat"]), min_size=1, max_size=9), st.integers(1, 9), st.booleans())
 def test_images_are_the_same_however_parquet_cuts_its_rows(tmp_path_factory, labels, size, compressed):
     folder = tmp_path_factory.mktemp("images")

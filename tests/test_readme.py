@@ -143,6 +143,7 @@ def test_the_package_page_shows_the_same_example():
         assert line in (tr.__doc__ or "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["transference", "transference.cli"])
 def test_the_package_is_run_as_the_command(module):
     run = lambda *words: subprocess.run([sys.executable, "-m", module, *words], capture_output=True, text=True, check=False)

@@ -15,6 +15,8 @@ from transference.gradients import loss_gradient
 from transference.learners import bind
 from transference.lookahead import moving
 
+pytestmark = pytest.mark.slow
+
 KINDS = {
     # fixture: (learner recognised, what has to be asked for, since no key tells it)
     "maml_conv": ("maml", {}),

@@ -22,6 +22,8 @@ from transference.samplers import FunctionFamily
 from transference.statistics import NEUTRAL_BAND, single_pairs, summarise_replicates, variance_shares
 from transference.statistics._skewed_luck import pair_skewness, upper_tail
 
+pytestmark = pytest.mark.slow
+
 HIGH = np.log(NEUTRAL_BAND[1])
 N = {"n_source": 6, "n_target": 5}
 

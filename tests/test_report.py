@@ -21,6 +21,8 @@ from transference.report import Wishes, _page, write_report
 from transference.report._page import percent, ratio
 from transference.statistics import summarise_replicates
 
+pytestmark = pytest.mark.slow
+
 ALPHAS = (0.01, 0.1)
 
 

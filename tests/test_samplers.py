@@ -41,6 +41,7 @@ def ask(hash_seed):
     return {int(index): record for index, record in json.loads(out.stdout).items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hash_seed", ["0", "42"])
 def test_golden_tasks_in_fresh_processes(hash_seed):
     assert ask(hash_seed) == GOLDEN

@@ -105,6 +105,7 @@ def test_a_band_without_one_is_refused(band):
         tr.classify([1.0], band)
 
 
+@pytest.mark.slow
 def test_blocks_are_summarised_as_their_table_is(tmp_path, learner, checkpoint, sources, targets, strokes):
     others = tr.FewShot(strokes, ways=3, shots=1, queries=2, seed=5)
     settings = {"n_source": 5, "n_target": 4, "lookahead": tr.SGD((1e-2, 3.0)), "tile": (3, 3)}

@@ -101,6 +101,7 @@ def test_damage_is_found_and_named(run, harm, folder):
     assert any(str(path) in problem for problem in found.problems)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["pairs", "sources", "self_transference"])
 def test_no_flipped_byte_changes_a_table_unnoticed(run, folder):
     path = sorted((run.path / folder).rglob("*.parquet"))[0]

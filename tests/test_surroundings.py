@@ -13,6 +13,8 @@ from meta_models._evaluation import evaluate
 from meta_models._training import Training, train
 from transference.learners import load_learner
 
+pytestmark = pytest.mark.slow
+
 
 class Setting:
     """A setting that is made with one call and put back with another."""

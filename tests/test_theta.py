@@ -137,6 +137,7 @@ def whole_moves(learner, params, moves=("*",), **checkpoint):
 # Buffers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("learner", [Normed(), Constant()], ids=["formula", "function"])
 def test_running_statistics_of_a_plain_state_dict_do_not_move(tmp_path, learner, sources, targets):
     state = normed_state()

@@ -12,6 +12,8 @@ from meta_models.gradients import BATCHINGS, batching, usual
 from tests.strangers import Impure, PixelPrototypes
 from transference.errors import LearnerError, SpecMismatchError, UsageError
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = Training("stranger", modes=("strokes", "shapes"), ways=3, shots=1, queries=2, meta_batch=4, lr=0.01)
 
 

@@ -7,14 +7,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib import rc_context, rcdefaults, rcParams
 from matplotlib.figure import Figure
-from matplotlib.typing import RcKeyType
 
 from transference.errors import UsageError, in_one_line
 from transference.files import write_aside
+
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType  # which matplotlib 3.9 does not have
 
 COLOURS = {"positive": "#0072B2", "neutral": "#999999", "negative": "#D55E00"}
 """Blue where the source helped, vermilion where it hurt; they differ in lightness too, and print apart in grey."""
