@@ -247,6 +247,7 @@ def test_a_run_knows_whether_its_sources_are_its_targets(tmp_path, learner, chec
 # Two tables of the same tasks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(12, 5), (12, 10), (20, 15), (40, 8), (30, 1)], ids=str)
 @pytest.mark.parametrize("design", ["normal", "skewed", "one strong side, skewed", "low rank"])
 def test_where_nothing_differs_a_contrast_says_so_however_skewed_the_differences_are(shape, design):
@@ -258,6 +259,7 @@ def test_where_nothing_differs_a_contrast_says_so_however_skewed_the_differences
     assert found[["low", "high"]].notna().all(axis=None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(12, 5), (30, 1), (20, 15)], ids=str)
 def test_differences_of_shares_are_covered_though_few_pairs_change_their_class(shape):
     found = list(coverage.coverage_of_contrasts(150, [shape], ["one strong side", "one strong side, skewed"]))

@@ -63,12 +63,14 @@ def as_version_0_1(path):
     del about["format"]
     (path / "run.json").write_text(json.dumps(about))
     for file in path.rglob("*.parquet"):
-        pq.write_table(pq.read_table(file).replace_schema_metadata(None), file, compression="zstd", write_page_checksum=True)
+        pq.write_table(
+            pq.read_table(file, partitioning=None).replace_schema_metadata(None), file, compression="zstd", write_page_checksum=True
+        )
 
 
 def rewrite(path, change):
     """Change a table as a script would, its label kept."""
-    content = pq.read_table(path)
+    content = pq.read_table(path, partitioning=None)
     frame = content.to_pandas()
     changed = change(frame)
     frame = frame if changed is None else changed
@@ -141,7 +143,7 @@ def test_a_file_of_another_run_is_found(run, measured, kind):
 
 
 def test_a_file_that_does_not_say_whose_it_is_is_found(run):
-    pq.write_table(pq.read_table(run.path / TILE).replace_schema_metadata(None), run.path / TILE)
+    pq.write_table(pq.read_table(run.path / TILE, partitioning=None).replace_schema_metadata(None), run.path / TILE)
     assert "does not say whose it is" in problems(run)
 
 
@@ -188,7 +190,7 @@ def retype(name, kind):
 def test_a_column_of_another_type_is_found(run, older, name, kind):
     if older:
         as_version_0_1(run.path)
-    pq.write_table(retype(name, kind)(pq.read_table(run.path / TILE)), run.path / TILE)
+    pq.write_table(retype(name, kind)(pq.read_table(run.path / TILE, partitioning=None)), run.path / TILE)
     assert f"{name} {kind}" in problems(run)
     with pytest.raises(StoreError, match=f"{name} {kind}"):
         run.pairs()
