@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
+
+import torch
 
 from transference.episodes import Episode, Params
 from transference.learners._protocol import EpisodeError, Learner
 from transference.learners._purity import own_tensors, same
 
 _NAMED = 3
+_DEVICE, _DTYPE = "torch's default device", "torch's default dtype"
 
 
 @contextmanager
 def untouched(learners: Sequence[Learner] = (), params: Params | None = None, episodes: Sequence[Episode] = ()) -> Iterator[None]:
-    """Make sure that calls of a learner in the block leave as they were all tensors that later calls share with them.
+    """Make sure that calls of a learner in the block leave as it was all that later calls share with them.
 
     Values are compared, since ``.data`` passes by torch's own count of changes. That count serves for episodes, which are larger.
 
@@ -27,21 +31,24 @@ def untouched(learners: Sequence[Learner] = (), params: Params | None = None, ep
         EpisodeError: some changed, so that other calls answered for something else than they were asked.
     """
     before = [{name: tensor.detach().clone() for name, tensor in tensors.items()} for tensors in _all_tensors(learners, params or {})]
-    versions = _versions(episodes)
+    versions, settings = _versions(episodes), _settings()
     yield
-    changed = [
-        name
-        for then, now in zip(before, _all_tensors(learners, params or {}), strict=True)
-        for name, value in then.items()
-        if name not in now or not same(now[name], value)
-    ]
-    now_at = _versions(episodes)
-    names = list(dict.fromkeys([*changed, *(name for place, (name, n) in enumerate(now_at) if n != versions[place][1])]))
-    if names:
+    changed = [name for name, value in _settings().items() if value != settings[name]]
+    torch.set_default_dtype(settings[_DTYPE])
+    if _DEVICE in changed:
+        torch.set_default_device(settings[_DEVICE])
+    for then, now in zip(before, _all_tensors(learners, params or {}), strict=True):
+        changed += [name for name, value in then.items() if name not in now or not same(now[name], value)]
+    changed += [name for (name, then_at), (_, now_at) in zip(versions, _versions(episodes), strict=True) if now_at != then_at]
+    if names := list(dict.fromkeys(changed)):
         raise EpisodeError(
             f"it changed {', '.join(names[:_NAMED])}{' …' * (len(names) > _NAMED)}, which other tasks are measured with, so none of these "
-            "numbers is kept. episode_loss must work on copies: w = w + step, not w.add_(step) or params['w'] = w"
+            "numbers is kept. episode_loss must work on copies (w = w + step, not w.add_(step) or params['w'] = w) and set nothing"
         )
+
+
+def _settings() -> dict[str, Any]:
+    return {_DEVICE: torch.get_default_device(), _DTYPE: torch.get_default_dtype()}
 
 
 def _all_tensors(learners: Sequence[Learner], params: Params) -> list[Params]:
