@@ -22,7 +22,7 @@ of our own would cost MAML, whose support sets are small, more than it gains."""
 
 
 class ExactSums(TorchFunctionMode):
-    """A context in which batch norm and group norm of `torch` and `torch.nn.functional`, and the modules made of them, are those of this file.
+    """A context in which torch's batch norm and group norm, as functions and as modules, are those of this file.
 
     It holds for the calling thread, and lets all other functions be, at the price of a microsecond or two for each call of any.
     """
