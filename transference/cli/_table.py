@@ -48,7 +48,9 @@ def summary_text(summary: pd.DataFrame) -> str:
         }
     )
     if "first_order" in summary and summary["first_order"].notna().any():
-        shown["1st order"], shown["curvature"] = (summary[name].map(partial(_digits, form="{:+.4f}")) for name in ("first_order", "curvature"))
+        shown["1st order"], shown["curvature"] = (
+            summary[name].map(partial(_digits, form="{:+.4f}")) for name in ("first_order", "curvature")
+        )
     shown["accuracy"] = summary["accuracy"].map(partial(_known, form="{:.1%}"))
     if not summary["failed"].any():
         shown = shown.drop(columns="failed")
