@@ -100,7 +100,7 @@ class FirstOrder:
 
     @undisturbed()
     def afters(self, prepared: Tangents, displacements: Sequence[Params]) -> list[Readings]:
-        """Return the same for several displacements, from one matrix product."""
-        changes = prepared.gradients.products(displacements).double().cpu()
+        """Return the same for several displacements."""
+        changes = prepared.gradients.products(displacements).cpu()
         unknown = torch.full_like(prepared.before.accuracy, torch.nan)
         return [Readings(prepared.before.loss + change, unknown) for change in changes]

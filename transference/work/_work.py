@@ -129,7 +129,7 @@ class Work:
                 if found is not None:
                     read[row], (losses[row], accuracies[row]) = True, as_numpy(found)
             if tangents:
-                slopes[[row for row, _ in there]] = tangents.exact_products(displacements).cpu().numpy()
+                slopes[[row for row, _ in there]] = tangents.products(displacements).cpu().numpy()
             sources += [step.row() for step in steps]
         if not tangents and isinstance(self.estimator, LinearEstimator):
             slopes = losses - before[0]
