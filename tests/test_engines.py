@@ -268,3 +268,41 @@ def test_gradients_are_the_same_in_the_layout_of_the_engine(tmp_path, strokes):
     ]  # fmt: skip
     torch.testing.assert_close(*map(torch.tensor, norms), rtol=1e-9, atol=0)
     assert (norms[0] > 0).all()
+
+
+class OnlyPlainBackward(torch.autograd.Function):
+    """Has no gradient for images that lie channels last."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.plain = x.is_contiguous()
+        return x * 1.0
+
+    @staticmethod
+    def backward(ctx, gradient):
+        if not ctx.plain:
+            raise RuntimeError("no kernel for this layout")
+        return gradient
+
+
+class PlainLayoutOnly(PixelPrototypes):
+    """Its loss can be evaluated in every layout, its gradient in the plain one."""
+
+    def episode_loss(self, params, episode):
+        kernel = OnlyPlainBackward.apply(params["kernel"])
+        return super().episode_loss(params, episode) * kernel.square().mean()
+
+    def init_params(self, seed):
+        return {**super().init_params(seed), "kernel": torch.ones(2, 3, 3, 3)}
+
+
+def test_an_engine_that_cannot_take_the_gradient_is_refused_and_never_chosen(monkeypatch):
+    learner = PlainLayoutOnly()
+    params, episodes = learner.init_params(0), [tr.few_shot("strokes:val", ways=3, queries=2)[k] for k in range(2)]
+    _trial.check_engine("loop", learner, params, episodes[0])
+    with pytest.raises(UsageError, match=r"The engine 'apart' was asked for, .* no kernel for this layout") as caught:
+        _trial.check_engine("apart", learner, params, episodes[0])
+    assert "\n" not in str(caught.value)
+    monkeypatch.setattr(_trial, "_SHORT", 0.0)
+    assert _trial.trial(learner, params, episodes, 1).chosen == "loop"
+    assert set(_trial.trial(learner, params, episodes, 1).milliseconds) <= {"loop", "together"}

@@ -90,6 +90,69 @@ def test_modules_of_torch_are_replaced_inside_the_context_and_nothing_else_is():
     torch.testing.assert_close(batch.running_var, plain.running_var, rtol=1e-5, atol=0)
 
 
+def rows_of(kind):
+    """Batches whose channels lie together in memory, in each number of dimensions."""
+    shape, last = {
+        "features": ((30_000, 8), torch.contiguous_format),
+        "images": ((40, 8, 28, 28), torch.channels_last),
+        "volumes": ((20, 8, 10, 14, 14), torch.channels_last_3d),
+    }[kind]
+    values = torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 0.1 + 3
+    return values.contiguous(memory_format=last), last
+
+
+CALLS = {
+    "torch.batch_norm": lambda x: torch.batch_norm(x, None, None, None, None, True, 0.1, 1e-5, False),
+    "F.batch_norm": lambda x: F.batch_norm(x, None, None, training=True),
+    "module": lambda x: {2: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}[x.dim()](8).to(x.dtype)(x),
+    "torch.group_norm": lambda x: torch.group_norm(x, 2, None, None, 1e-5, False),
+    "F.group_norm": lambda x: F.group_norm(x, 2),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("kind", ["features", "images", "volumes"])
+def test_every_call_keeps_its_digits_in_every_number_of_dimensions(kind, call):
+    if kind == "features" and "group" in call:
+        pytest.skip("group norm takes each row by itself, which is short")
+    x, last = rows_of(kind)
+    expected = CALLS[call](x.double())
+    leaf = x.clone().requires_grad_()
+    weighing = torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+    before = ExactSums.replaced
+    with ExactSums():
+        found = CALLS[call](leaf)
+        assert ExactSums.replaced == before + 1
+        [slope] = torch.autograd.grad((found * weighing).sum(), leaf)
+        CALLS[call](x[:20] if kind == "features" else x.contiguous())
+        assert ExactSums.replaced == before + 1, "what loses no digits is torch's own"
+    close(found, expected, 2e-6)
+    assert found.shape == x.shape
+    if kind != "features":
+        assert found.is_contiguous(memory_format=last)
+    wide = x.double().requires_grad_()
+    close(slope, torch.autograd.grad((CALLS[call](wide) * weighing.double()).sum(), wide)[0], 1e-4)
+
+
+def test_running_statistics_of_features_and_volumes_move_as_torchs_do():
+    for kind, module in (("features", nn.BatchNorm1d), ("volumes", nn.BatchNorm3d)):
+        x, _ = rows_of(kind)
+        ours, wide = module(8), module(8).double()
+        with ExactSums():
+            ours(x)
+        wide(x.double())
+        torch.testing.assert_close(ours.running_mean.double(), wide.running_mean, rtol=1e-6, atol=0)
+        torch.testing.assert_close(ours.running_var.double(), wide.running_var, rtol=1e-4, atol=0)
+
+
+def test_features_under_vmap_are_normalised_too():
+    x = torch.randn(3, 400, 8, generator=torch.Generator().manual_seed(0))
+    normalise = lambda one: F.batch_norm(one, None, None, training=True)
+    with ExactSums():
+        found = torch.vmap(normalise)(x)
+    close(found, torch.stack([normalise(one.double()) for one in x]), 1e-6)
+
+
 class Normed(nn.Module):
     """A stranger's network, with a bias before its batch norm and a group norm after."""
 

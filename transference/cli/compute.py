@@ -9,7 +9,7 @@ import click
 
 from transference.cli._table import print_summary
 from transference.cli.checkpoints import open_checkpoints
-from transference.cli.options import FAILED_CELLS, config_option, episode_options, import_from_here
+from transference.cli.options import FAILED_CELLS, PathType, config_option, episode_options, import_from_here
 from transference.cli.printing import say
 from transference.devices import choose_device, keep_freed_memory
 from transference.engines import ENGINES
@@ -35,7 +35,7 @@ Examples:
   transference compute net.pt --learner mymodule:make_learner --source strokes:train --target strokes:test \\
       --alpha 0.01 --out runs/mine""",
 )
-@click.argument("checkpoints", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="CHECKPOINT...")
+@click.argument("checkpoints", nargs=-1, required=True, type=PathType(), metavar="CHECKPOINT...")
 @click.option("--source", "sources", multiple=True, required=True, metavar="NAME:SPLIT", help="Source mode; repeat for several.")
 @click.option("--target", "targets", multiple=True, required=True, metavar="NAME:SPLIT", help="Target mode; repeat for several.")
 @click.option("--n-source", type=click.IntRange(1), metavar="N", default=300, show_default=True, help="Source tasks per mode.")
@@ -104,11 +104,11 @@ Examples:
     metavar="SOURCES TARGETS",
     help="Sources, targets per file.  [default: 25 64, of estimates 1000 256; more sources in large tables]",
 )
-@click.option("--data-root", type=click.Path(path_type=Path), help="Folder with prepared files, NAME.parquet or NAME/ for each dataset.")
+@click.option("--data-root", type=PathType(), help="Folder with prepared files, NAME.parquet or NAME/ for each dataset.")
 @click.option("--unsafe-load", is_flag=True, help="Let a checkpoint run code while it loads. Recorded in run.json.")
 @click.option("--dry-run", is_flag=True, help="Check everything, print tiles done and to do, compute nothing.")
 @click.option("--json", "json_output", is_flag=True, help="Print the summary as JSON.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The run folder.")
+@click.option("--out", type=PathType(), required=True, help="The run folder.")
 def compute(
     checkpoints: tuple[Path, ...],
     sources: tuple[str, ...],

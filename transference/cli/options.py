@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import tomllib
@@ -40,6 +41,24 @@ _EPISODE_HELP = {
 }
 
 
+class PathType(click.Path):
+    """The path of a file or folder. An empty one, as a variable of a shell that is not set gives, would mean the current folder."""
+
+    def __init__(self, *, exists: bool = False, dir_okay: bool = True) -> None:
+        super().__init__(exists=exists, dir_okay=dir_okay, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - click's
+        """Return the path.
+
+        Raises:
+            UsageError: it is empty.
+        """
+        if os.fspath(value) == "":
+            asked = max(param.opts, key=len) if isinstance(param, click.Option) else param.human_readable_name if param else "a path"
+            raise UsageError(f"{asked} was given as an empty name. Is a variable of the shell not set? The current folder is called '.'.")
+        return super().convert(value, param, ctx)
+
+
 def episode_options(whose: str, names: Collection[str] = tuple(EPISODE)) -> Callable[[_F], _F]:
     """Return a decorator that adds the shape of an episode; what is not given is None.
 
@@ -61,7 +80,7 @@ def config_option(command: _F) -> _F:
     """Add the file with settings of the learner."""
     return click.option(
         "--config",
-        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        type=PathType(exists=True, dir_okay=False),
         help="TOML file with settings of the learner; see transference learners.",
     )(command)
 

@@ -32,7 +32,7 @@ from transference.episodes import Episode, Params, stack
 from transference.errors import UsageError
 from transference.exact_sums import ExactSums
 from transference.gradients import loss_gradient
-from transference.learners import InTurns, Learner, read_scores
+from transference.learners import InTurns, Learner, read_scores, untouched
 
 Scored: TypeAlias = tuple[tuple[float, float], Params]
 """Loss and accuracy, and the gradient of the loss."""
@@ -86,8 +86,13 @@ class OneByOne:
 
     def __call__(self, learner: Learner, episodes: Sequence[Episode]) -> Evaluate:
         """Load the episodes."""
-        own = partial(_scores_in_turns, InTurns(learner)) if self.apart else partial(read_scores, learner)
-        return _OneByOne(self, _compiled(learner) if self.compiled else own, [episode.map(self.layout) for episode in episodes])
+        laid_out = [episode.map(self.layout) for episode in episodes]
+        if self.compiled:
+            return _OneByOne(self, _compiled(learner), [learner], laid_out)
+        if self.apart:
+            turns = InTurns(learner)
+            return _OneByOne(self, partial(_scores_in_turns, turns), turns.all, laid_out)
+        return _OneByOne(self, partial(read_scores, learner), [learner], laid_out)
 
     def gradients(self, learner: Learner, params: Params, episodes: Sequence[Episode], names: Sequence[str]) -> list[Scored]:
         """Compute them in the same layout, and on threads of their own if ``apart``; nothing is compiled."""
@@ -97,7 +102,7 @@ class OneByOne:
             with learners.one() as mine:
                 return loss_gradient(mine, laid_out, episode.map(self.layout), names)
 
-        with workers() if self.apart else nullcontext() as pool:
+        with untouched(learners.all, laid_out), workers() if self.apart else nullcontext() as pool:
             return list((pool.map if pool else map)(gradient, episodes))
 
 
@@ -105,21 +110,25 @@ class OneByOne:
 class _OneByOne:
     engine: OneByOne
     scores: _Scores
+    learners: Sequence[Learner]
+    """Those that are called."""
     episodes: Sequence[Episode]
     exact_sums: bool = True
     """Whether the learner's normalisations are watched: until all episodes have once been evaluated, and none had to be replaced."""
 
     def __call__(self, params: Params) -> Tensor:
         laid_out, replaced = self._laid_out(params), ExactSums.replaced
-        rows = self._read([(laid_out, episode) for episode in self.episodes])
+        with untouched(self.learners, laid_out, self.episodes):
+            rows = self._read([(laid_out, episode) for episode in self.episodes], _read)
         self.exact_sums = ExactSums.replaced > replaced
         return rows
 
     def each(self, cells: Sequence[tuple[int, Params]]) -> Tensor:
-        return self._read([(self._laid_out(params), self.episodes[k]) for k, params in cells])
+        with untouched(self.learners, episodes=self.episodes):
+            return self._read([(self._laid_out(params), self.episodes[k]) for k, params in cells], _read_apiece)
 
-    def _read(self, calls: Sequence[tuple[Params, Episode]]) -> Tensor:
-        read = partial(_read, self.scores if self.engine.compiled else partial(self.scores, exact=self.exact_sums))
+    def _read(self, calls: Sequence[tuple[Params, Episode]], how: Callable[..., Tensor]) -> Tensor:
+        read = partial(how, self.scores if self.engine.compiled else partial(self.scores, exact=self.exact_sums))
         with workers() if self.engine.apart else nullcontext() as pool:
             each = pool.map if pool else map
             # The first goes alone: what is compiled is compiled once, not by every thread.
@@ -155,7 +164,8 @@ class Together:
     def gradients(self, learner: Learner, params: Params, episodes: Sequence[Episode], names: Sequence[str]) -> list[Scored]:
         """Compute them one after the other: few learners let a gradient be batched through their inner loop."""
         laid_out = {name: as_allocated(value) for name, value in params.items()}
-        return [loss_gradient(learner, laid_out, episode.map(as_allocated), names) for episode in episodes]
+        with untouched([learner], laid_out):
+            return [loss_gradient(learner, laid_out, episode.map(as_allocated), names) for episode in episodes]
 
 
 @dataclass(frozen=True)
@@ -212,8 +222,9 @@ class _Together:
         try:
             for block in self._blocks:
                 if wanted.intersection(block.numbers):
-                    scores = torch.vmap(partial(read_scores, self._learner, laid_out))(block.stacked)
-                    found[torch.tensor(block.numbers)] = _row(scores).cpu()[: len(block.numbers)]
+                    with untouched([self._learner], laid_out, [block.stacked]):
+                        rows = _row(torch.vmap(partial(read_scores, self._learner, laid_out))(block.stacked)).cpu()
+                    found[torch.tensor(block.numbers)] = rows[: len(block.numbers)]
         except RuntimeError as error:
             if not out_of_memory(error) or all(len(block.stacked.query_y) == 1 for block in self._blocks):
                 raise
@@ -259,6 +270,11 @@ def _scores_in_turns(learners: InTurns, params: Params, episode: Episode, *, exa
 
 def _read(scores: _Scores, call: tuple[Params, Episode]) -> Tensor:
     return _row(scores(*call))
+
+
+def _read_apiece(scores: _Scores, call: tuple[Params, Episode]) -> Tensor:
+    with untouched(params=call[0]):
+        return _read(scores, call)
 
 
 def _row(scores: tuple[Tensor, Tensor]) -> Tensor:

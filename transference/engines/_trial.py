@@ -78,6 +78,7 @@ def trial(learner: Learner, params: Params, episodes: Sequence[Episode], n_pairs
         try:
             evaluate = ENGINES[name](learner, few)
             found = evaluate(params)
+            ENGINES[name].gradients(learner, params, few[:1], list(params))  # the steps on sources are taken by it too
         except Exception:  # not every learner can be compiled, batched or laid out otherwise; the plain loop serves all
             continue
         if _same(found, expected):
@@ -91,7 +92,7 @@ def trial(learner: Learner, params: Params, episodes: Sequence[Episode], n_pairs
 
 
 def check_engine(name: str, learner: Learner, params: Params, episode: Episode) -> None:
-    """Make sure that an engine can evaluate a learner, of which it is known that the plain loop can.
+    """Make sure that an engine can evaluate a learner and take its gradient, of which it is known that the plain loop can.
 
     Raises:
         UsageError: it cannot.
@@ -100,6 +101,7 @@ def check_engine(name: str, learner: Learner, params: Params, episode: Episode) 
         return
     try:
         find_engine(name)(learner, [episode])(params)
+        find_engine(name).gradients(learner, params, [episode], list(params))
     except Exception as error:
         if out_of_memory(error):
             raise

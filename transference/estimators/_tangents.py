@@ -45,7 +45,7 @@ class Tangents:
     @undisturbed()
     def first_order(self, displacements: Sequence[Params]) -> Tensor:
         """Return ``⟨∇L_j(θ), d⟩``, ``[n_displacements, n_targets]`` float64, summed in float64."""
-        return self._gradients.exact_products(displacements).cpu()
+        return self._gradients.products(displacements).cpu()
 
     def gradient(self, target: int) -> Params:
         """Return the gradient of one target's loss, with zeros for a parameter that it does not depend on."""

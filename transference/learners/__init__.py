@@ -22,6 +22,7 @@ from transference.learners._protocol import (
 from transference.learners._purity import check_pure
 from transference.learners._theta import Bound, Theta, collapse, tell_apart
 from transference.learners._turns import InTurns
+from transference.learners._untouched import untouched
 
 __all__ = [
     "Bound",
@@ -48,4 +49,5 @@ __all__ = [
     "tell_apart",
     "theta",
     "told",
+    "untouched",
 ]
