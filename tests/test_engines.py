@@ -163,6 +163,10 @@ def test_the_fastest_that_is_right_is_chosen(monkeypatch):
 
             return evaluate
 
+        return with_gradients(engine)
+
+    def with_gradients(engine):
+        engine.gradients = lambda *_: []
         return engine
 
     monkeypatch.setattr(_trial, "_SHORT", 0.0)
@@ -177,7 +181,8 @@ def test_the_fastest_that_is_right_is_chosen(monkeypatch):
     assert "compiled" not in found.milliseconds, "a wrong one is no candidate"
     assert str(found).startswith("engine compiled-apart: ")
     unsteady = iter([0.0, 0.0, 1.0, *[0.0] * 20])
-    monkeypatch.setitem(ENGINES, "apart", lambda learner, episodes: lambda params: oracle(learner, params, episodes) + next(unsteady))
+    noisy = lambda learner, episodes: lambda params: oracle(learner, params, episodes) + next(unsteady)
+    monkeypatch.setitem(ENGINES, "apart", with_gradients(noisy))
     assert trial(learner, params, episodes, n_pairs=10).milliseconds.keys() == {"loop"}, "once is enough to be wrong"
     monkeypatch.setattr(_trial, "_SHORT", 10.0)
     assert trial(learner, params, episodes, n_pairs=10).milliseconds.keys() == {"loop"}, "a short run repeats to the last digit"
