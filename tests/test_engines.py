@@ -11,10 +11,9 @@ import torch
 
 import transference as tr
 from tests.strangers import Net, PixelPrototypes, make_net_learner, one_step_loss
-from transference.engines import ENGINES, _trial, find_engine, out_of_memory, trial
+from transference.engines import ENGINES, _trial, find_engine, loss_gradient, out_of_memory, trial
 from transference.engines import _engines as engines
 from transference.errors import SpecMismatchError, UsageError
-from transference.gradients import loss_gradient
 
 EAGER = [name for name in ENGINES if not name.startswith("compiled")]
 FAMILY = {"regression-maml": "sinusoid:test", "regression-mmaml": "abs:test"}
@@ -233,7 +232,7 @@ def test_a_run_goes_on_with_the_engine_it_was_begun_with(tmp_path, learner, chec
                           estimator=tr.Exact(engine))  # fmt: skip
 
     settled = iter(["apart", "loop"])
-    monkeypatch.setattr("transference.work._work.trial", lambda *_: _trial.Trial(name := next(settled), {name: 1.0}))
+    monkeypatch.setattr("transference.measurement._work.trial", lambda *_: _trial.Trial(name := next(settled), {name: 1.0}))
     run("auto")
     about = tr.open_run(tmp_path / "run")
     assert about.spec.estimator["engine"] == "apart"

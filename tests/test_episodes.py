@@ -7,10 +7,9 @@ from torch import nn
 
 import transference as tr
 from meta_models.gradients import batching
-from transference.engines import ENGINES, find_engine, trial
+from transference.engines import ENGINES, find_engine, loss_gradient, trial
 from transference.episodes import stack
 from transference.errors import UsageError
-from transference.gradients import loss_gradient
 from transference.learners import EpisodeError, check_pure
 
 LENGTH, WORDS = 6, 11

@@ -8,9 +8,8 @@ from torch import nn
 
 import transference as tr
 from transference.devices import as_allocated, channels_last
-from transference.engines import ENGINES
+from transference.engines import ENGINES, loss_gradient
 from transference.exact_sums import ExactSums, batch_norm
-from transference.gradients import loss_gradient
 
 SHAPES = [(75, 32, 14, 14), (5, 16, 42, 42), (3, 8, 1, 700), (40, 8, 7, 5)]  # more rows, and fewer, than columns
 EAGER = [name for name in ENGINES if not name.startswith("compiled")]

@@ -18,8 +18,8 @@ from transference.estimators import Calibrated, Estimator, Exact, FirstOrder
 from transference.learners import theta
 from transference.lookahead import SGD, Adam, Outer, moving
 from transference.measurement import measure
-from transference.plan import PRECISIONS
 from transference.samplers import open_tasks, shared_modes
+from transference.spec import PRECISIONS
 
 _SEED_HELP = "Of the source tasks; targets take the next.  [default: one above that of the training, whose tasks are then not met again]"
 

@@ -28,11 +28,12 @@ import torch
 from torch import Tensor
 
 from transference.devices import as_allocated, channels_last, out_of_memory, workers
+from transference.engines._gradient import loss_gradient
+from transference.engines._turns import InTurns
 from transference.episodes import Episode, Params, stack
 from transference.errors import UsageError
 from transference.exact_sums import ExactSums
-from transference.gradients import loss_gradient
-from transference.learners import InTurns, Learner, read_scores, untouched
+from transference.learners import Learner, read_scores, untouched
 
 Scored: TypeAlias = tuple[tuple[float, float], Params]
 """Loss and accuracy, and the gradient of the loss."""

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from transference.devices import out_of_memory, undisturbed
-from transference.engines import find_engine
+from transference.engines import GradientRows, find_engine
 from transference.episodes import Episode, Params
 from transference.estimators._protocol import Readings
-from transference.gradients import GradientRows
 from transference.learners import Learner
 
 _AT_ONCE = 16

@@ -14,21 +14,20 @@ from numpy.typing import NDArray
 
 from transference import _trees
 from transference.checkpoints import Checkpoint
-from transference.engines import Trial, check_engine, trial
+from transference.engines import KeptGradients, Trial, check_engine, trial
 from transference.episodes import Params
 from transference.estimators import Estimator, Prepared, Readings, with_engine
-from transference.gradients import KeptGradients
 from transference.learners import Learner, check_pure
 from transference.lookahead import Lookahead, step_sizes
-from transference.plan import Tile
+from transference.measurement._blame import blamed
+from transference.measurement._controls import measure_controls
+from transference.measurement._pairs import after, measure_pairs, prepare, read_pairs
+from transference.measurement._reading import halved, read_all
+from transference.measurement._rows import TileRows
+from transference.measurement._steps import AT_ONCE, Step, Stepper, Subject, batches
+from transference.measurement._tasks import Drawn, Tasks
+from transference.spec import Tile
 from transference.store import TASKS, control_table, pairs_table, table
-from transference.work._blame import blamed
-from transference.work._controls import measure_controls
-from transference.work._pairs import after, measure_pairs, prepare, read_pairs
-from transference.work._reading import halved, read_all
-from transference.work._rows import TileRows
-from transference.work._steps import AT_ONCE, Step, Stepper, Subject, batches
-from transference.work._tasks import Drawn, Tasks
 
 _SOME = 16
 """Targets that a trial is made on."""

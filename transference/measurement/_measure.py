@@ -20,18 +20,19 @@ from typing import Any, NoReturn, cast
 import torch
 from tqdm import tqdm
 
-from transference.calibration import rounds
 from transference.checkpoints import Checkpoint
-from transference.controls import controlled_pairs, default_controls
 from transference.devices import choose_device, full_precision, undisturbed
 from transference.errors import SpecMismatchError
 from transference.estimators import Estimator, Exact, with_engine
 from transference.learners import Learner
 from transference.lookahead import SGD, Lookahead, with_alpha
-from transference.plan import RunSpec, describe_estimator, make_spec
+from transference.measurement._controlled import controlled_pairs, default_controls
+from transference.measurement._sample import rounds
+from transference.measurement._tasks import Tasks
+from transference.measurement._work import Work
 from transference.samplers import TaskSampler
+from transference.spec import RunSpec, describe_estimator, make_spec
 from transference.store import Run, Store
-from transference.work import Tasks, Work
 
 
 def default_tile(estimator: Estimator, n_source: int, n_target: int) -> tuple[int, int]:
