@@ -29,11 +29,11 @@ def test_a_made_table_is_written_and_read(monkeypatch, capsys):
 
 
 def test_digits_of_every_engine_are_told(monkeypatch, capsys):
-    asked = "digits --learners protonet --sides 28 --engines loop,apart --sources 1 --targets 2 --rounds 1"
+    asked = "digits --learners protonet --sides 28 --engines loop,threads --sources 1 --targets 2 --rounds 1"
     monkeypatch.setattr(sys, "argv", asked.split())
     digits.main()
     rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("protonet")]
-    assert [row[2] for row in rows] == ["loop", "apart"]
+    assert [row[2] for row in rows] == ["loop", "threads"]
     assert all(float(row[5]) < 1e-5 for row in rows)
 
 

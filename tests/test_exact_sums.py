@@ -186,7 +186,7 @@ LEARNERS = {
 @pytest.mark.parametrize("name", LEARNERS)
 @pytest.mark.parametrize("engine", EAGER)
 def test_every_engine_has_the_losses_of_float64(engine, name):
-    if (engine, name) == ("together", "stranger"):
+    if (engine, name) == ("vmap", "stranger"):
         pytest.skip("torch.vmap lets no module's parameters require gradients")
     learner = LEARNERS[name]()
     params = learner.init_params(0)
@@ -208,7 +208,7 @@ def test_every_engine_has_the_losses_of_float64(engine, name):
 def test_a_learner_whose_normalisations_are_torchs_is_watched_and_others_are_not():
     for name, watched in (("protonet", False), ("stranger", True)):
         learner = LEARNERS[name]()
-        evaluate = ENGINES["apart"](learner, [tr.few_shot("textures:val", queries=15)[0]])
+        evaluate = ENGINES["threads"](learner, [tr.few_shot("textures:val", queries=15)[0]])
         evaluate(learner.init_params(0))
         assert evaluate.exact_sums is watched
 
@@ -252,7 +252,7 @@ def test_the_container_of_a_checkpoint_changes_no_digit(suffix, tmp_path):
     assert float(learner.episode_loss(loaded, episode)) == float(learner.episode_loss(params, episode))
 
 
-@pytest.mark.parametrize("engine", ["loop", "apart"])
+@pytest.mark.parametrize("engine", ["loop", "threads"])
 def test_running_statistics_serve_a_small_and_a_large_batch_in_one_gradient(engine):
     """A few support rows by torch's kernel, which saves the running statistics for its gradient, and then many queries by ours."""
     torch.manual_seed(0)

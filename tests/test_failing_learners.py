@@ -63,7 +63,7 @@ def measure(learner, checkpoint, sources, targets, out, **settings):
     )
 
 
-@pytest.mark.parametrize("engine", ["loop", "apart"])
+@pytest.mark.parametrize("engine", ["loop", "threads"])
 @pytest.mark.parametrize("how", HOWS)
 def test_the_target_is_named(checkpoint, sources, targets, tmp_path, how, engine):
     with pytest.raises(LearnerError) as caught:
@@ -215,10 +215,10 @@ class Meddling(PixelPrototypes):
 
 
 @pytest.mark.parametrize("moved", [False, True])
-@pytest.mark.parametrize("engine", ["loop", "apart"])
+@pytest.mark.parametrize("engine", ["loop", "threads"])
 @pytest.mark.parametrize("how", CHANGES)
 def test_a_learner_that_changes_what_it_is_given_midway_is_told(checkpoint, sources, targets, tmp_path, how, engine, moved):
-    if how is the_device and engine == "apart":
+    if how is the_device and engine == "threads":
         pytest.skip("a thread's default device ends with it")
     with pytest.raises(LearnerError, match=rf"at checkpoint step 10.*: it changed .*{CHANGES[how]}.*must work on copies") as caught:
         measure(Meddling(how, 5 if moved else 28, moved), checkpoint, sources, targets, tmp_path / "run", estimator=tr.Exact(engine))

@@ -9,10 +9,10 @@ import click
 
 from transference.cli._table import print_summary
 from transference.cli.checkpoints import open_checkpoints
-from transference.cli.options import FAILED_CELLS, PathType, config_option, episode_options, import_from_here
+from transference.cli.options import FAILED_CELLS, PathType, RenamedChoice, config_option, episode_options, import_from_here
 from transference.cli.printing import say
 from transference.devices import choose_device, keep_freed_memory
-from transference.engines import ENGINES
+from transference.engines import ALIASES, ENGINES
 from transference.errors import UsageError
 from transference.estimators import Calibrated, Estimator, Exact, FirstOrder
 from transference.learners import theta
@@ -80,7 +80,7 @@ Examples:
 @click.option("--half-width", type=float, metavar="X", help="Calibrated measures more, until all intervals are so narrow to either side.")
 @click.option(
     "--engine",
-    type=click.Choice(["auto", *ENGINES]),
+    type=RenamedChoice(["auto", *ENGINES], ALIASES),
     default="auto",
     show_default=True,
     help="How episodes are evaluated; auto takes the fastest of a short trial. They differ in the last digits.",

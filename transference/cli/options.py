@@ -7,12 +7,13 @@ import os
 import re
 import sys
 import tomllib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from transference.cli.printing import say
 from transference.errors import UsageError
 from transference.plain import read_json
 from transference.statistics import NEUTRAL_BAND
@@ -27,6 +28,27 @@ _DEEP_KEY = re.compile(r"(?:[^\s.=,]{1,50}\s{0,5}\.\s{0,5}){100}")
 """A key of so many parts that the library would take hours over it."""
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class RenamedChoice(click.Choice[str]):
+    """A choice that still takes the names of version 0.1, and says the new ones.
+
+    Args:
+        choices: the names.
+        renamed: new names by old ones.
+    """
+
+    def __init__(self, choices: Sequence[str], renamed: Mapping[str, str]) -> None:
+        super().__init__(choices)
+        self._renamed = renamed
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - click's
+        """Return the name as it is now."""
+        if value in self._renamed:
+            option = param.opts[0] if param else "the option"
+            say(f"note: {option} {value} is called {self._renamed[value]} now; the old name will go", err=True)
+            value = self._renamed[value]
+        return super().convert(value, param, ctx)
 
 
 EPISODE = {"ways": 5, "shots": 1, "queries": 15, "side": 28, "channels": 3}

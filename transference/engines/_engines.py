@@ -1,12 +1,12 @@
 """The engines. Each loads episodes once, and then evaluates them at as many settings of the parameters as are asked for.
 
-==================  ==================================================================================================
-``loop``            one episode after the other, as the learner is written
-``apart``           a thread for each episode with a single kernel thread, images channels last
-``compiled``        one after the other, compiled by ``torch.compile``, images channels last
-``compiled-apart``  both
-``together``        all episodes in one call (``torch.vmap``), in blocks
-==================  ==================================================================================================
+====================  ==================================================================================================
+``loop``              one episode after the other, as the learner is written
+``threads``           a thread for each episode with a single kernel thread, images channels last
+``compiled``          one after the other, compiled by ``torch.compile``, images channels last
+``compiled-threads``  both
+``vmap``              all episodes in one call (``torch.vmap``), in blocks
+====================  ==================================================================================================
 
 They differ in the last digits, since their sums run in another order. Each gives one number for one episode at one setting of the
 parameters, whatever it is asked beside it: how tensors came to lie in memory, and how many episodes go together, is evened out.
@@ -41,7 +41,7 @@ Scored: TypeAlias = tuple[tuple[float, float], Params]
 _Scores: TypeAlias = Callable[..., tuple[Tensor, Tensor]]
 
 _BLOCK = 16
-"""Episodes in one call of ``together``, always so many: the last digits of each depend on their number. Fewer when memory runs out."""
+"""Episodes in one call of ``vmap``, always so many: the last digits of each depend on their number. Fewer when memory runs out."""
 
 _KEPT = 8
 """Compiled learners that are kept."""
@@ -76,12 +76,12 @@ class OneByOne:
     """One call for each episode.
 
     Args:
-        apart: give each episode a thread of its own, with a single kernel thread: their sums then do not depend on how many there are.
+        threads: give each episode a thread of its own, with a single kernel thread: their sums then do not depend on how many there are.
         compiled: compile the learner's scores, once for each shape of an episode.
         layout: how images and kernels lie in memory.
     """
 
-    apart: bool = False
+    threads: bool = False
     compiled: bool = False
     layout: Callable[[Tensor], Tensor] = channels_last
 
@@ -90,20 +90,20 @@ class OneByOne:
         laid_out = [episode.map(self.layout) for episode in episodes]
         if self.compiled:
             return _OneByOne(self, _compiled(learner), [learner], laid_out)
-        if self.apart:
+        if self.threads:
             turns = InTurns(learner)
             return _OneByOne(self, partial(_scores_in_turns, turns), turns.all, laid_out)
         return _OneByOne(self, partial(read_scores, learner), [learner], laid_out)
 
     def gradients(self, learner: Learner, params: Params, episodes: Sequence[Episode], names: Sequence[str]) -> list[Scored]:
-        """Compute them in the same layout, and on threads of their own if ``apart``; nothing is compiled."""
+        """Compute them in the same layout, and on threads of their own if ``threads``; nothing is compiled."""
         learners, laid_out = InTurns(learner), {name: self.layout(value) for name, value in params.items()}
 
         def gradient(episode: Episode) -> Scored:
             with learners.one() as mine:
                 return loss_gradient(mine, laid_out, episode.map(self.layout), names)
 
-        with untouched(learners.all, laid_out), workers() if self.apart else nullcontext() as pool:
+        with untouched(learners.all, laid_out), workers() if self.threads else nullcontext() as pool:
             return list((pool.map if pool else map)(gradient, episodes))
 
 
@@ -130,7 +130,7 @@ class _OneByOne:
 
     def _read(self, calls: Sequence[tuple[Params, Episode]], how: Callable[..., Tensor]) -> Tensor:
         read = partial(how, self.scores if self.engine.compiled else partial(self.scores, exact=self.exact_sums))
-        with workers() if self.engine.apart else nullcontext() as pool:
+        with workers() if self.engine.threads else nullcontext() as pool:
             each = pool.map if pool else map
             # The first goes alone: what is compiled is compiled once, not by every thread.
             first = _quietly(lambda: list(each(read, calls[:1]))) if self.engine.compiled else []
@@ -141,7 +141,7 @@ class _OneByOne:
 
 
 @dataclass(frozen=True)
-class Together:
+class Vmap:
     """Blocks of episodes in one call each, which is what counts where an episode is too small to fill the device.
 
     Args:
@@ -160,7 +160,7 @@ class Together:
             shapes = ((name, tensor.shape, tensor.dtype) for name, tensor in episode.items())
             alike.setdefault((mode, *shapes), []).append(k)
         chosen = [numbers[k : k + self.block] for numbers in alike.values() for k in range(0, len(numbers), self.block)]
-        return _Together(learner, [_Block.of(loaded, numbers, self.block) for numbers in chosen])
+        return _Vmapped(learner, [_Block.of(loaded, numbers, self.block) for numbers in chosen])
 
     def gradients(self, learner: Learner, params: Params, episodes: Sequence[Episode], names: Sequence[str]) -> list[Scored]:
         """Compute them one after the other: few learners let a gradient be batched through their inner loop."""
@@ -194,7 +194,7 @@ class _Block:
         return [_Block(self.numbers[part], self.stacked.map(itemgetter(part))) for part in cut if self.numbers[part]]
 
 
-class _Together:
+class _Vmapped:
     def __init__(self, learner: Learner, blocks: list[_Block]) -> None:
         self._learner, self._blocks = learner, blocks
         self._n = sum(len(block.numbers) for block in blocks)
@@ -239,12 +239,15 @@ class _Together:
 
 ENGINES: dict[str, Engine] = {
     "loop": OneByOne(layout=as_allocated),
-    "apart": OneByOne(apart=True),
+    "threads": OneByOne(threads=True),
     "compiled": OneByOne(compiled=True),
-    "compiled-apart": OneByOne(compiled=True, apart=True),
-    "together": Together(),
+    "compiled-threads": OneByOne(compiled=True, threads=True),
+    "vmap": Vmap(),
 }
 """By name, the plainest first."""
+
+ALIASES = {"apart": "threads", "compiled-apart": "compiled-threads", "together": "vmap"}
+"""Names of version 0.1, which run folders hold; understood for now."""
 
 
 def find_engine(name: str) -> Engine:
@@ -253,8 +256,7 @@ def find_engine(name: str) -> Engine:
     Raises:
         UsageError: there is no such engine.
     """
-    if name == "auto":
-        return ENGINES["loop"]
+    name = "loop" if name == "auto" else ALIASES.get(name, name)
     if name not in ENGINES:
         raise UsageError(f"The engine {name!r} was asked for; it must be auto or one of {', '.join(ENGINES)}.")
     return ENGINES[name]

@@ -32,9 +32,9 @@ _TOLERANCE = 0.05
 
 
 _NEEDS = {
-    "together": "It batches episodes by torch.vmap, which allows no int(tensor), .item(), branch or shape that depends on values. ",
+    "vmap": "It batches episodes by torch.vmap, which allows no int(tensor), .item(), branch or shape that depends on values. ",
     **dict.fromkeys(
-        ("compiled", "compiled-apart"),
+        ("compiled", "compiled-threads"),
         "torch.compile has to make one graph of the loss, which allows no int(tensor), .item() or branch that depends on values. ",
     ),
 }
@@ -108,14 +108,14 @@ def check_engine(name: str, learner: Learner, params: Params, episode: Episode) 
         reason = str(error) if isinstance(error, EpisodeError) else told(error)
         raise UsageError(
             f"The engine {name!r} was asked for, but cannot evaluate this learner, though the loop can: {reason}. {_NEEDS.get(name, '')}"
-            "Take --engine auto, loop or apart."
+            "Take --engine auto, loop or threads."
         ) from error
 
 
 def _candidates(episode: Episode) -> tuple[str, ...]:
     if episode.device.type != "cpu":
-        return ("together", "compiled")
-    return ("apart", "compiled", "compiled-apart") if has_images(episode) else ("apart", "together")
+        return ("vmap", "compiled")
+    return ("threads", "compiled", "compiled-threads") if has_images(episode) else ("threads", "vmap")
 
 
 def _seconds(ready: Mapping[str, Evaluate], params: Params, expected: Tensor) -> dict[str, float]:

@@ -3,7 +3,8 @@
 An executor on another machine would build the same `Work` from the same spec and answer the same tiles.
 """
 
-from transference.measurement._measure import default_tile, measure
+from transference.measurement._measure import measure
+from transference.measurement._question import default_tile
 from transference.measurement._tasks import Tasks
 from transference.measurement._work import Work
 
