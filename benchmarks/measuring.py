@@ -103,7 +103,7 @@ def _time(name: str, side: int, asked: argparse.Namespace, device: torch.device)
     """Return a row for each way of one learner at one side."""
     learner, params, episodes = _subject(name, side, device)
     ways: dict[str, Callable[[], object]] = {key: partial(read, params) for key, read in _peers(learner, episodes).items()}
-    ways["vmap"] = partial(ENGINES["together"](learner, episodes), params)
+    ways["vmap"] = partial(ENGINES["vmap"](learner, episodes), params)
     memory = {key: _memory(way, device) for key, way in ways.items()}
     with _elsewhere(name, side, asked.pairs, device) as (ask, told):
         ways |= {key: partial(ask, key) for key in ("ours", "limit")}

@@ -25,9 +25,9 @@ from benchmarks.timing import machine
 from transference.devices import keep_freed_memory
 
 _ESTIMATORS: dict[str, tr.Estimator] = {
-    "exact": tr.Exact("together"),
-    "first-order": tr.FirstOrder(engine="apart"),
-    "calibrated": tr.Calibrated(share=0.001, engine="apart"),
+    "exact": tr.Exact("vmap"),
+    "first-order": tr.FirstOrder(engine="threads"),
+    "calibrated": tr.Calibrated(share=0.001, engine="threads"),
 }
 
 

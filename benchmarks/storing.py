@@ -17,7 +17,7 @@ import torch
 import transference as tr
 from benchmarks.timing import in_turn, machine
 from transference.measurement import default_tile
-from transference.plan import CheckpointRef, TaskSet
+from transference.spec import CheckpointRef, TaskSet
 from transference.store import SOURCES, TASKS, pair_rows, pairs_table, table
 
 

@@ -12,8 +12,9 @@ from tqdm import tqdm
 from meta_models.gradients import Task
 from transference import Learner, Params
 from transference.devices import channels_last, undisturbed, workers
+from transference.engines import InTurns
 from transference.errors import LearnerError
-from transference.learners import EpisodeError, InTurns, read_scores
+from transference.learners import EpisodeError, read_scores
 from transference.samplers import TaskSampler
 
 

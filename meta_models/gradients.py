@@ -19,9 +19,10 @@ from torch import Tensor
 
 from transference import Learner, Params
 from transference.devices import channels_last, workers
+from transference.engines import InTurns
 from transference.episodes import has_images, stack
 from transference.errors import LearnerError, UsageError
-from transference.learners import EpisodeError, InTurns, read_scores
+from transference.learners import EpisodeError, read_scores
 from transference.samplers import TaskSampler
 
 Task = tuple[TaskSampler, int]

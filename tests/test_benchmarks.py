@@ -76,9 +76,9 @@ def test_a_made_table_is_written_and_read(start):
 
 
 def test_digits_of_every_engine_are_told(start):
-    told = start(digits, "--learners protonet --sides 28 --engines loop,apart --sources 1 --targets 2 --rounds 1")
+    told = start(digits, "--learners protonet --sides 28 --engines loop,threads --sources 1 --targets 2 --rounds 1")
     rows = [line.split() for line in told.splitlines() if line.startswith("protonet")]
-    assert [row[2] for row in rows] == ["loop", "apart"]
+    assert [row[2] for row in rows] == ["loop", "threads"]
     assert all(float(row[5]) < 1e-5 for row in rows)
 
 

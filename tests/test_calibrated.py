@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 import transference as tr
-from transference.calibration import rounds
 from transference.cli import main
 from transference.errors import StoreError, UsageError
+from transference.measurement._sample import rounds
 from transference.statistics import NEUTRAL_BAND, classify
 from transference.statistics._calibrated import _read
 from transference.store import Block, Store

@@ -10,9 +10,9 @@ from scipy import stats
 
 import transference as tr
 from tests.strangers import PixelPrototypes
-from transference.controls import controlled_pairs, default_controls
+from transference.engines import GradientRows
 from transference.errors import StoreError, UsageError
-from transference.gradients import GradientRows
+from transference.measurement._controlled import controlled_pairs, default_controls
 from transference.store import CONTROL_NAMES
 
 
@@ -283,12 +283,12 @@ def test_pairs_without_a_first_order_part_are_in_no_mean(run):
 
 
 def test_products_are_summed_over_all_parameters(monkeypatch):
-    monkeypatch.setattr("transference.gradients._rows._COLUMNS", 7)
+    monkeypatch.setattr("transference.engines._rows._COLUMNS", 7)
     params = {"a": torch.zeros(4, 5), "b": torch.zeros(3)}
     rows = GradientRows(2, params)
     rows[1] = gradient = {name: torch.randn(value.shape) for name, value in params.items()}
     step = {"a": torch.randn(4, 5)}
-    assert rows.exact_products([step])[0].tolist() == pytest.approx([0.0, float((step["a"].double() * gradient["a"].double()).sum())])
+    assert rows.products([step])[0].tolist() == pytest.approx([0.0, float((step["a"].double() * gradient["a"].double()).sum())])
 
 
 def test_controls_are_different_pairs_where_both_sides_have_a_common_divisor(run):

@@ -165,6 +165,17 @@ def test_a_safetensors_header_that_claims_4_TB_is_refused(tmp_path):
     refusal(path)
 
 
+@pytest.mark.parametrize("kind", ["F4", "F6_E2M3", "F8_E8M0", "F8_E4M3FNUZ", "F128", "Q4_K"])
+def test_a_tensor_of_a_type_without_full_numbers_is_told_as_that(tmp_path, kind):
+    n_bytes = {"F4": 4, "F6_E2M3": 6}.get(kind, 8)
+    header = json.dumps({"w": {"dtype": kind, "shape": [8], "data_offsets": [0, n_bytes]}}).encode()
+    (tmp_path / "c_1.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(n_bytes))
+    told = refusal(tmp_path / "c_1.safetensors")
+    assert "of a type that cannot be read" in told or "quantised" in told
+    assert "Save its parameters as" in told
+    assert len(told) < 400
+
+
 def test_a_packed_file_that_unpacks_to_much_more_is_refused(tmp_path):
     path = tmp_path / "x.pt"
     torch.save({"w": torch.zeros(2**25)}, tmp_path / "plain.pt")

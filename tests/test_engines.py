@@ -11,10 +11,9 @@ import torch
 
 import transference as tr
 from tests.strangers import Net, PixelPrototypes, make_net_learner, one_step_loss
-from transference.engines import ENGINES, _trial, find_engine, out_of_memory, trial
+from transference.engines import ENGINES, _trial, find_engine, loss_gradient, out_of_memory, trial
 from transference.engines import _engines as engines
 from transference.errors import SpecMismatchError, UsageError
-from transference.gradients import loss_gradient
 
 EAGER = [name for name in ENGINES if not name.startswith("compiled")]
 FAMILY = {"regression-maml": "sinusoid:test", "regression-mmaml": "abs:test"}
@@ -110,15 +109,17 @@ def test_a_learner_that_puts_its_parameters_into_a_module_is_never_called_twice_
     episodes = [tr.few_shot("strokes:val", queries=3)[k].to(dtype=torch.float64) for k in range(8)]
     expected = [loss_gradient(learner, params, episode, list(params)) for episode in episodes]
     for _ in range(5):
-        scores = find_engine("apart")(learner, episodes)(params)
+        scores = find_engine("threads")(learner, episodes)(params)
         assert scores[:, 0].tolist() == pytest.approx([loss for (loss, _), _ in expected], rel=1e-9)
-        for (_, found), (_, wanted) in zip(find_engine("apart").gradients(learner, params, episodes, list(params)), expected, strict=True):
+        for (_, found), (_, wanted) in zip(
+            find_engine("threads").gradients(learner, params, episodes, list(params)), expected, strict=True
+        ):
             torch.testing.assert_close(found, wanted, rtol=1e-8, atol=1e-12)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
-@pytest.mark.parametrize("engine", ["compiled", "compiled-apart"])
+@pytest.mark.parametrize("engine", ["compiled", "compiled-threads"])
 @pytest.mark.parametrize("name", ["protonet", "maml"])
 def test_compiled_engines_agree_too(engine, name):
     learner, params, episodes = subject(name)
@@ -167,21 +168,26 @@ def test_the_fastest_that_is_right_is_chosen(monkeypatch):
 
             return evaluate
 
+        return with_gradients(engine)
+
+    def with_gradients(engine):
+        engine.gradients = lambda *_: []
         return engine
 
     monkeypatch.setattr(_trial, "_SHORT", 0.0)
     monkeypatch.setitem(ENGINES, "loop", slow(0.03))
-    monkeypatch.setitem(ENGINES, "apart", slow(0.015))
+    monkeypatch.setitem(ENGINES, "threads", slow(0.015))
     monkeypatch.setitem(ENGINES, "compiled", slow(0.0, wrong=1.0))
-    monkeypatch.setitem(ENGINES, "compiled-apart", slow(0.0))
+    monkeypatch.setitem(ENGINES, "compiled-threads", slow(0.0))
     learner, params, episodes = subject("protonet", torch.float32, n=2)
-    assert trial(learner, params, episodes, n_pairs=10).chosen == "apart", "compiling is not worth it"
+    assert trial(learner, params, episodes, n_pairs=10).chosen == "threads", "compiling is not worth it"
     found = trial(learner, params, episodes, n_pairs=10**6)
-    assert found.chosen == "compiled-apart"
+    assert found.chosen == "compiled-threads"
     assert "compiled" not in found.milliseconds, "a wrong one is no candidate"
-    assert str(found).startswith("engine compiled-apart: ")
+    assert str(found).startswith("engine compiled-threads: ")
     unsteady = iter([0.0, 0.0, 1.0, *[0.0] * 20])
-    monkeypatch.setitem(ENGINES, "apart", lambda learner, episodes: lambda params: oracle(learner, params, episodes) + next(unsteady))
+    noisy = lambda learner, episodes: lambda params: oracle(learner, params, episodes) + next(unsteady)
+    monkeypatch.setitem(ENGINES, "threads", with_gradients(noisy))
     assert trial(learner, params, episodes, n_pairs=10).milliseconds.keys() == {"loop"}, "once is enough to be wrong"
     monkeypatch.setattr(_trial, "_SHORT", 10.0)
     assert trial(learner, params, episodes, n_pairs=10).milliseconds.keys() == {"loop"}, "a short run repeats to the last digit"
@@ -202,14 +208,14 @@ def test_blocks_are_halved_until_they_fit(monkeypatch):
 
         return call
 
-    expected = find_engine("together")(learner, episodes)(params)
+    expected = find_engine("vmap")(learner, episodes)(params)
     monkeypatch.setattr(engines.torch, "vmap", narrow)
-    found = find_engine("together")(learner, episodes)(params)
+    found = find_engine("vmap")(learner, episodes)(params)
     assert sizes == [16, 8, 4, 2, 2, 2, 2, 2, 2], "from the beginning again, with blocks of one size"
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=0, equal_nan=True)
     monkeypatch.setattr(engines.torch, "vmap", lambda *_, **__: lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("none at all")))
     with pytest.raises(torch.OutOfMemoryError):
-        find_engine("together")(learner, episodes)(params)
+        find_engine("vmap")(learner, episodes)(params)
     assert not out_of_memory(RuntimeError("shapes"))
 
 
@@ -231,17 +237,17 @@ def test_a_run_goes_on_with_the_engine_it_was_begun_with(tmp_path, learner, chec
         return tr.measure(learner, checkpoint, sources, targets, n_source=n, n_target=4, lookahead=tr.SGD(0.1), out=tmp_path / "run",
                           estimator=tr.Exact(engine))  # fmt: skip
 
-    settled = iter(["apart", "loop"])
-    monkeypatch.setattr("transference.work._work.trial", lambda *_: _trial.Trial(name := next(settled), {name: 1.0}))
+    settled = iter(["threads", "loop"])
+    monkeypatch.setattr("transference.measurement._question.trial", lambda *_: _trial.Trial(name := next(settled), {name: 1.0}))
     run("auto")
     about = tr.open_run(tmp_path / "run")
-    assert about.spec.estimator["engine"] == "apart"
+    assert about.spec.estimator["engine"] == "threads"
     for tile in (tmp_path / "run" / "pairs").rglob("*.parquet"):
         tile.unlink()
     run("auto")
     assert next(settled) == "loop", "the second time nothing was tried"
-    run("apart")
-    with pytest.raises(SpecMismatchError, match="estimator.engine: apart → loop"):
+    run("threads")
+    with pytest.raises(SpecMismatchError, match="estimator.engine: threads → loop"):
         run("loop")
     with pytest.raises(SpecMismatchError, match=r"sources\[0\].n: 4 → 5"):
         run("auto", n=5)
@@ -252,7 +258,7 @@ def test_an_engine_that_cannot_take_the_learner_is_told_before_anything_is_begun
     """It looks at the values of labels, which `torch.vmap` does not allow."""
     with pytest.raises(UsageError, match=r"engine 'together' .* cannot evaluate this learner, .*item.*int\(tensor\).*Take --engine auto"):
         tr.measure(learner, checkpoint, sources, sources, n_source=2, n_target=2, lookahead=tr.SGD(0.1),
-                   estimator=estimator(engine="together"), out=tmp_path / "run")  # fmt: skip
+                   estimator=estimator(engine="vmap"), out=tmp_path / "run")  # fmt: skip
     assert not (tmp_path / "run" / "run.json").exists()
 
 
@@ -269,7 +275,45 @@ def test_gradients_are_the_same_in_the_layout_of_the_engine(tmp_path, strokes):
     norms = [
         tr.measure(learner, checkpoint, tasks, tasks, n_source=2, n_target=1, precision="fp64", lookahead=tr.SGD(0.01), out=tmp_path / name,
                    estimator=tr.Exact(name)).sources()["gradient_norm"].to_numpy()
-        for name in ("loop", "apart")
+        for name in ("loop", "threads")
     ]  # fmt: skip
     torch.testing.assert_close(*map(torch.tensor, norms), rtol=1e-9, atol=0)
     assert (norms[0] > 0).all()
+
+
+class OnlyPlainBackward(torch.autograd.Function):
+    """Has no gradient for images that lie channels last."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.plain = x.is_contiguous()
+        return x * 1.0
+
+    @staticmethod
+    def backward(ctx, gradient):
+        if not ctx.plain:
+            raise RuntimeError("no kernel for this layout")
+        return gradient
+
+
+class PlainLayoutOnly(PixelPrototypes):
+    """Its loss can be evaluated in every layout, its gradient in the plain one."""
+
+    def episode_loss(self, params, episode):
+        kernel = OnlyPlainBackward.apply(params["kernel"])
+        return super().episode_loss(params, episode) * kernel.square().mean()
+
+    def init_params(self, seed):
+        return {**super().init_params(seed), "kernel": torch.ones(2, 3, 3, 3)}
+
+
+def test_an_engine_that_cannot_take_the_gradient_is_refused_and_never_chosen(monkeypatch):
+    learner = PlainLayoutOnly()
+    params, episodes = learner.init_params(0), [tr.few_shot("strokes:val", ways=3, queries=2)[k] for k in range(2)]
+    _trial.check_engine("loop", learner, params, episodes[0])
+    with pytest.raises(UsageError, match=r"The engine 'apart' was asked for, .* no kernel for this layout") as caught:
+        _trial.check_engine("threads", learner, params, episodes[0])
+    assert "\n" not in str(caught.value)
+    monkeypatch.setattr(_trial, "_SHORT", 0.0)
+    assert _trial.trial(learner, params, episodes, 1).chosen == "loop"
+    assert set(_trial.trial(learner, params, episodes, 1).milliseconds) <= {"loop", "vmap"}

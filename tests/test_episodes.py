@@ -7,10 +7,9 @@ from torch import nn
 
 import transference as tr
 from meta_models.gradients import batching
-from transference.engines import ENGINES, find_engine, trial
+from transference.engines import ENGINES, find_engine, loss_gradient, trial
 from transference.episodes import stack
 from transference.errors import UsageError
-from transference.gradients import loss_gradient
 from transference.learners import EpisodeError, check_pure
 
 LENGTH, WORDS = 6, 11
@@ -111,7 +110,7 @@ def test_training_on_texts_takes_the_mean_gradient(way, subject):
 
 def test_a_trial_of_engines_runs_on_texts(subject):
     learner, params, episodes = subject
-    assert {"loop", "apart", "together"} <= trial(learner, params, episodes, n_pairs=10**6).milliseconds.keys()
+    assert {"loop", "threads", "vmap"} <= trial(learner, params, episodes, n_pairs=10**6).milliseconds.keys()
 
 
 def test_names_shapes_and_digests_tell_the_parts_apart():

@@ -8,9 +8,8 @@ from torch import nn
 
 import transference as tr
 from transference.devices import as_allocated, channels_last
-from transference.engines import ENGINES
+from transference.engines import ENGINES, loss_gradient
 from transference.exact_sums import ExactSums, batch_norm
-from transference.gradients import loss_gradient
 
 SHAPES = [(75, 32, 14, 14), (5, 16, 42, 42), (3, 8, 1, 700), (40, 8, 7, 5)]  # more rows, and fewer, than columns
 EAGER = [name for name in ENGINES if not name.startswith("compiled")]
@@ -90,6 +89,69 @@ def test_modules_of_torch_are_replaced_inside_the_context_and_nothing_else_is():
     torch.testing.assert_close(batch.running_var, plain.running_var, rtol=1e-5, atol=0)
 
 
+def rows_of(kind):
+    """Batches whose channels lie together in memory, in each number of dimensions."""
+    shape, last = {
+        "features": ((30_000, 8), torch.contiguous_format),
+        "images": ((40, 8, 28, 28), torch.channels_last),
+        "volumes": ((20, 8, 10, 14, 14), torch.channels_last_3d),
+    }[kind]
+    values = torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 0.1 + 3
+    return values.contiguous(memory_format=last), last
+
+
+CALLS = {
+    "torch.batch_norm": lambda x: torch.batch_norm(x, None, None, None, None, True, 0.1, 1e-5, False),
+    "F.batch_norm": lambda x: F.batch_norm(x, None, None, training=True),
+    "module": lambda x: {2: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}[x.dim()](8).to(x.dtype)(x),
+    "torch.group_norm": lambda x: torch.group_norm(x, 2, None, None, 1e-5, False),
+    "F.group_norm": lambda x: F.group_norm(x, 2),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("kind", ["features", "images", "volumes"])
+def test_every_call_keeps_its_digits_in_every_number_of_dimensions(kind, call):
+    if kind == "features" and "group" in call:
+        pytest.skip("group norm takes each row by itself, which is short")
+    x, last = rows_of(kind)
+    expected = CALLS[call](x.double())
+    leaf = x.clone().requires_grad_()
+    weighing = torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+    before = ExactSums.replaced
+    with ExactSums():
+        found = CALLS[call](leaf)
+        assert ExactSums.replaced == before + 1
+        [slope] = torch.autograd.grad((found * weighing).sum(), leaf)
+        CALLS[call](x[:20] if kind == "features" else x.contiguous())
+        assert ExactSums.replaced == before + 1, "what loses no digits is torch's own"
+    close(found, expected, 2e-6)
+    assert found.shape == x.shape
+    if kind != "features":
+        assert found.is_contiguous(memory_format=last)
+    wide = x.double().requires_grad_()
+    close(slope, torch.autograd.grad((CALLS[call](wide) * weighing.double()).sum(), wide)[0], 1e-4)
+
+
+def test_running_statistics_of_features_and_volumes_move_as_torchs_do():
+    for kind, module in (("features", nn.BatchNorm1d), ("volumes", nn.BatchNorm3d)):
+        x, _ = rows_of(kind)
+        ours, wide = module(8), module(8).double()
+        with ExactSums():
+            ours(x)
+        wide(x.double())
+        torch.testing.assert_close(ours.running_mean.double(), wide.running_mean, rtol=1e-6, atol=0)
+        torch.testing.assert_close(ours.running_var.double(), wide.running_var, rtol=1e-4, atol=0)
+
+
+def test_features_under_vmap_are_normalised_too():
+    x = torch.randn(3, 400, 8, generator=torch.Generator().manual_seed(0))
+    normalise = lambda one: F.batch_norm(one, None, None, training=True)
+    with ExactSums():
+        found = torch.vmap(normalise)(x)
+    close(found, torch.stack([normalise(one.double()) for one in x]), 1e-6)
+
+
 class Normed(nn.Module):
     """A stranger's network, with a bias before its batch norm and a group norm after."""
 
@@ -125,7 +187,7 @@ LEARNERS = {
 @pytest.mark.parametrize("name", LEARNERS)
 @pytest.mark.parametrize("engine", EAGER)
 def test_every_engine_has_the_losses_of_float64(engine, name):
-    if (engine, name) == ("together", "stranger"):
+    if (engine, name) == ("vmap", "stranger"):
         pytest.skip("torch.vmap lets no module's parameters require gradients")
     learner = LEARNERS[name]()
     params = learner.init_params(0)
@@ -147,7 +209,7 @@ def test_every_engine_has_the_losses_of_float64(engine, name):
 def test_a_learner_whose_normalisations_are_torchs_is_watched_and_others_are_not():
     for name, watched in (("protonet", False), ("stranger", True)):
         learner = LEARNERS[name]()
-        evaluate = ENGINES["apart"](learner, [tr.few_shot("textures:val", queries=15)[0]])
+        evaluate = ENGINES["threads"](learner, [tr.few_shot("textures:val", queries=15)[0]])
         evaluate(learner.init_params(0))
         assert evaluate.exact_sums is watched
 
@@ -191,7 +253,7 @@ def test_the_container_of_a_checkpoint_changes_no_digit(suffix, tmp_path):
     assert float(learner.episode_loss(loaded, episode)) == float(learner.episode_loss(params, episode))
 
 
-@pytest.mark.parametrize("engine", ["loop", "apart"])
+@pytest.mark.parametrize("engine", ["loop", "threads"])
 def test_running_statistics_serve_a_small_and_a_large_batch_in_one_gradient(engine):
     """A few support rows by torch's kernel, which saves the running statistics for its gradient, and then many queries by ours."""
     torch.manual_seed(0)

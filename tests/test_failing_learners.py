@@ -64,7 +64,7 @@ def measure(learner, checkpoint, sources, targets, out, **settings):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["loop", "apart"])
+@pytest.mark.parametrize("engine", ["loop", "threads"])
 @pytest.mark.parametrize("how", HOWS)
 def test_the_target_is_named(checkpoint, sources, targets, tmp_path, how, engine):
     with pytest.raises(LearnerError) as caught:
@@ -165,3 +165,83 @@ def test_commands_end_with_1_and_one_line(checkpoint, tmp_path, monkeypatch, the
         assert "The learner failed" in line
         assert f"{name}.py:11)" in line
         assert "task" in line
+
+
+def in_place(params, episode):
+    with torch.no_grad():
+        params["map.weight"].mul_(1.01)
+
+
+def past_the_count(params, episode):
+    params["map.bias"].data.add_(1e-3)
+
+
+def by_name(params, episode):
+    params["map.weight"] = params["map.weight"] * 1.01
+
+
+def the_task(params, episode):
+    episode.query_x.mul_(0.5)
+
+
+def the_device(params, episode):
+    torch.set_default_device("meta")
+
+
+def the_dtype(params, episode):
+    torch.set_default_dtype(torch.float64)
+
+
+CHANGES = {
+    in_place: "map.weight",
+    past_the_count: "map.bias",
+    by_name: "map.weight",
+    the_task: r"episode\.query_x",
+    the_device: "torch's default device",
+    the_dtype: "torch's default dtype",
+}
+
+
+class Meddling(PixelPrototypes):
+    """Changes what it is given from one call on; only after a step if ``moved``."""
+
+    def __init__(self, how, after, moved=False):
+        self.how, self.after, self.moved, self.calls = how, after, moved, 0
+
+    def episode_loss(self, params, episode):
+        self.calls += not self.moved or bool(params["map.bias"].any())
+        if self.calls > self.after:
+            self.how(params, episode)
+        return super().episode_loss(params, episode)
+
+
+@pytest.mark.parametrize("moved", [False, True])
+@pytest.mark.parametrize("engine", ["loop", "threads"])
+@pytest.mark.parametrize("how", CHANGES)
+def test_a_learner_that_changes_what_it_is_given_midway_is_told(checkpoint, sources, targets, tmp_path, how, engine, moved):
+    if how is the_device and engine == "threads":
+        pytest.skip("a thread's default device ends with it")
+    with pytest.raises(LearnerError, match=rf"at checkpoint step 10.*: it changed .*{CHANGES[how]}.*must work on copies") as caught:
+        measure(Meddling(how, 5 if moved else 28, moved), checkpoint, sources, targets, tmp_path / "run", estimator=tr.Exact(engine))
+    assert "\n" not in str(caught.value)
+    assert tr.open_run(tmp_path / "run").progress().done == 0
+    assert (torch.get_default_device().type, torch.get_default_dtype()) == ("cpu", torch.float32)
+
+
+def test_estimates_of_a_learner_that_changes_its_parameters_are_not_kept(checkpoint, sources, targets, tmp_path):
+    with pytest.raises(LearnerError, match="it changed"):
+        measure(Meddling(in_place, 8), checkpoint, sources, targets, tmp_path / "run", estimator=tr.FirstOrder(checked=0, engine="loop"))
+    assert tr.open_run(tmp_path / "run").progress().done == 0
+
+
+def test_a_learner_that_changes_its_own_tensors_midway_is_told(checkpoint, sources, targets, tmp_path):
+    class Warming(Meddling):
+        def __init__(self):
+            super().__init__(lambda params, episode: self.scale.data.mul_(1.01), 28)
+            self.scale = torch.ones(())
+
+        def episode_loss(self, params, episode):
+            return super().episode_loss(params, episode) * self.scale
+
+    with pytest.raises(LearnerError, match="it changed the learner's scale"):
+        measure(Warming(), checkpoint, sources, targets, tmp_path / "run", estimator=tr.Exact("loop"))

@@ -13,10 +13,9 @@ import transference as tr
 from meta_models import MAML, ProtoNet
 from tests import oracles
 from transference.cli import main
-from transference.engines import ENGINES
+from transference.engines import ENGINES, KeptGradients, loss_gradient
 from transference.errors import UsageError
 from transference.estimators.first_order import LinearTargets
-from transference.gradients import KeptGradients, loss_gradient
 from transference.statistics import check_estimates
 
 

@@ -18,13 +18,10 @@ ORDER = [
     {"learners"},
     {"lookahead"},
     {"samplers"},
-    {"gradients"},
     {"engines"},
     {"estimators"},
-    {"plan"},
+    {"spec"},
     {"store"},
-    {"work"},
-    {"calibration", "controls"},
     {"measurement"},
     {"report"},
     {"cli"},
@@ -62,7 +59,7 @@ def wrong(room, other):
         allowed = other in TABLE_ONLY[room] | {"errors", "files", "_streams"}
         return None if allowed else f"{room} sees only the stored table, yet imports {other}"
     if other in TABLE_ONLY:
-        allowed = room in TELLERS or (room, other) == ("calibration", "statistics")
+        allowed = room in TELLERS or (room, other) == ("measurement", "statistics")
         return None if allowed else f"{room} imports {other}; only {TELLERS} may"
     return None if RANK[other] < RANK[room] else f"{room} imports {other}, which stands after it"
 

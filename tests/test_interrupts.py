@@ -130,7 +130,10 @@ COMMANDS = {
 
 @pytest.mark.parametrize(
     ("command", "name"),
-    [*((command, "ENOSPC") for command in COMMANDS), *(("export .csv", name) for name in ("EDQUOT", "EROFS", "EACCES"))],
+    [
+        *((command, "ENOSPC") for command in COMMANDS),
+        *(("export .csv", name) for name in ("EDQUOT", "EROFS", "EACCES", "ENOENT", "ENOTDIR", "ENAMETOOLONG")),
+    ],
 )
 def test_a_disk_that_takes_no_more_is_one_line_and_leaves_nothing(made, tmp_path, command, name):
     there = tmp_path / "full"

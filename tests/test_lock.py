@@ -29,7 +29,7 @@ import torch
 import transference as tr
 from tests.strangers import PixelPrototypes
 from transference.errors import TransferenceError
-from transference.work import Work
+from transference.measurement import Work
 
 torch.set_num_threads(1)
 out, gate, seed = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])

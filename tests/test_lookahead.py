@@ -4,8 +4,8 @@ import pytest
 import torch
 
 import transference as tr
+from transference.engines import loss_gradient
 from transference.errors import CheckpointError, UsageError
-from transference.gradients import loss_gradient
 from transference.lookahead import moving, with_alpha
 
 PARAMS = {"a.weight": torch.tensor([1.0, -2.0, 3.0], dtype=torch.float64), "b.bias": torch.tensor([[0.5]], dtype=torch.float64)}

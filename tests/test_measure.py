@@ -37,6 +37,14 @@ def test_any_tiling_gives_the_same_table(tmp_path, learner, checkpoint, sources,
     assert tiled.spec.digest != whole.spec.digest or tile == (6, 4)
 
 
+@pytest.mark.parametrize("tile", [(1, 1), (4, 3), (3, 4)])
+def test_any_tiling_gives_the_same_estimates(tmp_path, learner, checkpoint, sources, targets, tile):
+    settings = {"estimator": tr.FirstOrder(checked=4, engine="loop"), "n_source": 35, "n_target": 18}
+    whole = run_here(tmp_path / "whole", learner, checkpoint, sources, targets, tile=(35, 18), **settings)
+    tiled = run_here(tmp_path / "tiled", learner, checkpoint, sources, targets, tile=tile, **settings)
+    pd.testing.assert_frame_equal(tiled.pairs(), whole.pairs(), check_exact=True)
+
+
 def test_order_of_modes_does_not_matter(tmp_path, learner, checkpoint, sources, targets):
     there = run_here(tmp_path / "there", learner, checkpoint, [sources, targets], [sources, targets])
     back = run_here(tmp_path / "back", learner, checkpoint, [targets, sources], [targets, sources])

@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
 import transference as tr
+from transference.cli._table import summary_text
 
 pytestmark = pytest.mark.slow
 
@@ -88,3 +90,16 @@ def test_warnings_as_errors_do_not_end_a_command(folder):
     ):
         done = run(folder, {"PYTHONWARNINGS": "error"}, *words)
         assert (done.returncode, done.stderr) == (0, b""), words
+
+
+def test_numbers_beyond_all_decimals_are_told_in_three_digits():
+    key = {"checkpoint_step": 1, "alpha": 0.01, "source_mode": "a", "target_mode": "b", "n": 9, "failed": 0, "accuracy": 0.5}
+    shares = {"positive": 0.002, "neutral": 0.0, "negative": 0.998}
+    ends = {"geometric_mean": 1135091372.123456, "geometric_mean_low": 3.2e-9, "geometric_mean_high": 8.7654e300}
+    parts = {"first_order": -123456.7, "curvature": 0.123456}
+    told = summary_text(pd.DataFrame([{**key, **shares, **ends, **parts}]))
+    for found in ("1.14e+09 [3.2e-09, 8.77e+300]", "0% ", "100% ", "-1.23e+05", "+0.1235"):
+        assert found in told
+    assert max(map(len, told.split())) < 15
+    plain = summary_text(pd.DataFrame([{**key, **shares, "geometric_mean": 0.98765}]))
+    assert " 0.9877 " in plain

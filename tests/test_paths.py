@@ -2,6 +2,7 @@
 
 import io
 
+import click
 import numpy as np
 import pandas as pd
 import pytest
@@ -86,3 +87,46 @@ def test_a_training_may_have_any_name(tmp_path, monkeypatch, name):
     assert tr.load_checkpoint(f"{name}/step-00000002.safetensors").step == 2
     assert call("convert", "--", f"{name}/step-00000002.safetensors", f"{name}.pt").exit_code == 0
     assert tr.load_checkpoint(f"{name}.pt").step == 2
+
+
+def commands(group, names=()):
+    """Every command, by its words."""
+    for name in group.list_commands(click.Context(group)):
+        command = group.get_command(click.Context(group), name)
+        yield from commands(command, (*names, name)) if isinstance(command, click.Group) else [((*names, name), command)]
+
+
+PATHS = {
+    (*words, parameter.opts[-1] if isinstance(parameter, click.Option) else parameter.human_readable_name): (words, command, parameter)
+    for words, command in commands(main)
+    for parameter in command.params
+    if isinstance(parameter.type, click.Path)
+}
+
+
+@pytest.mark.parametrize("asked", PATHS, ids=" ".join)
+def test_an_empty_path_is_not_the_current_folder(tmp_path, monkeypatch, asked):
+    monkeypatch.chdir(tmp_path)
+    words, command, empty = PATHS[asked]
+    before = [parameter for parameter in command.params if isinstance(parameter, click.Argument)]
+    place = before.index(empty) if empty in before else None
+    result = call(*words, *([f"{empty.opts[-1]}="] if place is None else ["x"] * place + [""]))
+    assert result.exit_code == 2
+    [line] = result.stderr.splitlines()
+    assert line.startswith(f"error: {asked[-1]} was given as an empty name")
+    assert not list(tmp_path.iterdir())
+
+
+def test_all_that_takes_a_file_or_folder_is_among_them():
+    assert len(PATHS) > 25
+    assert {asked[-1] for asked in PATHS} >= {"--out", "--output", "--data-root", "--config", "--from", "RUN...", "CHECKPOINT..."}
+
+
+@pytest.mark.parametrize("name", [".", "..", "/", "x", "x.txt", "folder/"])
+def test_a_figure_needs_a_name_that_tells_its_format(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    for words in (["plot", "run", "--kind", "matrix"], ["datasets", "show", "strokes"]):
+        result = call(*words, "-o", name)
+        assert result.exit_code == 2
+        [line] = result.stderr.splitlines()
+        assert "a figure's name ends in .png, .pdf or .svg" in line

@@ -54,10 +54,11 @@ def said(name, root):
 @pytest.mark.slow
 @pytest.mark.parametrize(("word", "split"), [
     *((word, "train") for word in ("train", "Train", "TRAIN", "training", "base", "meta-train", "meta_train")),
-    *((word, "train") for word in ("metatrain", "trainset", "images_background")),
+    *((word, "train") for word in ("metatrain", "trainset", "images_background", "train2017")),
     *((word, "val") for word in ("val", "valid", "validation", "Validation", "dev", "meta-val", "meta_valid", "val_set")),
     *((word, "test") for word in ("test", "testing", "Test", "eval", "novel", "meta-test", "MetaTest")),
-    *((word, "test") for word in ("evaluation", "images_evaluation")),
+    *((word, "val") for word in ("dev-set", "val2017", "Val_2014", "validation-set")),
+    *((word, "test") for word in ("evaluation", "images_evaluation", "eval_set", "novel-set", "test-2015")),
 ])  # fmt: skip
 def test_the_words_of_the_field_name_one_split(tmp_path, word, split):
     folders(tmp_path / "toys" / word, "a", "b")
@@ -351,6 +352,52 @@ def test_two_versions_of_a_split_are_told(tmp_path, stale):
     assert classes_of("toys", tmp_path) == {"test": ["b"]}
     with pytest.raises(DataError, match="^toys:train cannot be used: .*several sets of files of the split train"):
         open_dataset("toys:train", data_root=tmp_path)
+
+
+@pytest.mark.parametrize(("one", "copy"), [
+    ("train.parquet", "train (1).parquet"),
+    ("train.parquet", "Train - Copy.parquet"),
+    ("train-00000-of-00001.parquet", "train-00000-of-00001 (1).parquet"),
+    ("data/train.parquet", "backup/train.parquet"),
+    ("part-0.parquet", "part-0 (2).parquet"),
+    ("split=train/part-0.parquet", "split=train/part-0 (1).parquet"),
+])  # fmt: skip
+def test_a_copy_of_a_file_is_not_read_with_it(tmp_path, one, copy):
+    root, columns = tmp_path / "toys", {"split": ["train"] * 3} if one == "part-0.parquet" else {}
+    table(root / one, ["a", "a", "b"], **columns)
+    expected = find_reader("toys", tmp_path)
+    classes, mark = expected.classes(), expected.mark().content
+    (root / copy).parent.mkdir(exist_ok=True)
+    (root / copy).write_bytes((root / one).read_bytes())
+    if not copy.startswith("backup/"):  # which is a configuration that is not read anyway
+        assert f"{copy} is a copy of {one} and is not read" in said("toys", tmp_path)
+    assert find_reader("toys", tmp_path).classes() == classes
+    assert find_reader("toys", tmp_path).mark().content == mark
+    table(root / one, ["a", "a", "b"], seed=1, **columns)
+    assert find_reader("toys", tmp_path).classes() == (classes if copy.startswith("backup/") else {"train": {"a": 4, "b": 2}})
+
+
+def test_a_part_that_is_a_copy_of_another_part_is_missing(tmp_path):
+    for k in range(2):
+        table(tmp_path / "toys" / f"train-0000{k}-of-00002.parquet", ["a", "b"])
+    table(tmp_path / "toys" / "test.parquet", ["c"])
+    assert classes_of("toys", tmp_path) == {"test": ["c"]}
+    told = said("toys", tmp_path)
+    assert "train is left out" in told
+    assert "train-00001-of-00002.parquet is a copy of train-00000-of-00002.parquet, so that one part of the split is missing" in told
+
+
+def test_equal_files_of_two_splits_are_both_read(tmp_path):
+    for split in ("train", "test"):
+        table(tmp_path / "toys" / f"{split}.parquet", ["a", "b"])
+    assert classes_of("toys", tmp_path) == {"train": ["a", "b"], "test": ["a", "b"]}
+
+
+def test_images_that_are_twice_in_a_split_are_said_when_it_is_prepared(tmp_path):
+    table(tmp_path / "toys" / "train-0.parquet", ["a", "b"])
+    table(tmp_path / "toys" / "train-1.parquet", ["a", "b"], split=["train"] * 2)
+    result = call("datasets", "prepare", "toys", "--from", tmp_path / "toys", "--data-root", tmp_path / "data", "--side", 9)
+    assert "note: train has 2 images twice, for one " in result.stderr
 
 
 NAMES = {"huggingface": json.dumps({"info": {"features": {"label": {"names": ["ant", "bee"]}}}})}

@@ -103,7 +103,8 @@ def test_archives_of_class_folders_and_shards_of_parquet(tmp_path):
     shards.mkdir()
     for split in ("train", "validation"):
         for k in range(2):
-            plain = [{key: row[key] for key in ("image", "class_name")} for row in rows(2, 3)]
+            unnamed = [row | {"image": row["image"] | {"path": "image.png"}} for row in rows(2, 6)[k::2]]
+            plain = [{key: row[key] for key in ("image", "class_name")} for row in unnamed]
             write_parquet(shards / f"{split}-{k:05d}-of-00002.parquet", plain)
     sizes = prepared("shards", shards, tmp_path / "data").classes()
     assert sizes == {split: {"class 0": 6, "class 1": 6} for split in ("train", "val")}

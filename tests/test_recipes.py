@@ -130,7 +130,7 @@ def test_learn2learn(folder):
 
 
 @pytest.mark.filterwarnings("default")
-@pytest.mark.parametrize("engine", ["auto", "apart"])
+@pytest.mark.parametrize("engine", ["auto", "threads"])
 def test_easyfsl(folder, engine):
     methods = pytest.importorskip("easyfsl.methods", exc_type=ImportError)
     torch.save(methods.PrototypicalNetworks(Encoder()).state_dict(), folder / "easyfsl_5000.pt")

@@ -11,7 +11,7 @@ import torch
 
 import transference as tr
 from transference import _trees
-from transference.gradients import loss_gradient
+from transference.engines import loss_gradient
 from transference.learners import bind
 from transference.lookahead import moving
 

@@ -41,7 +41,7 @@ class Another:
 @pytest.fixture
 def measured(tmp_path, learner, checkpoint, sources, targets):
     def run(name="run", sources=sources, targets=targets, **changes):
-        words = {**N, "lookahead": tr.SGD((0.01, 0.1)), "estimator": tr.Exact("apart"), "controls": 4, **changes}
+        words = {**N, "lookahead": tr.SGD((0.01, 0.1)), "estimator": tr.Exact("threads"), "controls": 4, **changes}
         return tr.measure(learner, checkpoint, sources, targets, out=tmp_path / name, **words)
 
     return run
@@ -83,7 +83,7 @@ def test_replicates_of_a_task_have_its_classes_and_independent_draws_of_their_im
 
 
 @pytest.mark.parametrize("tile", [(10, 10), (4, 2)])
-@pytest.mark.parametrize("estimator", [tr.Exact("apart"), tr.FirstOrder(checked=5)], ids=["exact", "first-order"])
+@pytest.mark.parametrize("estimator", [tr.Exact("threads"), tr.FirstOrder(checked=5)], ids=["exact", "first-order"])
 def test_every_replicate_is_the_table_of_its_own_episodes(measured, sources, targets, estimator, tile):
     run = measured(replicates=3, tile=tile, estimator=estimator)
     assert tr.verify(run.path).complete

@@ -61,7 +61,7 @@ def test_a_measurement_does_not_depend_on_what_is_set_around_it(learner, checkpo
             out=tmp_path / str(next(numbers)), device="cpu",
         ).matrix()  # fmt: skip
 
-    estimators = [tr.Exact("loop"), tr.Exact("apart"), tr.FirstOrder(engine="loop")]
+    estimators = [tr.Exact("loop"), tr.Exact("threads"), tr.FirstOrder(engine="loop")]
     expected = [measured(estimator) for estimator in estimators]
     with SURROUNDINGS[name]():
         before = state()

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from transference.lookahead import SGD, Adam, Lookahead, Outer, Source
     from transference.measurement import measure
     from transference.optimizers import OptimizerState
-    from transference.plan import RunSpec, Tile
     from transference.samplers import FewShot, FunctionFamily, TaskRecord, TaskSampler, open_tasks
     from transference.samplers import few_shot as few_shot  # type: ignore[no-redef]  # a file has this name too
+    from transference.spec import RunSpec, Tile
     from transference.statistics import (
         NEUTRAL_BAND,
         calibrate,
@@ -117,7 +117,7 @@ _HOMES = {
     "transference.lookahead": ("SGD", "Adam", "Lookahead", "Outer", "Source"),
     "transference.measurement": ("measure",),
     "transference.optimizers": ("OptimizerState",),
-    "transference.plan": ("RunSpec", "Tile"),
+    "transference.spec": ("RunSpec", "Tile"),
     "transference.samplers": ("FewShot", "FunctionFamily", "TaskRecord", "TaskSampler", "few_shot", "open_tasks"),
     "transference.statistics": (
         "NEUTRAL_BAND",

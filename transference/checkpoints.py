@@ -213,7 +213,10 @@ def _read_safetensors(path: Path) -> tuple[str | None, dict[str, Any], Mapping[s
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict, it has no iterator
-    except (OSError, safetensors.SafetensorError) as error:
+    except (OSError, AttributeError, KeyError, safetensors.SafetensorError) as error:  # the middle two where torch lacks a dtype
+        if not isinstance(error, OSError) and re.search("dtype|unknown variant|float[48]", str(error), re.IGNORECASE):
+            kind = "holds tensors of a type that cannot be read"
+            raise CheckpointError(f"{path} {kind} ({error!s:.120}). Save its parameters as float32.") from error
         raise CheckpointError(f"{path} is truncated or is no safetensors file ({error}). Copy it again.") from error
     # safetensors' save_model leaves out the second name of a shared tensor, and says so.
     tensors |= {name: tensors[first] for name, first in metadata.items() if first in tensors and name not in tensors}

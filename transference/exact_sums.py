@@ -2,8 +2,8 @@
 
 On a CPU, torch's kernels for images with their channels last add up the rows of a batch one by one in float32. Over the 132 300 rows of 75
 images of 42×42 pixels that loses two to three of seven digits of a mean, more where the mean is large beside the deviation; its kernels for
-the plain layout lose none, nor do its other reductions, which add in a tree. So batch norm takes its statistics from short sums here, and
-group norm goes through the plain layout.
+the plain layout lose none, nor do its other reductions, which add in a tree. So batch norm of images takes its statistics from short sums
+here, and group norm goes through the plain layout, as does batch norm of volumes with their channels last and of many rows of features.
 """
 
 from __future__ import annotations
@@ -22,9 +22,7 @@ of our own would cost MAML, whose support sets are small, more than it gains."""
 
 
 class ExactSums(TorchFunctionMode):
-    """A context in which `torch.nn.functional`'s batch norm and group norm, and the modules made of them, are those of this file.
-
-    Of images, that is; ``torch.batch_norm`` called directly stays torch's own, and so does `torch.nn.BatchNorm3d`.
+    """A context in which torch's batch norm and group norm, as functions and as modules, are those of this file.
 
     It holds for the calling thread, and lets all other functions be, at the price of a microsecond or two for each call of any.
     """
@@ -70,6 +68,12 @@ def _batch_norm(
     """Return what `torch.nn.functional.batch_norm` would, running statistics moved too; None where torch itself loses no digits."""
     if not (training and _loses_digits(input)):
         return None
+    if input.dim() == 2:  # rows of features are channels last too
+        columns = input.t()[None].contiguous()
+        return F.batch_norm(columns, running_mean, running_var, weight, bias, True, momentum, eps)[0].t()
+    if input.dim() == 5:  # rare, so two copies of it will do
+        plain = F.batch_norm(input.contiguous(), running_mean, running_var, weight, bias, True, momentum, eps)
+        return plain.contiguous(memory_format=torch.channels_last_3d)
     mean: Tensor
     variance: Tensor
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (input, weight, bias)):
@@ -86,21 +90,44 @@ def _batch_norm(
     return normalised
 
 
+def _torch_batch_norm(
+    input: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+    cudnn_enabled: bool,
+) -> Tensor | None:
+    """Return what `torch.batch_norm` would, which takes the same in another order."""
+    del cudnn_enabled
+    return _batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+
+
 def _group_norm(
     input: Tensor,
     num_groups: int,
     weight: Tensor | None = None,
     bias: Tensor | None = None,
     eps: float = 1e-5,
+    cudnn_enabled: bool = True,
 ) -> Tensor | None:
-    """Return what `torch.nn.functional.group_norm` would; None where torch itself loses no digits."""
-    if not _loses_digits(input):
+    """Return what `torch.nn.functional.group_norm` and `torch.group_norm` would; None where torch itself loses no digits."""
+    del cudnn_enabled
+    if input.dim() == 2 or not _loses_digits(input):
         return None
     normalised = F.group_norm(input.contiguous(), num_groups, weight, bias, eps)
-    return normalised.contiguous(memory_format=torch.channels_last)
+    return normalised.contiguous(memory_format=_LAST[input.dim()])
 
 
-_EXACT: dict[Callable[..., Any], Callable[..., Tensor | None]] = {F.batch_norm: _batch_norm, F.group_norm: _group_norm}
+_EXACT: dict[Callable[..., Any], Callable[..., Tensor | None]] = {
+    F.batch_norm: _batch_norm,
+    F.group_norm: _group_norm,
+    torch.batch_norm: _torch_batch_norm,
+    torch.group_norm: _group_norm,
+}
 
 
 class _BatchNorm(torch.autograd.Function):
@@ -147,13 +174,18 @@ def _statistics(x: Tensor) -> tuple[Tensor, Tensor]:
     return mean, torch.addcmul(variances, apart, apart).mean(dim=0)
 
 
+_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
 def _loses_digits(x: Tensor) -> bool:
-    """Return whether torch's own kernel would add up the rows of these images one by one in float32."""
-    if torch.compiler.is_compiling() or x.dim() != 4 or x.dtype != torch.float32 or x.device.type != "cpu":
+    """Return whether torch's own kernel would add up the rows of this batch one by one in float32: those whose channels lie together."""
+    if torch.compiler.is_compiling() or x.dim() not in (2, 4, 5) or x.dtype != torch.float32 or x.device.type != "cpu":
         return False
-    if x.numel() // x.shape[1] < _FEW:
+    if x.numel() // max(x.shape[1], 1) < _FEW:
         return False
     try:
-        return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+        if x.dim() == 2:
+            return x.is_contiguous()
+        return x.is_contiguous(memory_format=_LAST[x.dim()]) and not x.is_contiguous()
     except RuntimeError:  # inside vmap torch does not tell, and has images in the plain layout
         return False

@@ -11,7 +11,7 @@ from meta_models._recipe import recipe_of
 from meta_models._training import Training, check_tasks
 from meta_models._training import train as run_training
 from meta_models.gradients import BATCHINGS
-from transference.cli.options import EPISODE, config_option, episode_options, import_from_here, read_config, split_modes
+from transference.cli.options import EPISODE, PathType, config_option, episode_options, import_from_here, read_config, split_modes
 from transference.cli.printing import say
 from transference.devices import choose_device, keep_freed_memory
 from transference.errors import UsageError
@@ -47,13 +47,13 @@ Examples:
     metavar="NAMES",
     help="Datasets of --modes whose classes are turned by 0, 90, 180 or 270° in each task, as is usual for omniglot.",
 )
-@click.option("--data-root", type=click.Path(path_type=Path), help="Folder with prepared files, NAME.parquet or NAME/ for each dataset.")
+@click.option("--data-root", type=PathType(), help="Folder with prepared files, NAME.parquet or NAME/ for each dataset.")
 @click.option(
     "--seed", type=click.IntRange(0, 2**62), metavar="N", default=0, show_default=True, help="Of the initial parameters and the tasks."
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--dry-run", is_flag=True, help="Check everything and print what would be trained.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for checkpoints and metrics.")
+@click.option("--out", type=PathType(), required=True, help="Folder for checkpoints and metrics.")
 def train(
     learner: str,
     modes: str,

@@ -36,6 +36,9 @@ _ADVICE = {
     errno.EROFS: "Choose a place that can be written to",
     errno.EACCES: "Choose a place that you may read and write, or change its permissions",
     errno.EPERM: "Choose a place that you may read and write, or change its permissions",
+    errno.ENOENT: "Choose a path that is there, or for what is written a place where folders can be made",
+    errno.ENOTDIR: "Choose a path that leads through folders only",
+    errno.ENAMETOOLONG: "Choose a shorter name",
 }
 """What to do about it; what was finished stays."""
 

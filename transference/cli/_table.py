@@ -30,6 +30,8 @@ _VARIANCE = {"source": "source_task", "target": "target_task", "together": "inte
 _DECIDED = ("positive", "negative", "undecided")
 """What `single_pairs` says of a pair."""
 
+_HUGE = 1e5
+
 _LARGE = 2_000_000
 """Pairs from which on intervals take seconds, and are printed only when they are asked for."""
 
@@ -46,7 +48,9 @@ def summary_text(summary: pd.DataFrame) -> str:
         }
     )
     if "first_order" in summary and summary["first_order"].notna().any():
-        shown["1st order"], shown["curvature"] = (summary[name].map("{:+.4f}".format) for name in ("first_order", "curvature"))
+        shown["1st order"], shown["curvature"] = (
+            summary[name].map(partial(_digits, form="{:+.4f}")) for name in ("first_order", "curvature")
+        )
     shown["accuracy"] = summary["accuracy"].map(partial(_known, form="{:.1%}"))
     if not summary["failed"].any():
         shown = shown.drop(columns="failed")
@@ -128,7 +132,7 @@ def controls_line(bands: pd.DataFrame) -> str:
         ends = bands[[f"{name}_low", f"{name}_high"]].dropna()
         if len(ends):
             low, high = ends.median()
-            told.append(f"{words}: {low:.3f} to {high:.3f}")
+            told.append(f"{words}: {_digits(low, '{:.3f}')} to {_digits(high, '{:.3f}')}")
     return f"Controls (95 % bands, in the middle over the rows above; --controls shows all): {'; '.join(told)}."
 
 
@@ -148,7 +152,8 @@ def controls_text(bands: pd.DataFrame) -> str:
 
 
 def _band(bands: pd.DataFrame, name: str) -> list[str]:
-    return [f"{low:.3f} – {high:.3f}" for low, high in zip(bands[f"{name}_low"], bands[f"{name}_high"], strict=True)]
+    told = partial(_digits, form="{:.3f}")
+    return [f"{told(low)} – {told(high)}" for low, high in zip(bands[f"{name}_low"], bands[f"{name}_high"], strict=True)]
 
 
 def _keys(table: pd.DataFrame) -> dict[str, pd.Series | list[str]]:
@@ -180,12 +185,18 @@ def _reasons(table: pd.DataFrame, notes: pd.Series) -> list[str]:
 
 def _with_ends(table: pd.DataFrame, name: str, form: str) -> list[str]:
     """Return a column as text, with its interval where the table has one."""
+    told = [_digits(value, form) for value in table[name]]
     if f"{name}_low" not in table:
-        return [form.format(value) for value in table[name]]
-    return [
-        f"{form.format(value)} [{form.format(low)}, {form.format(high)}]" if math.isfinite(low) else form.format(value)
-        for value, low, high in zip(table[name], table[f"{name}_low"], table[f"{name}_high"], strict=True)
-    ]
+        return told
+    ends = zip(told, table[f"{name}_low"], table[f"{name}_high"], strict=True)
+    return [f"{value} [{_digits(low, form)}, {_digits(high, form)}]" if math.isfinite(low) else value for value, low, high in ends]
+
+
+def _digits(value: float, form: str) -> str:
+    """Return a number in a format; in three digits where it is so large or small that fixed decimals say nothing of it."""
+    told = form.format(value)
+    vanishes = value != 0 and math.isfinite(value) and not any(digit in told for digit in "123456789")
+    return f"{value:{'+' if '+' in form else ''}.3g}" if "%" not in form and (abs(value) >= _HUGE or vanishes) else told
 
 
 def _in_json(name: str) -> str:

@@ -9,17 +9,17 @@ import click
 
 from transference.cli._table import print_summary
 from transference.cli.checkpoints import open_checkpoints
-from transference.cli.options import FAILED_CELLS, config_option, episode_options, import_from_here
+from transference.cli.options import FAILED_CELLS, PathType, RenamedChoice, config_option, episode_options, import_from_here
 from transference.cli.printing import say
 from transference.devices import choose_device, keep_freed_memory
-from transference.engines import ENGINES
+from transference.engines import ALIASES, ENGINES
 from transference.errors import UsageError
 from transference.estimators import Calibrated, Estimator, Exact, FirstOrder
 from transference.learners import theta
 from transference.lookahead import SGD, Adam, Outer, moving
 from transference.measurement import measure
-from transference.plan import PRECISIONS
 from transference.samplers import open_tasks, shared_modes
+from transference.spec import PRECISIONS
 
 _SEED_HELP = "Of the source tasks; targets take the next.  [default: one above that of the training, whose tasks are then not met again]"
 
@@ -35,7 +35,7 @@ Examples:
   transference compute net.pt --learner mymodule:make_learner --source strokes:train --target strokes:test \\
       --alpha 0.01 --out runs/mine""",
 )
-@click.argument("checkpoints", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="CHECKPOINT...")
+@click.argument("checkpoints", nargs=-1, required=True, type=PathType(), metavar="CHECKPOINT...")
 @click.option("--source", "sources", multiple=True, required=True, metavar="NAME:SPLIT", help="Source mode; repeat for several.")
 @click.option("--target", "targets", multiple=True, required=True, metavar="NAME:SPLIT", help="Target mode; repeat for several.")
 @click.option("--n-source", type=click.IntRange(1), metavar="N", default=300, show_default=True, help="Source tasks per mode.")
@@ -80,7 +80,7 @@ Examples:
 @click.option("--half-width", type=float, metavar="X", help="Calibrated measures more, until all intervals are so narrow to either side.")
 @click.option(
     "--engine",
-    type=click.Choice(["auto", *ENGINES]),
+    type=RenamedChoice(["auto", *ENGINES], ALIASES),
     default="auto",
     show_default=True,
     help="How episodes are evaluated; auto takes the fastest of a short trial. They differ in the last digits.",
@@ -104,11 +104,11 @@ Examples:
     metavar="SOURCES TARGETS",
     help="Sources, targets per file.  [default: 25 64, of estimates 1000 256; more sources in large tables]",
 )
-@click.option("--data-root", type=click.Path(path_type=Path), help="Folder with prepared files, NAME.parquet or NAME/ for each dataset.")
+@click.option("--data-root", type=PathType(), help="Folder with prepared files, NAME.parquet or NAME/ for each dataset.")
 @click.option("--unsafe-load", is_flag=True, help="Let a checkpoint run code while it loads. Recorded in run.json.")
 @click.option("--dry-run", is_flag=True, help="Check everything, print tiles done and to do, compute nothing.")
 @click.option("--json", "json_output", is_flag=True, help="Print the summary as JSON.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The run folder.")
+@click.option("--out", type=PathType(), required=True, help="The run folder.")
 def compute(
     checkpoints: tuple[Path, ...],
     sources: tuple[str, ...],

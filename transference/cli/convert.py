@@ -8,6 +8,7 @@ import click
 
 from transference.checkpoints import load_checkpoint, save_checkpoint
 from transference.cli.checkpoints import echo_note
+from transference.cli.options import PathType
 from transference.cli.printing import say
 
 
@@ -18,8 +19,8 @@ Examples:
   transference convert old.pt new.safetensors
   transference convert runs/toy/step-00000200.safetensors step200.pt""",
 )
-@click.argument("old", type=click.Path(path_type=Path))
-@click.argument("new", type=click.Path(path_type=Path))
+@click.argument("old", type=PathType())
+@click.argument("new", type=PathType())
 @click.option("--unsafe-load", is_flag=True, help="Let the old file run code while it loads.")
 def convert(old: Path, new: Path, unsafe_load: bool) -> None:
     """Rewrite a checkpoint in the other container (.pt or .safetensors), or one of the released code as ours.

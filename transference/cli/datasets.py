@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from transference.cli.options import EPISODE
+from transference.cli.options import EPISODE, PathType
 from transference.cli.printing import say
 from transference.datasets import (
     SPLITS,
@@ -44,7 +44,7 @@ Examples:
   transference datasets list
   transference datasets list --data-root data""",
 )
-@click.option("--data-root", type=click.Path(path_type=Path), help=_PLACES)
+@click.option("--data-root", type=PathType(), help=_PLACES)
 @click.option("--json", "json_output", is_flag=True, help="Print the list as JSON.")
 def list_datasets(data_root: Path | None, json_output: bool) -> None:
     """List what there is: splits, sizes, whether prepared, and where.
@@ -112,9 +112,9 @@ Examples:
   transference datasets prepare omniglot --download --data-root data""",
 )
 @click.argument("name")
-@click.option("--from", "place", type=click.Path(path_type=Path), help="Archive, folder or parquet file that holds the images.")
+@click.option("--from", "place", type=PathType(), help="Archive, folder or parquet file that holds the images.")
 @click.option("--download", is_flag=True, help="Download the archives first, into DATA_ROOT/.downloads; they are kept.")
-@click.option("--data-root", type=click.Path(path_type=Path), required=True, help="Folder for the prepared file.")
+@click.option("--data-root", type=PathType(), required=True, help="Folder for the prepared file.")
 @click.option("--side", type=click.IntRange(1), metavar="N", default=EPISODE["side"], show_default=True, help="Image side in pixels.")
 @click.option(
     "--channels", type=click.Choice(["1", "3"]), help="Image channels.  [default: 3; for omniglot 1, which serves commands that ask for 3]"
@@ -238,7 +238,7 @@ Examples:
   transference datasets verify omniglot --data-root data""",
 )
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("--data-root", type=click.Path(path_type=Path), required=True, help=_PLACES)
+@click.option("--data-root", type=PathType(), required=True, help=_PLACES)
 def verify(names: tuple[str, ...], data_root: Path) -> None:
     """Read every image of prepared datasets and compare their digests; decode every image of those that are not prepared.
 
@@ -289,15 +289,16 @@ Examples:
   transference datasets show omniglot:test --data-root data --classes 6 -o sheet.png"""
 )
 @click.argument("mode", metavar="NAME[:SPLIT]")
-@click.option("--data-root", type=click.Path(path_type=Path), help=_PLACES)
+@click.option("--data-root", type=PathType(), help=_PLACES)
 @click.option("--side", type=click.IntRange(1), metavar="N", help="Pixels along each edge.  [default: as prepared, else 28]")
 @click.option("--classes", type=click.IntRange(1), metavar="N", default=8, show_default=True, help="Rows, shared out among the splits.")
 @click.option("--images", type=click.IntRange(1), metavar="N", default=10, show_default=True, help="Columns.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="PNG, PDF or SVG.")
+@click.option("-o", "--output", type=PathType(), required=True, help="PNG, PDF or SVG.")
 def show(mode: str, data_root: Path | None, side: int | None, classes: int, images: int, output: Path) -> None:
     """Draw a contact sheet: one row per class, of one split or of all."""
-    from transference.figures import contact_sheet, save
+    from transference.figures import check_name, contact_sheet, save
 
+    check_name(output)
     name = mode.partition(":")[0]
     ready = prepared_files(data_root, name) if data_root else []
     side = side or (ready[-1].side if ready else EPISODE["side"])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from transference.cli.options import FAILED_CELLS
+from transference.cli.options import FAILED_CELLS, PathType
 from transference.cli.printing import say
 
 _MODES = ("strokes", "textures", "shapes")
@@ -22,7 +22,7 @@ Examples:
   transference demo
   transference demo --out /tmp/demo --iterations 40 --n-source 10 --n-target 2""",
 )
-@click.option("--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Folder for everything.")
+@click.option("--out", type=PathType(), default=Path("demo"), show_default=True, help="Folder for everything.")
 @click.option(
     "--iterations", type=click.IntRange(_STAGES), metavar="N", default=240, show_default=True, help="Outer updates of the training."
 )

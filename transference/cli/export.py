@@ -10,6 +10,7 @@ import click
 import numpy as np
 
 from transference._csv import write_csv
+from transference.cli.options import PathType
 from transference.cli.printing import say
 from transference.errors import UsageError
 from transference.files import write_aside
@@ -23,8 +24,8 @@ Examples:
   transference export demo/run pairs.csv
   transference export demo/run matrices.npz""",
 )
-@click.argument("run", type=click.Path(path_type=Path))
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("run", type=PathType())
+@click.argument("file", type=PathType())
 def export(run: Path, file: Path) -> None:
     """Write the table as one file: .parquet or .csv (one row per pair), or .npz (one matrix per checkpoint and step size).
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import tomllib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from transference.cli.printing import say
 from transference.errors import UsageError
 from transference.plain import read_json
 from transference.statistics import NEUTRAL_BAND
@@ -28,6 +30,27 @@ _DEEP_KEY = re.compile(r"(?:[^\s.=,]{1,50}\s{0,5}\.\s{0,5}){100}")
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
+class RenamedChoice(click.Choice[str]):
+    """A choice that still takes the names of version 0.1, and says the new ones.
+
+    Args:
+        choices: the names.
+        renamed: new names by old ones.
+    """
+
+    def __init__(self, choices: Sequence[str], renamed: Mapping[str, str]) -> None:
+        super().__init__(choices)
+        self._renamed = renamed
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - click's
+        """Return the name as it is now."""
+        if value in self._renamed:
+            option = param.opts[0] if param else "the option"
+            say(f"note: {option} {value} is called {self._renamed[value]} now; the old name will go", err=True)
+            value = self._renamed[value]
+        return super().convert(value, param, ctx)
+
+
 EPISODE = {"ways": 5, "shots": 1, "queries": 15, "side": 28, "channels": 3}
 """The shape of an episode, where neither the command nor the checkpoint says otherwise."""
 
@@ -38,6 +61,24 @@ _EPISODE_HELP = {
     "side": "Image side in pixels.",
     "channels": "Image channels, 1 or 3.",
 }
+
+
+class PathType(click.Path):
+    """The path of a file or folder. An empty one, as a variable of a shell that is not set gives, would mean the current folder."""
+
+    def __init__(self, *, exists: bool = False, dir_okay: bool = True) -> None:
+        super().__init__(exists=exists, dir_okay=dir_okay, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - click's
+        """Return the path.
+
+        Raises:
+            UsageError: it is empty.
+        """
+        if os.fspath(value) == "":
+            asked = max(param.opts, key=len) if isinstance(param, click.Option) else param.human_readable_name if param else "a path"
+            raise UsageError(f"{asked} was given as an empty name. Is a variable of the shell not set? The current folder is called '.'.")
+        return super().convert(value, param, ctx)
 
 
 def episode_options(whose: str, names: Collection[str] = tuple(EPISODE)) -> Callable[[_F], _F]:
@@ -61,7 +102,7 @@ def config_option(command: _F) -> _F:
     """Add the file with settings of the learner."""
     return click.option(
         "--config",
-        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        type=PathType(exists=True, dir_okay=False),
         help="TOML file with settings of the learner; see transference learners.",
     )(command)
 

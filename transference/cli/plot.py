@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from transference.cli._beside import check_beside, command_of, write_beside
-from transference.cli.options import band_option
+from transference.cli.options import PathType, band_option
 from transference.cli.printing import say
 from transference.errors import UsageError
 from transference.store import Run, open_run
@@ -32,7 +32,7 @@ Examples:
   transference plot demo/run --kind training --trend -o trend.pdf
   transference plot runs/protonet runs/mprotonet --kind compare --alpha 0.01 -o compare.pdf""",
 )
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=PathType())
 @click.option("--kind", type=click.Choice(_KINDS), required=True, help="What to draw; see below.")
 @click.option("--alpha", type=float, metavar="X", help="Step size; needed when the run has several, since shares depend on it.")
 @click.option("--step", "steps", type=int, multiple=True, help="Checkpoint; twice to compare two.  [default: the last]")
@@ -59,7 +59,7 @@ Examples:
     help="Loss ratios that a histogram spans.",
 )
 @band_option
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="PNG, PDF or SVG.")
+@click.option("-o", "--output", type=PathType(), required=True, help="PNG, PDF or SVG.")
 @click.pass_context
 def plot(
     ctx: click.Context,
@@ -101,6 +101,7 @@ def plot(
         raise UsageError(f"{len(runs)} runs were given; only --kind compare takes two.")
     if trend and controls:
         raise UsageError("--trend and --controls were given; controls are drawn behind histograms. Leave one out.")
+    figures.check_name(output)
     check_beside(output)
     opened = tuple(open_run(path) for path in runs)
     for run in dict.fromkeys(opened):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from transference.cli.options import band_option
+from transference.cli.options import PathType, band_option
 from transference.cli.printing import say
 from transference.errors import UsageError
 from transference.store import open_run
@@ -19,8 +19,8 @@ Examples:
   transference report demo/run -o report.html
   transference report runs/first runs/second --data-root data --target birds:7 --target 3 -o report.html""",
 )
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
-@click.option("--data-root", type=click.Path(path_type=Path), metavar="DIR", help="Folder with the images of the tasks.")
+@click.argument("runs", nargs=-1, required=True, type=PathType(), metavar="RUN...")
+@click.option("--data-root", type=PathType(), metavar="DIR", help="Folder with the images of the tasks.")
 @click.option(
     "--target",
     "targets",
@@ -33,7 +33,7 @@ Examples:
 @click.option("--side", type=click.IntRange(1), metavar="N", help="Image side of the runs in pixels.  [default: what run.json tells]")
 @click.option("--channels", type=click.IntRange(1), metavar="N", help="Image channels of the runs.  [default: what run.json tells]")
 @band_option
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The page, .html.")
+@click.option("-o", "--output", type=PathType(), required=True, help="The page, .html.")
 def report(
     runs: tuple[Path, ...],
     data_root: Path | None,

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from transference.cli._table import print_summary
-from transference.cli.options import band_option
+from transference.cli.options import PathType, band_option
 from transference.store import open_run
 
 
@@ -19,7 +19,7 @@ Examples:
   transference summary demo/run --controls
   transference summary demo/run --neutral 0.99 1.01 --json""",
 )
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=PathType())
 @band_option
 @click.option("--intervals/--no-intervals", "with_intervals", default=None, help="With 95 % intervals.  [default: up to 2 million pairs]")
 @click.option("--controls", is_flag=True, help="Print the controls of every mode pair.")

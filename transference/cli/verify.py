@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from transference.cli.options import PathType
 from transference.cli.printing import say
 from transference.store import verify as verify_run
 
@@ -19,7 +20,7 @@ Examples:
   transference verify demo/run
   transference verify demo/run --json""",
 )
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=PathType())
 @click.option("--json", "json_output", is_flag=True, help="Print the findings as JSON.")
 def verify(run: Path, json_output: bool) -> None:
     """Check every file of a run folder: whose it is, checksums, rows, statuses, ratios, and that files agree on the losses they share.

@@ -6,6 +6,7 @@ name, ``train``, ``val`` or ``test``, so that tasks of the same images are the s
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Collection, Iterable
 
@@ -23,7 +24,10 @@ _PLAIN = {"train": ("train", "training"), "val": ("val", "valid", "validation"),
 
 _SPLIT_OF = {word: split for split, words in _WORDS.items() for word in words}
 _SPLIT_OF |= {f"meta{dash}{word}": split for split, words in _PLAIN.items() for word in words for dash in ("", "_")}
-_SPLIT_OF |= {f"{word}{dash}set": split for split, words in _PLAIN.items() for word in words for dash in ("", "_")}
+_SPLIT_OF |= {f"{word}{dash}set": split for split, words in _WORDS.items() for word in words for dash in ("", "_")}
+_YEAR = re.compile(r"_?(19|20)\d\d")
+"""At the end of a word, as in ``train2017``."""
+
 _PART_OF = {word: split for split, words in _PLAIN.items() for word in words}
 
 _INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u2060\ufeff"))
@@ -54,10 +58,12 @@ def known_split(word: str) -> str | None:
     """Return ``train``, ``val`` or ``test`` if the field uses this word for it, else None.
 
     Example:
-        >>> [known_split(word) for word in ("Train", "valid", "novel", "meta-test", "robin")]
-        ['train', 'val', 'test', 'test', None]
+        >>> [known_split(word) for word in ("Train", "valid", "novel", "meta-test", "val2017", "robin")]
+        ['train', 'val', 'test', 'test', 'val', None]
     """
-    return _SPLIT_OF.get(as_seen(word).casefold().replace("-", "_").replace(" ", "_"))
+    word = as_seen(word).casefold().replace("-", "_").replace(" ", "_")
+    year = _YEAR.fullmatch(word[-5:]) or _YEAR.fullmatch(word[-4:])
+    return _SPLIT_OF.get(word.removesuffix(year[0]) if year else word)
 
 
 def usual_split(word: str) -> str:

@@ -9,6 +9,7 @@ Columns: ``image`` or ``img`` (a struct of ``bytes`` and ``path``, or the bytes 
 
 from __future__ import annotations
 
+import filecmp
 import json
 import math
 import os
@@ -28,7 +29,7 @@ import pyarrow.parquet as pq
 from transference.datasets._decode import decode
 from transference.datasets._images import Mark, Picture, fingerprint, mark_files
 from transference.datasets._layout import Placed, missing, placed
-from transference.datasets._names import as_seen, composed, in_order, split_names
+from transference.datasets._names import as_seen, composed, in_order, split_names, usual_split
 from transference.datasets._unread import Unread, few, renamed
 from transference.errors import DataError
 
@@ -77,6 +78,7 @@ class ParquetImages:
                 self._shards[file] = _Shard(file)
         if not self._shards:
             raise DataError(next(iter(self._broken.values())))
+        self._leave_out_copies()
 
     def classes(self) -> dict[str, dict[str, int]]:
         """Return the number of images of each class of each split; without any word of splits there is ``all``.
@@ -130,6 +132,29 @@ class ParquetImages:
         stems = [file.path.stem for file in self._files]
         name = shard.path.stem if stems.count(shard.path.stem) == 1 else shard.file.place.removesuffix(".parquet")
         return f"{name.replace('{', '{{').replace('}', '}}')} row {{}}"
+
+    def _leave_out_copies(self) -> None:
+        """Read of files of one split with the same bytes only one, and say so: the browser's ``train (1)`` beside ``train``.
+
+        Where they should be different parts of a split, the other part is missing.
+        """
+        alike: dict[tuple[object, ...], list[Placed]] = {}
+        for file, shard in self._shards.items():
+            word = usual_split(file.split) if file.split else None
+            key = word, tuple(file.keys.items()), file.path.stat().st_size, shard.footer()
+            alike.setdefault(key, []).append(file)
+        for files in alike.values():
+            first, *others = sorted(files, key=lambda file: (not file.part, len(file.place), file.place))
+            for file in others:
+                if not filecmp.cmp(first.path, file.path, shallow=False):
+                    continue
+                if file.part and file.split:
+                    why = f"{file.path} is a copy of {first.place}, so that one part of the split is missing. Copy it again."
+                    self._broken.setdefault(file.split, why)
+                else:
+                    del self._shards[file]
+                    self._files.remove(file)
+                    self._beside.append(f"{file.place} is a copy of {first.place} and is not read")
 
     @contextmanager
     def _one_split_at_most(self, file: Placed) -> Iterator[None]:

@@ -1,12 +1,12 @@
 """The engines. Each loads episodes once, and then evaluates them at as many settings of the parameters as are asked for.
 
-==================  ==================================================================================================
-``loop``            one episode after the other, as the learner is written
-``apart``           a thread for each episode with a single kernel thread, images channels last
-``compiled``        one after the other, compiled by ``torch.compile``, images channels last
-``compiled-apart``  both
-``together``        all episodes in one call (``torch.vmap``), in blocks
-==================  ==================================================================================================
+====================  ==================================================================================================
+``loop``              one episode after the other, as the learner is written
+``threads``           a thread for each episode with a single kernel thread, images channels last
+``compiled``          one after the other, compiled by ``torch.compile``, images channels last
+``compiled-threads``  both
+``vmap``              all episodes in one call (``torch.vmap``), in blocks
+====================  ==================================================================================================
 
 They differ in the last digits, since their sums run in another order. Each gives one number for one episode at one setting of the
 parameters, whatever it is asked beside it: how tensors came to lie in memory, and how many episodes go together, is evened out.
@@ -28,11 +28,12 @@ import torch
 from torch import Tensor
 
 from transference.devices import as_allocated, channels_last, out_of_memory, workers
+from transference.engines._gradient import loss_gradient
+from transference.engines._turns import InTurns
 from transference.episodes import Episode, Params, stack
 from transference.errors import UsageError
 from transference.exact_sums import ExactSums
-from transference.gradients import loss_gradient
-from transference.learners import InTurns, Learner, read_scores
+from transference.learners import Learner, read_scores, untouched
 
 Scored: TypeAlias = tuple[tuple[float, float], Params]
 """Loss and accuracy, and the gradient of the loss."""
@@ -40,7 +41,7 @@ Scored: TypeAlias = tuple[tuple[float, float], Params]
 _Scores: TypeAlias = Callable[..., tuple[Tensor, Tensor]]
 
 _BLOCK = 16
-"""Episodes in one call of ``together``, always so many: the last digits of each depend on their number. Fewer when memory runs out."""
+"""Episodes in one call of ``vmap``, always so many: the last digits of each depend on their number. Fewer when memory runs out."""
 
 _KEPT = 8
 """Compiled learners that are kept."""
@@ -75,29 +76,34 @@ class OneByOne:
     """One call for each episode.
 
     Args:
-        apart: give each episode a thread of its own, with a single kernel thread: their sums then do not depend on how many there are.
+        threads: give each episode a thread of its own, with a single kernel thread: their sums then do not depend on how many there are.
         compiled: compile the learner's scores, once for each shape of an episode.
         layout: how images and kernels lie in memory.
     """
 
-    apart: bool = False
+    threads: bool = False
     compiled: bool = False
     layout: Callable[[Tensor], Tensor] = channels_last
 
     def __call__(self, learner: Learner, episodes: Sequence[Episode]) -> Evaluate:
         """Load the episodes."""
-        own = partial(_scores_in_turns, InTurns(learner)) if self.apart else partial(read_scores, learner)
-        return _OneByOne(self, _compiled(learner) if self.compiled else own, [episode.map(self.layout) for episode in episodes])
+        laid_out = [episode.map(self.layout) for episode in episodes]
+        if self.compiled:
+            return _OneByOne(self, _compiled(learner), [learner], laid_out)
+        if self.threads:
+            turns = InTurns(learner)
+            return _OneByOne(self, partial(_scores_in_turns, turns), turns.all, laid_out)
+        return _OneByOne(self, partial(read_scores, learner), [learner], laid_out)
 
     def gradients(self, learner: Learner, params: Params, episodes: Sequence[Episode], names: Sequence[str]) -> list[Scored]:
-        """Compute them in the same layout, and on threads of their own if ``apart``; nothing is compiled."""
+        """Compute them in the same layout, and on threads of their own if ``threads``; nothing is compiled."""
         learners, laid_out = InTurns(learner), {name: self.layout(value) for name, value in params.items()}
 
         def gradient(episode: Episode) -> Scored:
             with learners.one() as mine:
                 return loss_gradient(mine, laid_out, episode.map(self.layout), names)
 
-        with workers() if self.apart else nullcontext() as pool:
+        with untouched(learners.all, laid_out), workers() if self.threads else nullcontext() as pool:
             return list((pool.map if pool else map)(gradient, episodes))
 
 
@@ -105,22 +111,26 @@ class OneByOne:
 class _OneByOne:
     engine: OneByOne
     scores: _Scores
+    learners: Sequence[Learner]
+    """Those that are called."""
     episodes: Sequence[Episode]
     exact_sums: bool = True
     """Whether the learner's normalisations are watched: until all episodes have once been evaluated, and none had to be replaced."""
 
     def __call__(self, params: Params) -> Tensor:
         laid_out, replaced = self._laid_out(params), ExactSums.replaced
-        rows = self._read([(laid_out, episode) for episode in self.episodes])
+        with untouched(self.learners, laid_out, self.episodes):
+            rows = self._read([(laid_out, episode) for episode in self.episodes], _read)
         self.exact_sums = ExactSums.replaced > replaced
         return rows
 
     def each(self, cells: Sequence[tuple[int, Params]]) -> Tensor:
-        return self._read([(self._laid_out(params), self.episodes[k]) for k, params in cells])
+        with untouched(self.learners, episodes=self.episodes):
+            return self._read([(self._laid_out(params), self.episodes[k]) for k, params in cells], _read_apiece)
 
-    def _read(self, calls: Sequence[tuple[Params, Episode]]) -> Tensor:
-        read = partial(_read, self.scores if self.engine.compiled else partial(self.scores, exact=self.exact_sums))
-        with workers() if self.engine.apart else nullcontext() as pool:
+    def _read(self, calls: Sequence[tuple[Params, Episode]], how: Callable[..., Tensor]) -> Tensor:
+        read = partial(how, self.scores if self.engine.compiled else partial(self.scores, exact=self.exact_sums))
+        with workers() if self.engine.threads else nullcontext() as pool:
             each = pool.map if pool else map
             # The first goes alone: what is compiled is compiled once, not by every thread.
             first = _quietly(lambda: list(each(read, calls[:1]))) if self.engine.compiled else []
@@ -131,7 +141,7 @@ class _OneByOne:
 
 
 @dataclass(frozen=True)
-class Together:
+class Vmap:
     """Blocks of episodes in one call each, which is what counts where an episode is too small to fill the device.
 
     Args:
@@ -150,12 +160,13 @@ class Together:
             shapes = ((name, tensor.shape, tensor.dtype) for name, tensor in episode.items())
             alike.setdefault((mode, *shapes), []).append(k)
         chosen = [numbers[k : k + self.block] for numbers in alike.values() for k in range(0, len(numbers), self.block)]
-        return _Together(learner, [_Block.of(loaded, numbers, self.block) for numbers in chosen])
+        return _Vmapped(learner, [_Block.of(loaded, numbers, self.block) for numbers in chosen])
 
     def gradients(self, learner: Learner, params: Params, episodes: Sequence[Episode], names: Sequence[str]) -> list[Scored]:
         """Compute them one after the other: few learners let a gradient be batched through their inner loop."""
         laid_out = {name: as_allocated(value) for name, value in params.items()}
-        return [loss_gradient(learner, laid_out, episode.map(as_allocated), names) for episode in episodes]
+        with untouched([learner], laid_out):
+            return [loss_gradient(learner, laid_out, episode.map(as_allocated), names) for episode in episodes]
 
 
 @dataclass(frozen=True)
@@ -183,7 +194,7 @@ class _Block:
         return [_Block(self.numbers[part], self.stacked.map(itemgetter(part))) for part in cut if self.numbers[part]]
 
 
-class _Together:
+class _Vmapped:
     def __init__(self, learner: Learner, blocks: list[_Block]) -> None:
         self._learner, self._blocks = learner, blocks
         self._n = sum(len(block.numbers) for block in blocks)
@@ -212,8 +223,9 @@ class _Together:
         try:
             for block in self._blocks:
                 if wanted.intersection(block.numbers):
-                    scores = torch.vmap(partial(read_scores, self._learner, laid_out))(block.stacked)
-                    found[torch.tensor(block.numbers)] = _row(scores).cpu()[: len(block.numbers)]
+                    with untouched([self._learner], laid_out, [block.stacked]):
+                        rows = _row(torch.vmap(partial(read_scores, self._learner, laid_out))(block.stacked)).cpu()
+                    found[torch.tensor(block.numbers)] = rows[: len(block.numbers)]
         except RuntimeError as error:
             if not out_of_memory(error) or all(len(block.stacked.query_y) == 1 for block in self._blocks):
                 raise
@@ -227,12 +239,15 @@ class _Together:
 
 ENGINES: dict[str, Engine] = {
     "loop": OneByOne(layout=as_allocated),
-    "apart": OneByOne(apart=True),
+    "threads": OneByOne(threads=True),
     "compiled": OneByOne(compiled=True),
-    "compiled-apart": OneByOne(compiled=True, apart=True),
-    "together": Together(),
+    "compiled-threads": OneByOne(compiled=True, threads=True),
+    "vmap": Vmap(),
 }
 """By name, the plainest first."""
+
+ALIASES = {"apart": "threads", "compiled-apart": "compiled-threads", "together": "vmap"}
+"""Names of version 0.1, which run folders hold; understood for now."""
 
 
 def find_engine(name: str) -> Engine:
@@ -241,8 +256,7 @@ def find_engine(name: str) -> Engine:
     Raises:
         UsageError: there is no such engine.
     """
-    if name == "auto":
-        return ENGINES["loop"]
+    name = "loop" if name == "auto" else ALIASES.get(name, name)
     if name not in ENGINES:
         raise UsageError(f"The engine {name!r} was asked for; it must be auto or one of {', '.join(ENGINES)}.")
     return ENGINES[name]
@@ -259,6 +273,11 @@ def _scores_in_turns(learners: InTurns, params: Params, episode: Episode, *, exa
 
 def _read(scores: _Scores, call: tuple[Params, Episode]) -> Tensor:
     return _row(scores(*call))
+
+
+def _read_apiece(scores: _Scores, call: tuple[Params, Episode]) -> Tensor:
+    with untouched(params=call[0]):
+        return _read(scores, call)
 
 
 def _row(scores: tuple[Tensor, Tensor]) -> Tensor:

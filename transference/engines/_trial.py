@@ -32,9 +32,9 @@ _TOLERANCE = 0.05
 
 
 _NEEDS = {
-    "together": "It batches episodes by torch.vmap, which allows no int(tensor), .item(), branch or shape that depends on values. ",
+    "vmap": "It batches episodes by torch.vmap, which allows no int(tensor), .item(), branch or shape that depends on values. ",
     **dict.fromkeys(
-        ("compiled", "compiled-apart"),
+        ("compiled", "compiled-threads"),
         "torch.compile has to make one graph of the loss, which allows no int(tensor), .item() or branch that depends on values. ",
     ),
 }
@@ -78,6 +78,7 @@ def trial(learner: Learner, params: Params, episodes: Sequence[Episode], n_pairs
         try:
             evaluate = ENGINES[name](learner, few)
             found = evaluate(params)
+            ENGINES[name].gradients(learner, params, few[:1], list(params))  # the steps on sources are taken by it too
         except Exception:  # not every learner can be compiled, batched or laid out otherwise; the plain loop serves all
             continue
         if _same(found, expected):
@@ -91,7 +92,7 @@ def trial(learner: Learner, params: Params, episodes: Sequence[Episode], n_pairs
 
 
 def check_engine(name: str, learner: Learner, params: Params, episode: Episode) -> None:
-    """Make sure that an engine can evaluate a learner, of which it is known that the plain loop can.
+    """Make sure that an engine can evaluate a learner and take its gradient, of which it is known that the plain loop can.
 
     Raises:
         UsageError: it cannot.
@@ -100,20 +101,21 @@ def check_engine(name: str, learner: Learner, params: Params, episode: Episode) 
         return
     try:
         find_engine(name)(learner, [episode])(params)
+        find_engine(name).gradients(learner, params, [episode], list(params))
     except Exception as error:
         if out_of_memory(error):
             raise
         reason = str(error) if isinstance(error, EpisodeError) else told(error)
         raise UsageError(
             f"The engine {name!r} was asked for, but cannot evaluate this learner, though the loop can: {reason}. {_NEEDS.get(name, '')}"
-            "Take --engine auto, loop or apart."
+            "Take --engine auto, loop or threads."
         ) from error
 
 
 def _candidates(episode: Episode) -> tuple[str, ...]:
     if episode.device.type != "cpu":
-        return ("together", "compiled")
-    return ("apart", "compiled", "compiled-apart") if has_images(episode) else ("apart", "together")
+        return ("vmap", "compiled")
+    return ("threads", "compiled", "compiled-threads") if has_images(episode) else ("threads", "vmap")
 
 
 def _seconds(ready: Mapping[str, Evaluate], params: Params, expected: Tensor) -> dict[str, float]:

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from transference.devices import out_of_memory, undisturbed
-from transference.engines import find_engine
+from transference.engines import GradientRows, find_engine
 from transference.episodes import Episode, Params
 from transference.estimators._protocol import Readings
-from transference.gradients import GradientRows
 from transference.learners import Learner
 
 _AT_ONCE = 16
@@ -45,7 +44,7 @@ class Tangents:
     @undisturbed()
     def first_order(self, displacements: Sequence[Params]) -> Tensor:
         """Return ``⟨∇L_j(θ), d⟩``, ``[n_displacements, n_targets]`` float64, summed in float64."""
-        return self._gradients.exact_products(displacements).cpu()
+        return self._gradients.products(displacements).cpu()
 
     def gradient(self, target: int) -> Params:
         """Return the gradient of one target's loss, with zeros for a parameter that it does not depend on."""

@@ -1,6 +1,6 @@
 """A stored table in, matplotlib figures out. Nothing here loads a model; a figure can be redrawn on a laptop that has neither."""
 
-from transference.figures._style import COLOURS, STYLE, as_svg, save, styled
+from transference.figures._style import COLOURS, STYLE, as_svg, check_name, save, styled
 from transference.figures.blocks import blocks, draw_blocks
 from transference.figures.compare import compare
 from transference.figures.contact_sheet import contact_sheet
@@ -17,6 +17,7 @@ __all__ = [
     "as_svg",
     "binned",
     "blocks",
+    "check_name",
     "compare",
     "contact_sheet",
     "draw_blocks",

@@ -83,6 +83,16 @@ def literal(name: str) -> str:
     return (shown if len(shown) <= _LONGEST else f"{shown[:half]}…{shown[-half:]}").replace("$", r"\$")
 
 
+def check_name(path: Path) -> None:
+    """Make sure that a figure can be saved under this name.
+
+    Raises:
+        UsageError: it has another ending.
+    """
+    if path.suffix not in (".png", ".pdf", ".svg"):
+        raise UsageError(f"{path} was asked for; a figure's name ends in .png, .pdf or .svg.")
+
+
 def save(figure: Figure, path: str | Path) -> None:
     """Write a figure as PNG, PDF or SVG, by the ending of its name.
 
@@ -90,8 +100,7 @@ def save(figure: Figure, path: str | Path) -> None:
         UsageError: the name has another ending.
     """
     path = Path(path)
-    if path.suffix not in (".png", ".pdf", ".svg"):
-        raise UsageError(f"{path} was asked for; a figure's name ends in .png, .pdf or .svg.")
+    check_name(path)
     write_aside(path, lambda aside: aside.write_bytes(_drawn(figure, path.suffix[1:])))
 
 

@@ -21,7 +21,7 @@ from transference.learners._protocol import (
 )
 from transference.learners._purity import check_pure
 from transference.learners._theta import Bound, Theta, collapse, tell_apart
-from transference.learners._turns import InTurns
+from transference.learners._untouched import untouched
 
 __all__ = [
     "Bound",
@@ -30,7 +30,6 @@ __all__ = [
     "DeclaringLearner",
     "DescribingLearner",
     "EpisodeError",
-    "InTurns",
     "Learner",
     "ModuleLearner",
     "ScoringLearner",
@@ -48,4 +47,5 @@ __all__ = [
     "tell_apart",
     "theta",
     "told",
+    "untouched",
 ]

@@ -134,15 +134,17 @@ class EpisodeError(LearnerError):
     """The learner failed on an episode; whoever knows which task that is says so.
 
     Attributes:
-        episode: as the learner was given it, in whatever layout, or several as one batch.
+        episode: as the learner was given it, in whatever layout, or several as one batch; None where it is not known.
     """
 
-    def __init__(self, message: str, episode: Episode) -> None:
+    def __init__(self, message: str, episode: Episode | None = None) -> None:
         super().__init__(message)
         self.episode = episode
 
     def is_on(self, episode: Episode) -> bool:
         """Whether it failed on this episode."""
+        if self.episode is None:
+            return False
         try:
             mine, theirs = dict(self.episode.items()), dict(episode.items())
             return mine.keys() == theirs.keys() and all(

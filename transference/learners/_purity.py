@@ -52,7 +52,8 @@ def check_pure(learner: Learner, params: Params, episode: Episode) -> None:
         raise LearnerError(f"episode_loss must return a scalar tensor []; it returned shape {found}. Take the mean over the queries.")
     if not loss.requires_grad:
         raise LearnerError("episode_loss does not depend on params: no gradient reaches them. Does it use the module's own parameters?")
-    moved = [name for name, value in _snapshot(learner, params, episode).items() if not _same(value, before.get(name))]
+    now = _snapshot(learner, params, episode)
+    moved = [name for name, value in now.items() if name not in before or not same(value, before[name])]
     if moved:
         raise LearnerError(
             f"episode_loss changed {', '.join(moved[:5])}{' …' * (len(moved) > 5)}. It must be a pure function: work on copies "
@@ -79,17 +80,27 @@ def check_pure(learner: Learner, params: Params, episode: Episode) -> None:
 
 def _snapshot(learner: Learner, params: Params, episode: Episode) -> dict[str, Tensor]:
     """Return copies of every tensor that a loss could change by mistake, by a name that a message can use."""
-    if isinstance(learner, Bound):
-        params, learner = learner.everything(params), learner.learner
-    tensors = {f"params[{name!r}]": value for name, value in params.items()}
+    tensors = {f"params[{name!r}]": value for name, value in params.items()} | own_tensors(learner)
     tensors |= {f"episode.{name}": value for name, value in episode.items()}
+    return {name: tensor.detach().clone() for name, tensor in tensors.items()}
+
+
+def own_tensors(learner: Learner) -> dict[str, Tensor]:
+    """Return the constants that a learner is bound to, its tensors and those of its modules, likewise."""
+    if isinstance(learner, Bound):
+        constants = {f"params[{name!r}]": value for name, value in learner.constants.items()}
+        return constants | own_tensors(learner.learner)
+    tensors = {}
     for name, value in getattr(learner, "__dict__", {}).items():
         if isinstance(value, Tensor):
             tensors[f"the learner's {name}"] = value
         elif isinstance(value, nn.Module):
             tensors |= {f"the learner's {name}.{key}": tensor for key, tensor in value.state_dict().items()}
-    return {name: tensor.detach().clone() for name, tensor in tensors.items()}
+    return tensors
 
 
-def _same(after: Tensor, before: Tensor | None) -> bool:
-    return before is not None and after.shape == before.shape and torch.equal(after.nan_to_num(), before.nan_to_num())
+def same(after: Tensor, before: Tensor) -> bool:
+    """Return whether two tensors have the same shape and values, NaN where the other has it."""
+    if after.shape != before.shape:
+        return False
+    return torch.equal(after, before) or torch.equal(after.nan_to_num(), before.nan_to_num())

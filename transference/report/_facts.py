@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from transference.plan import RunSpec, TaskSet
+from transference.spec import RunSpec, TaskSet
 from transference.store import Run
 
 _STEPS = {

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from transference.errors import DataError, TransferenceError
-from transference.plan import TaskSet
 from transference.samplers import DescribingSampler, reopen_tasks
+from transference.spec import TaskSet
 
 MOST_SHOTS = 10
 """Images of a class that are shown; more are counted."""

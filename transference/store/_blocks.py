@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from transference.plan import TaskSet
+from transference.spec import TaskSet
 from transference.store._files import TableFile
 
 _READERS = 4

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from transference.errors import SpecMismatchError, StoreError
 from transference.files import write_aside
-from transference.plan import RunSpec, Tile
+from transference.spec import RunSpec, Tile
 from transference.store._about import FORMAT, read_about
 from transference.store._files import TableFile
 from transference.store._layout import Layout

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from transference.plan import RunSpec, Tile
+from transference.spec import RunSpec, Tile
 from transference.store._files import TableFile
 from transference.store._schema import CONTROLS, PAIRS, SOURCES, TASKS
 

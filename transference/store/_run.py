@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from transference.errors import StoreError, UsageError
-from transference.plan import RunSpec, Tile
+from transference.spec import RunSpec, Tile
 from transference.store._blocks import Block, Matrices, ranges, read_matrices
 from transference.store._folder import Store
 from transference.store._layout import Layout

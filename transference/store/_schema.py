@@ -10,7 +10,8 @@ STATUSES = ("ok", "non_finite", "zero_loss", "out_of_memory")
 ``ok``
     there is a ratio, finite and above 0.
 ``non_finite``
-    a loss is infinite, NaN or negative (of estimates: a tangent that falls below 0), or their ratio lies beyond the range of float64.
+    a loss is infinite, NaN or negative, or their ratio lies beyond the range of float64. So is an estimate that falls below 0: it is no
+    loss at all, and says that the step is too large for a tangent; ``zero_loss`` would say that the target was solved.
 ``zero_loss``
     the loss before or after is 0: the ratio is not defined, or its logarithm is not. The losses tell which.
 ``out_of_memory``

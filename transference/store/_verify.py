@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from transference.errors import StoreError
-from transference.plan import Tile
+from transference.spec import Tile
 from transference.store._cells import loss_ratios
 from transference.store._files import TableFile
 from transference.store._folder import Store

@@ -1,4 +1,4 @@
-"""Images that two splits have in common, whatever they are called."""
+"""Images that are there twice, whatever they are called."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from transference.datasets.prepared import Row
 
 
 def same_pixels(rows: Sequence[Row], pixels: Path, n_bytes: int) -> list[str]:
-    """Return what to say of images that lie in two splits, pixel by pixel the same at the size they are prepared at.
+    """Return what to say of images that lie twice in a split, or in two, pixel by pixel the same at the size they are prepared at.
 
     Args:
         rows: split, class name and id of each image.
@@ -21,11 +21,13 @@ def same_pixels(rows: Sequence[Row], pixels: Path, n_bytes: int) -> list[str]:
         n_bytes: bytes of an image.
     """
     first: dict[str, dict[bytes, str]] = {}
+    again: dict[str, list[str]] = {}
     with pixels.open("rb") as file:
         for split, _, image_id in rows:
             digest = hashlib.blake2b(file.read(n_bytes), digest_size=16).digest()
-            first.setdefault(split, {}).setdefault(digest, image_id)
-    told = []
+            if (earlier := first.setdefault(split, {}).setdefault(digest, image_id)) != image_id:
+                again.setdefault(split, []).append(f"{earlier} and {image_id}")
+    told = [f"{split} has {counted(len(again[split]), 'image')} twice, for one {again[split][0]}" for split in in_order(again)]
     for one, other in combinations(in_order(first), 2):
         if both := sorted(first[one].keys() & first[other].keys(), key=first[one].__getitem__):
             example = f"{first[one][both[0]]} and {first[other][both[0]]}"

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from transference.devices import out_of_memory
 from transference.errors import LearnerError
 from transference.learners import EpisodeError, told
-from transference.work._tasks import Drawn
+from transference.measurement._tasks import Drawn
 
 _FAILURES = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """What is raised on the way to a learner and back: compiled, batched, or in its gradient."""

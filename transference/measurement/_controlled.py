@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from transference._streams import Stream
-from transference.plan import Chosen, RunSpec, TaskSet
+from transference.spec import Chosen, RunSpec, TaskSet
 
 
 def controlled_pairs(spec: RunSpec) -> Chosen:

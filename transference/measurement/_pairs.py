@@ -8,14 +8,14 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from transference.engines import KeptGradients
 from transference.errors import UsageError
 from transference.estimators import Estimator, Prepared, Readings
-from transference.gradients import KeptGradients
+from transference.measurement._blame import blamed
+from transference.measurement._reading import only_out_of_memory, read_each
+from transference.measurement._steps import Step, Stepper, Subject, batches
+from transference.measurement._tasks import Drawn, Tasks
 from transference.store import Columns, pair_rows
-from transference.work._blame import blamed
-from transference.work._reading import only_out_of_memory, read_each
-from transference.work._steps import Step, Stepper, Subject, batches
-from transference.work._tasks import Drawn, Tasks
 
 _WHOLE = 64
 """Targets whose images are in memory together."""

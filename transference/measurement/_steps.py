@@ -14,14 +14,13 @@ import torch
 from transference import _trees
 from transference.checkpoints import Checkpoint
 from transference.devices import usable
-from transference.engines import Scored, find_engine
+from transference.engines import KeptGradients, Scored, find_engine
 from transference.episodes import Episode, Params
-from transference.gradients import KeptGradients
 from transference.learners import Learner, theta
 from transference.lookahead import Lookahead, Source, moving, step_sizes
+from transference.measurement._reading import halved
+from transference.measurement._tasks import Drawn, Tasks
 from transference.optimizers import OptimizerState
-from transference.work._reading import halved
-from transference.work._tasks import Drawn, Tasks
 
 AT_ONCE = 16
 """Sources whose gradients and displacements are in memory together."""

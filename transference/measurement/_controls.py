@@ -20,10 +20,10 @@ from transference import _trees
 from transference._streams import Stream
 from transference.errors import LearnerError, UsageError
 from transference.estimators import Estimator
+from transference.measurement._pairs import measure_pairs
+from transference.measurement._steps import Step, Stepper, Subject
+from transference.measurement._tasks import Tasks
 from transference.store import Columns
-from transference.work._pairs import measure_pairs
-from transference.work._steps import Step, Stepper, Subject
-from transference.work._tasks import Tasks
 
 _NO_FLOAT64 = (RuntimeError, TypeError, ValueError, UsageError)
 """What is raised where float64 cannot be had: by a learner with constants of its own in float32, or by `prepare` on a device too small."""

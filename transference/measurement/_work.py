@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -13,29 +12,20 @@ import torch
 from numpy.typing import NDArray
 
 from transference import _trees
-from transference.checkpoints import Checkpoint
-from transference.engines import Trial, check_engine, trial
+from transference.engines import KeptGradients
 from transference.episodes import Params
 from transference.estimators import Estimator, Prepared, Readings, with_engine
-from transference.gradients import KeptGradients
-from transference.learners import Learner, check_pure
-from transference.lookahead import Lookahead, step_sizes
-from transference.plan import Tile
+from transference.lookahead import step_sizes
+from transference.measurement._blame import blamed
+from transference.measurement._controls import measure_controls
+from transference.measurement._pairs import after, measure_pairs, prepare, read_pairs
+from transference.measurement._question import Question
+from transference.measurement._reading import halved, read_all
+from transference.measurement._rows import TileRows
+from transference.measurement._steps import AT_ONCE, Step, Stepper, Subject, batches
+from transference.measurement._tasks import Drawn
+from transference.spec import Tile
 from transference.store import TASKS, control_table, pairs_table, table
-from transference.work._blame import blamed
-from transference.work._controls import measure_controls
-from transference.work._pairs import after, measure_pairs, prepare, read_pairs
-from transference.work._reading import halved, read_all
-from transference.work._rows import TileRows
-from transference.work._steps import AT_ONCE, Step, Stepper, Subject, batches
-from transference.work._tasks import Drawn, Tasks
-
-_SOME = 16
-"""Targets that a trial is made on."""
-
-_EXACT = 3000
-"""Exact pairs that a run of estimates is taken to have at most, when it is asked whether compiling pays."""
-
 
 _Read: TypeAlias = tuple[Step, Readings | None, NDArray[np.float64] | None]
 
@@ -44,48 +34,29 @@ class Work:
     """Computes tiles.
 
     Args:
-        learner: the learner.
-        checkpoints: of different steps.
-        sources: the source tasks.
-        targets: the target tasks.
-        lookahead: the step, with its step sizes.
-        estimator: how the losses after the step are read.
-        device: where to compute.
-        dtype: in what precision.
+        question: what is measured.
+        subjects: its checkpoints by step, on the device.
         scratch: a folder on a disk where gradients may be kept while the process lives.
 
     Raises:
-        LearnerError: the learner does not fit a checkpoint, or is no pure function on one of the tasks.
-        UsageError: a parameter that should move does not exist.
+        LearnerError: the learner, or the step, failed on the first source.
     """
 
-    def __init__(
-        self,
-        learner: Learner,
-        checkpoints: Sequence[Checkpoint],
-        sources: Tasks,
-        targets: Tasks,
-        lookahead: Lookahead,
-        estimator: Estimator,
-        device: torch.device,
-        dtype: torch.dtype,
-        scratch: Path,
-    ) -> None:
-        self._sources, self._targets, self._scratch = sources, targets, scratch
-        self._lookahead, self.estimator = lookahead, estimator
-        self._subjects = {c.step: Subject.of(learner, c, lookahead, device, dtype) for c in checkpoints}
-        self._wide = {c.step: partial(Subject.of, learner, c, lookahead, device, torch.float64) for c in checkpoints}
-        self._prepared: tuple[tuple[int, tuple[int, int], int, Estimator], Prepared] | None = None
+    def __init__(self, question: Question, subjects: Mapping[int, Subject], scratch: Path) -> None:
+        self._question, self._subjects, self._scratch = question, subjects, scratch
+        self._sources, self._targets = question.tasks()
+        self._lookahead, self.estimator = question.lookahead, question.estimator
+        self._prepared: tuple[tuple[int, tuple[int, int], int], Prepared] | None = None
         self._kept: tuple[tuple[int, int], KeptGradients] | None = None
-        self.first_sources: dict[int, dict[str, float]] = {}
+        self.first_sources = {step: self._first_source(step) for step in subjects}
         """Loss and gradient norm of the first source at each checkpoint, by step."""
-        for step, subject in self._subjects.items():  # what can be wrong is found before the first tile, not after the first hour
-            for episode in (*sources.firsts(), *targets.firsts()):
-                check_pure(subject.learner, subject.params, episode)
-            with blamed("source", first := Drawn(sources, [0]), step):
-                [((loss, _), gradient)] = self._stepper(step).gradients(first)
-                self._stepper(step).steps_of(0, loss, gradient, sources)
-            self.first_sources[step] = {"loss": loss, "gradient_norm": _trees.norm(gradient)}
+
+    def _first_source(self, step: int) -> dict[str, float]:
+        stepper, first = self._stepper(step), Drawn(self._sources, [0])
+        with blamed("source", first, step):
+            [((loss, _), gradient)] = stepper.gradients(first)
+            stepper.steps_of(0, loss, gradient, self._sources)  # a step that cannot be taken is found now, too
+        return {"loss": loss, "gradient_norm": _trees.norm(gradient)}
 
     @property
     def theta(self) -> Mapping[str, Any]:
@@ -97,23 +68,6 @@ class Work:
         if self._kept:
             self._kept[1].close()
             self._kept = None
-
-    def settle(self, n_pairs: int) -> Trial | None:
-        """Let a trial decide an engine that was left open; return the trial, if there was one.
-
-        Raises:
-            UsageError: the engine that was named cannot evaluate the learner.
-        """
-        subject, n = next(iter(self._subjects.values())), len(self._targets)
-        some = Drawn(self._targets, [k * n // min(n, _SOME) for k in range(min(n, _SOME))])
-        with blamed("target", some, subject.step):
-            if self.estimator.engine != "auto":
-                check_engine(self.estimator.engine, subject.learner, subject.params, some[0])
-                return None
-            exact_pairs = n_pairs if self.estimator.sample is None else min(n_pairs, _EXACT)
-            found = trial(subject.learner, subject.params, list(some), exact_pairs)
-        self.estimator = with_engine(self.estimator, found.chosen)
-        return found
 
     def tile(self, tile: Tile) -> tuple[pa.Table, pa.Table]:
         """Return the tile's pairs, and its sources."""
@@ -187,8 +141,8 @@ class Work:
         self._prepared = None
         exact = self._exact
         if exact.engine.startswith("compiled"):  # compiling again for float64 takes longer than these pairs
-            exact = with_engine(exact, "apart")
-        found = measure_controls(exact, self._stepper(step), self._targets, cells, self._wide[step])
+            exact = with_engine(exact, "threads")
+        found = measure_controls(exact, self._stepper(step), self._targets, cells, lambda: self._question.subject(step, torch.float64))
         return pa.concat_tables([control_table(name, rows) for name, rows in found.items()])
 
     def tasks(self) -> pa.Table:
@@ -205,7 +159,7 @@ class Work:
 
     def _prepare(self, step: int, targets: tuple[int, int], replicate: int = 0) -> Prepared:
         """Return what is prepared for this block of targets; it serves every tile of it."""
-        key = (step, targets, replicate, self.estimator)
+        key = (step, targets, replicate)
         if self._prepared is None or self._prepared[0] != key:
             self._prepared = None  # the last one's memory is free before the next takes its own
             drawn = Drawn(self._targets.redrawn(replicate), range(*targets))

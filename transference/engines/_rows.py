@@ -9,8 +9,8 @@ from torch import Tensor
 
 from transference.episodes import Params
 
-_COLUMNS = 2**16
-"""Of a product that are converted to float64 together."""
+_BLOCK, _COLUMNS = 16, 2**12
+"""Displacements, and gradients, in one product; and their columns that are converted to float64 together."""
 
 
 class GradientRows:
@@ -35,17 +35,19 @@ class GradientRows:
         _fill(self._rows[k], gradient, self._slots)
 
     def products(self, displacements: Sequence[Params]) -> Tensor:
-        """Return ``⟨g, d⟩`` of every displacement with every gradient, ``[n_displacements, n]`` in their dtype and on their device."""
-        return self._steps(displacements) @ self._rows.T
+        """Return ``⟨g, d⟩`` of every displacement with every gradient, ``[n_displacements, n]`` float64 on their device.
 
-    def exact_products(self, displacements: Sequence[Params]) -> Tensor:
-        """Return the same, summed in float64."""
-        steps = self._steps(displacements)
-        total = steps.new_zeros(len(steps), len(self._rows), dtype=torch.float64)
+        Each is the same number whatever it is asked beside: kernels choose the order of their sums by the shapes that they are given, so
+        they are given one shape only, of blocks filled up with zeros.
+        """
+        steps, n = self._steps(displacements), len(self._rows)
+        total = steps.new_zeros(_whole(len(steps)), _whole(n), dtype=torch.float64)
         for start in range(0, steps.shape[1], _COLUMNS):
-            columns = slice(start, start + _COLUMNS)
-            total += steps[:, columns].double() @ self._rows[:, columns].double().T
-        return total
+            some_steps, some_rows = (_filled(matrix[:, start : start + _COLUMNS]) for matrix in (steps, self._rows))
+            for i in range(0, len(total), _BLOCK):
+                for j in range(0, total.shape[1], _BLOCK):
+                    total[i : i + _BLOCK, j : j + _BLOCK] += some_steps[i : i + _BLOCK] @ some_rows[j : j + _BLOCK].T
+        return total[: len(steps), :n]
 
     def _steps(self, displacements: Sequence[Params]) -> Tensor:
         steps = self._rows.new_zeros(len(displacements), self._rows.shape[1])
@@ -58,3 +60,15 @@ def _fill(row: Tensor, tree: Params, slots: dict[str, slice]) -> None:
     """Write a tree into its places of one long row."""
     for name, value in tree.items():
         row[slots[name]] = value.flatten()
+
+
+def _whole(n: int) -> int:
+    """Return how many rows so many fill up, in blocks."""
+    return -(-n // _BLOCK) * _BLOCK
+
+
+def _filled(rows: Tensor) -> Tensor:
+    """Return rows in float64, with rows of zeros up to whole blocks."""
+    filled = rows.new_zeros(_whole(len(rows)), rows.shape[1], dtype=torch.float64)
+    filled[: len(rows)] = rows
+    return filled

@@ -95,8 +95,7 @@ class RunSpec:
         controls: pairs of each mode pair that have controls at every checkpoint.
         device: ``"cpu"`` or ``"cuda"``; kernels differ in their last digits.
         precision: one of `PRECISIONS`.
-        tile: sources and targets per tile; it changes the files, not the numbers (of estimates it does change the last digits: their
-            matrix product sums by its shape).
+        tile: sources and targets per tile; it changes the files, not the numbers.
         replicates: episodes of each task; every pair is measured with each.
         theta: what does not move although it could, and which names are one tensor, names that differ in a number as one.
     """

@@ -23,13 +23,16 @@ class InTurns:
     """
 
     def __init__(self, learner: Learner) -> None:
-        self._idle: SimpleQueue[Learner] = SimpleQueue()
-        self._idle.put(learner)
+        self.all = [learner]
+        """The learner and its copies."""
         for _ in range(torch.get_num_threads() - 1):
             try:
-                self._idle.put(copy.deepcopy(learner))
+                self.all.append(copy.deepcopy(learner))
             except Exception:  # whatever stands in the way of a copy, they take turns
-                return
+                break
+        self._idle: SimpleQueue[Learner] = SimpleQueue()
+        for one in self.all:
+            self._idle.put(one)
 
     @contextmanager
     def one(self) -> Iterator[Learner]:

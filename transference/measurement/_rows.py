@@ -7,9 +7,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from transference.estimators import Readings
+from transference.measurement._pairs import as_numpy
+from transference.measurement._steps import Step
 from transference.store import SOURCES, pair_rows, pairs_table, table
-from transference.work._pairs import as_numpy
-from transference.work._steps import Step
 
 
 class TileRows:

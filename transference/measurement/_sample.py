@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from transference._streams import Stream
 from transference.estimators import ExactSample
-from transference.plan import Chosen, RunSpec, Tile
+from transference.spec import Chosen, RunSpec, Tile
 from transference.statistics import widest
 from transference.store import Store
 

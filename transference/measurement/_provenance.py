@@ -1,0 +1,77 @@
+"""Where a run comes from: what ``run.json`` tells beside the spec, and what a resumed run is held to."""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from transference.checkpoints import Checkpoint
+from transference.errors import SpecMismatchError
+from transference.store import Store
+
+
+def provenance(checkpoints: Sequence[Checkpoint], device: torch.device, command: Sequence[str] | None) -> dict[str, Any]:
+    """Return what a reader of run.json wants to know; a resumed run is held to the torch and the threads named here."""
+    return {
+        "command": list(command) if command else None,
+        "folder": str(Path.cwd()),
+        "checkpoints": [
+            {
+                "step": c.step,
+                "step_from": c.step_from,
+                "path": str(c.path),
+                "learner": c.learner,
+                "training": dict(c.training),
+                "unsafe_load": c.unsafe,
+            }
+            for c in checkpoints
+        ],
+        "versions": {name: version(name) for name in ("transference", "torch", "numpy", "pyarrow", "pillow")},
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+    }
+
+
+@contextmanager
+def threads_of(store: Store) -> Iterator[None]:
+    """Compute with as many threads as the run was begun with: sums in another order change the last digits."""
+    before = torch.get_num_threads()
+    begun = store.about().get("threads") if store.begun else None
+    torch.set_num_threads(begun or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def check_same_code(store: Store, first_sources: Mapping[int, Mapping[str, float]]) -> None:
+    """Make sure that torch and the learner's code are those that the run was begun with, which its spec cannot see.
+
+    Args:
+        store: the run's.
+        first_sources: loss and gradient norm of the first source, by checkpoint step, as they are now.
+
+    Raises:
+        SpecMismatchError: they differ from those in the folder by more than another machine would make them.
+    """
+    versions = store.about().get("versions", {})
+    if versions.get("torch", version("torch")) != version("torch"):
+        raise SpecMismatchError(f"{store.path} was begun with torch {versions['torch']}; this is {version('torch')}. Choose a new --out.")
+    for step, first in first_sources.items():
+        stored = store.first_source(step)
+        for name, now in first.items() if stored else ():
+            then = stored[name] if stored else now
+            if not (math.isclose(then, now, rel_tol=1e-3) or (math.isnan(then) and math.isnan(now))):
+                raise SpecMismatchError(
+                    f"{store.path} was begun with a learner whose {name.replace('_', ' ')} on the first source at step {step} was "
+                    f"{then:.8g}; now it is {now:.8g}. Has its code changed? Choose a new --out."
+                )

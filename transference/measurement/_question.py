@@ -1,0 +1,182 @@
+"""What a measurement was asked, with its defaults filled in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+import torch
+
+from transference.checkpoints import Checkpoint
+from transference.devices import choose_device
+from transference.engines import ALIASES, Trial, check_engine, trial
+from transference.estimators import Estimator, with_engine
+from transference.learners import Learner, check_pure
+from transference.lookahead import Lookahead, with_alpha
+from transference.measurement._blame import blamed
+from transference.measurement._controlled import default_controls
+from transference.measurement._steps import Subject
+from transference.measurement._tasks import Drawn, Tasks
+from transference.samplers import TaskSampler
+from transference.spec import RunSpec, make_spec
+from transference.store import Store
+
+_TRIED = 16
+"""Targets that a trial of engines is made on."""
+
+_EXACT = 3000
+"""Exact pairs that a run of estimates is taken to have at most, when it is asked whether compiling pays."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A measurement, ready to be carried out.
+
+    Attributes:
+        learner: the learner.
+        checkpoints: in the order of their steps.
+        sources: one sampler per source mode.
+        targets: one sampler per target mode.
+        n_source: tasks per source mode.
+        n_target: tasks per target mode.
+        lookahead: the step, with its step sizes.
+        estimator: how the losses after the step are read.
+        replicates: episodes of each task.
+        controls: pairs of each mode pair that have controls.
+        device: where to compute.
+        precision: ``"fp32"`` or ``"fp64"``.
+        tile: sources and targets per file.
+    """
+
+    learner: Learner
+    checkpoints: tuple[Checkpoint, ...]
+    sources: tuple[TaskSampler, ...]
+    targets: tuple[TaskSampler, ...]
+    n_source: int
+    n_target: int
+    lookahead: Lookahead
+    estimator: Estimator
+    replicates: int
+    controls: int
+    device: torch.device
+    precision: str
+    tile: tuple[int, int]
+
+    @classmethod
+    def of(
+        cls,
+        learner: Learner,
+        checkpoints: Checkpoint | Sequence[Checkpoint],
+        sources: TaskSampler | Sequence[TaskSampler],
+        targets: TaskSampler | Sequence[TaskSampler],
+        *,
+        n_source: int,
+        n_target: int,
+        lookahead: Lookahead,
+        estimator: Estimator,
+        replicates: int,
+        controls: int | None,
+        device: str,
+        precision: str,
+        tile: tuple[int, int] | None,
+    ) -> Question:
+        """Return the question that the arguments of `measure` ask.
+
+        Raises:
+            UsageError: there is no such device, or no step size.
+        """
+        ordered = (checkpoints,) if isinstance(checkpoints, Checkpoint) else tuple(sorted(checkpoints, key=lambda c: c.step))
+        from_samplers, to_samplers = _listed(sources), _listed(targets)
+        estimated = estimator.sample is not None
+        return cls(
+            learner, ordered, from_samplers, to_samplers, n_source, n_target, with_alpha(lookahead, ordered), estimator, replicates,
+            default_controls(n_source, n_target, estimated=estimated) if controls is None else controls, choose_device(device), precision,
+            tile or default_tile(estimator, n_source * len(from_samplers), n_target * len(to_samplers)),
+        )  # fmt: skip
+
+    @property
+    def spec(self) -> RunSpec:
+        """The question as data."""
+        return make_spec(
+            self.learner, self.checkpoints, self.sources, self.targets, n_source=self.n_source, n_target=self.n_target,
+            step=self.lookahead, estimator=self.estimator, controls=self.controls, device=self.device.type, precision=self.precision,
+            tile=self.tile, replicates=self.replicates,
+        )  # fmt: skip
+
+    def as_begun(self, store: Store) -> Question:
+        """Return the question as the run in a folder was begun with it: an engine that was left open then is not left open again.
+
+        Raises:
+            SpecMismatchError: the folder holds a run of another spec.
+            StoreError: it holds something else.
+        """
+        begun = store.spec().estimator.get("engine") if store.run_json.exists() else None
+        mine = self.estimator.engine
+        same = mine == "auto" or (begun is not None and ALIASES.get(mine, mine) == ALIASES.get(begun, begun))
+        found = replace(self, estimator=with_engine(self.estimator, begun)) if begun and same and begun != mine else self
+        store.check(found.spec)
+        return found
+
+    def tasks(self, dtype: torch.dtype | None = None) -> tuple[Tasks, Tasks]:
+        """Return the source tasks and the target tasks, on the device."""
+        dtype = dtype or self.dtype
+        return Tasks(self.sources, self.n_source, self.device, dtype), Tasks(self.targets, self.n_target, self.device, dtype)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of parameters and images."""
+        return torch.float64 if self.precision == "fp64" else torch.float32
+
+    def subject(self, step: int, dtype: torch.dtype | None = None) -> Subject:
+        """Return a checkpoint on the device."""
+        (checkpoint,) = (c for c in self.checkpoints if c.step == step)
+        return Subject.of(self.learner, checkpoint, self.lookahead, self.device, dtype or self.dtype)
+
+    def subjects(self) -> dict[int, Subject]:
+        """Return the checkpoints by step, on the device, the learner found to be a pure function on the first task of every sampler.
+
+        Raises:
+            LearnerError: it does not fit a checkpoint, or is no pure function.
+            UsageError: a parameter that should move does not exist.
+        """
+        found = {checkpoint.step: self.subject(checkpoint.step) for checkpoint in self.checkpoints}
+        for subject in found.values():  # what can be wrong is found before the first tile, not after the first hour
+            for tasks in self.tasks():
+                for episode in tasks.firsts():
+                    check_pure(subject.learner, subject.params, episode)
+        return found
+
+    def with_engine(self, subjects: Mapping[int, Subject]) -> tuple[Question, Trial | None]:
+        """Return the question with an engine, and the trial that decided, if it was left open.
+
+        Raises:
+            UsageError: the engine that was named cannot evaluate the learner.
+        """
+        subject, (_, targets) = next(iter(subjects.values())), self.tasks()
+        some = Drawn(targets, [k * len(targets) // min(len(targets), _TRIED) for k in range(min(len(targets), _TRIED))])
+        with blamed("target", some, subject.step):
+            if self.estimator.engine != "auto":
+                check_engine(self.estimator.engine, subject.learner, subject.params, some[0])
+                return self, None
+            n_pairs = self.spec.n_cells
+            exact_pairs = n_pairs if self.estimator.sample is None else min(n_pairs, _EXACT)
+            found = trial(subject.learner, subject.params, list(some), exact_pairs)
+        return replace(self, estimator=with_engine(self.estimator, found.chosen)), found
+
+
+def default_tile(estimator: Estimator, n_source: int, n_target: int) -> tuple[int, int]:
+    """Return sources and targets per tile: few enough targets to fit in memory, little work for a killed run to lose, not too many files.
+
+    An exact estimator holds the targets' images; one that estimates holds their gradients.
+    """
+    if estimator.sample:
+        return 1000, 256
+    targets, files = 64, 500
+    return max(25, math.ceil(n_source * math.ceil(n_target / targets) / files)), targets
+
+
+def _listed(samplers: TaskSampler | Sequence[TaskSampler]) -> tuple[TaskSampler, ...]:
+    # A sampler has [index] too, so a list is told by being one.
+    return tuple(samplers) if isinstance(samplers, list | tuple) else (cast("TaskSampler", samplers),)
