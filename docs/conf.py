@@ -52,7 +52,7 @@ nitpicky = True
 # yet stand in a signature here and there.
 nitpick_ignore_regex = [
     ("py:.*", r"(torch|numpy|np|pandas|pd|matplotlib|pyarrow|pa|pathlib|collections|typing|types)\..*"),
-    ("py:.*", r"(Path|Tensor|NDArray|ArrayLike|Figure|Axes|nn\.Module)"),
+    ("py:.*", r"(Path|Tensor|NDArray|ArrayLike|Figure|Axes|RcKeyType|nn\.Module)"),
     ("py:.*", r"(.*\.)?_\w+(\..*)?"),
     ("py:.*", r"transference\.episodes\.Inputs"),  # a type variable
 ]
