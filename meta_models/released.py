@@ -20,7 +20,7 @@ from typing import Any
 from torch import Tensor
 
 from transference import Checkpoint, OptimizerState, Params, load_learner
-from transference.checkpoint_steps import step_of
+from transference.checkpoints import step_of
 from transference.errors import CheckpointError
 from transference.learners import ConfiguredLearner
 from transference.plain import read_json

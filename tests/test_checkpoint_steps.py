@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 import transference as tr
 from tests.strangers import PixelPrototypes
-from transference.checkpoint_steps import step_in_name, step_of
+from transference.checkpoints.steps import step_in_name, step_of
 from transference.cli import main
 from transference.errors import UsageError
 from transference.spec import make_spec

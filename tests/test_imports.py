@@ -7,13 +7,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 ORDER = [
-    {"errors", "files", "plain", "_trees", "_tensors_of_files", "_memory", "_streams", "checkpoint_steps"},
+    {"errors", "files", "plain", "_trees", "_streams"},
     {"_csv"},
     {"devices", "exact_sums"},
     {"episodes"},
     {"datasets"},
     {"optimizers"},
-    {"_optimizers_of_files"},
     {"checkpoints"},
     {"learners"},
     {"lookahead"},

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from transference import _trees, learners, lookahead
-from transference.checkpoint_steps import NOTHING
-from transference.checkpoints import Checkpoint
+from transference.checkpoints import NOTHING, Checkpoint
 from transference.errors import UsageError
 from transference.estimators import Calibrated, Estimator, Exact, FirstOrder
 from transference.learners import Learner

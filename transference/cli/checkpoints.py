@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from transference.checkpoint_steps import MOST_STEPS
-from transference.checkpoints import Checkpoint, load_checkpoint
+from transference.checkpoints import MOST_STEPS, Checkpoint, load_checkpoint
 from transference.cli.options import EPISODE, read_config
 from transference.cli.printing import say
 from transference.errors import LearnerError, UsageError

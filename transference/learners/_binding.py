@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from transference._memory import overlapping
-from transference.checkpoints import Checkpoint, frozen_names
+from transference.checkpoints import Checkpoint, frozen_names, overlapping
 from transference.episodes import Params
 from transference.errors import LearnerError
 from transference.learners._moves import Moves

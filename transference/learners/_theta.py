@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from transference._memory import same_memory
+from transference.checkpoints import same_memory
 from transference.episodes import Episode, Params
 from transference.errors import LearnerError, UsageError
 from transference.learners import _evidence

@@ -2,7 +2,7 @@
 
 Two containers hold the same content: ``.safetensors``, and ``.pt`` read with ``weights_only=True``. Nothing in a file is ever executed
 unless ``unsafe=True`` says so, which is recorded. A plain ``state_dict`` in either container is read as well; it brings no learner, and
-its step is inferred (`transference.checkpoint_steps`). Files of other programs are read where an installed package knows their layout
+its step is inferred (`transference.checkpoints.steps`). Files of other programs are read where an installed package knows their layout
 (entry points in ``transference.layouts``).
 """
 
@@ -25,10 +25,11 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from transference import _tensors_of_files, _trees
-from transference._memory import overlapping, same_memory
-from transference._optimizers_of_files import from_header, of_torch, to_header
-from transference.checkpoint_steps import step_of
+from transference import _trees
+from transference.checkpoints import _tensors
+from transference.checkpoints._memory import overlapping, same_memory
+from transference.checkpoints._optimizers import from_header, of_torch, to_header
+from transference.checkpoints.steps import step_of
 from transference.devices import as_allocated
 from transference.episodes import Params
 from transference.errors import CheckpointError
@@ -88,7 +89,7 @@ class Checkpoint:
         """Of all tensors, shared ones once, the step, the learner and its settings; the same for both containers."""
         words = json.dumps([self.step, self.learner, dict(self.config), to_header(self.optimizer)], sort_keys=True)
         header = torch.frombuffer(bytearray(words.encode()), dtype=torch.uint8)
-        return _trees.digest([("header", header), *sorted(_tensors(self).items())])
+        return _trees.digest([("header", header), *sorted(_by_name(self).items())])
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
@@ -107,7 +108,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
         raise CheckpointError(f"{path} was asked for; a checkpoint's name ends in .safetensors or .pt.")
     # Two names may share one tensor (tied weights), which safetensors refuses: it is written once.
     tied = same_memory(checkpoint.params)
-    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in _tensors(checkpoint).items()}
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in _by_name(checkpoint).items()}
     told: dict[str, Any] = {"tied": tied} if tied else {}
     told |= {} if checkpoint.frozen is None else {"frozen": sorted(checkpoint.frozen)}
     overlaps = dict.fromkeys((*checkpoint.overlaps, *overlapping(checkpoint.params)))
@@ -168,7 +169,7 @@ def load_checkpoint(path: str | Path, *, unsafe: bool = False, plain: bool = Fal
 
 def _read(path: Path, unsafe: bool, plain: bool) -> Checkpoint:
     header, content, beside = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path, unsafe)
-    if wrong := _tensors_of_files.complaint(content, path.stat().st_size):
+    if wrong := _tensors.complaint(content, path.stat().st_size):
         raise CheckpointError(f"{path} cannot be measured: {wrong}. Save its parameters as plain tensors.")
     if header is None and any(name.startswith(_PARAMS) for name in content if isinstance(name, str)):
         raise CheckpointError(f"{path} has lost its header. Copy or save it again.")
@@ -232,7 +233,7 @@ def _read_pickle(path: Path, unsafe: bool) -> tuple[str | None, dict[str, Any], 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of foreign pickles before it refuses them; we say so once
-            _tensors_of_files.check_packing(path)
+            _tensors.check_packing(path)
             content = torch.load(path, map_location="cpu", weights_only=not unsafe)
     except pickle.UnpicklingError as error:
         what = _refused_name(str(error))
@@ -289,7 +290,7 @@ def _state_dict(content: Mapping[str, Any], path: Path) -> Params:
     return params
 
 
-def _tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
+def _by_name(checkpoint: Checkpoint) -> dict[str, Tensor]:
     """Return every tensor of the checkpoint under its name in a file; one that has several names, under the first."""
     tied = same_memory(checkpoint.params)
     tensors = {_PARAMS + name: value for name, value in checkpoint.params.items() if name not in tied}
