@@ -21,7 +21,7 @@ from PIL import Image
 import transference as tr
 from tests.strangers import PixelPrototypes
 from transference._csv import write_csv
-from transference.checkpoint_steps import MOST_STEPS, step_in_name, step_of
+from transference.checkpoints.steps import MOST_STEPS, step_in_name, step_of
 from transference.datasets._names import as_seen, known_split, split_names
 from transference.errors import StoreError
 from transference.plain import read_json
