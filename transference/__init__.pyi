@@ -1,0 +1,78 @@
+"""The public names, and where each is defined: the only list of them."""
+
+from .checkpoints import (
+    Checkpoint as Checkpoint,
+    load_checkpoint as load_checkpoint,
+    save_checkpoint as save_checkpoint,
+)
+from .datasets import (
+    ImageDataset as ImageDataset,
+    open_dataset as open_dataset,
+)
+from .episodes import (
+    Episode as Episode,
+    Params as Params,
+)
+from .errors import (
+    TransferenceError as TransferenceError,
+)
+from .estimators import (
+    Calibrated as Calibrated,
+    Estimator as Estimator,
+    Exact as Exact,
+    FirstOrder as FirstOrder,
+    Readings as Readings,
+)
+from .learners import (
+    Learner as Learner,
+    ModuleLearner as ModuleLearner,
+    check_pure as check_pure,
+    load_learner as load_learner,
+)
+from .lookahead import (
+    Adam as Adam,
+    Lookahead as Lookahead,
+    Outer as Outer,
+    SGD as SGD,
+    Source as Source,
+)
+from .measurement import (
+    measure as measure,
+)
+from .optimizers import (
+    OptimizerState as OptimizerState,
+)
+from .samplers import (
+    FewShot as FewShot,
+    FunctionFamily as FunctionFamily,
+    TaskRecord as TaskRecord,
+    TaskSampler as TaskSampler,
+    few_shot as few_shot,
+    open_tasks as open_tasks,
+)
+from .spec import (
+    RunSpec as RunSpec,
+    Tile as Tile,
+)
+from .statistics import (
+    NEUTRAL_BAND as NEUTRAL_BAND,
+    calibrate as calibrate,
+    check_estimates as check_estimates,
+    classify as classify,
+    contrast as contrast,
+    control_bands as control_bands,
+    intervals as intervals,
+    single_pairs as single_pairs,
+    split as split,
+    summarise as summarise,
+    summarise_blocks as summarise_blocks,
+    variance_shares as variance_shares,
+)
+from .store import (
+    Block as Block,
+    Run as Run,
+    Store as Store,
+    Verification as Verification,
+    open_run as open_run,
+    verify as verify,
+)
