@@ -1,5 +1,8 @@
 """Episodes whose inputs have parts: texts of tokens and masks, measured by every engine that can."""
 
+from collections import UserDict
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -124,7 +127,7 @@ def test_names_shapes_and_digests_tell_the_parts_apart():
         "query_y",
     ]
     assert "query_x['mask'] (6, 6) int64" in episode.describe()
-    both = stack([Texts()[0], Texts()[1]])
+    both = stack([Texts()[0], replace(Texts()[1], query_x=UserDict(Texts()[1].query_x))])
     assert both.query_x["ids"].shape == (2, 6, LENGTH)
     assert torch.equal(both.query_x["mask"][1], Texts()[1].query_x["mask"])
     assert EpisodeError("", episode).is_on(Texts()[0])

@@ -141,6 +141,10 @@ def trained_state(state, module):
             lambda p: torch.optim.Adam([{"params": p[:1], "lr": 0.1}, {"params": p[1:]}], lr=0.01),
             "groups differ in their settings",
         ),
+        (
+            lambda p: torch.optim.SGD([(f"module.{k}", one) for k, one in enumerate(p)], lr=0.01, momentum=0.9),
+            "keeps 'module.0', which is no",
+        ),
         (lambda p: torch.optim.SGD(p[:-1], lr=0.01, momentum=0.9), "keeps 5 parameters by number, .* do not fit the 6 or 8 tensors of θ"),
     ],
 )

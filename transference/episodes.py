@@ -99,7 +99,8 @@ def has_images(episode: Episode[Any]) -> bool:
 
 def stack(episodes: Sequence[Episode]) -> Episode:
     """Return episodes of equal shapes as one, ``[n_episodes, …]`` in every tensor, with the mode of the first."""
-    alike = [replace(episode, mode=episodes[0].mode) for episode in episodes]
+    # Mapped, so that parts stand in one order, in a dictionary that torch knows.
+    alike = [replace(episode.map(lambda tensor: tensor), mode=episodes[0].mode) for episode in episodes]
     return cast("Episode", pytree.tree_map(lambda *column: torch.stack(column), *alike))
 
 

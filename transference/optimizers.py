@@ -89,10 +89,15 @@ class OptimizerState:
         """Return the state by parameter names, where the file has numbers in the parameters' order.
 
         Args:
-            candidates: parameters in their order; the first whose number and shapes fit is taken.
+            candidates: parameters in their order; the first whose number and shapes fit is taken. A state with names of its own must know
+                those of one of them.
         """
         if self.order is None:
-            return self
+            known = {name for params in candidates for name in params}
+            strange = [name for tree in self.slots.values() for name in tree if name not in known]
+            if not strange:
+                return self
+            return replace(self, unusable=f"its outer optimizer keeps {strange[0]!r}, which is no tensor of the checkpoint")
         for params in candidates:
             names = list(params)
             if len(params) == self.order and self._fits(names, params):

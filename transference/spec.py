@@ -172,6 +172,9 @@ class RunSpec:
         moving = as_record(found["lookahead"], "lookahead", ["kind", "alpha"])
         for name, kind in (("learner.class", learner["class"]), ("estimator.kind", estimator["kind"]), ("lookahead.kind", moving["kind"])):
             as_text(kind, name)
+        for name in ("estimates", "calibrated"):
+            if not isinstance(estimator.get(name, False), bool):
+                raise ValueError(unfit(f"estimator.{name}", estimator[name], "true or false"))  # noqa: TRY004 - as in plain.py
         if as_text(found["precision"], "precision") not in PRECISIONS:
             raise ValueError(unfit("precision", found["precision"], f"one of {', '.join(PRECISIONS)}"))
         alphas = [as_number(x, f"lookahead.alpha[{k}]", 0) for k, x in enumerate(as_list(moving["alpha"], "lookahead.alpha", least=1))]
