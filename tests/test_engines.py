@@ -2,10 +2,12 @@
 
 import copy
 import dataclasses
+import json
 import shutil
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -317,3 +319,15 @@ def test_an_engine_that_cannot_take_the_gradient_is_refused_and_never_chosen(mon
     monkeypatch.setattr(_trial, "_SHORT", 0.0)
     assert _trial.trial(learner, params, episodes, 1).chosen == "loop"
     assert set(_trial.trial(learner, params, episodes, 1).milliseconds) <= {"loop", "vmap"}
+
+
+@pytest.mark.parametrize("later", ["apart", "threads", "auto"])
+def test_a_run_that_was_begun_under_an_engines_old_name_goes_on(later, tmp_path, learner, checkpoint, sources, targets):
+    settings = {"n_source": 3, "n_target": 2, "lookahead": tr.SGD(0.1), "out": tmp_path / "run", "tile": (2, 2), "controls": 0}
+    begun = tr.measure(learner, checkpoint, sources, targets, estimator=tr.Exact("apart"), **settings).pairs()
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["spec"]["estimator"]["engine"] == "apart"
+    next((tmp_path / "run" / "pairs").rglob("*.parquet")).unlink()
+    again = tr.measure(learner, checkpoint, sources, targets, estimator=tr.Exact(later), **settings).pairs()
+    pd.testing.assert_frame_equal(again, begun)
+    with pytest.raises(SpecMismatchError, match="estimator.engine: apart → loop"):
+        tr.measure(learner, checkpoint, sources, targets, estimator=tr.Exact("loop"), **settings)
