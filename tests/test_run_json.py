@@ -71,7 +71,8 @@ WRONG = [
     ("replicates", 10**9), ("replicates", 0), ("replicates", 1.5), ("lookahead.alpha", "x"), ("lookahead.alpha", []),
     ("lookahead.alpha", [float("nan")]), ("lookahead.alpha", [float("inf")]), ("lookahead.alpha", [-1.0]), ("lookahead.alpha", ["x"]),
     ("lookahead.alpha", [10**400]), ("lookahead.alpha", [0.1] * 20_000), ("lookahead", [1]), ("lookahead.kind", 1), ("estimator", None),
-    ("estimator.kind", ["exact"]), ("estimator.estimates", "no"), ("learner", ["x"]), ("learner.class", None), ("checkpoints", []), ("checkpoints.0.step", "../../x"),
+    ("estimator.kind", ["exact"]), ("estimator.estimates", "no"),
+    ("learner", ["x"]), ("learner.class", None), ("checkpoints", []), ("checkpoints.0.step", "../../x"),
     ("checkpoints.0.step", -1), ("checkpoints.0.step", 2**70), ("checkpoints.0.digest", 3), ("controls", -1), ("controls", "x"),
     ("precision", "fp16"), ("precision", ["fp32"]), ("device", 0),
 ]  # fmt: skip
