@@ -9,12 +9,13 @@ import pytest
 from click.testing import CliRunner
 
 import transference as tr
+from transference.blocks import Block
 from transference.cli import main
 from transference.errors import StoreError, UsageError
 from transference.measurement._sample import rounds
 from transference.statistics import NEUTRAL_BAND, classify
 from transference.statistics._calibrated import _read
-from transference.store import Block, Store
+from transference.store import Store
 
 ALPHAS = (0.03, 0.3)
 KEYS = ["checkpoint_step", "source", "target", "alpha"]

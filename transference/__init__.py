@@ -19,6 +19,7 @@ its loss before and after: ``LR[i→j] = L_j(θ_i) / L_j(θ)``. Below 1 the upda
 
 TYPE_CHECKING = False  # as in typing, whose import takes longer than all that is imported here
 if TYPE_CHECKING:
+    from transference.blocks import Block
     from transference.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
     from transference.datasets import ImageDataset, open_dataset
     from transference.episodes import Episode, Params
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
         summarise_blocks,
         variance_shares,
     )
-    from transference.store import Block, Run, Store, Verification, open_run, verify
+    from transference.store import Run, Store, Verification, open_run, verify
 
 __all__ = [  # noqa: RUF022 - a table of contents, by subject
     # The measurement
@@ -108,6 +109,7 @@ __all__ = [  # noqa: RUF022 - a table of contents, by subject
 ]
 
 _HOMES = {
+    "transference.blocks": ("Block",),
     "transference.checkpoints": ("Checkpoint", "load_checkpoint", "save_checkpoint"),
     "transference.datasets": ("ImageDataset", "open_dataset"),
     "transference.episodes": ("Episode", "Params"),
@@ -133,7 +135,7 @@ _HOMES = {
         "summarise_blocks",
         "variance_shares",
     ),
-    "transference.store": ("Block", "Run", "Store", "Verification", "open_run", "verify"),
+    "transference.store": ("Run", "Store", "Verification", "open_run", "verify"),
 }
 """Where each of these is defined. It is imported when it is first asked for: torch takes a second or two, ``--help`` does without."""
 

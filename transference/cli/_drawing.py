@@ -10,10 +10,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from transference import figures
+from transference.blocks import Block
 from transference.cli.printing import say
 from transference.errors import UsageError
 from transference.statistics import contrast, control_bands, intervals, split
-from transference.store import Block, Run
+from transference.store import Run
 
 _MUCH = 0.2
 

@@ -18,7 +18,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
-from transference.statistics._summary import CLASSES, GROUP, NEUTRAL_BAND, Block, classify
+from transference.blocks import Block
+from transference.statistics._summary import CLASSES, GROUP, NEUTRAL_BAND, classify
 
 _Floats = NDArray[np.float64]
 

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from transference.blocks import Block
 from transference.errors import UsageError
 from transference.statistics._crossed import DRAWS, standard_error, without_diagonal
 from transference.statistics._studentised import Found, studentised, third_cumulant
-from transference.statistics._summary import CLASSES, NEUTRAL_BAND, Block, checked_band
+from transference.statistics._summary import CLASSES, NEUTRAL_BAND, checked_band
 
 _Floats: TypeAlias = NDArray[np.float64]
 

@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from transference._streams import Stream
-from transference.statistics._summary import CLASSES, GROUP, NEUTRAL_BAND, QUANTILES, Block, checked_band
+from transference.blocks import Block
+from transference.statistics._summary import CLASSES, GROUP, NEUTRAL_BAND, QUANTILES, checked_band
 
 _Floats: TypeAlias = NDArray[np.float64]
 

@@ -14,10 +14,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from transference.blocks import Block
 from transference.errors import UsageError
 from transference.statistics._crossed import cluster_error
 from transference.statistics._skewed_luck import MOST_SKEWED, pair_skewness, residuals, upper_tail
-from transference.statistics._summary import GROUP, NEUTRAL_BAND, Block, checked_band
+from transference.statistics._summary import GROUP, NEUTRAL_BAND, checked_band
 from transference.statistics._variance import APART, log_ratios, variance_shares
 
 _Floats: TypeAlias = NDArray[np.float64]

@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
+from transference.blocks import Block
 from transference.statistics._crossed import DRAWS, standard_error, without_diagonal
-from transference.statistics._summary import GROUP, Block
+from transference.statistics._summary import GROUP
 
 PARTS = ("log_ratio", "first_order", "curvature")
 

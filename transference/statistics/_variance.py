@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from transference.statistics._summary import GROUP, Block
+from transference.blocks import Block
+from transference.statistics._summary import GROUP
 
 _Floats: TypeAlias = NDArray[np.float64]
 
