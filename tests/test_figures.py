@@ -1,5 +1,7 @@
 """Figures are looked at by people; these tests hold what an eye would miss."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +13,8 @@ import transference as tr
 from transference import figures
 from transference.errors import UsageError
 from transference.figures._style import COLOURS, MODES
-from transference.statistics import CLASSES, contrast, intervals
+from transference.figures.kinds import KINDS, PlotRequest, Table
+from transference.statistics import CLASSES, NEUTRAL_BAND, contrast, intervals
 
 FIVE = ("mini_imagenet", "fc100", "omniglot", "fgvc_aircraft", "cub200")
 
@@ -202,38 +205,74 @@ def outside(figure):
     return [text for text, box in boxes if min(box.x0, box.y0) < -0.5 or box.x1 > width + 0.5 or box.y1 > height + 0.5]
 
 
-def last(modes):
-    """The pairs of one checkpoint, and the self-transference that belongs to them."""
-    return table(modes=modes, n_source=15, n_target=10, spread=0.2, steps=(200,))
+def in_memory(modes, kind, seed=0, spread=0.2):
+    """The tables of a run that was never stored, of what a kind draws."""
+    steps, alphas = ((5000, 15000, 20000) if kind.every_step else (200,)), ((1e-3, 1e-2) if kind.every_alpha else (0.01,))
+    frame, own = table(modes=modes, n_source=15, n_target=10, spread=spread, steps=steps, seed=seed)
+    found = [
+        replace(block, alpha=alpha, first_order=np.log(block.loss_ratio).astype(np.float32) - 30 * np.float32(alpha) ** 2)
+        for block in blocks(modes, steps, spread=spread, seed=seed)
+        for alpha in alphas
+    ]
+    drawn = Table.of(
+        "run", steps, alphas, NEUTRAL_BAND,
+        blocks=lambda: found, pairs=lambda: frame, self_transference=lambda: own, controls=pd.DataFrame,
+    )  # fmt: skip
+    return replace(drawn, bands=lambda: controls(frame))
 
 
-def two(modes):
-    """What a comparison is drawn from."""
-    return contrast(blocks(modes), blocks(modes, seed=1), draws=20), shares(modes), shares(modes, seed=1), ("protonet", "kml-protonet")
-
-
-KINDS = {
-    "histogram": lambda modes: figures.histogram(*last(modes), bands=controls(last(modes)[0])),
-    "training": lambda modes: figures.training(*table(modes=modes, n_source=15, n_target=10, spread=0.2)),
-    "matrix": lambda modes: figures.matrix(last(modes)[0]),
-    "clustered": lambda modes: figures.matrix(last(modes)[0], clustered=True),
-    "types": lambda modes: figures.types(shares(modes)),
-    "ring": lambda modes: figures.types(shares(modes), ring=True),
-    "blocks": lambda modes: figures.blocks(shares(modes)),
-    "small effects": lambda modes: figures.blocks(shares(modes, spread=1e-4)),
-    "compare": lambda modes: figures.compare(*two(modes)),
-    "trend": lambda modes: figures.trend(shares(modes, steps=(5000, 15000, 20000))),
-    "step size": lambda modes: figures.step_size(split(modes)),
+CASES = {
+    "histogram": {},
+    "training": {},
+    "training, trend": {"trend": True},
+    "matrix": {},
+    "matrix, clustered": {"clustered": True},
+    "types": {},
+    "types, ring": {"ring": True},
+    "blocks": {},
+    "blocks, small effects": {},
+    "compare": {},
+    "step-size": {},
 }
+"""What each kind of figure is held to: name, a case of it, and its options."""
+
+
+def request_of(case, modes):
+    [kind] = [kind for kind in KINDS if kind.name == case.partition(",")[0]]
+    spread = 1e-4 if "small effects" in case else 0.2
+    tables = tuple(in_memory(modes, kind, seed, spread) for seed in range(kind.n_tables))
+    return kind, PlotRequest(tables, ("protonet", "kml-protonet")[: kind.n_tables], options=CASES[case])
+
+
+def test_every_kind_has_a_case():
+    names = [kind.name for kind in KINDS]
+    assert sorted(set(names)) == sorted(names)
+    assert {case.partition(",")[0] for case in CASES} == set(names)
 
 
 @pytest.mark.parametrize("modes", [("omniglot",), ("tiny_imagenet", "cifar100"), ("mini_imagenet:train", "mini_imagenet:test"), FIVE])
-@pytest.mark.parametrize("kind", KINDS)
-def test_no_text_overlaps_another_or_is_cut(kind, modes):
-    figure = KINDS[kind](modes)
+@pytest.mark.parametrize("case", CASES)
+def test_no_text_overlaps_another_or_is_cut(case, modes):
+    kind, request = request_of(case, modes)
+    figure, data, _ = kind.draw(request)
     FigureCanvasAgg(figure)
     assert overlaps(figure) == []
     assert outside(figure) == []
+    assert len(data)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_figure_of_the_report_tells_modes_and_numbers(case):
+    kind, request = request_of(case, ("tiny_imagenet", "cifar100"))
+    for shown in kind.in_report:
+        words = shown.describe(request.tables[0])
+        assert all((words.title, words.alt, words.caption))
+        assert "tiny_imagenet → cifar100" in words.alt
+
+
+def test_an_option_that_is_shared_is_the_same_for_every_kind():
+    options = [option for kind in KINDS for option in kind.options]
+    assert len({option.name for option in options}) == len(set(options))
 
 
 def test_controls_are_bands_behind_the_bars_clipped_at_the_limits():

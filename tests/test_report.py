@@ -17,7 +17,8 @@ from PIL import Image
 import transference as tr
 from tests.strangers import PixelPrototypes
 from transference.cli import main
-from transference.report import Wishes, _page, write_report
+from transference.figures.kinds import KINDS
+from transference.report import Wishes, _figures, write_report
 from transference.report._page import percent, ratio
 from transference.statistics import summarise_replicates
 
@@ -64,7 +65,7 @@ def page(run):
 @pytest.fixture
 def without_figures(monkeypatch):
     """Pages that are about something else are made quicker without."""
-    monkeypatch.setattr(_page, "KINDS", ())
+    monkeypatch.setattr(_figures, "KINDS", ())
 
 
 class Elements(HTMLParser):
@@ -139,7 +140,7 @@ def test_the_page_refers_to_nothing_outside(page):
 def test_every_figure_tells_its_numbers_and_brings_its_data(run, page):
     elements = Elements(page.read_text())
     figures = [attributes for tag, attributes in elements.found if tag == "img" and "svg" in attributes["src"]]
-    assert len(figures) == 6 * len(ALPHAS) + 1
+    assert len(figures) == n_figures()
     summary = tr.summarise(run.pairs())
     last = summary[(summary["checkpoint_step"] == 10) & (summary["alpha"] == ALPHAS[0])].iloc[0]
     assert f"strokes → strokes: {last['positive']:.0%} positive" in figures[0]["alt"]
@@ -151,6 +152,11 @@ def test_every_figure_tells_its_numbers_and_brings_its_data(run, page):
     assert {"fresh", "placebo"} <= set(tables[0]["class"])
     matrix = tables[-2].set_index("source").to_numpy()
     np.testing.assert_allclose(matrix, run.matrix(10, ALPHAS[0]), rtol=1e-7)
+
+
+def n_figures():
+    """Of a run of several checkpoints and step sizes."""
+    return sum(len(kind.in_report) * (1 if kind.every_alpha else len(ALPHAS)) for kind in KINDS)
 
 
 @pytest.mark.usefixtures("without_figures")
@@ -409,7 +415,7 @@ def test_controls_are_those_of_the_run(run, page):
 @pytest.mark.usefixtures("without_figures")
 def test_a_step_of_zero_that_changes_a_loss_is_a_warning(run, tmp_path, monkeypatch):
     wrong = tr.control_bands(run.controls()).assign(zero_exact=False)
-    monkeypatch.setattr(_page, "control_bands", lambda controls: wrong)
+    monkeypatch.setattr("transference.figures._kind.control_bands", lambda controls: wrong)
     write_report([run], tmp_path / "x.html")
     assert "A step of size zero did not always give exactly 1" in (tmp_path / "x.html").read_text()
 
@@ -472,7 +478,7 @@ def test_a_browser_shows_the_page_without_complaint(browser, page, width, scheme
     assert not told
     assert [url for url in asked if not url.startswith("data:")] == [page.as_uri()]
     assert tab.evaluate("document.documentElement.scrollWidth") <= width, "the page itself never scrolls sideways"
-    assert tab.evaluate("document.images.length") == 6 * 2 + 1 + 2 * 7 * 6
+    assert tab.evaluate("document.images.length") == n_figures() + 2 * 7 * 6
     assert tab.evaluate("[...document.images].filter(one => !one.complete || !one.naturalWidth).length") == 0
     assert tab.get_by_role("heading", name="Tasks that helped and hurt most").is_visible()
     assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == (

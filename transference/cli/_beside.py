@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import pandas as pd
@@ -15,7 +16,9 @@ from click.core import ParameterSource
 from transference._csv import write_csv
 from transference.errors import UsageError
 from transference.files import write_aside
-from transference.store import Run
+
+if TYPE_CHECKING:
+    from transference.store import Run
 
 _MARK = "transference"
 

@@ -54,6 +54,11 @@ def by_statistic(table: pd.DataFrame, source: str, target: str) -> pd.DataFrame:
     return of_pair(table, source, target).set_index("statistic")
 
 
+def shares_of(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of a table of `statistics.intervals` that are shares of the classes."""
+    return table[table["statistic"].isin(CLASSES)]
+
+
 def numbers(found: pd.DataFrame, statistic: str, *names: str) -> list[float]:
     """Return what the columns of a table by statistic say of one."""
     told: list[float] = found.loc[[statistic], list(names)].to_numpy(dtype=float)[0].tolist()

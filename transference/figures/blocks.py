@@ -9,9 +9,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from transference.figures._heat import draw_heat, label_modes, ratio_bar, span_of
+from transference.figures._heat import LIMIT, draw_heat, label_modes, ratio_bar, span_of
+from transference.figures._kind import Description, Drawn, InReport, Kind, PlotRequest, Table
 from transference.figures._panels import COLUMN, GIVEN, by_statistic, modes, numbers, only, title_of
 from transference.figures._style import literal, new_figure, styled
+from transference.figures._words import means_in_words
 
 _CELL = (0.48, 0.46)  # inches, at least
 _WIDE = 0.7  # inches, from where on an interval fits on one line
@@ -109,3 +111,25 @@ def _notes(table: pd.DataFrame) -> dict[str, str]:
     """Return a sign for each condition under which some intervals hold."""
     found = [GIVEN[drawn] for drawn in table["drawn"].unique() if drawn in GIVEN]
     return dict(zip(found, _SIGNS, strict=False))
+
+
+def _draw(request: PlotRequest) -> Drawn:
+    table = request.tables[0].intervals()
+    return Drawn(blocks(table, limit=request[LIMIT]), table[table["statistic"] == "geometric_mean"])
+
+
+def _describe(table: Table) -> Description:
+    return Description(
+        f"Means at checkpoint {table.steps[0]:,}, α = {table.alphas[0]:g}",
+        f"Geometric mean of the loss ratios of each pair of modes. {means_in_words(table.summary())}",
+        "With 95 % intervals for another draw of tasks; bold where the interval excludes 1.",
+    )
+
+
+BLOCKS = Kind(
+    "blocks",
+    "mean of each source mode on each target mode",
+    _draw,
+    options=(LIMIT,),
+    in_report=(InReport(_describe),),
+)

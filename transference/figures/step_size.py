@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from transference.errors import UsageError
+from transference.figures._kind import Description, Drawn, InReport, Kind, PlotRequest, Table
 from transference.figures._panels import grid, head_grid, legend, modes, narrowed, of_pair, only
 from transference.figures._style import styled
 
@@ -113,3 +115,41 @@ def _power(x: float, _: object = None) -> str:
         return "0"
     power = round(np.log10(abs(x)))
     return f"${'-' if x < 0 else ''}10^{{{power}}}$" if np.isclose(abs(x), 10.0**power) else f"{x:g}"
+
+
+def _draw(request: PlotRequest) -> Drawn:
+    """Draw a request.
+
+    Raises:
+        UsageError: the run has no first-order parts.
+    """
+    [table] = request.tables
+    parts = table.parts()
+    if not parts["n"].any():
+        raise UsageError(f"{table.name} holds no first-order parts; measure it again with this version to draw them.")
+    return Drawn(step_size(parts), parts)
+
+
+def _describe(table: Table) -> Description | None:
+    parts = table.parts()
+    if not parts["n"].any():
+        return None
+    words = "; ".join(
+        f"α = {row.alpha:g}, {row.source_mode} → {row.target_mode}: {row.first_order:+.3g} and {row.curvature:+.3g}"
+        for row in parts.itertuples()
+    )
+    return Description(
+        f"First-order part and curvature at checkpoint {table.steps[0]:,}",
+        f"Mean log ratio over step sizes as first-order part and curvature. {words}.",
+        "The first-order part is below 0 where gradients agree; curvature is what any step of that length adds. Where it "
+        "outgrows the first-order part, negative transfer is overshoot.",
+    )
+
+
+STEP_SIZE = Kind(
+    "step-size",
+    "every step size: first-order part of the log ratio, and curvature",
+    _draw,
+    every_alpha=True,
+    in_report=(InReport(_describe),),
+)

@@ -20,10 +20,10 @@ from transference._csv import write_csv
 from transference.errors import UsageError, printable
 from transference.figures import as_svg
 from transference.report import _facts, _tables
-from transference.report._figures import KINDS, Drawn, Table
+from transference.report._figures import ReportFigure, figures_of, table_of
 from transference.report._targets import Beside, Chosen, Place, beside, choose_targets, find_targets
 from transference.report._tasks import SupportSets, Task, data_uri
-from transference.statistics import NEUTRAL_BAND, RATE, control_bands, intervals, split, summarise_blocks
+from transference.statistics import NEUTRAL_BAND, RATE
 from transference.store import Run
 
 _MOST_NUMBERS = 100_000
@@ -75,12 +75,10 @@ def build_page(runs: Sequence[Run], wishes: Wishes) -> str:
 
 def _section(run: Run, number: int, alpha: float, targets: list[int], wishes: Wishes) -> dict[str, Any]:
     """Return what the section of one run shows."""
-    summary = summarise_blocks(run.blocks(), band=wishes.band)
-    ends, bands = intervals(run.blocks(), band=wishes.band), control_bands(run.controls())
-    table = Table(run.pairs(), run.self_transference(), summary, ends, split(run.blocks()), bands, wishes.band)
-    rows = _tables.summary_rows(run, summary, ends)
+    table = table_of(run, wishes.band)
+    rows = _tables.summary_rows(run, table.summary(), table.intervals())
     replicates = run.spec.replicates
-    statuses = Counter((table.pairs if replicates == 1 else run.pairs(None))["status"].astype(str))
+    statuses = Counter((table.pairs() if replicates == 1 else run.pairs(None))["status"].astype(str))
     failed = {status: n for status, n in sorted(statuses.items()) if status != "ok"}
     return {
         "number": number,
@@ -89,7 +87,7 @@ def _section(run: Run, number: int, alpha: float, targets: list[int], wishes: Wi
         "measured": _facts.measured(run, failed),
         "settings": _facts.settings(run),
         "command": _facts.command(run),
-        "controls": _tables.rows_of(bands),
+        "controls": _tables.rows_of(table.bands()),
         "estimated": run.spec.estimates,
         "summary": [(step, [row for row in rows if row["checkpoint_step"] == step]) for step in reversed(run.steps)],
         "replicates": replicates,
@@ -98,14 +96,12 @@ def _section(run: Run, number: int, alpha: float, targets: list[int], wishes: Wi
         "drawn": sorted({row["drawn"] for row in rows}),
         "calibrated": _tables.calibrated_rows(run, wishes.band),
         "check": _tables.check_rows(run),
-        "figures": [
-            _shown(drawn, f"run-{number}-figure-{k}") for k, drawn in enumerate((drawn for kind in KINDS for drawn in kind(table)), 1)
-        ],
+        "figures": [_shown(drawn, f"run-{number}-figure-{k}") for k, drawn in enumerate(figures_of(table), 1)],
         "teaser": _teaser(run, alpha, targets, wishes),
     }
 
 
-def _shown(drawn: Drawn, name: str) -> dict[str, Any]:
+def _shown(drawn: ReportFigure, name: str) -> dict[str, Any]:
     """Return a figure as the template wants it."""
     return {
         "drawn": drawn,
