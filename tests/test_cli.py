@@ -146,10 +146,10 @@ def test_the_data_beside_a_figure_is_what_it_drew(computed, tmp_path):
     assert cells.groupby("source")["row"].nunique().eq(1).all()
     call("plot", computed, "--kind", "histogram", "--alpha", 0.01, "-o", tmp_path / "histogram.svg")
     bars = pd.read_csv(tmp_path / "histogram.csv")
-    assert {"fresh", "placebo"} <= set(bars["class"]), "the controls of the run, unless one asks for none"
+    assert {"resampled", "random direction"} <= set(bars["class"]), "the controls of the run, unless one asks for none"
     assert bars[bars["class"].isin(["positive", "neutral", "negative"])]["count"].sum() == 4 * 3
     call("plot", computed, "--kind", "histogram", "--alpha", 0.01, "--no-controls", "-o", tmp_path / "histogram.svg")
-    assert not {"fresh", "placebo"} & set(pd.read_csv(tmp_path / "histogram.csv")["class"])
+    assert not {"resampled", "random direction"} & set(pd.read_csv(tmp_path / "histogram.csv")["class"])
 
 
 def test_plot_replaces_no_file_of_another_origin(computed, tmp_path):

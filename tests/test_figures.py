@@ -89,7 +89,11 @@ def test_pairs_without_a_ratio_are_counted_beside_the_bars():
 
 def controls(frame, **ends):
     keys = ["checkpoint_step", "alpha", "source_mode", "target_mode"]
-    return frame[keys].drop_duplicates().assign(**{"fresh_low": 0.95, "fresh_high": 1.1, "placebo_low": 0.98, "placebo_high": 1.5, **ends})
+    return (
+        frame[keys]
+        .drop_duplicates()
+        .assign(**{"resampled_low": 0.95, "resampled_high": 1.1, "random_direction_low": 0.98, "random_direction_high": 1.5, **ends})
+    )
 
 
 def heights(ax):
@@ -276,31 +280,31 @@ def test_an_option_that_is_shared_is_the_same_for_every_kind():
 
 
 def test_controls_are_bands_behind_the_bars_clipped_at_the_limits():
-    ax = figures.draw_histogram(Figure().subplots(), [0.9, 1.1], fresh=(0.5, 0.9), placebo=(0.98, 1.2))
+    ax = figures.draw_histogram(Figure().subplots(), [0.9, 1.1], resampled=(0.5, 0.9), random_direction=(0.98, 1.2))
     spans = {p.get_label(): (p.get_x(), p.get_x() + p.get_width(), p.get_zorder()) for p in ax.patches if "95 %" in str(p.get_label())}
-    assert spans == {"fresh episodes, 95 %": pytest.approx((0.8, 0.9, 0)), "random direction, 95 %": pytest.approx((0.98, 1.2, 0))}
+    assert spans == {"resampled, 95 %": pytest.approx((0.8, 0.9, 0)), "random direction, 95 %": pytest.approx((0.98, 1.2, 0))}
     bars = [patch for patch in ax.patches if patch.get_label() not in spans]
     assert all(bar.get_zorder() > 0 for bar in bars)
 
 
 @pytest.mark.parametrize(("low", "high"), [(np.nan, np.nan), (1.4, 1.6), (0.1, 0.2)])
 def test_no_band_where_there_is_no_control_or_none_within_the_limits(low, high):
-    ax = figures.draw_histogram(Figure().subplots(), [0.9, 1.1], placebo=(low, high))
+    ax = figures.draw_histogram(Figure().subplots(), [0.9, 1.1], random_direction=(low, high))
     assert not [patch for patch in ax.patches if "95 %" in str(patch.get_label())]
 
 
 def test_each_panel_has_the_controls_of_its_pair_and_the_legend_names_what_is_drawn():
     frame, own = table()
-    bands = controls(frame, placebo_low=np.nan)
-    bands["fresh_low"] = np.linspace(0.85, 0.99, len(bands))
+    bands = controls(frame, random_direction_low=np.nan)
+    bands["resampled_low"] = np.linspace(0.85, 0.99, len(bands))
     figure = figures.training(frame, own, bands=bands.sample(frac=1, random_state=0))
     modes = ("omniglot", "cifar100")
     panels = [(step, s, t) for s in modes for t in modes for step in (100, 200)]
-    wanted = bands.set_index(["checkpoint_step", "source_mode", "target_mode"])["fresh_low"]
+    wanted = bands.set_index(["checkpoint_step", "source_mode", "target_mode"])["resampled_low"]
     for ax, panel in zip(figure.axes, panels, strict=True):
-        assert [p.get_x() for p in ax.patches if p.get_label() == "fresh episodes, 95 %"] == [pytest.approx(wanted[panel])]
+        assert [p.get_x() for p in ax.patches if p.get_label() == "resampled, 95 %"] == [pytest.approx(wanted[panel])]
     named = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert named[-1] == "fresh episodes, 95 %"
+    assert named[-1] == "resampled, 95 %"
     assert "random direction, 95 %" not in named
 
 
@@ -316,7 +320,9 @@ def test_the_table_of_a_histogram_counts_every_pair_once():
     for bar in first.groupby(["low", "high"])["count"].sum().rename("pairs").reset_index().itertuples():
         assert bar.pairs == ((ratios >= bar.low) & (ratios < bar.high)).sum()
     assert told[told["class"] == "self-transference"]["low"].tolist() == own["loss_ratio"].tolist()
-    ends = figures.binned(frame, own, bands=controls(frame).astype({"source_mode": str, "target_mode": str})).query("`class` == 'placebo'")
+    ends = figures.binned(frame, own, bands=controls(frame).astype({"source_mode": str, "target_mode": str})).query(
+        "`class` == 'random direction'"
+    )
     assert ends[["low", "high"]].drop_duplicates().to_numpy().tolist() == [[0.98, 1.5]]
     assert len(ends) == 2 * 4
 

@@ -25,7 +25,7 @@ PANEL = (2.1, 1.5)  # inches
 
 CONTROLS: Option[bool | None] = Option("controls", None, "draw the controls of the run behind the bars.  [default: where it has some]")
 
-READING = "Grey: how far another draw of the images moves a ratio; hatched: random directions (95 % each)."
+READING = "Grey: resampling noise, how far other images of the same tasks move a ratio; hatched: random directions (95 % each)."
 """How the controls are read, for a caption."""
 
 _MUCH = 0.2
@@ -33,8 +33,8 @@ _MUCH = 0.2
 
 _OWN: dict[str, Any] = {"color": "black", "linestyle": "none", "markersize": 4, "markeredgewidth": 0.7, "markerfacecolor": "white"}
 _CONTROLS: dict[str, tuple[str, dict[str, Any]]] = {
-    "fresh": ("fresh episodes, 95 %", {"facecolor": "0.82", "edgecolor": "none", "linewidth": 0}),
-    "placebo": ("random direction, 95 %", {"facecolor": "none", "edgecolor": "0.55", "hatch": "////", "linewidth": 0}),
+    "resampled": ("resampled, 95 %", {"facecolor": "0.82", "edgecolor": "none", "linewidth": 0}),
+    "random_direction": ("random direction, 95 %", {"facecolor": "none", "edgecolor": "0.55", "hatch": "////", "linewidth": 0}),
 }
 """What a ratio must leave behind to mean something: a plain grey and a hatch, so that each is seen where they lie over each other."""
 
@@ -47,8 +47,8 @@ def draw_histogram(
     band: tuple[float, float] = NEUTRAL_BAND,
     bins: int = BINS,
     limits: tuple[float, float] = LIMITS,
-    fresh: tuple[float, float] | None = None,
-    placebo: tuple[float, float] | None = None,
+    resampled: tuple[float, float] | None = None,
+    random_direction: tuple[float, float] | None = None,
     failed: int = 0,
 ) -> Axes:
     """Draw loss ratios, coloured by class, with their shares above and the self-transference of the targets marked.
@@ -62,8 +62,8 @@ def draw_histogram(
         band: the neutral band.
         bins: bars.
         limits: loss ratios of the first and last edge.
-        fresh: how far a ratio moves if its episodes are drawn anew, drawn as a band behind the bars; NaN for none.
-        placebo: likewise the ratios of steps in random directions.
+        resampled: how far other images of the same tasks move a ratio, drawn as a band behind the bars; NaN for none.
+        random_direction: likewise the ratios of steps in random directions.
         failed: how many pairs have no ratio; the shares are of the others.
 
     Raises:
@@ -75,7 +75,7 @@ def draw_histogram(
     kinds = classify(values, band)
     edges = np.linspace(*limits, bins + 1)
     parts = [values[kinds == kind] for kind in CLASSES]
-    for name, ends in (("fresh", fresh), ("placebo", placebo)):
+    for name, ends in (("resampled", resampled), ("random_direction", random_direction)):
         _draw_control(ax, name, ends, limits)
     floor = np.zeros(bins)
     for kind, part in zip(CLASSES, parts, strict=True):
@@ -139,7 +139,7 @@ def binned(
         One row per checkpoint, step size, mode pair, class and bar: ``low`` and ``high`` (infinite for what is counted at the edge) and
         ``count``, and one of class ``failed``, without ends, where pairs have no ratio. The self-transference of each target is a row of
         its own, with class ``self-transference``, no source mode, and both ends at its loss ratio. So is each control, with class
-        ``fresh`` or ``placebo`` and no count.
+        ``resampled`` or ``random direction`` and no count.
     """
     edges = np.array([-np.inf, *np.linspace(*limits, bins + 1), np.inf])
     rows = []
@@ -159,15 +159,15 @@ def binned(
     own = own.assign(low=own["loss_ratio"], high=own["loss_ratio"], count=1, source_mode="")
     own["class"] = "self-transference"
     columns = [*GROUP, "class", "low", "high", "count"]
-    told = pd.concat([part[columns] for part in (*rows, own) if len(part)], ignore_index=True).astype({"count": "Int64"})
+    heights = pd.concat([part[columns] for part in (*rows, own) if len(part)], ignore_index=True).astype({"count": "Int64"})
     if bands is None or not len(bands):
-        return told
+        return heights
     there = bands.merge(pairs[list(GROUP)].drop_duplicates().astype({"source_mode": str, "target_mode": str}), on=list(GROUP))
     ends = [
-        there[[*GROUP, f"{name}_low", f"{name}_high"]].set_axis([*GROUP, "low", "high"], axis=1).assign(**{"class": name})
+        there[[*GROUP, f"{name}_low", f"{name}_high"]].set_axis([*GROUP, "low", "high"], axis=1).assign(**{"class": name.replace("_", " ")})
         for name in _CONTROLS
     ]
-    return pd.concat([told, *ends], ignore_index=True)[columns]
+    return pd.concat([heights, *ends], ignore_index=True)[columns]
 
 
 def draw_panel(ax: Axes, pairs: pd.DataFrame, own: pd.DataFrame, bands: pd.DataFrame | None, **settings: Any) -> None:  # noqa: ANN401

@@ -18,7 +18,7 @@ LIMIT: Option[float | None] = Option("limit", None, "where the colours end, so t
 
 _SPAN_QUANTILE = 0.98
 _X_LETTERS, _Y_LETTERS = 26, 34  # as many fit along the axes
-LABEL = "loss ratio LR (blue helped, red hurt)"
+LABEL = "LR (blue: positive, red: negative)"
 
 
 def span_of(logs: NDArray[np.float64], limit: float | None) -> float:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from transference.errors import UsageError
-from transference.figures._style import COLOURS, MODES, WORDS, literal, new_figure
+from transference.figures._style import COLOURS, MODES, literal, new_figure
 from transference.statistics import CLASSES
 
 _TITLE_LETTERS = 24
@@ -61,8 +61,8 @@ def shares_of(table: pd.DataFrame) -> pd.DataFrame:
 
 def numbers(found: pd.DataFrame, statistic: str, *names: str) -> list[float]:
     """Return what the columns of a table by statistic say of one."""
-    told: list[float] = found.loc[[statistic], list(names)].to_numpy(dtype=float)[0].tolist()
-    return told
+    values: list[float] = found.loc[[statistic], list(names)].to_numpy(dtype=float)[0].tolist()
+    return values
 
 
 def only(table: pd.DataFrame, *columns: str) -> None:
@@ -74,8 +74,8 @@ def only(table: pd.DataFrame, *columns: str) -> None:
     for column in columns:
         found = table[column].unique()
         if len(found) != 1:
-            told = ", ".join(f"{value:g}" for value in found) or "none"
-            raise UsageError(f"The table holds the values {told} of {column}; this figure draws one. Select its rows first.")
+            values = ", ".join(f"{value:g}" for value in found) or "none"
+            raise UsageError(f"The table holds the values {values} of {column}; this figure draws one. Select its rows first.")
 
 
 def title_of(table: pd.DataFrame) -> str:
@@ -157,4 +157,4 @@ def _columns(labels: Sequence[str], width: float) -> int:
 
 def class_patches() -> list[Patch]:
     """Return what a legend says of the three classes."""
-    return [Patch(color=COLOURS[kind], label=WORDS[kind]) for kind in CLASSES]
+    return [Patch(color=COLOURS[kind], label=kind) for kind in CLASSES]

@@ -43,8 +43,8 @@ def blocks(table: pd.DataFrame, *, limit: float | None = None) -> Figure:
         figure = new_figure(width, 1.9 + above + max(0.6, _CELL[1] * len(sources)))
         draw_blocks(figure.subplots(), table, limit=limit, wide=(width - margin) / len(targets) > _WIDE)
         notes = _notes(table)
-        told = "bold: the 95 % interval excludes 1" + "".join(f"\n{sign} {given}" for given, sign in notes.items())
-        figure.suptitle(f"{title_of(table)}\n{told}", fontsize=8)
+        notes_below = "bold: the 95 % interval excludes 1" + "".join(f"\n{sign} {given}" for given, sign in notes.items())
+        figure.suptitle(f"{title_of(table)}\n{notes_below}", fontsize=8)
     return figure
 
 
@@ -89,22 +89,22 @@ def _write(ax: Axes, x: float, y: float, mean: list[float], sign: str, dark: boo
     value, low, high = mean
     colour, digits = "white" if dark else "black", _digits(*mean)
     weight = "bold" if low > 1 or high < 1 else "normal"
-    told = "–" if np.isnan(value) else f"{value:.{digits}f}"
+    text = "–" if np.isnan(value) else f"{value:.{digits}f}"
     where: dict[str, Any] = {"ha": "center", "color": colour}
     if np.isnan(low + high):
-        ax.text(x, y, told + sign, va="center", fontsize=7, fontweight=weight, **where)
+        ax.text(x, y, text + sign, va="center", fontsize=7, fontweight=weight, **where)
         return
     ends = f"[{low:.{digits}f},{' ' if wide else chr(10)}{high:.{digits}f}]"
     rise = 0.04 if wide else 0.16
-    ax.text(x, y - rise, told + sign, va="bottom", fontsize=7, fontweight=weight, **where)
+    ax.text(x, y - rise, text + sign, va="bottom", fontsize=7, fontweight=weight, **where)
     ax.text(x, y - rise + 0.06, ends, va="top", fontsize=6, linespacing=1.05, **where)
 
 
 def _digits(*mean: float) -> int:
     """Return as many digits as tell the ends of an interval apart, and from 1."""
     sizes = [abs(mean[2] - mean[1]) / 2, *(abs(end - 1) for end in mean)]
-    told = [size for size in sizes if np.isfinite(size) and size > 0]
-    return int(np.clip(np.ceil(-np.log10(min(told))), 2, 4)) if told else 2
+    known = [size for size in sizes if np.isfinite(size) and size > 0]
+    return int(np.clip(np.ceil(-np.log10(min(known))), 2, 4)) if known else 2
 
 
 def _notes(table: pd.DataFrame) -> dict[str, str]:

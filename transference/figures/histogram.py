@@ -31,8 +31,8 @@ def histogram(
         bins: bars.
         limits: loss ratios of the first and last edge.
         bands: controls, drawn behind the bars: one row per checkpoint, step size, source mode and target mode with the loss ratios
-            ``fresh_low``, ``fresh_high`` (how far a ratio moves if its episodes are drawn anew) and ``placebo_low``, ``placebo_high``
-            (steps of the same length in random directions); NaN where there is none.
+            ``resampled_low``, ``resampled_high`` (resampling noise: how far other images of the same tasks move a ratio) and
+            ``random_direction_low``, ``random_direction_high`` (steps of the same length in random directions); NaN where there is none.
     """
     sources, targets = modes(pairs["source_mode"]), modes(pairs["target_mode"])
     with styled():

@@ -19,7 +19,7 @@ from transference.figures._panels import all_modes, in_legend, legend, mode_colo
 from transference.figures._style import new_figure, styled
 from transference.figures._words import means_in_words
 
-CLUSTERED = Option("clustered", False, "put tasks that act alike beside each other, modes told by colour.")
+CLUSTERED = Option("clustered", False, "put tasks that act alike beside each other, with modes as colours.")
 
 _OPTIMAL = 500
 """Tasks up to which leaves are put into the best order, whose time grows faster than the square of their number."""
@@ -163,7 +163,7 @@ def _describe(table: Table) -> Description:
     return Description(
         f"Matrix at checkpoint {table.steps[0]:,}, α = {table.alphas[0]:g}",
         f"Heatmap of the loss ratios, source tasks down, target tasks across. {means_in_words(table.summary())}",
-        "Each cell is one pair of tasks: blue where the source helped the target, red where it hurt, yellow where there is no ratio.",
+        "Each cell is one pair of tasks: blue where transfer is positive, red where it is negative, yellow where there is no ratio.",
         wide.add_prefix("target ").reset_index(),  # a long table would have too many numbers for a page
     )
 

@@ -1,4 +1,4 @@
-"""How the effect of a step depends on its size: what first order says, and the curvature that it leaves out."""
+"""How the effect of a step depends on its size: the first-order part of its log ratio, and curvature."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ _WIDTH, _HEIGHT = (0.8, 1.4), 1.1  # inches
 _TICKS = 5
 _LINES: dict[str, tuple[str, Any, str, str]] = {
     "log_ratio": ("black", "-", "o", "log LR"),
-    "first_order": ("#009E73", "--", "^", "first order"),
+    "first_order": ("#009E73", "--", "^", "first-order part"),
     "curvature": ("#CC79A7", ":", "s", "curvature"),
 }
 """Neither in the colours of positive and negative transfer, which these lines are not."""
 
 
 def step_size(split: pd.DataFrame) -> Figure:
-    """Draw the mean log ratio over step sizes, split into its first-order part and the remainder, with 95 % intervals.
+    """Draw the mean log ratio over step sizes, split into its first-order part and curvature, with 95 % intervals.
 
-    ``log LR = first order + curvature``. Both axes are logarithmic, the vertical one but for a stretch around zero, so that small and
-    large steps can be read in one panel: there a slope of 1 is a part that grows as the step, a slope of 2 one that grows as its square.
+    ``log LR = first-order part + curvature``. Both axes are logarithmic, the vertical one but for a stretch around zero, so that small and
+    large steps can be read in one panel: there a part that grows as the step rises one decade in a decade, and one that grows as its
+    square two.
 
     Args:
         split: what ``statistics.split`` returns, of one checkpoint.
