@@ -99,3 +99,8 @@ def test_importing_the_package_loads_neither_pictures_nor_learners():
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     heavy = {"matplotlib", "seaborn", "meta_models", "transference.datasets.strokes", "transference.figures", "transference.cli"}
     assert not heavy & set(loaded)
+
+
+def test_the_help_of_plot_does_without_torch():
+    code = "import sys, transference.cli.plot; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == ["False"]

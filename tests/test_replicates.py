@@ -330,7 +330,7 @@ def test_what_a_table_cannot_tell_is_not_decided_and_says_why(tmp_path):
     assert found["note"].str.startswith("no pair is called negative: the resampling noise has a skewness of -").all()
     two = single_pairs([replicated(skewed[1])])
     assert (two["transfer"] == "undecided").all()
-    told = "no pair is called negative: 2 replicates of 600 pairs do not tell how skewed the luck of their episodes is"
+    told = "no pair is called negative: 2 replicates of 600 pairs do not tell how skewed their resampling noise is"
     assert (two["note"] == told).all()
     assert two["q_positive"].gt(0.05).all(), "where even Student's t calls none there is nothing to refuse"
     counts = summarise_replicates([replicated(skewed[0]), replicated(skewed[1])])

@@ -25,12 +25,17 @@ _OF_KINDS = {option.name: option for kind in KINDS for option in kind.options}
 _HELP = """Draw the loss ratios of a run; beside the figure, its data (.csv) and the command (.json).
 
 \b
-""" + "\n".join(f"{kind.name:<10} {kind.help}" for kind in KINDS)
+""" + "\n".join(f"{kind.name:<{max(map(len, _KINDS))}}  {kind.help}" for kind in KINDS)
 
 
 def _names_of(option: Option[Any]) -> list[str]:
     """Return the kinds that an option belongs to."""
     return [kind.name for kind in KINDS if option in kind.options]
+
+
+def _parameter(option: Option[Any]) -> str:
+    """Return the name of the parameter that an option becomes."""
+    return option.name.replace("-", "_")
 
 
 def _options_of_kinds(command: Callable[..., None]) -> Callable[..., None]:
@@ -39,7 +44,7 @@ def _options_of_kinds(command: Callable[..., None]) -> Callable[..., None]:
         flag = f"--{option.name}/--no-{option.name}" if option.type is bool and option.default is None else f"--{option.name}"
         words = f"{', '.join(_names_of(option)).capitalize()}: {option.help}"
         settings = {"is_flag": True} if option.type is bool else {"type": option.type, "metavar": option.metavar}
-        command = click.option(flag, option.name, default=option.default, help=words, **settings)(command)
+        command = click.option(flag, _parameter(option), default=option.default, help=words, **settings)(command)
     return command
 
 
@@ -92,8 +97,9 @@ def plot(
     from transference.store import open_run
 
     drawn = _KINDS[kind]
+    options = {name: of_kinds[_parameter(option)] for name, option in _OF_KINDS.items()}
     for name, option in _OF_KINDS.items():
-        if of_kinds[name] and option not in drawn.options:
+        if options[name] and option not in drawn.options:
             raise UsageError(f"--{name} was given; it belongs to --kind {' or '.join(_names_of(option))}, not {kind}.")
     figures.check_name(output)
     check_beside(output)
@@ -101,7 +107,7 @@ def plot(
     for run in dict.fromkeys(opened):
         _tell_estimated(run)
     tables, names = select(drawn, opened, Selection(alpha, steps, sources, targets, neutral))
-    figure, data, note = drawn.draw(PlotRequest(tables, names, bins, limits, of_kinds))
+    figure, data, note = drawn.draw(PlotRequest(tables, names, bins, limits, options))
     if note:
         say(note, err=True)
     write_beside(output, data, command_of(ctx), opened)
