@@ -69,6 +69,7 @@ def command_of(ctx: click.Context) -> list[str]:
 
 
 def _is_ours(record: Path) -> bool:
+    """Return whether a file is the record of a figure."""
     try:
         found = json.loads(record.read_text(encoding="utf-8"))
     except (ValueError, OSError):

@@ -152,6 +152,7 @@ def controls_text(bands: pd.DataFrame) -> str:
 
 
 def _band(bands: pd.DataFrame, name: str) -> list[str]:
+    """Return the ends of a control, as text."""
     text = partial(_digits, form="{:.3f}")
     return [f"{text(low)} – {text(high)}" for low, high in zip(bands[f"{name}_low"], bands[f"{name}_high"], strict=True)]
 
@@ -169,6 +170,7 @@ def _keys(table: pd.DataFrame) -> dict[str, pd.Series | list[str]]:
 
 
 def _known(value: float, form: str) -> str:
+    """Return a number in a format, a dash for none."""
     return "–" if pd.isna(value) else form.format(value)
 
 
@@ -200,6 +202,7 @@ def _digits(value: float, form: str) -> str:
 
 
 def _in_json(name: str) -> str:
+    """Return what a column of the calibrated table is called in JSON, beside those of the estimates."""
     return name if name in (*GROUP, "n_exact", "exact_failed") else f"calibrated_{name}"
 
 

@@ -105,7 +105,7 @@ def plot(
     check_beside(output)
     opened = tuple(open_run(path) for path in runs)
     for run in dict.fromkeys(opened):
-        _tell_estimated(run)
+        _warn_of_estimates(run)
     tables, names = select(drawn, opened, Selection(alpha, steps, sources, targets, neutral))
     figure, data, note = drawn.draw(PlotRequest(tables, names, bins, limits, options))
     if note:
@@ -115,7 +115,7 @@ def plot(
     say(output)
 
 
-def _tell_estimated(run: Run) -> None:
+def _warn_of_estimates(run: Run) -> None:
     """Say of a run of estimates that it is one."""
     if run.spec.estimates:
         say(f"{run.path} holds estimates ({run.spec.estimator['kind']}); transference summary tells how far they can be trusted", err=True)

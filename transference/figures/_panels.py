@@ -65,7 +65,7 @@ def numbers(found: pd.DataFrame, statistic: str, *names: str) -> list[float]:
     return values
 
 
-def only(table: pd.DataFrame, *columns: str) -> None:
+def check_single(table: pd.DataFrame, *columns: str) -> None:
     """Make sure that a table holds one checkpoint, or step size.
 
     Raises:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from transference.figures._heat import LIMIT, draw_heat, label_modes, ratio_bar, span_of
 from transference.figures._kind import Description, Drawn, InReport, Kind, PlotRequest, Table
-from transference.figures._panels import COLUMN, GIVEN, by_statistic, modes, numbers, only, title_of
+from transference.figures._panels import COLUMN, GIVEN, by_statistic, check_single, modes, numbers, title_of
 from transference.figures._style import literal, new_figure, styled
 from transference.figures._words import means_in_words
 
@@ -34,7 +34,7 @@ def blocks(table: pd.DataFrame, *, limit: float | None = None) -> Figure:
     Raises:
         UsageError: the table holds several checkpoints or step sizes, or the limit is not above 1.
     """
-    only(table, "checkpoint_step", "alpha")
+    check_single(table, "checkpoint_step", "alpha")
     sources, targets = modes(table["source_mode"]), modes(table["target_mode"])
     margin = 0.5 + 0.056 * max(len(literal(source)) for source in sources)
     width = max(COLUMN, margin + _CELL[0] * len(targets))
@@ -114,11 +114,13 @@ def _notes(table: pd.DataFrame) -> dict[str, str]:
 
 
 def _draw(request: PlotRequest) -> Drawn:
+    """Draw a request, with the means as its data."""
     table = request.tables[0].intervals()
     return Drawn(blocks(table, limit=request[LIMIT]), table[table["statistic"] == "geometric_mean"])
 
 
 def _describe(table: Table) -> Description:
+    """Say what the figure of a table shows."""
     return Description(
         f"Means at checkpoint {table.steps[0]:,}, α = {table.alphas[0]:g}",
         f"Geometric mean of the loss ratios of each pair of modes. {means_in_words(table.summary())}",

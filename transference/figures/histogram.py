@@ -48,10 +48,12 @@ def histogram(
 
 
 def _draw(request: PlotRequest) -> Drawn:
+    """Draw a request, with the heights of the bars as its data."""
     return draw_bars(histogram, request)
 
 
 def _describe(table: Table) -> Description:
+    """Say what the figure of a table shows."""
     return Description(
         f"Loss ratios at checkpoint {table.steps[0]:,}, α = {table.alphas[0]:g}",
         f"Histograms of the loss ratios. {shares_in_words(table.summary())}",

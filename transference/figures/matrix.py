@@ -100,6 +100,7 @@ def arranged(pairs: pd.DataFrame, *, clustered: bool = False, limit: float | Non
 
 
 def _logs(table: pd.DataFrame) -> NDArray[np.float64]:
+    """Return the log ratios of a table; a ratio of 0 is minus infinity."""
     with np.errstate(divide="ignore"):
         logs: NDArray[np.float64] = np.log(table.to_numpy(dtype=float))
     return logs
@@ -149,6 +150,7 @@ def _mode_blocks(pairs: pd.DataFrame, role: str) -> list[tuple[str, int, int]]:
 
 
 def _draw(request: PlotRequest) -> Drawn:
+    """Draw a request, with the place of each pair as its data."""
     pairs = request.tables[0].pairs()
     clustered, limit = request[CLUSTERED], request[LIMIT]
     table = arranged(pairs, clustered=clustered, limit=limit)
@@ -159,6 +161,7 @@ def _draw(request: PlotRequest) -> Drawn:
 
 
 def _describe(table: Table) -> Description:
+    """Say what the figure of a table shows."""
     wide = table.pairs().pivot(index="source", columns="target", values="loss_ratio")
     return Description(
         f"Matrix at checkpoint {table.steps[0]:,}, α = {table.alphas[0]:g}",

@@ -13,7 +13,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from transference.errors import UsageError
 from transference.figures._kind import Description, Drawn, InReport, Kind, PlotRequest, Table
-from transference.figures._panels import grid, head_grid, legend, modes, narrowed, of_pair, only
+from transference.figures._panels import check_single, grid, head_grid, legend, modes, narrowed, of_pair
 from transference.figures._style import styled
 
 _WIDTH, _HEIGHT = (0.8, 1.4), 1.1  # inches
@@ -39,7 +39,7 @@ def step_size(split: pd.DataFrame) -> Figure:
     Raises:
         UsageError: the table holds several checkpoints.
     """
-    only(split, "checkpoint_step")
+    check_single(split, "checkpoint_step")
     sources, targets = modes(split["source_mode"]), modes(split["target_mode"])
     with styled():
         panel = narrowed(len(targets), *_WIDTH), _HEIGHT
@@ -112,6 +112,7 @@ def _decades(low: float, high: float, most: int) -> list[float]:
 
 
 def _power(x: float, _: object = None) -> str:
+    """Return a tick as a power of ten, 0 as itself."""
     if x == 0:
         return "0"
     power = round(np.log10(abs(x)))
@@ -132,6 +133,7 @@ def _draw(request: PlotRequest) -> Drawn:
 
 
 def _describe(table: Table) -> Description | None:
+    """Say what the figure of a table shows; nothing where the run has no first-order parts."""
     parts = table.parts()
     if not parts["n"].any():
         return None

@@ -68,6 +68,7 @@ def _draw(request: PlotRequest) -> Drawn:
 
 
 def _describe(table: Table) -> Description:
+    """Say what the histograms of a table show."""
     return Description(
         f"Over training, α = {table.alphas[0]:g}",
         f"Histograms of the loss ratios at each checkpoint. {shares_in_words(table.summary(), over_training=True)}",
@@ -76,6 +77,7 @@ def _describe(table: Table) -> Description:
 
 
 def _describe_trend(table: Table) -> Description:
+    """Say what the lines of a table show."""
     words = shares_in_words(table.summary(), over_training=True)
     return Description(
         f"Shares over training, α = {table.alphas[0]:g}",

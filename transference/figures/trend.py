@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
-from transference.figures._panels import GIVEN, grid, head_grid, legend, modes, narrowed, of_pair, only
+from transference.figures._panels import GIVEN, check_single, grid, head_grid, legend, modes, narrowed, of_pair
 from transference.figures._style import COLOURS, styled
 from transference.statistics import CLASSES
 
@@ -25,7 +25,7 @@ def trend(table: pd.DataFrame) -> Figure:
     Raises:
         UsageError: the table holds several step sizes.
     """
-    only(table, "alpha")
+    check_single(table, "alpha")
     sources, targets = modes(table["source_mode"]), modes(table["target_mode"])
     with styled():
         panel = narrowed(len(targets), *_WIDTH), _HEIGHT

@@ -114,6 +114,7 @@ def _shown(drawn: ReportFigure, name: str) -> dict[str, Any]:
 
 
 def _csv(data: pd.DataFrame) -> str | None:
+    """Return data as a data: URI of a CSV file; None where they are too many for a page."""
     if data.size > _MOST_NUMBERS:
         return None
     content = BytesIO()
@@ -157,6 +158,7 @@ def _comparisons(runs: Sequence[Run], band: tuple[float, float]) -> list[dict[st
 
 
 def _environment() -> jinja2.Environment:
+    """Return the templates, which escape whatever they show."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("transference.report"),
         autoescape=True,
@@ -170,6 +172,7 @@ def _environment() -> jinja2.Environment:
 
 
 def _style() -> str:
+    """Return the style sheet of the page."""
     return (Path(__file__).parent / "templates" / "page.css").read_text(encoding="utf-8")
 
 

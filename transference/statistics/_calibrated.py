@@ -97,7 +97,9 @@ def _estimates(
         yield from [(np.nan, np.nan)] * len(QUANTITIES)
         return
     curved: Callable[[_Floats], _Floats] = lambda s: np.column_stack([s, s**2])  # curvature is of second order
-    yield _read(log_ratio, curved(first_order), np.array([all_first_order.mean(), np.mean(all_first_order**2)]), n_pairs, level)
+    yield _regression_estimate(
+        log_ratio, curved(first_order), np.array([all_first_order.mean(), np.mean(all_first_order**2)]), n_pairs, level
+    )
     expected = _shares_expected(log_ratio, first_order, band)
     everywhere = np.zeros((len(CLASSES), 2))
     for start in range(0, len(all_first_order), _PART):
@@ -105,7 +107,7 @@ def _estimates(
     everywhere /= len(all_first_order)
     classes = classify(exact, band)
     for k, (name, here) in enumerate(zip(CLASSES, expected(first_order), strict=True)):
-        yield _read((classes == name).astype(float), here, everywhere[k], n_pairs, level, unseen=2.0)
+        yield _regression_estimate((classes == name).astype(float), here, everywhere[k], n_pairs, level, unseen=2.0)
 
 
 def _shares_expected(log_ratio: _Floats, first_order: _Floats, band: tuple[float, float]) -> Callable[[_Floats], list[_Floats]]:
@@ -126,8 +128,10 @@ def _shares_expected(log_ratio: _Floats, first_order: _Floats, band: tuple[float
     return expected
 
 
-def _read(values: _Floats, features: _Floats, at: _Floats, n_pairs: int, level: float, unseen: float = 0.0) -> tuple[float, float]:
-    """Regress values on features, and read the fit.
+def _regression_estimate(
+    values: _Floats, features: _Floats, at: _Floats, n_pairs: int, level: float, unseen: float = 0.0
+) -> tuple[float, float]:
+    """Return the regression estimate of a mean: values regressed on features, and the fit at their means.
 
     Args:
         values: of the sample, ``[n]``.
@@ -145,9 +149,10 @@ def _read(values: _Floats, features: _Floats, at: _Floats, n_pairs: int, level: 
     inverse = np.linalg.pinv(design.T @ design, hermitian=True)
     leverage = np.einsum("ij,jk,ik->i", design, inverse, design)
     if leverage.max() > 0.5 and features.shape[1]:
-        return _read(values, features[:, :-1], at[:-1], n_pairs, level, unseen)
+        return _regression_estimate(values, features[:, :-1], at[:-1], n_pairs, level, unseen)
     coefficients = inverse @ (design.T @ values)
     weights = design @ (inverse @ point)
+    # HC3: the estimate is Σ w_i y_i with the weights w; its variance Σ w_i² e_i², the residuals e as if i had been left out.
     residuals = (values - design @ coefficients) / (1 - leverage)
     variance = (float(np.sum((weights * residuals) ** 2)) + unseen / n**2) * (1 - n / n_pairs)
     return float(point @ coefficients), float(stdtrit(n - design.shape[1], (1 + level) / 2) * np.sqrt(variance))

@@ -98,6 +98,7 @@ class _Simulated(NamedTuple):
 
 @lru_cache(maxsize=64)
 def _simulated(n: int, skewness: float) -> _Simulated:
+    """Simulate t statistics of n values whose noise is of a gamma distribution with this skewness."""
     shape = 4 / skewness**2
     # The name of a stream is part of its seed, and stays.
     uniform = Stream("skewed luck", n, round(skewness / _STEP)).uniform(0.0, 1.0, (n, _DRAWS))
