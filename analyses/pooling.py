@@ -10,9 +10,9 @@ import pandas as pd
 from scipy.stats import t
 
 import transference as tr
+from transference.blocks import Block
 from transference.files import write_aside
 from transference.statistics import CLASSES
-from transference.store import Block
 
 GROUPS = ("within modes", "across modes")
 

@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 
 import transference as tr
+from transference.blocks import Block
 from transference.statistics import CLASSES
-from transference.store import Block
 
 _SHOWN = ("geometric_mean", *CLASSES)
 

@@ -247,7 +247,7 @@ _HEADINGS = {
     "intervals": ("tables", "effects"),
     "cut": ("tasks", "quantile"),
     "contrast": ("tables", "effects"),
-    "single_pairs": ("replicates of tables", "luck; drawn for each"),
+    "single_pairs": ("replicates of tables", "noise; drawn for each"),
 }
 """Of the first two columns of each part's table."""
 

@@ -9,12 +9,13 @@ import pytest
 from click.testing import CliRunner
 
 import transference as tr
+from transference.blocks import Block
 from transference.cli import main
 from transference.errors import StoreError, UsageError
 from transference.measurement._sample import rounds
 from transference.statistics import NEUTRAL_BAND, classify
-from transference.statistics._calibrated import _read
-from transference.store import Block, Store
+from transference.statistics._calibrated import _regression_estimate
+from transference.store import Store
 
 pytestmark = pytest.mark.slow
 
@@ -176,7 +177,7 @@ def test_the_variance_is_that_of_leaving_each_pair_out():
     fit = lambda keep: np.linalg.lstsq(np.column_stack([np.ones(keep.sum()), features[keep]]), values[keep], rcond=None)[0] @ [1.0, *at]
     whole = fit(np.ones(20, bool))
     apart = [fit(np.arange(20) != k) for k in range(20)]
-    value, half_width = _read(values, features, at, n_pairs=80, level=0.95)
+    value, half_width = _regression_estimate(values, features, at, n_pairs=80, level=0.95)
     assert value == pytest.approx(whole, rel=1e-12)
     assert half_width == pytest.approx(2.1098155778331806 * np.sqrt(np.sum((np.array(apart) - whole) ** 2) * (1 - 20 / 80)), rel=1e-9)
 

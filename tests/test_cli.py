@@ -19,6 +19,7 @@ import transference as tr
 from meta_models import multi_protonet
 from tests.strangers import Net, PixelPrototypes
 from transference.cli import main
+from transference.figures.kinds import KINDS
 from transference.learners import learner_names
 
 pytestmark = pytest.mark.slow
@@ -101,25 +102,25 @@ def test_summary_as_a_table_and_as_json(computed):
 
 
 PLOTS = {
-    "histogram": ["--no-controls"],
-    "training": ["--controls"],
-    "training trend": ["--trend"],
-    "types": ["--step", 2],
-    "types ring": ["--ring"],
-    "blocks": ["--limit", 1.5],
-    "matrix": [],
+    "histogram without controls": ["--no-controls"],
+    "training with controls": ["--controls"],
+    "training as a trend": ["--trend"],
+    "types of another step": ["--step", 2],
+    "types as rings": ["--ring"],
+    "blocks on a scale": ["--limit", 1.5],
     "matrix clustered": ["--clustered", "--neutral", 0.99, 1.01],
-    "step-size": [],
-    "compare": ["--step", 2, "--step", 4, "--names", "early, late"],
+    "compare with names": ["--names", "early, late"],
 }
+"""Options to draw kinds with; every kind is drawn without, too."""
 
 
-@pytest.mark.parametrize("name", PLOTS)
+@pytest.mark.parametrize("name", [*(kind.name for kind in KINDS), *PLOTS])
 def test_plot_draws_every_kind_and_its_record_draws_it_again(computed, tmp_path, name):
     figure = tmp_path / f"{name}.png"
-    result = call(
-        "plot", computed, "--kind", name.split()[0], *([] if name == "step-size" else ["--alpha", 0.01]), *PLOTS[name], "-o", figure
-    )
+    [kind] = [kind for kind in KINDS if kind.name == name.split()[0]]
+    words = [] if kind.every_alpha else ["--alpha", 0.01]
+    words += ["--step", 2, "--step", 4] if kind.n_tables == 2 else []
+    result = call("plot", computed, "--kind", kind.name, *words, *PLOTS.get(name, []), "-o", figure)
     assert result.exit_code == 0, result.output
     assert figure.stat().st_size > 5000
     data, record = figure.with_suffix(".csv").read_bytes(), json.loads(figure.with_suffix(".json").read_text())
@@ -147,10 +148,10 @@ def test_the_data_beside_a_figure_is_what_it_drew(computed, tmp_path):
     assert cells.groupby("source")["row"].nunique().eq(1).all()
     call("plot", computed, "--kind", "histogram", "--alpha", 0.01, "-o", tmp_path / "histogram.svg")
     bars = pd.read_csv(tmp_path / "histogram.csv")
-    assert {"fresh", "placebo"} <= set(bars["class"]), "the controls of the run, unless one asks for none"
+    assert {"resampled", "random direction"} <= set(bars["class"]), "the controls of the run, unless one asks for none"
     assert bars[bars["class"].isin(["positive", "neutral", "negative"])]["count"].sum() == 4 * 3
     call("plot", computed, "--kind", "histogram", "--alpha", 0.01, "--no-controls", "-o", tmp_path / "histogram.svg")
-    assert not {"fresh", "placebo"} & set(pd.read_csv(tmp_path / "histogram.csv")["class"])
+    assert not {"resampled", "random direction"} & set(pd.read_csv(tmp_path / "histogram.csv")["class"])
 
 
 def test_plot_replaces_no_file_of_another_origin(computed, tmp_path):
@@ -185,7 +186,7 @@ def test_compare_takes_two_runs_of_the_same_tasks(computed, trained, tmp_path):
     ("words", "told"),
     [
         (["--kind", "matrix", "--ring"], "--ring was given; it belongs to --kind types"),
-        (["--kind", "types", "--limit", 2], "belongs to --kind matrix or blocks"),
+        (["--kind", "types", "--limit", 2], "belongs to --kind blocks or matrix"),
         (["--kind", "types", "--step", 2, "--step", 4], "this kind draws one checkpoint"),
         (["--kind", "training", "--step", 2], "draws every checkpoint"),
         (["--kind", "step-size"], "draws every step size"),

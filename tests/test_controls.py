@@ -112,7 +112,7 @@ def test_a_sampler_that_cannot_draw_anew_has_no_fresh_episodes(tmp_path, learner
 
     run = measured(tmp_path / "run", learner, checkpoint, Plain(), targets)
     assert set(run.controls()["control"]) == set(CONTROL_NAMES) - {"fresh"}
-    assert tr.control_bands(run.controls())["fresh_low"].isna().all()
+    assert tr.control_bands(run.controls())["resampled_low"].isna().all()
 
 
 def test_a_learner_that_is_float32_at_heart_has_no_control_in_float64(tmp_path, checkpoint, sources, targets):
@@ -207,12 +207,21 @@ def test_bands_hold_as_many_as_they_say():
         another = generator.normal(size=2)
         inside.append(
             [
-                band["fresh_low"] < np.exp(0.05 * another[0]) < band["fresh_high"],
-                band["placebo_low"] < np.exp(0.03 + 0.1 * another[1]) < band["placebo_high"],
+                band["resampled_low"] < np.exp(0.05 * another[0]) < band["resampled_high"],
+                band["random_direction_low"] < np.exp(0.03 + 0.1 * another[1]) < band["random_direction_high"],
             ]
         )
     for hits in np.sum(inside, axis=0):
         assert stats.binomtest(int(hits), 400, 0.95).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("names", [("fresh", "placebo"), ("resampled", "random direction"), ("resampled", "random_direction")])
+def test_controls_of_every_version_are_shown_by_one_name(names):
+    resampled, random_direction = names
+    ratios = {"measured": [1.1, 0.9, 1.0], resampled: [1.0, 0.95, 1.05], random_direction: [1.02, 1.01, 0.99]}
+    [band] = tr.control_bands(table_of(ratios)).to_dict("records")
+    assert band["resampled_low"] < 1 < band["resampled_high"]
+    assert band["random_direction_mean"] == pytest.approx(np.exp(np.log(ratios[random_direction]).mean()))
 
 
 def test_bands_say_when_zero_is_not_one_and_how_far_float64_is():
@@ -220,7 +229,7 @@ def test_bands_say_when_zero_is_not_one_and_how_far_float64_is():
     [band] = tr.control_bands(table_of(ratios)).to_dict("records")
     assert band["zero_exact"]
     assert band["float64"] == pytest.approx(1e-4)
-    assert np.isnan(band["placebo_low"])
+    assert np.isnan(band["random_direction_low"])
     [band] = tr.control_bands(table_of({**ratios, "zero": [1.0, 1.0 + 1e-9]})).to_dict("records")
     assert not band["zero_exact"]
 
@@ -268,10 +277,12 @@ def test_bands_are_prediction_intervals_of_as_many_pairs_as_there_are():
     [band] = tr.control_bands(table_of({name: np.exp(log) for name, log in logs.items()})).to_dict("records")
     wide = stats.t.ppf(0.975, 2) * np.sqrt(1 + 1 / 3)
     mean, spread = np.mean(logs["placebo"]), np.std(logs["placebo"], ddof=1)
-    assert (band["placebo_low"], band["placebo_high"]) == pytest.approx(tuple(np.exp([mean - wide * spread, mean + wide * spread])))
+    assert (band["random_direction_low"], band["random_direction_high"]) == pytest.approx(
+        tuple(np.exp([mean - wide * spread, mean + wide * spread]))
+    )
     moved = np.subtract(logs["fresh"], logs["measured"]) / np.sqrt(2)
     spread = np.std(np.concatenate([moved, -moved]), ddof=1)
-    assert (band["fresh_low"], band["fresh_high"]) == pytest.approx(tuple(np.exp([-wide * spread, wide * spread])))
+    assert (band["resampled_low"], band["resampled_high"]) == pytest.approx(tuple(np.exp([-wide * spread, wide * spread])))
 
 
 def test_pairs_without_a_first_order_part_are_in_no_mean(run):

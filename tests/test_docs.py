@@ -94,7 +94,7 @@ def test_the_code_of_the_guide_runs(tmp_path, monkeypatch):
     assert len(names["parts"]) == 2 * 2 * 2
     assert names["parts"].drop(columns="pair").notna().all(axis=None)
     assert len(names["yardstick"]) == 2 * 2
-    assert names["yardstick"]["helped"].between(0, 3).all()
+    assert names["yardstick"]["below_1"].between(0, 3).all()
     assert all(len(found) == 4 for found in names["coverage"].values())
     assert isinstance(names["difference"], pd.DataFrame)
     assert len(names["difference"]) == 4 * 4

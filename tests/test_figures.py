@@ -1,5 +1,7 @@
 """Figures are looked at by people; these tests hold what an eye would miss."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +13,8 @@ import transference as tr
 from transference import figures
 from transference.errors import UsageError
 from transference.figures._style import COLOURS, MODES
-from transference.statistics import CLASSES, contrast, intervals
+from transference.figures.kinds import KINDS, PlotRequest, Table
+from transference.statistics import CLASSES, NEUTRAL_BAND, contrast, intervals
 
 FIVE = ("mini_imagenet", "fc100", "omniglot", "fgvc_aircraft", "cub200")
 
@@ -86,7 +89,11 @@ def test_pairs_without_a_ratio_are_counted_beside_the_bars():
 
 def controls(frame, **ends):
     keys = ["checkpoint_step", "alpha", "source_mode", "target_mode"]
-    return frame[keys].drop_duplicates().assign(**{"fresh_low": 0.95, "fresh_high": 1.1, "placebo_low": 0.98, "placebo_high": 1.5, **ends})
+    return (
+        frame[keys]
+        .drop_duplicates()
+        .assign(**{"resampled_low": 0.95, "resampled_high": 1.1, "random_direction_low": 0.98, "random_direction_high": 1.5, **ends})
+    )
 
 
 def heights(ax):
@@ -202,67 +209,103 @@ def outside(figure):
     return [text for text, box in boxes if min(box.x0, box.y0) < -0.5 or box.x1 > width + 0.5 or box.y1 > height + 0.5]
 
 
-def last(modes):
-    """The pairs of one checkpoint, and the self-transference that belongs to them."""
-    return table(modes=modes, n_source=15, n_target=10, spread=0.2, steps=(200,))
+def in_memory(modes, kind, seed=0, spread=0.2):
+    """The tables of a run that was never stored, of what a kind draws."""
+    steps, alphas = ((5000, 15000, 20000) if kind.every_step else (200,)), ((1e-3, 1e-2) if kind.every_alpha else (0.01,))
+    frame, own = table(modes=modes, n_source=15, n_target=10, spread=spread, steps=steps, seed=seed)
+    found = [
+        replace(block, alpha=alpha, first_order=np.log(block.loss_ratio).astype(np.float32) - 30 * np.float32(alpha) ** 2)
+        for block in blocks(modes, steps, spread=spread, seed=seed)
+        for alpha in alphas
+    ]
+    drawn = Table.of(
+        "run", steps, alphas, NEUTRAL_BAND,
+        blocks=lambda: found, pairs=lambda: frame, self_transference=lambda: own, controls=pd.DataFrame,
+    )  # fmt: skip
+    return replace(drawn, bands=lambda: controls(frame))
 
 
-def two(modes):
-    """What a comparison is drawn from."""
-    return contrast(blocks(modes), blocks(modes, seed=1), draws=20), shares(modes), shares(modes, seed=1), ("protonet", "kml-protonet")
-
-
-KINDS = {
-    "histogram": lambda modes: figures.histogram(*last(modes), bands=controls(last(modes)[0])),
-    "training": lambda modes: figures.training(*table(modes=modes, n_source=15, n_target=10, spread=0.2)),
-    "matrix": lambda modes: figures.matrix(last(modes)[0]),
-    "clustered": lambda modes: figures.matrix(last(modes)[0], clustered=True),
-    "types": lambda modes: figures.types(shares(modes)),
-    "ring": lambda modes: figures.types(shares(modes), ring=True),
-    "blocks": lambda modes: figures.blocks(shares(modes)),
-    "small effects": lambda modes: figures.blocks(shares(modes, spread=1e-4)),
-    "compare": lambda modes: figures.compare(*two(modes)),
-    "trend": lambda modes: figures.trend(shares(modes, steps=(5000, 15000, 20000))),
-    "step size": lambda modes: figures.step_size(split(modes)),
+CASES = {
+    "histogram": {},
+    "training": {},
+    "training, trend": {"trend": True},
+    "matrix": {},
+    "matrix, clustered": {"clustered": True},
+    "types": {},
+    "types, ring": {"ring": True},
+    "blocks": {},
+    "blocks, small effects": {},
+    "compare": {},
+    "step-size": {},
 }
+"""What each kind of figure is held to: name, a case of it, and its options."""
+
+
+def request_of(case, modes):
+    [kind] = [kind for kind in KINDS if kind.name == case.partition(",")[0]]
+    spread = 1e-4 if "small effects" in case else 0.2
+    tables = tuple(in_memory(modes, kind, seed, spread) for seed in range(kind.n_tables))
+    return kind, PlotRequest(tables, ("protonet", "kml-protonet")[: kind.n_tables], options=CASES[case])
+
+
+def test_every_kind_has_a_case():
+    names = [kind.name for kind in KINDS]
+    assert sorted(set(names)) == sorted(names)
+    assert {case.partition(",")[0] for case in CASES} == set(names)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("modes", [("omniglot",), ("tiny_imagenet", "cifar100"), ("mini_imagenet:train", "mini_imagenet:test"), FIVE])
-@pytest.mark.parametrize("kind", KINDS)
-def test_no_text_overlaps_another_or_is_cut(kind, modes):
-    figure = KINDS[kind](modes)
+@pytest.mark.parametrize("case", CASES)
+def test_no_text_overlaps_another_or_is_cut(case, modes):
+    kind, request = request_of(case, modes)
+    figure, data, _ = kind.draw(request)
     FigureCanvasAgg(figure)
     assert overlaps(figure) == []
     assert outside(figure) == []
+    assert len(data)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_figure_of_the_report_tells_modes_and_numbers(case):
+    kind, request = request_of(case, ("tiny_imagenet", "cifar100"))
+    for shown in kind.in_report:
+        words = shown.describe(request.tables[0])
+        assert all((words.title, words.alt, words.caption))
+        assert "tiny_imagenet → cifar100" in words.alt
+
+
+def test_an_option_that_is_shared_is_the_same_for_every_kind():
+    options = [option for kind in KINDS for option in kind.options]
+    assert len({option.name for option in options}) == len(set(options))
 
 
 def test_controls_are_bands_behind_the_bars_clipped_at_the_limits():
-    ax = figures.draw_histogram(Figure().subplots(), [0.9, 1.1], fresh=(0.5, 0.9), placebo=(0.98, 1.2))
+    ax = figures.draw_histogram(Figure().subplots(), [0.9, 1.1], resampled=(0.5, 0.9), random_direction=(0.98, 1.2))
     spans = {p.get_label(): (p.get_x(), p.get_x() + p.get_width(), p.get_zorder()) for p in ax.patches if "95 %" in str(p.get_label())}
-    assert spans == {"fresh episodes, 95 %": pytest.approx((0.8, 0.9, 0)), "random direction, 95 %": pytest.approx((0.98, 1.2, 0))}
+    assert spans == {"resampled, 95 %": pytest.approx((0.8, 0.9, 0)), "random direction, 95 %": pytest.approx((0.98, 1.2, 0))}
     bars = [patch for patch in ax.patches if patch.get_label() not in spans]
     assert all(bar.get_zorder() > 0 for bar in bars)
 
 
 @pytest.mark.parametrize(("low", "high"), [(np.nan, np.nan), (1.4, 1.6), (0.1, 0.2)])
 def test_no_band_where_there_is_no_control_or_none_within_the_limits(low, high):
-    ax = figures.draw_histogram(Figure().subplots(), [0.9, 1.1], placebo=(low, high))
+    ax = figures.draw_histogram(Figure().subplots(), [0.9, 1.1], random_direction=(low, high))
     assert not [patch for patch in ax.patches if "95 %" in str(patch.get_label())]
 
 
 def test_each_panel_has_the_controls_of_its_pair_and_the_legend_names_what_is_drawn():
     frame, own = table()
-    bands = controls(frame, placebo_low=np.nan)
-    bands["fresh_low"] = np.linspace(0.85, 0.99, len(bands))
+    bands = controls(frame, random_direction_low=np.nan)
+    bands["resampled_low"] = np.linspace(0.85, 0.99, len(bands))
     figure = figures.training(frame, own, bands=bands.sample(frac=1, random_state=0))
     modes = ("omniglot", "cifar100")
     panels = [(step, s, t) for s in modes for t in modes for step in (100, 200)]
-    wanted = bands.set_index(["checkpoint_step", "source_mode", "target_mode"])["fresh_low"]
+    wanted = bands.set_index(["checkpoint_step", "source_mode", "target_mode"])["resampled_low"]
     for ax, panel in zip(figure.axes, panels, strict=True):
-        assert [p.get_x() for p in ax.patches if p.get_label() == "fresh episodes, 95 %"] == [pytest.approx(wanted[panel])]
+        assert [p.get_x() for p in ax.patches if p.get_label() == "resampled, 95 %"] == [pytest.approx(wanted[panel])]
     named = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert named[-1] == "fresh episodes, 95 %"
+    assert named[-1] == "resampled, 95 %"
     assert "random direction, 95 %" not in named
 
 
@@ -278,7 +321,9 @@ def test_the_table_of_a_histogram_counts_every_pair_once():
     for bar in first.groupby(["low", "high"])["count"].sum().rename("pairs").reset_index().itertuples():
         assert bar.pairs == ((ratios >= bar.low) & (ratios < bar.high)).sum()
     assert told[told["class"] == "self-transference"]["low"].tolist() == own["loss_ratio"].tolist()
-    ends = figures.binned(frame, own, bands=controls(frame).astype({"source_mode": str, "target_mode": str})).query("`class` == 'placebo'")
+    ends = figures.binned(frame, own, bands=controls(frame).astype({"source_mode": str, "target_mode": str})).query(
+        "`class` == 'random direction'"
+    )
     assert ends[["low", "high"]].drop_duplicates().to_numpy().tolist() == [[0.98, 1.5]]
     assert len(ends) == 2 * 4
 

@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 ORDER = [
     {"errors", "files", "plain", "_trees", "_streams"},
-    {"_csv"},
+    {"_csv", "blocks"},
     {"devices", "exact_sums"},
     {"episodes"},
     {"datasets"},
@@ -28,6 +28,9 @@ ORDER = [
 ]
 TABLE_ONLY = {"statistics": set(), "figures": {"statistics"}}
 """Rooms that see only the stored table."""
+
+TABLE = {"errors", "files", "_streams", "blocks"}
+"""What these see of the ground floor."""
 
 TELLERS = ("report", "cli")
 """Rooms that show what was measured, with figures and statistics."""
@@ -55,7 +58,7 @@ def wrong(room, other):
     if other == room:
         return None
     if room in TABLE_ONLY:
-        allowed = other in TABLE_ONLY[room] | {"errors", "files", "_streams"}
+        allowed = other in TABLE_ONLY[room] | TABLE
         return None if allowed else f"{room} sees only the stored table, yet imports {other}"
     if other in TABLE_ONLY:
         allowed = room in TELLERS or (room, other) == ("measurement", "statistics")
@@ -106,3 +109,8 @@ def test_importing_the_package_loads_neither_pictures_nor_learners():
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     heavy = {"matplotlib", "seaborn", "meta_models", "transference.datasets.strokes", "transference.figures", "transference.cli"}
     assert not heavy & set(loaded)
+
+
+def test_the_help_of_plot_does_without_torch():
+    code = "import sys, transference.cli.plot; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == ["False"]

@@ -20,7 +20,7 @@ from transference.cli._table import json_text, replicates_text
 from transference.errors import UsageError
 from transference.samplers import FunctionFamily
 from transference.statistics import NEUTRAL_BAND, single_pairs, summarise_replicates, variance_shares
-from transference.statistics._skewed_luck import pair_skewness, upper_tail
+from transference.statistics._skewed_noise import pair_skewness, upper_tail
 
 pytestmark = pytest.mark.slow
 
@@ -329,10 +329,10 @@ def test_what_a_table_cannot_tell_is_not_decided_and_says_why(tmp_path):
     assert found[["p_negative", "q_negative"]].isna().all(axis=None), "though every pair is far beyond the band"
     assert found[["p_positive", "q_positive"]].notna().all(axis=None)
     assert (found["transfer"] == "undecided").all()
-    assert found["note"].str.startswith("no pair is called negative: the luck of the episodes has a skewness of -").all()
+    assert found["note"].str.startswith("no pair is called negative: the resampling noise has a skewness of -").all()
     two = single_pairs([replicated(skewed[1])])
     assert (two["transfer"] == "undecided").all()
-    told = "no pair is called negative: 2 replicates of 600 pairs do not tell how skewed the luck of their episodes is"
+    told = "no pair is called negative: 2 replicates of 600 pairs do not tell how skewed their resampling noise is"
     assert (two["note"] == told).all()
     assert two["q_positive"].gt(0.05).all(), "where even Student's t calls none there is nothing to refuse"
     counts = summarise_replicates([replicated(skewed[0]), replicated(skewed[1])])

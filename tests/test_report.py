@@ -17,7 +17,8 @@ from PIL import Image
 import transference as tr
 from tests.strangers import PixelPrototypes
 from transference.cli import main
-from transference.report import Wishes, _page, write_report
+from transference.figures.kinds import KINDS
+from transference.report import ReportOptions, _figures, write_report
 from transference.report._page import percent, ratio
 from transference.statistics import summarise_replicates
 
@@ -66,7 +67,7 @@ def page(run):
 @pytest.fixture
 def without_figures(monkeypatch):
     """Pages that are about something else are made quicker without."""
-    monkeypatch.setattr(_page, "KINDS", ())
+    monkeypatch.setattr(_figures, "KINDS", ())
 
 
 class Elements(HTMLParser):
@@ -108,9 +109,9 @@ def test_the_page_holds_what_it_promises(page):
     elements = Elements(page.read_text())
     headings = [text for _, text in elements.headings]
     assert "PixelPrototypes, from strokes and shapes to strokes and shapes" in headings
-    for wanted in ("How to read it", "What was measured", "Controls", "Summary", "Figures", "Tasks that helped and hurt most"):
+    for wanted in ("How to read it", "What was measured", "Controls", "Summary", "Figures", "Most positive and most negative transfer"):
         assert wanted in headings
-    assert [text for tag, text in elements.headings if tag == "h1"] == ["Which tasks helped, and which hurt each other"]
+    assert [text for tag, text in elements.headings if tag == "h1"] == ["Positive and negative transfer between tasks"]
     assert len([text for text in headings if text.startswith("Target:")]) == 2
     ids = [attributes["id"] for _, attributes in elements.found if "id" in attributes]
     assert len(ids) == len(set(ids))
@@ -141,7 +142,7 @@ def test_the_page_refers_to_nothing_outside(page):
 def test_every_figure_tells_its_numbers_and_brings_its_data(run, page):
     elements = Elements(page.read_text())
     figures = [attributes for tag, attributes in elements.found if tag == "img" and "svg" in attributes["src"]]
-    assert len(figures) == 6 * len(ALPHAS) + 1
+    assert len(figures) == n_figures()
     summary = tr.summarise(run.pairs())
     last = summary[(summary["checkpoint_step"] == 10) & (summary["alpha"] == ALPHAS[0])].iloc[0]
     assert f"strokes → strokes: {last['positive']:.0%} positive" in figures[0]["alt"]
@@ -150,9 +151,14 @@ def test_every_figure_tells_its_numbers_and_brings_its_data(run, page):
     assert len(tables) == len(files) == len(figures)
     of_pairs = tables[0]["class"].isin(["positive", "neutral", "negative"])
     assert tables[0].loc[of_pairs, "count"].sum() == 10 * 6, "every pair of one checkpoint and step size is in a bar or beyond the edges"
-    assert {"fresh", "placebo"} <= set(tables[0]["class"])
+    assert {"resampled", "random direction"} <= set(tables[0]["class"])
     matrix = tables[-2].set_index("source").to_numpy()
     np.testing.assert_allclose(matrix, run.matrix(10, ALPHAS[0]), rtol=1e-7)
+
+
+def n_figures():
+    """Of a run of several checkpoints and step sizes."""
+    return sum(len(kind.in_report) * (1 if kind.every_alpha else len(ALPHAS)) for kind in KINDS)
 
 
 @pytest.mark.usefixtures("without_figures")
@@ -160,7 +166,7 @@ def test_the_sources_shown_are_those_of_the_lowest_and_highest_ratios(run, tmp_p
     result = call("report", run.path, "--target", "shapes:1", "--target", "2", "--alpha", 0.1, "-o", tmp_path / "x.html")
     assert result.exit_code == 0, result.output
     text = (tmp_path / "x.html").read_text()
-    shown = re.findall(r'<article class="teaser">.*?</article>\s*</div>\s*</section>\s*</article>', text, re.DOTALL)
+    shown = re.findall(r'<article class="extremes">.*?</article>\s*</div>\s*</section>\s*</article>', text, re.DOTALL)
     assert [re.search("Target: (.*?)<", card)[1] for card in shown] == ["shapes, task 1", "strokes, task 2"]
     for card, target in zip(shown, (4, 2), strict=True):
         ratios = run.matrix(10, 0.1)[:, target]
@@ -174,7 +180,7 @@ def test_the_sources_shown_are_those_of_the_lowest_and_highest_ratios(run, tmp_p
 
 @pytest.mark.usefixtures("without_figures")
 def test_the_images_are_those_of_the_tasks(run, tmp_path):
-    write_report([run], tmp_path / "x.html", Wishes(targets=("shapes:1",)))
+    write_report([run], tmp_path / "x.html", ReportOptions(targets=("shapes:1",)))
     text = (tmp_path / "x.html").read_text()
     card = text[text.index("Target: shapes, task 1") :]
     images = re.findall(r'<img src="(data:image/png[^"]+)"', card)
@@ -242,7 +248,7 @@ def nasty(tmp_path_factory):
 
 @pytest.mark.usefixtures("without_figures")
 def test_names_are_text_and_never_markup(nasty, tmp_path):
-    write_report([nasty], tmp_path / "<b>.html", Wishes(data_root=nasty.path.parent / "data"))
+    write_report([nasty], tmp_path / "<b>.html", ReportOptions(data_root=nasty.path.parent / "data"))
     text = (tmp_path / "<b>.html").read_text()
     assert "<script" not in text
     assert "<img src=x" not in text
@@ -351,13 +357,13 @@ def test_pairs_that_are_not_decided_are_a_dash_with_the_reason(tmp_path):
     run = measured(tmp_path / "run", replicates=2)
     write_report([run], tmp_path / "x.html")
     text = (tmp_path / "x.html").read_text()
-    assert "do not tell how skewed the luck of their episodes is" in text
+    assert "do not tell how skewed their resampling noise is" in text
     assert "&lt;NA&gt;" not in text
 
 
 @pytest.mark.usefixtures("without_figures")
 def test_runs_of_other_tasks_are_not_compared(run, nasty, tmp_path):
-    write_report([run, nasty], tmp_path / "x.html", Wishes(targets=("shapes:1",)))
+    write_report([run, nasty], tmp_path / "x.html", ReportOptions(targets=("shapes:1",)))
     headings = [heading for _, heading in Elements((tmp_path / "x.html").read_text()).headings]
     assert "Runs beside each other" not in headings
     assert next(heading for heading in headings if heading.startswith("Target")) == "Target: shapes, task 1"
@@ -380,7 +386,7 @@ def test_estimates_are_told_to_be_estimates(estimator, tmp_path):
 def test_replicates_are_counted_and_decide_which_sources_are_shown(run, page, tmp_path):
     assert "Single pairs" not in page.read_text(), "a run without replicates says nothing of single pairs"
     several = measured(tmp_path / "run", replicates=3)
-    write_report([several], tmp_path / "x.html", Wishes(targets=("shapes:1",), alpha=0.1))
+    write_report([several], tmp_path / "x.html", ReportOptions(targets=("shapes:1",), alpha=0.1))
     text = (tmp_path / "x.html").read_text()
     assert "each measured with 3 draws of their episodes, all of them measured" in text
     section = text[text.index("<h4>Single pairs</h4>") : text.index("<h3>Figures</h3>")]
@@ -403,15 +409,18 @@ def test_controls_are_those_of_the_run(run, page):
     assert section.count("exactly 1</td>") == len(bands) == 2 * len(ALPHAS) * 4
     assert "did not always" not in section
     for row in bands.itertuples():
-        assert f"{ratio(row.fresh_low, row.fresh_high)} to {ratio(row.fresh_high, row.fresh_low)}" in section
-        assert f"{ratio(row.placebo_low, row.placebo_high)} to {ratio(row.placebo_high, row.placebo_low)}" in section
+        assert f"{ratio(row.resampled_low, row.resampled_high)} to {ratio(row.resampled_high, row.resampled_low)}" in section
+        assert (
+            f"{ratio(row.random_direction_low, row.random_direction_high)} to {ratio(row.random_direction_high, row.random_direction_low)}"
+            in section
+        )
         assert f"<td>{row.float64:.1e}</td>" in section
 
 
 @pytest.mark.usefixtures("without_figures")
 def test_a_step_of_zero_that_changes_a_loss_is_a_warning(run, tmp_path, monkeypatch):
     wrong = tr.control_bands(run.controls()).assign(zero_exact=False)
-    monkeypatch.setattr(_page, "control_bands", lambda controls: wrong)
+    monkeypatch.setattr("transference.figures._kind.control_bands", lambda controls: wrong)
     write_report([run], tmp_path / "x.html")
     assert "A step of size zero did not always give exactly 1" in (tmp_path / "x.html").read_text()
 
@@ -474,9 +483,9 @@ def test_a_browser_shows_the_page_without_complaint(browser, page, width, scheme
     assert not told
     assert [url for url in asked if not url.startswith("data:")] == [page.as_uri()]
     assert tab.evaluate("document.documentElement.scrollWidth") <= width, "the page itself never scrolls sideways"
-    assert tab.evaluate("document.images.length") == 6 * 2 + 1 + 2 * 7 * 6
+    assert tab.evaluate("document.images.length") == n_figures() + 2 * 7 * 6
     assert tab.evaluate("[...document.images].filter(one => !one.complete || !one.naturalWidth).length") == 0
-    assert tab.get_by_role("heading", name="Tasks that helped and hurt most").is_visible()
+    assert tab.get_by_role("heading", name="Most positive and most negative transfer").is_visible()
     assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == (
         "rgb(255, 255, 255)" if scheme == "light" else "rgb(20, 24, 29)"
     )

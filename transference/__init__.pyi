@@ -1,5 +1,8 @@
 """The public names, and where each is defined: the only list of them."""
 
+from .blocks import (
+    Block as Block,
+)
 from .checkpoints import (
     Checkpoint as Checkpoint,
     load_checkpoint as load_checkpoint,
@@ -69,7 +72,6 @@ from .statistics import (
     variance_shares as variance_shares,
 )
 from .store import (
-    Block as Block,
     Run as Run,
     Store as Store,
     Verification as Verification,

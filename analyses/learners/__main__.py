@@ -16,9 +16,9 @@ from analyses.pooling import over_seeds, paired, pooled, save_table, shown
 from analyses.subjects import HERE as ANALYSES
 from analyses.subjects import SUBJECTS, config_of, measured, parser, places
 from transference import figures
+from transference.blocks import Block
 from transference.figures import COLOURS, styled
 from transference.statistics import CLASSES
-from transference.store import Block
 
 HERE = Path(__file__).parent
 PAPER = "tiny_imagenet → cifar100"

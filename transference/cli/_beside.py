@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import pandas as pd
@@ -15,7 +16,9 @@ from click.core import ParameterSource
 from transference._csv import write_csv
 from transference.errors import UsageError
 from transference.files import write_aside
-from transference.store import Run
+
+if TYPE_CHECKING:
+    from transference.store import Run
 
 _MARK = "transference"
 
@@ -66,6 +69,7 @@ def command_of(ctx: click.Context) -> list[str]:
 
 
 def _is_ours(record: Path) -> bool:
+    """Return whether a file is the record of a figure."""
     try:
         found = json.loads(record.read_text(encoding="utf-8"))
     except (ValueError, OSError):

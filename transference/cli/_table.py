@@ -48,7 +48,7 @@ def summary_text(summary: pd.DataFrame) -> str:
         }
     )
     if "first_order" in summary and summary["first_order"].notna().any():
-        shown["1st order"], shown["curvature"] = (
+        shown["1st-order part"], shown["curvature"] = (
             summary[name].map(partial(_digits, form="{:+.4f}")) for name in ("first_order", "curvature")
         )
     shown["accuracy"] = summary["accuracy"].map(partial(_known, form="{:.1%}"))
@@ -74,9 +74,9 @@ def print_summary(
     replicated = summarise_replicates(run.blocks(), band=band) if run.spec.replicates > 1 else None
     calibrated = calibrate(run.blocks(), exact, band=band) if run.spec.calibrated else None
     if as_json:
-        told = summary if replicated is None else summary.merge(replicated.rename(columns={"note": "single_note"}), on=list(GROUP))
-        told = calibrated.drop(columns="n").rename(columns=_in_json).merge(told, on=list(GROUP)) if calibrated is not None else told
-        say(json_text(told))
+        rows = summary if replicated is None else summary.merge(replicated.rename(columns={"note": "single_note"}), on=list(GROUP))
+        rows = calibrated.drop(columns="n").rename(columns=_in_json).merge(rows, on=list(GROUP)) if calibrated is not None else rows
+        say(json_text(rows))
         return
     parts = [summary_text(summary)]
     if wanted:
@@ -99,7 +99,7 @@ def _summary_with_intervals(run: Run, band: tuple[float, float]) -> pd.DataFrame
     for name in (name for name in ends["statistic"].unique() if name in summary):
         mine = ends.loc[ends["statistic"] == name, [*GROUP, "low", "high"]]
         summary = summary.merge(mine.rename(columns={"low": f"{name}_low", "high": f"{name}_high"}), on=list(GROUP))
-    notes = ends.groupby(list(GROUP), sort=False)["note"].agg(lambda told: "; ".join(note for note in told.unique() if note))
+    notes = ends.groupby(list(GROUP), sort=False)["note"].agg(lambda reasons: "; ".join(note for note in reasons.unique() if note))
     summary = summary.merge(notes.rename("intervals_note").reset_index(), on=list(GROUP))
     return summary.merge(parts.drop(columns=["n", "log_ratio", "log_ratio_low", "log_ratio_high"]), on=list(GROUP))
 
@@ -113,27 +113,27 @@ def replicates_text(replicated: pd.DataFrame) -> str:
             **{of: replicated[name].map(partial(_known, form="{:.0%}")) for of, name in _VARIANCE.items()},
         }
     )
-    told = (
+    text = (
         f"Single pairs, by {replicated['n_replicates'].iloc[0]} episodes each: how many have a mean log ratio outside the neutral band "
         f"({RATE:.0%} false discoveries);\nand the share of the variance of log ratios that comes with the source, the target, both "
         f"together and the draw of the episodes:\n{shown.to_string(index=False)}"
     )
-    return "\n".join([told, *_reasons(replicated, replicated["note"])])
+    return "\n".join([text, *_reasons(replicated, replicated["note"])])
 
 
 def controls_line(bands: pd.DataFrame) -> str:
     """Return in a sentence what the controls of a run say."""
     zero = "exactly 1" if bands["zero_exact"].all() else "NOT exactly 1: the learner is no pure function of its parameters"
-    told = [f"a step of size zero gives {zero}"]
+    parts = [f"a step of size zero gives {zero}"]
     if bands["float64"].notna().any():
-        told.append(f"float64 changes a log ratio by {bands['float64'].max():.1g} at most")
-    widths = {"another draw of the images": "fresh", "a random direction of the same length": "placebo"}
+        parts.append(f"float64 changes a log ratio by {bands['float64'].max():.1g} at most")
+    widths = {"resampling noise": "resampled", "random directions of the same length": "random_direction"}
     for words, name in widths.items():
         ends = bands[[f"{name}_low", f"{name}_high"]].dropna()
         if len(ends):
             low, high = ends.median()
-            told.append(f"{words}: {_digits(low, '{:.3f}')} to {_digits(high, '{:.3f}')}")
-    return f"Controls (95 % bands, in the middle over the rows above; --controls shows all): {'; '.join(told)}."
+            parts.append(f"{words}: {_digits(low, '{:.3f}')} to {_digits(high, '{:.3f}')}")
+    return f"Controls (95 % bands, in the middle over the rows above; --controls shows all): {'; '.join(parts)}."
 
 
 def controls_text(bands: pd.DataFrame) -> str:
@@ -144,16 +144,17 @@ def controls_text(bands: pd.DataFrame) -> str:
             "pairs": bands["n"],
             "step of zero": bands["zero_exact"].map({True: "exactly 1", False: "NOT 1"}),
             "float64": bands["float64"].map("{:.1g}".format),
-            "other images": _band(bands, "fresh"),
-            "random direction": _band(bands, "placebo"),
+            "resampled": _band(bands, "resampled"),
+            "random direction": _band(bands, "random_direction"),
         }
     )
     return f"Controls, with 95 % bands:\n{shown.to_string(index=False)}"
 
 
 def _band(bands: pd.DataFrame, name: str) -> list[str]:
-    told = partial(_digits, form="{:.3f}")
-    return [f"{told(low)} – {told(high)}" for low, high in zip(bands[f"{name}_low"], bands[f"{name}_high"], strict=True)]
+    """Return the ends of a control, as text."""
+    text = partial(_digits, form="{:.3f}")
+    return [f"{text(low)} – {text(high)}" for low, high in zip(bands[f"{name}_low"], bands[f"{name}_high"], strict=True)]
 
 
 def _keys(table: pd.DataFrame) -> dict[str, pd.Series | list[str]]:
@@ -169,6 +170,7 @@ def _keys(table: pd.DataFrame) -> dict[str, pd.Series | list[str]]:
 
 
 def _known(value: float, form: str) -> str:
+    """Return a number in a format, a dash for none."""
     return "–" if pd.isna(value) else form.format(value)
 
 
@@ -185,21 +187,22 @@ def _reasons(table: pd.DataFrame, notes: pd.Series) -> list[str]:
 
 def _with_ends(table: pd.DataFrame, name: str, form: str) -> list[str]:
     """Return a column as text, with its interval where the table has one."""
-    told = [_digits(value, form) for value in table[name]]
+    values = [_digits(value, form) for value in table[name]]
     if f"{name}_low" not in table:
-        return told
-    ends = zip(told, table[f"{name}_low"], table[f"{name}_high"], strict=True)
+        return values
+    ends = zip(values, table[f"{name}_low"], table[f"{name}_high"], strict=True)
     return [f"{value} [{_digits(low, form)}, {_digits(high, form)}]" if math.isfinite(low) else value for value, low, high in ends]
 
 
 def _digits(value: float, form: str) -> str:
     """Return a number in a format; in three digits where it is so large or small that fixed decimals say nothing of it."""
-    told = form.format(value)
-    vanishes = value != 0 and math.isfinite(value) and not any(digit in told for digit in "123456789")
-    return f"{value:{'+' if '+' in form else ''}.3g}" if "%" not in form and (abs(value) >= _HUGE or vanishes) else told
+    text = form.format(value)
+    vanishes = value != 0 and math.isfinite(value) and not any(digit in text for digit in "123456789")
+    return f"{value:{'+' if '+' in form else ''}.3g}" if "%" not in form and (abs(value) >= _HUGE or vanishes) else text
 
 
 def _in_json(name: str) -> str:
+    """Return what a column of the calibrated table is called in JSON, beside those of the estimates."""
     return name if name in (*GROUP, "n_exact", "exact_failed") else f"calibrated_{name}"
 
 
@@ -234,7 +237,7 @@ def check_text(check: pd.DataFrame) -> str:
             "": check["trusted"].map({True: "", False: "step too large for first order"}),
         }
     )
-    told = f"First order beside exact, on a sample of pairs:\n{shown.to_string(index=False)}"
+    text = f"First order beside exact, on a sample of pairs:\n{shown.to_string(index=False)}"
     if not check["trusted"].all():
-        told += "\nWhere the step is too large take --estimator exact, or a smaller --alpha."
-    return told
+        text += "\nWhere the step is too large take --estimator exact, or a smaller --alpha."
+    return text

@@ -2,29 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from transference import figures
 from transference.cli._beside import check_beside, command_of, write_beside
 from transference.cli.options import PathType, band_option
 from transference.cli.printing import say
 from transference.errors import UsageError
-from transference.store import Run, open_run
+from transference.figures.kinds import BINS, KINDS, LIMITS, Option, PlotRequest
 
-_KINDS = ("histogram", "training", "types", "blocks", "matrix", "compare", "step-size")
-_BELONGS = {
-    "ring": ("types",),
-    "trend": ("training",),
-    "clustered": ("matrix",),
-    "limit": ("matrix", "blocks"),
-    "names": ("compare",),
-    "controls": ("histogram", "training"),
-}
-"""Which kinds an option is for."""
+if TYPE_CHECKING:
+    from transference.store import Run  # which brings torch, and is not needed for --help
+
+_KINDS = {kind.name: kind for kind in KINDS}
+_OF_KINDS = {option.name: option for kind in KINDS for option in kind.options}
+"""The options that belong to some kinds only."""
+
+_HELP = """Draw the loss ratios of a run; beside the figure, its data (.csv) and the command (.json).
+
+\b
+""" + "\n".join(f"{kind.name:<{max(map(len, _KINDS))}}  {kind.help}" for kind in KINDS)
+
+
+def _names_of(option: Option[Any]) -> list[str]:
+    """Return the kinds that an option belongs to."""
+    return [kind.name for kind in KINDS if option in kind.options]
+
+
+def _parameter(option: Option[Any]) -> str:
+    """Return the name of the parameter that an option becomes."""
+    return option.name.replace("-", "_")
+
+
+def _options_of_kinds(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that belong to some kinds only, each named after these in its help."""
+    for option in reversed(_OF_KINDS.values()):
+        flag = f"--{option.name}/--no-{option.name}" if option.type is bool and option.default is None else f"--{option.name}"
+        words = f"{', '.join(_names_of(option)).capitalize()}: {option.help}"
+        settings = {"is_flag": True} if option.type is bool else {"type": option.type, "metavar": option.metavar}
+        command = click.option(flag, _parameter(option), default=option.default, help=words, **settings)(command)
+    return command
 
 
 @click.command(
+    help=_HELP,
     short_help="Draw the loss ratios of a run.",
     epilog="""\b
 Examples:
@@ -33,28 +58,19 @@ Examples:
   transference plot runs/protonet runs/mprotonet --kind compare --alpha 0.01 -o compare.pdf""",
 )
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=PathType())
-@click.option("--kind", type=click.Choice(_KINDS), required=True, help="What to draw; see below.")
+@click.option("--kind", type=click.Choice(list(_KINDS)), required=True, help="What to draw; see below.")
 @click.option("--alpha", type=float, metavar="X", help="Step size; needed when the run has several, since shares depend on it.")
 @click.option("--step", "steps", type=int, multiple=True, help="Checkpoint; twice to compare two.  [default: the last]")
 @click.option("--source", "sources", multiple=True, help="Draw only this source mode; repeat for several.")
 @click.option("--target", "targets", multiple=True, help="Draw only this target mode; repeat for several.")
-@click.option("--trend", is_flag=True, help="Training: draw the shares over checkpoints, as lines with intervals.")
-@click.option("--ring", is_flag=True, help="Types: draw rings, as the paper does; they have no intervals.")
-@click.option("--clustered", is_flag=True, help="Matrix: put tasks that act alike beside each other, modes told by colour.")
-@click.option("--limit", type=float, metavar="RATIO", help="Matrix, blocks: where the colours end, so that figures share one scale.")
-@click.option("--names", metavar="A,B", help="Compare: what the two are called.  [default: their learners or checkpoints]")
-@click.option(
-    "--controls/--no-controls",
-    default=None,
-    help="Histogram, training: draw the controls of the run behind the bars.  [default: where it has some]",
-)
-@click.option("--bins", type=click.IntRange(1), metavar="N", default=60, show_default=True, help="Bars of a histogram.")
+@_options_of_kinds
+@click.option("--bins", type=click.IntRange(1), metavar="N", default=BINS, show_default=True, help="Bars of a histogram.")
 @click.option(
     "--range",
     "limits",
     type=(float, float),
     metavar="LOW HIGH",
-    default=(0.8, 1.3),
+    default=LIMITS,
     show_default=True,
     help="Loss ratios that a histogram spans.",
 )
@@ -63,85 +79,43 @@ Examples:
 @click.pass_context
 def plot(
     ctx: click.Context,
+    /,
     runs: tuple[Path, ...],
     kind: str,
     alpha: float | None,
     steps: tuple[int, ...],
     sources: tuple[str, ...],
     targets: tuple[str, ...],
-    trend: bool,
-    ring: bool,
-    clustered: bool,
-    limit: float | None,
-    names: str | None,
-    controls: bool | None,
     bins: int,
     limits: tuple[float, float],
     neutral: tuple[float, float],
     output: Path,
+    **of_kinds: Any,  # noqa: ANN401 - each of the type that its option says
 ) -> None:
-    """Draw the loss ratios of a run; beside the figure, its data (.csv) and the command (.json).
+    """Draw a figure; ``--help`` says what of the runs."""
+    from transference.cli._selection import Selection, select
+    from transference.store import open_run
 
-    \b
-    histogram  one checkpoint, a panel for each pair of modes
-    training   all checkpoints, as histograms or (--trend) as lines
-    types      shares of positive, neutral and negative transfer
-    blocks     mean of each source mode on each target mode
-    matrix     every source task on every target task
-    compare    two runs of the same tasks, or two checkpoints of one run
-    step-size  every step size: first-order part of the log ratio, and curvature
-    """
-    from transference import figures
-    from transference.cli._drawing import KINDS, Asked
-
-    for option, kinds in _BELONGS.items():
-        if ctx.params[option] and kind not in kinds:
-            raise UsageError(f"--{option} was given; it belongs to --kind {' or '.join(kinds)}, not {kind}.")
-    if kind != "compare" and len(runs) > 1:
-        raise UsageError(f"{len(runs)} runs were given; only --kind compare takes two.")
-    if trend and controls:
-        raise UsageError("--trend and --controls were given; controls are drawn behind histograms. Leave one out.")
+    drawn = _KINDS[kind]
+    options = {name: of_kinds[_parameter(option)] for name, option in _OF_KINDS.items()}
+    for name, option in _OF_KINDS.items():
+        if options[name] and option not in drawn.options:
+            raise UsageError(f"--{name} was given; it belongs to --kind {' or '.join(_names_of(option))}, not {kind}.")
     figures.check_name(output)
     check_beside(output)
     opened = tuple(open_run(path) for path in runs)
     for run in dict.fromkeys(opened):
-        _tell_estimated(run)
-    asked = Asked(
-        runs=opened,
-        alpha=alpha,
-        steps=steps,
-        sources=sources,
-        targets=targets,
-        bins=bins,
-        limits=limits,
-        band=neutral,
-        limit=limit,
-        names=_two_names(names),
-        ring=ring,
-        clustered=clustered,
-        trend=trend,
-        controls=controls,
-    )
-    figure, data = KINDS[kind](asked)
+        _warn_of_estimates(run)
+    tables, names = select(drawn, opened, Selection(alpha, steps, sources, targets, neutral))
+    figure, data, note = drawn.draw(PlotRequest(tables, names, bins, limits, options))
+    if note:
+        say(note, err=True)
     write_beside(output, data, command_of(ctx), opened)
     figures.save(figure, output)
     say(output)
 
 
-def _two_names(text: str | None) -> tuple[str, str] | None:
-    """Return the names in ``A,B``.
-
-    Raises:
-        UsageError: they are not two.
-    """
-    if text is None:
-        return None
-    names = [name.strip() for name in text.split(",")]
-    if len(names) != 2 or not all(names) or names[0] == names[1]:
-        raise UsageError(f"--names {text!r} was given; it takes two different names, for example before,after.")
-    return names[0], names[1]
-
-
-def _tell_estimated(run: Run) -> None:
+def _warn_of_estimates(run: Run) -> None:
+    """Say of a run of estimates that it is one."""
     if run.spec.estimates:
         say(f"{run.path} holds estimates ({run.spec.estimator['kind']}); transference summary tells how far they can be trusted", err=True)

@@ -26,12 +26,12 @@ Examples:
     "targets",
     multiple=True,
     metavar="MODE:INDEX",
-    help="Target task, or its id, shown beside the sources that helped and hurt it most; repeat for several.  "
+    help="Target task, or its id, shown beside the sources of its lowest and highest loss ratios; repeat for several.  "
     "[default: of each mode the one whose loss ratios spread most]",
 )
 @click.option("--alpha", type=float, metavar="X", help="Step size at which these are shown.  [default: the smallest]")
-@click.option("--side", type=click.IntRange(1), metavar="N", help="Image side of the runs in pixels.  [default: what run.json tells]")
-@click.option("--channels", type=click.IntRange(1), metavar="N", help="Image channels of the runs.  [default: what run.json tells]")
+@click.option("--side", type=click.IntRange(1), metavar="N", help="Image side of the runs in pixels.  [default: what run.json says]")
+@click.option("--channels", type=click.IntRange(1), metavar="N", help="Image channels of the runs.  [default: what run.json says]")
 @band_option
 @click.option("-o", "--output", type=PathType(), required=True, help="The page, .html.")
 def report(
@@ -44,11 +44,14 @@ def report(
     neutral: tuple[float, float],
     output: Path,
 ) -> None:
-    """Write one page that needs no network: what was measured, a summary, figures, and the tasks that helped and hurt most, as images."""
-    from transference.report import Wishes, write_report
+    """Write one page that needs no network.
+
+    It shows what was measured, a summary, figures, and, as images, the tasks of the most positive and most negative transfer.
+    """
+    from transference.report import ReportOptions, write_report
 
     if output.suffix not in (".html", ".htm"):
         raise UsageError(f"{output} was asked for; the name of a page ends in .html.")
-    wishes = Wishes(data_root=data_root, targets=targets, alpha=alpha, band=neutral, side=side, channels=channels)
-    write_report([open_run(run) for run in runs], output, wishes)
+    options = ReportOptions(data_root=data_root, targets=targets, alpha=alpha, band=neutral, side=side, channels=channels)
+    write_report([open_run(run) for run in runs], output, options)
     say(output)

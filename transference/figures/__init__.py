@@ -1,12 +1,14 @@
 """A stored table in, matplotlib figures out. Nothing here loads a model; a figure can be redrawn on a laptop that has neither."""
 
+from transference.figures._bars import binned, draw_histogram
 from transference.figures._style import COLOURS, STYLE, as_svg, check_name, save, styled
 from transference.figures.blocks import blocks, draw_blocks
 from transference.figures.compare import compare
 from transference.figures.contact_sheet import contact_sheet
-from transference.figures.histogram import binned, draw_histogram, histogram, training
+from transference.figures.histogram import histogram
 from transference.figures.matrix import arranged, draw_matrix, matrix
 from transference.figures.step_size import draw_step_size, step_size
+from transference.figures.training import training
 from transference.figures.trend import draw_trend, trend
 from transference.figures.types import draw_ring, types
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from transference.errors import UsageError
-from transference.figures._style import COLOURS, MODES, WORDS, literal, new_figure
+from transference.figures._style import COLOURS, MODES, literal, new_figure
 from transference.statistics import CLASSES
 
 _TITLE_LETTERS = 24
@@ -54,13 +54,18 @@ def by_statistic(table: pd.DataFrame, source: str, target: str) -> pd.DataFrame:
     return of_pair(table, source, target).set_index("statistic")
 
 
+def shares_of(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of a table of `statistics.intervals` that are shares of the classes."""
+    return table[table["statistic"].isin(CLASSES)]
+
+
 def numbers(found: pd.DataFrame, statistic: str, *names: str) -> list[float]:
     """Return what the columns of a table by statistic say of one."""
-    told: list[float] = found.loc[[statistic], list(names)].to_numpy(dtype=float)[0].tolist()
-    return told
+    values: list[float] = found.loc[[statistic], list(names)].to_numpy(dtype=float)[0].tolist()
+    return values
 
 
-def only(table: pd.DataFrame, *columns: str) -> None:
+def check_single(table: pd.DataFrame, *columns: str) -> None:
     """Make sure that a table holds one checkpoint, or step size.
 
     Raises:
@@ -69,8 +74,8 @@ def only(table: pd.DataFrame, *columns: str) -> None:
     for column in columns:
         found = table[column].unique()
         if len(found) != 1:
-            told = ", ".join(f"{value:g}" for value in found) or "none"
-            raise UsageError(f"The table holds the values {told} of {column}; this figure draws one. Select its rows first.")
+            values = ", ".join(f"{value:g}" for value in found) or "none"
+            raise UsageError(f"The table holds the values {values} of {column}; this figure draws one. Select its rows first.")
 
 
 def title_of(table: pd.DataFrame) -> str:
@@ -152,4 +157,4 @@ def _columns(labels: Sequence[str], width: float) -> int:
 
 def class_patches() -> list[Patch]:
     """Return what a legend says of the three classes."""
-    return [Patch(color=COLOURS[kind], label=WORDS[kind]) for kind in CLASSES]
+    return [Patch(color=COLOURS[kind], label=kind) for kind in CLASSES]

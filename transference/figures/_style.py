@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.typing import RcKeyType  # which matplotlib 3.9 does not have
 
 COLOURS = {"positive": "#0072B2", "neutral": "#999999", "negative": "#D55E00"}
-"""Blue where the source helped, vermilion where it hurt; they differ in lightness too, and print apart in grey."""
+"""Blue where transfer is positive, vermilion where it is negative; they differ in lightness too, and print apart in grey."""
 
 LETTERS = {"positive": "#0072B2", "neutral": "#666666", "negative": "#B84F00"}
 """The same for words and numbers, darker where they would be hard to read on white."""
@@ -30,8 +30,6 @@ MODES = ("#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000", "#882255", "#DDC
 
 FAILED = "#F0E442"
 """A cell that has no ratio."""
-
-WORDS = {"positive": "positive (helped)", "neutral": "neutral", "negative": "negative (hurt)"}
 
 _LONGEST = 40
 """Letters of a name."""

@@ -9,9 +9,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from transference.figures._heat import draw_heat, label_modes, ratio_bar, span_of
-from transference.figures._panels import COLUMN, GIVEN, by_statistic, modes, numbers, only, title_of
+from transference.figures._heat import LIMIT, draw_heat, label_modes, ratio_bar, span_of
+from transference.figures._kind import Description, Drawn, InReport, Kind, PlotRequest, Table
+from transference.figures._panels import COLUMN, GIVEN, by_statistic, check_single, modes, numbers, title_of
 from transference.figures._style import literal, new_figure, styled
+from transference.figures._words import means_in_words
 
 _CELL = (0.48, 0.46)  # inches, at least
 _WIDE = 0.7  # inches, from where on an interval fits on one line
@@ -32,7 +34,7 @@ def blocks(table: pd.DataFrame, *, limit: float | None = None) -> Figure:
     Raises:
         UsageError: the table holds several checkpoints or step sizes, or the limit is not above 1.
     """
-    only(table, "checkpoint_step", "alpha")
+    check_single(table, "checkpoint_step", "alpha")
     sources, targets = modes(table["source_mode"]), modes(table["target_mode"])
     margin = 0.5 + 0.056 * max(len(literal(source)) for source in sources)
     width = max(COLUMN, margin + _CELL[0] * len(targets))
@@ -41,8 +43,8 @@ def blocks(table: pd.DataFrame, *, limit: float | None = None) -> Figure:
         figure = new_figure(width, 1.9 + above + max(0.6, _CELL[1] * len(sources)))
         draw_blocks(figure.subplots(), table, limit=limit, wide=(width - margin) / len(targets) > _WIDE)
         notes = _notes(table)
-        told = "bold: the 95 % interval excludes 1" + "".join(f"\n{sign} {given}" for given, sign in notes.items())
-        figure.suptitle(f"{title_of(table)}\n{told}", fontsize=8)
+        notes_below = "bold: the 95 % interval excludes 1" + "".join(f"\n{sign} {given}" for given, sign in notes.items())
+        figure.suptitle(f"{title_of(table)}\n{notes_below}", fontsize=8)
     return figure
 
 
@@ -87,25 +89,49 @@ def _write(ax: Axes, x: float, y: float, mean: list[float], sign: str, dark: boo
     value, low, high = mean
     colour, digits = "white" if dark else "black", _digits(*mean)
     weight = "bold" if low > 1 or high < 1 else "normal"
-    told = "–" if np.isnan(value) else f"{value:.{digits}f}"
+    text = "–" if np.isnan(value) else f"{value:.{digits}f}"
     where: dict[str, Any] = {"ha": "center", "color": colour}
     if np.isnan(low + high):
-        ax.text(x, y, told + sign, va="center", fontsize=7, fontweight=weight, **where)
+        ax.text(x, y, text + sign, va="center", fontsize=7, fontweight=weight, **where)
         return
     ends = f"[{low:.{digits}f},{' ' if wide else chr(10)}{high:.{digits}f}]"
     rise = 0.04 if wide else 0.16
-    ax.text(x, y - rise, told + sign, va="bottom", fontsize=7, fontweight=weight, **where)
+    ax.text(x, y - rise, text + sign, va="bottom", fontsize=7, fontweight=weight, **where)
     ax.text(x, y - rise + 0.06, ends, va="top", fontsize=6, linespacing=1.05, **where)
 
 
 def _digits(*mean: float) -> int:
     """Return as many digits as tell the ends of an interval apart, and from 1."""
     sizes = [abs(mean[2] - mean[1]) / 2, *(abs(end - 1) for end in mean)]
-    told = [size for size in sizes if np.isfinite(size) and size > 0]
-    return int(np.clip(np.ceil(-np.log10(min(told))), 2, 4)) if told else 2
+    known = [size for size in sizes if np.isfinite(size) and size > 0]
+    return int(np.clip(np.ceil(-np.log10(min(known))), 2, 4)) if known else 2
 
 
 def _notes(table: pd.DataFrame) -> dict[str, str]:
     """Return a sign for each condition under which some intervals hold."""
     found = [GIVEN[drawn] for drawn in table["drawn"].unique() if drawn in GIVEN]
     return dict(zip(found, _SIGNS, strict=False))
+
+
+def _draw(request: PlotRequest) -> Drawn:
+    """Draw a request, with the means as its data."""
+    table = request.tables[0].intervals()
+    return Drawn(blocks(table, limit=request[LIMIT]), table[table["statistic"] == "geometric_mean"])
+
+
+def _describe(table: Table) -> Description:
+    """Say what the figure of a table shows."""
+    return Description(
+        f"Means at checkpoint {table.steps[0]:,}, α = {table.alphas[0]:g}",
+        f"Geometric mean of the loss ratios of each pair of modes. {means_in_words(table.summary())}",
+        "With 95 % intervals for another draw of tasks; bold where the interval excludes 1.",
+    )
+
+
+BLOCKS = Kind(
+    "blocks",
+    "mean of each source mode on each target mode",
+    _draw,
+    options=(LIMIT,),
+    in_report=(InReport(_describe),),
+)

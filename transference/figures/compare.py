@@ -10,13 +10,20 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from transference.figures._panels import by_statistic, class_patches, legend, numbers, title_of
+from transference.errors import UsageError
+from transference.figures._kind import Drawn, Kind, Option, PlotRequest
+from transference.figures._panels import by_statistic, class_patches, legend, numbers, shares_of, title_of
 from transference.figures._rows import label_rows, rows_of, share_axis, share_bar, width_for
 from transference.figures._style import COLOURS, LETTERS, literal, new_figure, styled
+from transference.statistics import contrast as contrast_of
+
+NAMES: Option[str | None] = Option(
+    "names", None, "what the two are called.  [default: their learners or checkpoints]", type=str, metavar="A,B"
+)
 
 _ROW = 0.31  # inches
 _HATCH = "////"
-_TOLD = ("positive", "negative")
+_DIFFERENCES = ("positive", "negative")
 
 
 def compare(contrast: pd.DataFrame, first: pd.DataFrame, second: pd.DataFrame, names: tuple[str, str] = ("a", "b")) -> Figure:
@@ -36,7 +43,7 @@ def compare(contrast: pd.DataFrame, first: pd.DataFrame, second: pd.DataFrame, n
             for table, offset, hatch in ((first, -0.2, None), (second, 0.2, _HATCH)):
                 share_bar(bars, by_statistic(table, source, target), place + offset, 0.34, hatch)
             found = by_statistic(contrast, source, target)
-            for kind, offset in zip(_TOLD, (-0.2, 0.2), strict=True):
+            for kind, offset in zip(_DIFFERENCES, (-0.2, 0.2), strict=True):
                 value, low, high, p = numbers(found, kind, "value", "low", "high", "p")
                 if np.isfinite(low + high):
                     gaps.plot([low, high], [place + offset] * 2, color=COLOURS[kind], linewidth=1.2)
@@ -72,3 +79,44 @@ def compare(contrast: pd.DataFrame, first: pd.DataFrame, second: pd.DataFrame, n
 def _p(p: float) -> str:
     """Return a p-value with the digits that matter."""
     return "" if np.isnan(p) else f"p {p:.3f}" if p < 0.1 else f"p {p:.2f}"
+
+
+def _draw(request: PlotRequest) -> Drawn:
+    """Draw a request.
+
+    Raises:
+        UsageError: the names are not two, or the tables are not of the same tasks.
+    """
+    first, second = request.tables
+    named = request[NAMES]
+    names = (request.names[0], request.names[1]) if named is None else _two_names(named)
+    difference = contrast_of(first.blocks(), second.blocks(), band=first.band)
+    tables = first.intervals(), second.intervals()
+    # Of means the ratio is compared, of shares the difference.
+    ratio, gap = f"{names[0]} over {names[1]}", f"{names[0]} less {names[1]}"
+    of = [ratio if statistic == "geometric_mean" else gap for statistic in difference["statistic"]]
+    parts = [shares_of(table).assign(of=name) for table, name in zip(tables, names, strict=True)]
+    data = pd.concat([*parts, difference.assign(of=of, alpha=first.alphas[0])], ignore_index=True)
+    data["checkpoint_step"] = data["checkpoint_step"].astype("Int64")  # a difference has none
+    return Drawn(compare(difference, *tables, names), data)
+
+
+def _two_names(text: str) -> tuple[str, str]:
+    """Return the names in ``A,B``.
+
+    Raises:
+        UsageError: they are not two.
+    """
+    names = [name.strip() for name in text.split(",")]
+    if len(names) != 2 or not all(names) or names[0] == names[1]:
+        raise UsageError(f"--names {text!r} was given; it takes two different names, for example before,after.")
+    return names[0], names[1]
+
+
+COMPARE = Kind(
+    "compare",
+    "two runs of the same tasks, or two checkpoints of one run",
+    _draw,
+    options=(NAMES,),
+    n_tables=2,
+)

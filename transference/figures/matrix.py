@@ -13,9 +13,13 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 
-from transference.figures._heat import draw_heat, label_modes, ratio_bar, span_of
+from transference.figures._heat import LIMIT, draw_heat, label_modes, ratio_bar, span_of
+from transference.figures._kind import Description, Drawn, InReport, Kind, Option, PlotRequest, Table
 from transference.figures._panels import all_modes, in_legend, legend, mode_colours, title_of
 from transference.figures._style import new_figure, styled
+from transference.figures._words import means_in_words
+
+CLUSTERED = Option("clustered", False, "put tasks that act alike beside each other, with modes as colours.")
 
 _OPTIMAL = 500
 """Tasks up to which leaves are put into the best order, whose time grows faster than the square of their number."""
@@ -96,6 +100,7 @@ def arranged(pairs: pd.DataFrame, *, clustered: bool = False, limit: float | Non
 
 
 def _logs(table: pd.DataFrame) -> NDArray[np.float64]:
+    """Return the log ratios of a table; a ratio of 0 is minus infinity."""
     with np.errstate(divide="ignore"):
         logs: NDArray[np.float64] = np.log(table.to_numpy(dtype=float))
     return logs
@@ -142,3 +147,34 @@ def _mode_blocks(pairs: pd.DataFrame, role: str) -> list[tuple[str, int, int]]:
     names = pairs.drop_duplicates(role).sort_values(role)[f"{role}_mode"].astype(str).to_numpy()
     edges = [0, *(np.flatnonzero(names[1:] != names[:-1]) + 1).tolist(), len(names)]
     return [(str(names[start]), start, stop) for start, stop in pairwise(edges)]
+
+
+def _draw(request: PlotRequest) -> Drawn:
+    """Draw a request, with the place of each pair as its data."""
+    pairs = request.tables[0].pairs()
+    clustered, limit = request[CLUSTERED], request[LIMIT]
+    table = arranged(pairs, clustered=clustered, limit=limit)
+    rows, columns = ({int(task): place for place, task in enumerate(ids)} for ids in (table.index, table.columns))
+    data = pairs[["checkpoint_step", "alpha", "source", "target", "source_mode", "target_mode", "loss_ratio"]]
+    data = data.assign(row=data["source"].map(rows), column=data["target"].map(columns))
+    return Drawn(matrix(pairs, clustered=clustered, limit=limit), data.sort_values(["row", "column"], ignore_index=True))
+
+
+def _describe(table: Table) -> Description:
+    """Say what the figure of a table shows."""
+    wide = table.pairs().pivot(index="source", columns="target", values="loss_ratio")
+    return Description(
+        f"Matrix at checkpoint {table.steps[0]:,}, α = {table.alphas[0]:g}",
+        f"Heatmap of the loss ratios, source tasks down, target tasks across. {means_in_words(table.summary())}",
+        "Each cell is one pair of tasks: blue where transfer is positive, red where it is negative, yellow where there is no ratio.",
+        wide.add_prefix("target ").reset_index(),  # a long table would have too many numbers for a page
+    )
+
+
+MATRIX = Kind(
+    "matrix",
+    "every source task on every target task",
+    _draw,
+    options=(CLUSTERED, LIMIT),
+    in_report=(InReport(_describe),),
+)

@@ -1,4 +1,4 @@
-"""How the effect of a step depends on its size: what first order says, and the curvature that it leaves out."""
+"""How the effect of a step depends on its size: the first-order part of its log ratio, and curvature."""
 
 from __future__ import annotations
 
@@ -11,24 +11,27 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from transference.figures._panels import grid, head_grid, legend, modes, narrowed, of_pair, only
+from transference.errors import UsageError
+from transference.figures._kind import Description, Drawn, InReport, Kind, PlotRequest, Table
+from transference.figures._panels import check_single, grid, head_grid, legend, modes, narrowed, of_pair
 from transference.figures._style import styled
 
 _WIDTH, _HEIGHT = (0.8, 1.4), 1.1  # inches
 _TICKS = 5
 _LINES: dict[str, tuple[str, Any, str, str]] = {
     "log_ratio": ("black", "-", "o", "log LR"),
-    "first_order": ("#009E73", "--", "^", "first order"),
+    "first_order": ("#009E73", "--", "^", "first-order part"),
     "curvature": ("#CC79A7", ":", "s", "curvature"),
 }
 """Neither in the colours of positive and negative transfer, which these lines are not."""
 
 
 def step_size(split: pd.DataFrame) -> Figure:
-    """Draw the mean log ratio over step sizes, split into its first-order part and the remainder, with 95 % intervals.
+    """Draw the mean log ratio over step sizes, split into its first-order part and curvature, with 95 % intervals.
 
-    ``log LR = first order + curvature``. Both axes are logarithmic, the vertical one but for a stretch around zero, so that small and
-    large steps can be read in one panel: there a slope of 1 is a part that grows as the step, a slope of 2 one that grows as its square.
+    ``log LR = first-order part + curvature``. Both axes are logarithmic, the vertical one but for a stretch around zero, so that small and
+    large steps can be read in one panel: there a part that grows as the step rises one decade in a decade, and one that grows as its
+    square two.
 
     Args:
         split: what ``statistics.split`` returns, of one checkpoint.
@@ -36,7 +39,7 @@ def step_size(split: pd.DataFrame) -> Figure:
     Raises:
         UsageError: the table holds several checkpoints.
     """
-    only(split, "checkpoint_step")
+    check_single(split, "checkpoint_step")
     sources, targets = modes(split["source_mode"]), modes(split["target_mode"])
     with styled():
         panel = narrowed(len(targets), *_WIDTH), _HEIGHT
@@ -109,7 +112,47 @@ def _decades(low: float, high: float, most: int) -> list[float]:
 
 
 def _power(x: float, _: object = None) -> str:
+    """Return a tick as a power of ten, 0 as itself."""
     if x == 0:
         return "0"
     power = round(np.log10(abs(x)))
     return f"${'-' if x < 0 else ''}10^{{{power}}}$" if np.isclose(abs(x), 10.0**power) else f"{x:g}"
+
+
+def _draw(request: PlotRequest) -> Drawn:
+    """Draw a request.
+
+    Raises:
+        UsageError: the run has no first-order parts.
+    """
+    [table] = request.tables
+    parts = table.parts()
+    if not parts["n"].any():
+        raise UsageError(f"{table.name} holds no first-order parts; measure it again with this version to draw them.")
+    return Drawn(step_size(parts), parts)
+
+
+def _describe(table: Table) -> Description | None:
+    """Say what the figure of a table shows; nothing where the run has no first-order parts."""
+    parts = table.parts()
+    if not parts["n"].any():
+        return None
+    words = "; ".join(
+        f"α = {row.alpha:g}, {row.source_mode} → {row.target_mode}: {row.first_order:+.3g} and {row.curvature:+.3g}"
+        for row in parts.itertuples()
+    )
+    return Description(
+        f"First-order part and curvature at checkpoint {table.steps[0]:,}",
+        f"Mean log ratio over step sizes as first-order part and curvature. {words}.",
+        "The first-order part is below 0 where gradients agree; curvature is what any step of that length adds. Where it "
+        "outgrows the first-order part, negative transfer is overshoot.",
+    )
+
+
+STEP_SIZE = Kind(
+    "step-size",
+    "every step size: first-order part of the log ratio, and curvature",
+    _draw,
+    every_alpha=True,
+    in_report=(InReport(_describe),),
+)

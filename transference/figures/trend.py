@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
-from transference.figures._panels import GIVEN, grid, head_grid, legend, modes, narrowed, of_pair, only
-from transference.figures._style import COLOURS, WORDS, styled
+from transference.figures._panels import GIVEN, check_single, grid, head_grid, legend, modes, narrowed, of_pair
+from transference.figures._style import COLOURS, styled
 from transference.statistics import CLASSES
 
 _WIDTH, _HEIGHT = (0.8, 1.4), 0.95  # inches
@@ -25,7 +25,7 @@ def trend(table: pd.DataFrame) -> Figure:
     Raises:
         UsageError: the table holds several step sizes.
     """
-    only(table, "alpha")
+    check_single(table, "alpha")
     sources, targets = modes(table["source_mode"]), modes(table["target_mode"])
     with styled():
         panel = narrowed(len(targets), *_WIDTH), _HEIGHT
@@ -34,7 +34,7 @@ def trend(table: pd.DataFrame) -> Figure:
             for ax, target in zip(row, targets, strict=True):
                 draw_trend(ax, of_pair(table, source, target))
         head_grid(axes, sources, targets, panel)
-        handles = [Line2D([], [], color=COLOURS[kind], marker=_MARKERS[kind], markersize=3.5, label=WORDS[kind]) for kind in CLASSES]
+        handles = [Line2D([], [], color=COLOURS[kind], marker=_MARKERS[kind], markersize=3.5, label=kind) for kind in CLASSES]
         legend(figure, handles, f"step size α = {table['alpha'].iloc[0]:g}, 95 % intervals{_given(table)}", handle=1.8)
         figure.supxlabel("checkpoint", fontsize=8)
         figure.supylabel("share of the pairs of tasks", fontsize=8)

@@ -10,10 +10,25 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from transference.figures._panels import by_statistic, class_patches, grid, head_grid, legend, modes, narrowed, only, title_of
+from transference.figures._kind import Description, Drawn, InReport, Kind, Option, PlotRequest, Table
+from transference.figures._panels import (
+    by_statistic,
+    check_single,
+    class_patches,
+    grid,
+    head_grid,
+    legend,
+    modes,
+    narrowed,
+    shares_of,
+    title_of,
+)
 from transference.figures._rows import label_rows, percents, rows_of, share_axis, share_bar, share_ends, width_for
 from transference.figures._style import COLOURS, LETTERS, new_figure, styled
+from transference.figures._words import shares_in_words
 from transference.statistics import CLASSES
+
+RING = Option("ring", False, "draw rings, as the paper does; they have no intervals.")
 
 _ROW, _RING = 0.26, (0.74, 1.1)  # inches
 _BAR = 0.56  # of a row
@@ -32,12 +47,13 @@ def types(table: pd.DataFrame, *, ring: bool = False) -> Figure:
     Raises:
         UsageError: the table holds several checkpoints or step sizes.
     """
-    only(table, "checkpoint_step", "alpha")
+    check_single(table, "checkpoint_step", "alpha")
     with styled():
         return _rings(table) if ring else _bars(table)
 
 
 def _bars(table: pd.DataFrame) -> Figure:
+    """Draw a stacked bar for each mode pair, with its intervals."""
     headings, rows = rows_of(table)
     figure = new_figure(width_for(headings), 1.2 + _ROW * (len(headings) + len(rows)))
     ax = figure.subplots()
@@ -67,6 +83,7 @@ def _bars(table: pd.DataFrame) -> Figure:
 
 
 def _rings(table: pd.DataFrame) -> Figure:
+    """Draw a ring for each mode pair."""
     sources, targets = modes(table["source_mode"]), modes(table["target_mode"])
     panel = (narrowed(len(targets), *_RING),) * 2
     figure, axes = grid(len(sources), len(targets), panel)
@@ -93,3 +110,27 @@ def draw_ring(ax: Axes, shares: pd.DataFrame) -> Axes:
         ax.text(0, y, word, ha="center", va="center", color=LETTERS[kind], fontweight="bold", fontsize=7)
     ax.set(xlim=(-1.25, 1.25), ylim=(-1.25, 1.25), aspect="equal", xticks=[], yticks=[])
     return ax
+
+
+def _draw(request: PlotRequest) -> Drawn:
+    """Draw a request, with the shares as its data."""
+    table = request.tables[0].intervals()
+    return Drawn(types(table, ring=request[RING]), shares_of(table))
+
+
+def _describe(table: Table) -> Description:
+    """Say what the figure of a table shows."""
+    return Description(
+        f"Shares at checkpoint {table.steps[0]:,}, α = {table.alphas[0]:g}",
+        f"Shares of positive, neutral and negative pairs of each pair of modes. {shares_in_words(table.summary())}",
+        "Upper intervals: of the positive share, from the left. Lower ones: of the negative share, from the right.",
+    )
+
+
+TYPES = Kind(
+    "types",
+    "shares of positive, neutral and negative transfer",
+    _draw,
+    options=(RING,),
+    in_report=(InReport(_describe),),
+)

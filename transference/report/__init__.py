@@ -1,4 +1,4 @@
-"""Runs in, one page out: what was measured, tables, figures, and the tasks that helped and hurt most, as images.
+"""Runs in, one page out: what was measured, tables, figures, and the tasks of the most positive and the most negative transfer, as images.
 
 The page is a single file: it asks for nothing else, over no network, and may ask for nothing (its content security policy says so).
 The same runs give the same bytes.
@@ -10,23 +10,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from transference.files import write_aside
-from transference.report._page import Wishes, build_page
+from transference.report._page import ReportOptions, build_page
 from transference.store import Run
 
-__all__ = ["Wishes", "build_page", "write_report"]
+__all__ = ["ReportOptions", "build_page", "write_report"]
 
 
-def write_report(runs: Sequence[Run], out: str | Path, wishes: Wishes = Wishes()) -> None:  # noqa: B008 - frozen
+def write_report(runs: Sequence[Run], out: str | Path, options: ReportOptions = ReportOptions()) -> None:  # noqa: B008 - frozen
     """Write the page of some runs.
 
     Args:
         runs: at least one, each complete.
         out: the file, ``.html``.
-        wishes: what is shown.
+        options: what is shown.
 
     Raises:
         UsageError: a target or step size was asked for that the runs do not have.
         StoreError: a run is incomplete or damaged.
     """
-    page = build_page(runs, wishes)
+    page = build_page(runs, options)
     write_aside(Path(out), lambda aside: aside.write_text(page, encoding="utf-8", newline="\n"))

@@ -98,6 +98,7 @@ def image_shape(run: Run) -> tuple[int, int]:
 
 
 def _number(name: str, words: Sequence[str], training: Mapping[str, Any], default: int) -> int:
+    """Return a setting as the run's command says it, else as the training does, else the default."""
     said = [value for word, value in pairwise(words) if word == f"--{name}"]
     said += [word.partition("=")[2] for word in words if word.startswith(f"--{name}=")]
     found = str(said[-1] if said else training.get(name, default))
@@ -105,21 +106,26 @@ def _number(name: str, words: Sequence[str], training: Mapping[str, Any], defaul
 
 
 def _sets(sets: Sequence[TaskSet]) -> str:
+    """Return how many tasks are of which sampler."""
     return _listed(f"{tasks.n:,} of {tasks.sampler.partition('/')[0]}" for tasks in sets)
 
 
 def _steps(steps: Sequence[int]) -> str:
+    """Return the steps of checkpoints, in words."""
     return f"at step {_listed(f'{step:,}' for step in steps)}"
 
 
 def _counted(n: int, what: str) -> str:
+    """Return a number with what it counts, in the plural unless it is 1."""
     return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
 def _listed(parts: Iterable[str]) -> str:
+    """Return parts with commas, and an "and" before the last."""
     *most, last = parts
     return f"{', '.join(most)} and {last}" if most else last
 
 
 def _plain(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    """Return a JSON value without its quotes and brackets."""
     return ", ".join(map(_plain, value)) if isinstance(value, list | tuple) else "none" if value is None else str(value)

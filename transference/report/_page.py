@@ -20,10 +20,10 @@ from transference._csv import write_csv
 from transference.errors import UsageError, printable
 from transference.figures import as_svg
 from transference.report import _facts, _tables
-from transference.report._figures import KINDS, Drawn, Table
-from transference.report._targets import Beside, Chosen, Place, beside, choose_targets, find_targets
+from transference.report._figures import ReportFigure, figures_of, table_of
+from transference.report._targets import Place, RankedSource, RankedTarget, choose_targets, find_targets, rank_sources
 from transference.report._tasks import SupportSets, Task, data_uri
-from transference.statistics import NEUTRAL_BAND, RATE, control_bands, intervals, split, summarise_blocks
+from transference.statistics import NEUTRAL_BAND, RATE
 from transference.store import Run
 
 _MOST_NUMBERS = 100_000
@@ -31,7 +31,7 @@ _MOST_NUMBERS = 100_000
 
 
 @dataclass(frozen=True)
-class Wishes:
+class ReportOptions:
     """What a report shows.
 
     Attributes:
@@ -51,7 +51,7 @@ class Wishes:
     channels: int | None = None
 
 
-def build_page(runs: Sequence[Run], wishes: Wishes) -> str:
+def build_page(runs: Sequence[Run], options: ReportOptions) -> str:
     """Return the page of some runs.
 
     Raises:
@@ -60,27 +60,25 @@ def build_page(runs: Sequence[Run], wishes: Wishes) -> str:
     """
     if not runs:
         raise UsageError("A report was asked for without a run; give at least one run folder.")
-    alphas = [min(run.alphas) if wishes.alpha is None else run.choose_alpha(wishes.alpha) for run in runs]
-    wanted = [find_targets(run, wishes.targets) for run in runs]
-    if unknown := [text for text in wishes.targets if not any(text in found for found in wanted)]:
+    alphas = [min(run.alphas) if options.alpha is None else run.choose_alpha(options.alpha) for run in runs]
+    wanted = [find_targets(run, options.targets) for run in runs]
+    if unknown := [text for text in options.targets if not any(text in found for found in wanted)]:
         modes = ", ".join(dict.fromkeys(mode for run in runs for mode in run.modes("target")))
         raise UsageError(
             f"The target {', '.join(unknown)} was asked for, and no run has it. Give MODE:INDEX, or an id; the targets' modes are {modes}."
         )
-    asked = zip(runs, alphas, wanted, strict=True)
-    sections = [_section(run, k, alpha, list(dict.fromkeys(found.values())), wishes) for k, (run, alpha, found) in enumerate(asked, 1)]
-    shown = {"runs": sections, "comparisons": _comparisons(runs, wishes.band), "band": wishes.band}
+    parts = zip(runs, alphas, wanted, strict=True)
+    sections = [_section(run, k, alpha, list(dict.fromkeys(found.values())), options) for k, (run, alpha, found) in enumerate(parts, 1)]
+    shown = {"runs": sections, "comparisons": _comparisons(runs, options.band), "band": options.band}
     return _environment().get_template("page.html").render(**shown, version=version("transference"), style=_style())
 
 
-def _section(run: Run, number: int, alpha: float, targets: list[int], wishes: Wishes) -> dict[str, Any]:
+def _section(run: Run, number: int, alpha: float, targets: list[int], options: ReportOptions) -> dict[str, Any]:
     """Return what the section of one run shows."""
-    summary = summarise_blocks(run.blocks(), band=wishes.band)
-    ends, bands = intervals(run.blocks(), band=wishes.band), control_bands(run.controls())
-    table = Table(run.pairs(), run.self_transference(), summary, ends, split(run.blocks()), bands, wishes.band)
-    rows = _tables.summary_rows(run, summary, ends)
+    table = table_of(run, options.band)
+    rows = _tables.summary_rows(run, table.summary(), table.intervals())
     replicates = run.spec.replicates
-    statuses = Counter((table.pairs if replicates == 1 else run.pairs(None))["status"].astype(str))
+    statuses = Counter((table.pairs() if replicates == 1 else run.pairs(None))["status"].astype(str))
     failed = {status: n for status, n in sorted(statuses.items()) if status != "ok"}
     return {
         "number": number,
@@ -89,23 +87,21 @@ def _section(run: Run, number: int, alpha: float, targets: list[int], wishes: Wi
         "measured": _facts.measured(run, failed),
         "settings": _facts.settings(run),
         "command": _facts.command(run),
-        "controls": _tables.rows_of(bands),
+        "controls": _tables.rows_of(table.bands()),
         "estimated": run.spec.estimates,
         "summary": [(step, [row for row in rows if row["checkpoint_step"] == step]) for step in reversed(run.steps)],
         "replicates": replicates,
-        "replicated": _tables.replicated_rows(run, wishes.band),
+        "replicated": _tables.replicated_rows(run, options.band),
         "rate": RATE,
         "drawn": sorted({row["drawn"] for row in rows}),
-        "calibrated": _tables.calibrated_rows(run, wishes.band),
+        "calibrated": _tables.calibrated_rows(run, options.band),
         "check": _tables.check_rows(run),
-        "figures": [
-            _shown(drawn, f"run-{number}-figure-{k}") for k, drawn in enumerate((drawn for kind in KINDS for drawn in kind(table)), 1)
-        ],
-        "teaser": _teaser(run, alpha, targets, wishes),
+        "figures": [_shown(drawn, f"run-{number}-figure-{k}") for k, drawn in enumerate(figures_of(table), 1)],
+        "extremes": extreme_tasks(run, alpha, targets, options),
     }
 
 
-def _shown(drawn: Drawn, name: str) -> dict[str, Any]:
+def _shown(drawn: ReportFigure, name: str) -> dict[str, Any]:
     """Return a figure as the template wants it."""
     return {
         "drawn": drawn,
@@ -118,6 +114,7 @@ def _shown(drawn: Drawn, name: str) -> dict[str, Any]:
 
 
 def _csv(data: pd.DataFrame) -> str | None:
+    """Return data as a data: URI of a CSV file; None where they are too many for a page."""
     if data.size > _MOST_NUMBERS:
         return None
     content = BytesIO()
@@ -125,22 +122,22 @@ def _csv(data: pd.DataFrame) -> str | None:
     return data_uri(content.getvalue(), "text/csv;charset=utf-8")
 
 
-def _teaser(run: Run, alpha: float, targets: list[int], wishes: Wishes) -> dict[str, Any]:
-    """Return the targets that are shown in full, each with the support sets of the sources that helped and hurt it most."""
+def extreme_tasks(run: Run, alpha: float, targets: list[int], options: ReportOptions) -> dict[str, Any]:
+    """Return the targets that are shown in full, each with the support sets of the sources of its lowest and highest ratios."""
     side, channels = _facts.image_shape(run)
-    draws = SupportSets((*run.spec.sources, *run.spec.targets), wishes.data_root, wishes.side or side, wishes.channels or channels)
+    draws = SupportSets((*run.spec.sources, *run.spec.targets), options.data_root, options.side or side, options.channels or channels)
     place = Place(run, run.tasks(), run.steps[-1], alpha)
-    chosen = beside(place, targets or choose_targets(place), wishes.band)
+    chosen = rank_sources(place, targets or choose_targets(place), options.band)
     modes = {role: run.modes(role) for role in ("source", "target")}
 
     def task(role: str, number: int) -> Task:
         found = place.tasks[(place.tasks["role"] == role) & (place.tasks["id"] == number)]
         return draws.task(found.iloc[0], modes[role][number])
 
-    def with_tasks(sources: tuple[Beside, ...]) -> list[tuple[Beside, Task]]:
+    def with_tasks(sources: tuple[RankedSource, ...]) -> list[tuple[RankedSource, Task]]:
         return [(one, task("source", one.source)) for one in sources]
 
-    def shown(one: Chosen) -> dict[str, Any]:
+    def shown(one: RankedTarget) -> dict[str, Any]:
         target, sides = task("target", one.target), {"lowest": with_tasks(one.lowest), "highest": with_tasks(one.highest)}
         y = [y for drawn in (target, *(t for side in sides.values() for _, t in side)) if drawn.points for y in drawn.points.y]
         return {"task": target, **sides, "span": (min(y), max(y)) if y else None}
@@ -161,6 +158,7 @@ def _comparisons(runs: Sequence[Run], band: tuple[float, float]) -> list[dict[st
 
 
 def _environment() -> jinja2.Environment:
+    """Return the templates, which escape whatever they show."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("transference.report"),
         autoescape=True,
@@ -174,6 +172,7 @@ def _environment() -> jinja2.Environment:
 
 
 def _style() -> str:
+    """Return the style sheet of the page."""
     return (Path(__file__).parent / "templates" / "page.css").read_text(encoding="utf-8")
 
 

@@ -21,17 +21,17 @@ def summary_rows(run: Run, summary: pd.DataFrame, ends: pd.DataFrame) -> Rows:
         summary: what ``summarise_blocks`` returns for it.
         ends: what ``intervals`` returns for it.
     """
-    told: dict[tuple[Any, ...], tuple[float, float, float]] = {}
+    values: dict[tuple[Any, ...], tuple[float, float, float]] = {}
     drawn: dict[tuple[Any, ...], str] = {}
     for found in rows_of(ends):
         key = tuple(found[name] for name in GROUP)
-        told[(*key, found["statistic"])], drawn[key] = (found["value"], found["low"], found["high"]), found["drawn"]
+        values[(*key, found["statistic"])], drawn[key] = (found["value"], found["low"], found["high"]), found["drawn"]
     own = _own_means(run)
     rows = []
     for row in rows_of(summary):
         key = tuple(row[name] for name in GROUP)
-        values = {name: told[(*key, name)] for name in ("geometric_mean", *CLASSES)}
-        rows.append({**row, **values, "drawn": drawn[key], "own": own.get((key[0], key[1], key[3]), np.nan)})
+        row |= {name: values[(*key, name)] for name in ("geometric_mean", *CLASSES)}
+        rows.append({**row, "drawn": drawn[key], "own": own.get((key[0], key[1], key[3]), np.nan)})
     return rows
 
 
@@ -73,9 +73,9 @@ def contrast_rows(run: Run, other: Run, band: tuple[float, float]) -> Rows:
         ]
         table = contrast(*last, band=band)
         for modes, group in table.groupby(["source_mode", "target_mode"], sort=False):
-            told = {row["statistic"]: (row["value"], row["low"], row["high"], row["p"]) for row in rows_of(group)}
+            compared = {row["statistic"]: (row["value"], row["low"], row["high"], row["p"]) for row in rows_of(group)}
             note = "; ".join(note for note in group["note"].unique() if note)
-            row = {"alpha": alpha, "source_mode": modes[0], "target_mode": modes[1], **told}
+            row = {"alpha": alpha, "source_mode": modes[0], "target_mode": modes[1], **compared}
             rows.append({**row, "note": _of_row(row, note)})
     return rows
 

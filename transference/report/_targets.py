@@ -1,4 +1,4 @@
-"""Which targets are shown in full, and which sources helped and hurt them most."""
+"""Which targets are shown in full, and the sources of the most positive and the most negative transfer to them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _AT_MOST = 4
 
 
 @dataclass(frozen=True)
-class Beside:
-    """One source beside a target.
+class RankedSource:
+    """One source of a target, in the order of its loss ratio.
 
     Attributes:
         source: its id.
@@ -37,12 +37,12 @@ class Beside:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class RankedTarget:
     """One target with the sources of its lowest and highest loss ratios, the most extreme first."""
 
     target: int
-    lowest: tuple[Beside, ...]
-    highest: tuple[Beside, ...]
+    lowest: tuple[RankedSource, ...]
+    highest: tuple[RankedSource, ...]
 
 
 @dataclass(frozen=True)
@@ -89,15 +89,15 @@ def choose_targets(place: Place) -> list[int]:
     return sorted(sorted(widest, key=lambda k: -spread[k])[:_AT_MOST])
 
 
-def beside(place: Place, targets: Sequence[int], band: tuple[float, float]) -> list[Chosen]:
-    """Return each target with the sources that helped and hurt it most."""
+def rank_sources(place: Place, targets: Sequence[int], band: tuple[float, float]) -> list[RankedTarget]:
+    """Return each target with the sources of its lowest and its highest loss ratios."""
     tables = {alpha: place.table(alpha) for alpha in place.run.alphas}
     here = tables.pop(place.alpha)
 
-    def one(source: int, target: int) -> Beside:
+    def one(source: int, target: int) -> RankedSource:
         ratio = float(here[source, target])
         elsewhere = tuple((alpha, float(table[source, target])) for alpha, table in sorted(tables.items()))
-        return Beside(source, ratio, str(classify(ratio, band)), elsewhere)
+        return RankedSource(source, ratio, str(classify(ratio, band)), elsewhere)
 
     chosen = []
     for target in targets:
@@ -105,5 +105,5 @@ def beside(place: Place, targets: Sequence[int], band: tuple[float, float]) -> l
         order = known[np.argsort(here[known, target], kind="stable")].tolist()
         n = min(MOST, (len(order) + 1) // 2)
         lowest, highest = order[:n], order[n:][::-1][:MOST]
-        chosen.append(Chosen(target, *(tuple(one(source, target) for source in side) for side in (lowest, highest))))
+        chosen.append(RankedTarget(target, *(tuple(one(source, target) for source in side) for side in (lowest, highest))))
     return chosen

@@ -108,6 +108,7 @@ class SupportSets:
         return Task(mode, plain.name, index, plain.id, rows, shots=shots)
 
     def _sampler(self, name: str) -> DescribingSampler | None:
+        """Return the sampler of a name; None where it cannot draw the tasks, of which `problems` says why."""
         if name not in self._open:
             try:
                 self._open[name] = self._verified(name)

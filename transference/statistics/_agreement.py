@@ -30,6 +30,7 @@ def check_estimates(exact: pd.DataFrame) -> pd.DataFrame:
 
 
 def _agreement(pairs: pd.DataFrame) -> dict[str, Any]:
+    """Compare the estimates of one checkpoint and step size with its exact ratios."""
     exact, estimated = pairs["loss_ratio"], pairs["estimate"]
     with np.errstate(invalid="ignore"):  # of ratios that are all the same
         spearman = float(np.corrcoef(exact.rank(), estimated.rank())[0, 1])

@@ -3,7 +3,7 @@
 The exact values are regressed on what the estimates say of the same pairs, and the fit is read where the mean of all estimates lies: a bad
 estimate costs width, never validity. This is the regression estimator of survey sampling (Cochran, Sampling Techniques, 1977, chapter 7),
 which prediction-powered inference found again (Angelopoulos et al., Science 382, 2023; with a fitted slope, PPI++, arXiv 2311.01453). The
-variance is HC3 (MacKinnon & White, J. Econometrics 29, 1985), since the error of a tangent grows with the step, times the
+variance is HC3 (MacKinnon & White, J. Econometrics 29, 1985), since curvature grows with the step, times the
 finite-population correction: what all pairs measured exactly would give is known without error.
 
 The intervals are for the table, of which a part was measured; how much another draw of tasks would change it is another question.
@@ -18,7 +18,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
-from transference.statistics._summary import CLASSES, GROUP, NEUTRAL_BAND, Block, classify
+from transference.blocks import Block
+from transference.statistics._summary import CLASSES, GROUP, NEUTRAL_BAND, classify
 
 _Floats = NDArray[np.float64]
 
@@ -55,16 +56,16 @@ def calibrate(
     for block in blocks:
         key = tuple(getattr(block, name) for name in GROUP)
         sample = samples.get(key, sound.iloc[:0])
-        slopes = block.change[np.isfinite(block.change)] - 1
+        first_order = block.change[np.isfinite(block.change)] - 1  # an estimate is 1 + the first-order part
         row = {**dict(zip(GROUP, key, strict=True)), "n": block.change.size, "n_exact": len(sample)}
         row["exact_failed"] = int(measured.get(key, 0)) - len(sample)
         there = (sample[name].to_numpy(dtype=np.float64) for name in ("loss_ratio", "estimate"))
-        found = _estimates(next(there), next(there) - 1, slopes, block.change.size, band, level)
+        found = _estimates(next(there), next(there) - 1, first_order, block.change.size, band, level)
         for name, (value, half_width) in zip(QUANTITIES, found, strict=True):
             ends = np.array([value, value - half_width, value + half_width])
-            told = np.exp(ends) if name == "mean_log" else np.clip(ends, 0.0, 1.0)
-            shown = "geometric_mean" if name == "mean_log" else name
-            row |= dict(zip((shown, f"{shown}_low", f"{shown}_high"), told.tolist(), strict=True))
+            shown = np.exp(ends) if name == "mean_log" else np.clip(ends, 0.0, 1.0)
+            column = "geometric_mean" if name == "mean_log" else name
+            row |= dict(zip((column, f"{column}_low", f"{column}_high"), shown.tolist(), strict=True))
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -87,7 +88,7 @@ def widest(exact: _Floats, estimates: _Floats, n_pairs: int, *, band: tuple[floa
 
 
 def _estimates(
-    exact: _Floats, slopes: _Floats, all_slopes: _Floats, n_pairs: int, band: tuple[float, float], level: float
+    exact: _Floats, first_order: _Floats, all_first_order: _Floats, n_pairs: int, band: tuple[float, float], level: float
 ) -> Iterator[tuple[float, float]]:
     """Yield value and half-width of each of `QUANTITIES`."""
     with np.errstate(divide="ignore"):
@@ -95,21 +96,23 @@ def _estimates(
     if len(exact) < 6 or not np.isfinite(log_ratio).all():
         yield from [(np.nan, np.nan)] * len(QUANTITIES)
         return
-    curved: Callable[[_Floats], _Floats] = lambda s: np.column_stack([s, s**2])  # the remainder of a tangent is of second order
-    yield _read(log_ratio, curved(slopes), np.array([all_slopes.mean(), np.mean(all_slopes**2)]), n_pairs, level)
-    expected = _shares_expected(log_ratio, slopes, band)
+    curved: Callable[[_Floats], _Floats] = lambda s: np.column_stack([s, s**2])  # curvature is of second order
+    yield _regression_estimate(
+        log_ratio, curved(first_order), np.array([all_first_order.mean(), np.mean(all_first_order**2)]), n_pairs, level
+    )
+    expected = _shares_expected(log_ratio, first_order, band)
     everywhere = np.zeros((len(CLASSES), 2))
-    for start in range(0, len(all_slopes), _PART):
-        everywhere += [features.sum(axis=0) for features in expected(all_slopes[start : start + _PART])]
-    everywhere /= len(all_slopes)
+    for start in range(0, len(all_first_order), _PART):
+        everywhere += [features.sum(axis=0) for features in expected(all_first_order[start : start + _PART])]
+    everywhere /= len(all_first_order)
     classes = classify(exact, band)
-    for k, (name, here) in enumerate(zip(CLASSES, expected(slopes), strict=True)):
-        yield _read((classes == name).astype(float), here, everywhere[k], n_pairs, level, unseen=2.0)
+    for k, (name, here) in enumerate(zip(CLASSES, expected(first_order), strict=True)):
+        yield _regression_estimate((classes == name).astype(float), here, everywhere[k], n_pairs, level, unseen=2.0)
 
 
-def _shares_expected(log_ratio: _Floats, slopes: _Floats, band: tuple[float, float]) -> Callable[[_Floats], list[_Floats]]:
+def _shares_expected(log_ratio: _Floats, first_order: _Floats, band: tuple[float, float]) -> Callable[[_Floats], list[_Floats]]:
     """Return what tells, for estimates, the probability of each class and whether it is named, ``[n, 2]`` for each class."""
-    design = np.column_stack([np.ones_like(slopes), slopes])
+    design = np.column_stack([np.ones_like(first_order), first_order])
     coefficients = np.linalg.lstsq(design, log_ratio, rcond=None)[0]
     spread = max(float((log_ratio - design @ coefficients).std(ddof=2)), 1e-12)
     low, high = np.log(band)
@@ -125,8 +128,10 @@ def _shares_expected(log_ratio: _Floats, slopes: _Floats, band: tuple[float, flo
     return expected
 
 
-def _read(values: _Floats, features: _Floats, at: _Floats, n_pairs: int, level: float, unseen: float = 0.0) -> tuple[float, float]:
-    """Regress values on features, and read the fit.
+def _regression_estimate(
+    values: _Floats, features: _Floats, at: _Floats, n_pairs: int, level: float, unseen: float = 0.0
+) -> tuple[float, float]:
+    """Return the regression estimate of a mean: values regressed on features, and the fit at their means.
 
     Args:
         values: of the sample, ``[n]``.
@@ -144,9 +149,10 @@ def _read(values: _Floats, features: _Floats, at: _Floats, n_pairs: int, level: 
     inverse = np.linalg.pinv(design.T @ design, hermitian=True)
     leverage = np.einsum("ij,jk,ik->i", design, inverse, design)
     if leverage.max() > 0.5 and features.shape[1]:
-        return _read(values, features[:, :-1], at[:-1], n_pairs, level, unseen)
+        return _regression_estimate(values, features[:, :-1], at[:-1], n_pairs, level, unseen)
     coefficients = inverse @ (design.T @ values)
     weights = design @ (inverse @ point)
+    # HC3: the estimate is Σ w_i y_i with the weights w; its variance Σ w_i² e_i², the residuals e as if i had been left out.
     residuals = (values - design @ coefficients) / (1 - leverage)
     variance = (float(np.sum((weights * residuals) ** 2)) + unseen / n**2) * (1 - n / n_pairs)
     return float(point @ coefficients), float(stdtrit(n - design.shape[1], (1 + level) / 2) * np.sqrt(variance))

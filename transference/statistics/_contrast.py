@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from transference.blocks import Block
 from transference.errors import UsageError
 from transference.statistics._crossed import DRAWS, standard_error, without_diagonal
 from transference.statistics._studentised import Found, studentised, third_cumulant
-from transference.statistics._summary import CLASSES, NEUTRAL_BAND, Block, checked_band
+from transference.statistics._summary import CLASSES, NEUTRAL_BAND, checked_band
 
 _Floats: TypeAlias = NDArray[np.float64]
 
@@ -51,7 +52,7 @@ def contrast(
         alike there is no interval, and no p-value unless they do not differ at all (p = 1).
 
     Raises:
-        UsageError: the tables are not of the same tasks, or there are more of the ones than of the others.
+        UsageError: the tables are not of the same tasks, or have different numbers of blocks.
     """
     rows = []
     low, high = checked_band(band)
@@ -118,7 +119,9 @@ def _check_same_tasks(mine: Block | None, other: Block | None) -> None:
         UsageError: they cannot.
     """
     if mine is None or other is None:
-        raise UsageError("Tables were to be compared one by one, and there are not as many of the ones as of the others.")
+        raise UsageError(
+            "The tables were to be compared block by block, and the runs have different numbers of blocks. Compare the same mode pairs."
+        )
     if (
         any(getattr(mine, name) != getattr(other, name) for name in ("source_mode", "target_mode"))
         or mine.loss_ratio.shape != other.loss_ratio.shape

@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from transference._streams import Stream
-from transference.statistics._summary import CLASSES, GROUP, NEUTRAL_BAND, QUANTILES, Block, checked_band
+from transference.blocks import Block
+from transference.statistics._summary import CLASSES, GROUP, NEUTRAL_BAND, QUANTILES, checked_band
 
 _Floats: TypeAlias = NDArray[np.float64]
 
@@ -143,6 +144,7 @@ def _statistics(
 
 
 def _exponential(mean: float, half: float) -> tuple[float, float, float]:
+    """Return the interval of a mean of logarithms, on the scale of ratios."""
     return float(np.exp(mean)), float(np.exp(mean - half)), float(np.exp(mean + half))
 
 
@@ -150,6 +152,8 @@ def _share(share: float, error: float, quantile: float, df: int) -> tuple[float,
     """Return a share with Wilson's interval for as many independent cells as would have its standard error (Kott & Carr, 1997)."""
     if np.isnan(quantile):
         return share, np.nan, np.nan
+    # As many independent cells have this standard error as solve error² = share · (1 − share) / n. Wilson: the truths p with
+    # |share − p| ≤ z √(p (1 − p) / n) are an interval around (share + z² / 2n) / (1 + z² / n).
     n = share * (1 - share) / error**2 if error > 0 else df + 1.0
     centre = (share + quantile**2 / (2 * n)) / (1 + quantile**2 / n)
     half = quantile * np.sqrt(share * (1 - share) / n + quantile**2 / (4 * n**2)) / (1 + quantile**2 / n)
@@ -185,12 +189,14 @@ def _pigeonhole(sources: _Floats, targets: _Floats, cells: _Floats) -> float:
     """Return the bootstrap's standard error of a mean over cells, ``[n_source, n_target]``, NaN where one failed."""
     ok = np.isfinite(cells)
     values = np.where(ok, cells, 0.0)
+    # In each draw a pair counts as often as its source times its target: n = Σ_ij s_i ok_ij t_j, total = Σ_ij s_i value_ij t_j.
     n = ((sources @ ok.astype(np.float64)) * targets).sum(axis=1)
     total = ((sources @ values) * targets).sum(axis=1)
     return float((total[n > 0] / n[n > 0]).std(ddof=1))
 
 
 def _residuals(cells: _Floats) -> tuple[_Floats, int]:
+    """Return what is left of each cell without the mean, 0 where one failed, and how many did not."""
     ok = np.isfinite(cells)
     return np.where(ok, cells - np.mean(cells, where=ok), 0.0), int(ok.sum())
 
@@ -201,6 +207,7 @@ def two_way_error(cells: _Floats) -> float:
     sides = [float(np.sum(left.sum(axis=axis) ** 2)) * size / (size - 1) for axis, size in ((1, len(left)), (0, left.shape[1])) if size > 1]
     if not sides or not n:
         return np.nan
+    # Rows squared and columns squared both hold each cell squared, which counts once.
     total = sum(sides) - float(np.sum(left**2)) * (len(sides) - 1)
     return float(np.sqrt(max(total, *sides)) / n)
 
@@ -216,5 +223,7 @@ def _dyadic(cells: _Floats) -> float:
     size, alone = len(left), float(np.sum(left**2))
     if size < 2 or not n:
         return np.nan
+    # Of all pairs of cells that have a task in common: each task's cells, on either side, squared; (i, j) and (j, i) have both in
+    # common, as has a cell with itself, and these were counted twice.
     shared = float(np.sum((left.sum(axis=0) + left.sum(axis=1)) ** 2)) - alone - float(np.sum(left * left.T))
     return float(np.sqrt(max(shared, alone) * size / (size - 1)) / n)

@@ -1,7 +1,7 @@
-"""What replicates say: of which single pairs it can be told that the source helps or hurts the target.
+"""What replicates say: of which single pairs it can be told that transfer is positive or negative.
 
-A loss ratio belongs to the images that were drawn. Whether two *tasks* help or hurt each other is a question of the mean over such draws,
-and one draw does not answer it: of many pairs, some look bad by luck.
+A loss ratio belongs to the images that were drawn. Whether transfer between two *tasks* is positive or negative is a question of the mean
+over such draws, and one draw does not answer it: of many pairs, some look negative by resampling noise.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from transference.blocks import Block
 from transference.errors import UsageError
 from transference.statistics._crossed import cluster_error
-from transference.statistics._skewed_luck import MOST_SKEWED, pair_skewness, residuals, upper_tail
-from transference.statistics._summary import GROUP, NEUTRAL_BAND, Block, checked_band
+from transference.statistics._skewed_noise import MOST_SKEWED, pair_skewness, residuals, upper_tail
+from transference.statistics._summary import GROUP, NEUTRAL_BAND, checked_band
 from transference.statistics._variance import APART, log_ratios, variance_shares
 
 _Floats: TypeAlias = NDArray[np.float64]
@@ -35,10 +36,11 @@ def single_pairs(
 
     Per pair a one-sided t test to either side, over the replicates, whose episodes are drawn independently; among the pairs of a block the
     rate of false discoveries is controlled, on either side by itself (Benjamini & Hochberg, J. Royal Statistical Society B 57, 1995).
-    A few replicates are too few to decide much: with n of them the test has n - 1 degrees of freedom. Luck that is skewed to the left
-    makes pairs read negative, and to the right positive: how far it is skewed is estimated from all pairs of a block, and p-values are
-    those of t statistics simulated with such luck, where Student's are smaller. Where luck may be more skewed than an
-    exponential, or a block cannot tell, pairs that Student's t alone would call are not decided, nor is that side of the block.
+    A few replicates are too few to decide much: with n of them the test has n - 1 degrees of freedom. Resampling
+    noise that is skewed to the left makes pairs read negative, and to the right positive: how far it is skewed is
+    estimated from all pairs of a block, and p-values are those of t statistics simulated with such noise, where
+    Student's are smaller. Where noise may be more skewed than an exponential, or a block cannot tell, pairs that
+    Student's t alone would call are not decided, nor is that side of the block.
 
     Args:
         blocks: what ``Run.blocks()`` returns, of a run with replicates.
@@ -52,7 +54,7 @@ def single_pairs(
         One row per pair with at least two ratios: the columns of `GROUP`; ``source_index`` and ``target_index``, the tasks' numbers within
         their modes; ``n`` replicates with a ratio; ``geometric_mean``, ``low`` and ``high``; ``p_negative``, ``p_positive``; the same
         adjusted for the number of pairs, ``q_negative`` and ``q_positive``; ``transfer``: ``negative``, ``positive``, or ``undecided``; and
-        ``note``: why a side was not decided (its p and q are NaN), else empty. ``low`` and ``high`` are Student's, for luck that is not
+        ``note``: why a side was not decided (its p and q are NaN), else empty. ``low`` and ``high`` are Student's, for noise that is not
         skewed.
 
     Raises:
@@ -134,18 +136,18 @@ def summarise_replicates(blocks: Iterable[Block], *, band: tuple[float, float] =
 
 
 def _skewness(logs: _Floats, same_tasks: bool) -> tuple[dict[str, float], str]:
-    """Return how far luck may be skewed to the harm of either side, infinite where it may be too far, and what is known of it."""
+    """Return how far noise may be skewed to the harm of either side, infinite where it may be too far, and what is known of it."""
     skewness = pair_skewness(logs)
     error = cluster_error(same_tasks)(skewness) if np.isfinite(skewness).sum() > 1 else np.nan
     if not np.isfinite(error):
-        told = f"{len(logs)} replicates of {logs[0].size} pairs do not tell how skewed the luck of their episodes is"
-        return dict.fromkeys(_SIDES, np.inf), told
+        why = f"{len(logs)} replicates of {logs[0].size} pairs do not tell how skewed their resampling noise is"
+        return dict.fromkeys(_SIDES, np.inf), why
     mean = float(np.nanmean(skewness))
     harms = {"negative": -mean, "positive": mean}
     # What is found, and up to a standard error more where it is clear of that error.
     moved = {name: max(0.0, harm + max(0.0, min(error, harm - error))) for name, harm in harms.items()}
-    told = f"the luck of the episodes has a skewness of {mean:.1f} ± {error:.1f}, and may have more than an exponential's {MOST_SKEWED:.0f}"
-    return {name: np.inf if harm + 2 * error > MOST_SKEWED else moved[name] for name, harm in harms.items()}, told
+    why = f"the resampling noise has a skewness of {mean:.1f} ± {error:.1f}, and may have more than an exponential's {MOST_SKEWED:.0f}"
+    return {name: np.inf if harm + 2 * error > MOST_SKEWED else moved[name] for name, harm in harms.items()}, why
 
 
 def _known(block: Block) -> _Floats:

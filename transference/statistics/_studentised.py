@@ -48,6 +48,7 @@ def studentised(mean: float, error: float, third: float, df: int, level: float) 
 
 
 def _transformed(t: float, skewness: float) -> float:
+    """Return Hall's transformation g(t)."""
     return t + skewness * t**2 / 3 + skewness**2 * t**3 / 27 + skewness / 6
 
 
@@ -82,4 +83,5 @@ def third_cumulant(cells: _Floats, *, same_tasks: bool = False) -> float:
 
 
 def _unbiased(n: int) -> float:
+    """Return what makes a sum of n cubes unbiased; 0 for fewer than three."""
     return n**2 / ((n - 1) * (n - 2)) if n > 2 else 0.0

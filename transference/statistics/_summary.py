@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from transference.blocks import Block
 from transference.errors import UsageError
 
 NEUTRAL_BAND = (1.0, 1.0 + 0.5 / 60)
@@ -26,54 +27,6 @@ _PART = 100_000
 
 GROUP = ("checkpoint_step", "alpha", "source_mode", "target_mode")
 """The columns that name a mode pair at one checkpoint and step size."""
-
-
-class Block(Protocol):
-    """One source mode on one target mode, at one checkpoint and step size, as ``Run.blocks()`` has them."""
-
-    @property
-    def checkpoint_step(self) -> int:
-        """The checkpoint's."""
-
-    @property
-    def alpha(self) -> float:
-        """The step size."""
-
-    @property
-    def source_mode(self) -> str:
-        """As in ``Run.pairs()``."""
-
-    @property
-    def target_mode(self) -> str:
-        """As in ``Run.pairs()``."""
-
-    @property
-    def loss_ratio(self) -> NDArray[np.float64]:
-        """``[n_sources, n_targets]``, above 0; NaN where a cell failed."""
-
-    @property
-    def change(self) -> NDArray[np.float64]:
-        """Loss after over loss before, whatever the status, ``[n_sources, n_targets]``."""
-
-    @property
-    def first_order(self) -> NDArray[np.float32]:
-        """What the gradients at θ alone say of the log ratio, ``[n_sources, n_targets]``; NaN where it was not computed."""
-
-    @property
-    def same_tasks(self) -> bool:
-        """Whether sources and targets are the same tasks, in the same order."""
-
-    @property
-    def tasks(self) -> object:
-        """What the sources and the targets are, equal for the same tasks; None where it is not known."""
-
-    @property
-    def redrawn(self) -> Sequence[NDArray[np.float64]]:
-        """The loss ratios with other episodes of the same tasks, ``[n_sources, n_targets]`` of each further replicate."""
-
-    @property
-    def accuracy_before(self) -> NDArray[np.float32]:
-        """``[n_targets]``."""
 
 
 def classify(loss_ratio: ArrayLike, band: tuple[float, float] = NEUTRAL_BAND) -> NDArray[np.str_]:

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from transference.statistics._summary import GROUP, Block
+from transference.blocks import Block
+from transference.statistics._summary import GROUP
 
 _Floats: TypeAlias = NDArray[np.float64]
 
@@ -65,6 +66,7 @@ def _parts(logs: _Floats) -> tuple[_Floats, _Floats]:
     if len(logs) == 1:
         return np.maximum(_components(logs[0]), 0.0), unknown
     episodes = _of_episodes(logs)
+    # The mean over R replicates holds the parts of the tasks, and an Rth of the variance of the episodes.
     tasks = _components(logs.mean(axis=0)) - episodes / len(logs)
     return np.maximum(tasks + episodes, 0.0), np.maximum([*tasks, episodes.sum()], 0.0)
 
@@ -89,4 +91,5 @@ def _components(table: _Floats) -> _Floats:
     of_rest = float((rest**2).sum()) / ((n_rows - 1) * (n_columns - 1))
     of_rows = float(((rows - mean) ** 2).sum()) * n_columns / (n_rows - 1)
     of_columns = float(((columns - mean) ** 2).sum()) * n_rows / (n_columns - 1)
+    # Mean squares have the expectations σ²_rest + n_columns σ²_rows, σ²_rest + n_rows σ²_columns, and σ²_rest.
     return np.array([(of_rows - of_rest) / n_columns, (of_columns - of_rest) / n_rows, of_rest])

@@ -1,6 +1,5 @@
 """The run folder: parquet files that are whole or absent, and the table they make together."""
 
-from transference.store._blocks import Block
 from transference.store._cells import Columns, control_table, loss_ratios, pair_rows, pairs_table
 from transference.store._folder import Store, table
 from transference.store._run import Run, open_run
@@ -14,7 +13,6 @@ __all__ = [
     "SOURCES",
     "STATUSES",
     "TASKS",
-    "Block",
     "Columns",
     "Run",
     "Store",

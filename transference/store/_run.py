@@ -12,11 +12,12 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from transference.blocks import Block
 from transference.errors import StoreError, UsageError
 from transference.spec import RunSpec, Tile
-from transference.store._blocks import Block, Matrices, ranges, read_matrices
 from transference.store._folder import Store
 from transference.store._layout import Layout
+from transference.store._matrices import Matrices, ranges, read_matrices
 from transference.store._schema import CONTROLS
 
 

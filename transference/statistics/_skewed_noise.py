@@ -1,12 +1,12 @@
-"""A t test for few values of one pair whose luck may be skewed, the shape of which all pairs of a table tell together.
+"""A t test for few values of one pair whose resampling noise may be skewed; all pairs of a table tell the shape together.
 
 Of values with a long tail to the left, a few hold none of the tail more often than not: their mean is too high, their
 spread too small, and a t test says too often that the mean lies above. Five values do not show their shape, those of
 many pairs do. Each pair's sample skewness, which does not depend on the pair's spread, is put on the scale of the
-gamma distribution, where exponential luck has 2; the mean over pairs gives the distribution under which the t
+gamma distribution, where exponential noise has 2; the mean over pairs gives the distribution under which the t
 statistic is simulated. Where t says more than the simulation allows, the simulation is taken.
 
-Nothing here is sure without assumptions (Bahadur & Savage, Annals of Mathematical Statistics 27, 1956): luck is taken to
+Nothing here is sure without assumptions (Bahadur & Savage, Annals of Mathematical Statistics 27, 1956): noise is taken to
 have one shape in all pairs of a table, whatever its spread, and no more skewness than an exponential.
 """
 
@@ -38,7 +38,7 @@ _NODES = 20_000
 
 
 def pair_skewness(logs: _Floats) -> _Floats:
-    """Return each pair's skewness, on the scale where that of exponential luck has the mean 2.
+    """Return each pair's skewness, on the scale where that of exponential noise has the mean 2.
 
     Args:
         logs: ``[n_replicates, n_sources, n_targets]``, NaN where there is none.
@@ -75,7 +75,7 @@ def upper_tail(t: _Floats, n: int, skewness: float) -> _Floats:
     Args:
         t: the statistics.
         n: values each is of.
-        skewness: how far luck may be skewed to the left, between 0 and `MOST_SKEWED`.
+        skewness: how far noise may be skewed to the left, between 0 and `MOST_SKEWED`.
     """
     student = np.asarray(stdtr(n - 1, -t))
     steps = int(np.ceil(skewness / _STEP - 1e-9))
@@ -86,24 +86,26 @@ def upper_tail(t: _Floats, n: int, skewness: float) -> _Floats:
 
 
 class _Simulated(NamedTuple):
-    """What gamma luck does to n values."""
+    """What gamma noise does to n values."""
 
     skewness: float
-    """Mean of the sample skewness, for luck skewed to the right."""
+    """Mean of the sample skewness, for noise skewed to the right."""
     at: _Floats
-    """Values of t, ascending, for luck skewed to the left."""
+    """Values of t, ascending, for noise skewed to the left."""
     excess: _Floats
     """Logarithm of how often t is larger than that, over how often Student's is."""
 
 
 @lru_cache(maxsize=64)
 def _simulated(n: int, skewness: float) -> _Simulated:
+    """Simulate t statistics of n values whose noise is of a gamma distribution with this skewness."""
     shape = 4 / skewness**2
+    # The name of a stream is part of its seed, and stays.
     uniform = Stream("skewed luck", n, round(skewness / _STEP)).uniform(0.0, 1.0, (n, _DRAWS))
     nodes = (np.arange(_NODES) + 0.5) / _NODES
-    luck = np.interp(uniform, nodes, gammaincinv(shape, nodes)) - shape
-    mean = luck.mean(axis=0)
-    left = luck - mean
+    noise = np.interp(uniform, nodes, gammaincinv(shape, nodes)) - shape
+    mean = noise.mean(axis=0)
+    left = noise - mean
     squares = (left**2).sum(axis=0)
     t = np.sort(-mean / np.sqrt(squares / (n - 1) / n))
     larger = np.unique(np.geomspace(_SURE, _DRAWS / 2, 60).astype(np.int64))[::-1]

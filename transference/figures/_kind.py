@@ -1,0 +1,222 @@
+"""What a kind of figure is: its name, what it draws from, its options, and what the report says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, cast
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from transference.blocks import Block
+from transference.statistics import control_bands, intervals, split, summarise_blocks
+
+T = TypeVar("T")
+Read: TypeAlias = Callable[[], pd.DataFrame]
+
+BINS, LIMITS = 60, (0.8, 1.3)
+"""Of the paper's histograms."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """The tables of a run, or of a part of it. Each is made when a figure first asks for it.
+
+    Attributes:
+        name: of the run, for messages.
+        steps: its checkpoints, ascending.
+        alphas: its step sizes, ascending.
+        band: the neutral band.
+        blocks: what ``Run.blocks()`` returns.
+        pairs: what ``Run.pairs()`` returns.
+        self_transference: what ``Run.self_transference()`` returns.
+        summary: what ``summarise_blocks`` returns.
+        intervals: what ``intervals`` returns.
+        parts: what ``split`` returns.
+        bands: what ``control_bands`` returns; no rows for a run without controls.
+    """
+
+    name: str
+    steps: tuple[int, ...]
+    alphas: tuple[float, ...]
+    band: tuple[float, float]
+    blocks: Callable[[], Iterable[Block]]
+    pairs: Read
+    self_transference: Read
+    summary: Read
+    intervals: Read
+    parts: Read
+    bands: Read
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        steps: Iterable[int],
+        alphas: Iterable[float],
+        band: tuple[float, float],
+        *,
+        blocks: Callable[[], Iterable[Block]],
+        pairs: Read,
+        self_transference: Read,
+        controls: Read,
+    ) -> Table:
+        """Return the tables that belong to what the methods of a run return.
+
+        Args:
+            name: of the run.
+            steps: its checkpoints.
+            alphas: its step sizes.
+            band: the neutral band.
+            blocks: reads its blocks.
+            pairs: reads its pairs.
+            self_transference: reads its self-transference.
+            controls: reads its controls.
+        """
+        return cls(
+            name,
+            tuple(sorted(steps)),
+            tuple(sorted(alphas)),
+            band,
+            blocks=blocks,
+            pairs=cache(pairs),
+            self_transference=cache(self_transference),
+            summary=cache(lambda: summarise_blocks(blocks(), band=band)),
+            intervals=cache(lambda: intervals(blocks(), band=band)),
+            parts=cache(lambda: split(blocks())),
+            bands=cache(lambda: control_bands(controls())),
+        )
+
+    def at(self, alpha: float | None = None, step: int | None = None) -> Table:
+        """Return the part of one step size, and of one checkpoint; None for all."""
+
+        def part(read: Read) -> Read:
+            def chosen() -> pd.DataFrame:
+                frame = read()
+                frame = frame if alpha is None else frame[frame["alpha"] == alpha]
+                return frame if step is None else frame[frame["checkpoint_step"] == step]
+
+            return cache(chosen)
+
+        return Table(
+            self.name,
+            self.steps if step is None else (step,),
+            self.alphas if alpha is None else (alpha,),
+            self.band,
+            blocks=lambda: (block for block in self.blocks() if alpha in (None, block.alpha) and step in (None, block.checkpoint_step)),
+            pairs=part(self.pairs),
+            self_transference=part(self.self_transference),
+            summary=part(self.summary),
+            intervals=part(self.intervals),
+            parts=part(self.parts),
+            bands=part(self.bands),
+        )
+
+
+@dataclass(frozen=True)
+class Option(Generic[T]):
+    """A choice that some kinds of figures leave to whoever draws them.
+
+    Attributes:
+        name: ``--NAME`` on the command line.
+        default: its value where nothing was chosen. Of a bool, False makes a flag, and None a pair of flags,
+            ``--NAME`` and ``--no-NAME``.
+        help: what it does, for ``--help``.
+        type: of what is given on the command line.
+        metavar: what stands for a value in ``--help``.
+    """
+
+    name: str
+    default: T
+    help: str
+    type: type = bool
+    metavar: str | None = None
+
+
+@dataclass(frozen=True)
+class PlotRequest:
+    """What a figure is to show.
+
+    Attributes:
+        tables: one, or two that a kind compares; each of the checkpoint and step size that are drawn, or of all of them
+            where the kind draws all.
+        names: what tells the tables apart, one for each.
+        bins: bars of a histogram.
+        limits: loss ratios of its first and last edge.
+        options: by name, the values of those that were chosen.
+    """
+
+    tables: tuple[Table, ...]
+    names: tuple[str, ...] = ("",)
+    bins: int = BINS
+    limits: tuple[float, float] = LIMITS
+    options: Mapping[str, object] = field(default_factory=dict)
+
+    def __getitem__(self, option: Option[T]) -> T:
+        """Return the value of an option."""
+        return cast("T", self.options.get(option.name, option.default))
+
+
+class Drawn(NamedTuple):
+    """A figure, the data that it shows, and a note for whoever asked for it; empty if there is nothing to say."""
+
+    figure: Figure
+    data: pd.DataFrame
+    note: str = ""
+
+
+class Description(NamedTuple):
+    """What the report says of a figure.
+
+    Attributes:
+        title: its heading.
+        alt: what it shows, for who cannot see it.
+        caption: how to read it.
+        data: what the page offers as the figure's data; None for what was drawn.
+    """
+
+    title: str
+    alt: str
+    caption: str
+    data: pd.DataFrame | None = None
+
+
+@dataclass(frozen=True)
+class InReport:
+    """A figure of the report.
+
+    Attributes:
+        describe: says what a table's figure shows; None where the table has nothing to draw.
+        options: by name, what is not left at its default.
+    """
+
+    describe: Callable[[Table], Description | None]
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of figure. A new one is a file that makes it, and a line in `transference.figures.kinds.KINDS`.
+
+    Attributes:
+        name: as in ``transference plot --kind NAME``.
+        help: what it draws, in one line.
+        draw: draws it.
+        options: those that it heeds.
+        every_step: whether it draws all checkpoints of a run, else one.
+        every_alpha: whether it draws all step sizes of a run, else one.
+        n_tables: how many tables it draws: one, or two beside each other.
+        in_report: the figures of this kind that the report shows of a run: for each step size (unless it draws all) and
+            the last checkpoint (unless it draws all; where there are not several, all of them make no figure).
+    """
+
+    name: str
+    help: str
+    draw: Callable[[PlotRequest], Drawn]
+    options: tuple[Option[Any], ...] = ()
+    every_step: bool = False
+    every_alpha: bool = False
+    n_tables: int = 1
+    in_report: tuple[InReport, ...] = ()

@@ -1,0 +1,96 @@
+"""All checkpoints of a run: histograms, or lines of their shares."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from transference.errors import UsageError
+from transference.figures._bars import CONTROLS, PANEL, READING, draw_bars, draw_panel, finish
+from transference.figures._kind import BINS, LIMITS, Description, Drawn, InReport, Kind, Option, PlotRequest, Table
+from transference.figures._panels import grid, modes, of_pair, shares_of
+from transference.figures._style import literal, styled
+from transference.figures._words import outside_in_words, shares_in_words
+from transference.figures.trend import trend
+from transference.statistics import NEUTRAL_BAND
+
+TREND = Option("trend", False, "draw the shares over checkpoints, as lines with intervals.")
+
+
+def training(
+    pairs: pd.DataFrame,
+    self_transference: pd.DataFrame,
+    *,
+    band: tuple[float, float] = NEUTRAL_BAND,
+    bins: int = BINS,
+    limits: tuple[float, float] = LIMITS,
+    bands: pd.DataFrame | None = None,
+) -> Figure:
+    """Draw one step size over training: pairs of modes down, checkpoints across, each pair on one scale.
+
+    Args:
+        pairs: rows of ``Run.pairs()`` of one step size.
+        self_transference: the rows of ``Run.self_transference()`` that belong to them.
+        band: the neutral band.
+        bins: bars.
+        limits: loss ratios of the first and last edge.
+        bands: as for `histogram`.
+    """
+    steps = sorted(pairs["checkpoint_step"].unique())
+    mode_pairs = [(s, t) for s in modes(pairs["source_mode"]) for t in modes(pairs["target_mode"])]
+    with styled():
+        figure, axes = grid(len(mode_pairs), len(steps), PANEL, sharex=True, sharey="row")
+        for row, (source, target) in zip(axes, mode_pairs, strict=True):
+            chosen = of_pair(pairs, source, target)
+            own = self_transference[self_transference["mode"] == target]
+            for ax, step in zip(row, steps, strict=True):
+                here, own_here = chosen[chosen["checkpoint_step"] == step], own[own["checkpoint_step"] == step]
+                draw_panel(ax, here, own_here, bands, band=band, bins=bins, limits=limits)
+            row[0].set_ylabel(f"{literal(source)}\n→ {literal(target)}")
+        for ax, step in zip(axes[0], steps, strict=True):
+            ax.set_title(f"checkpoint {step:,}", pad=13)
+        finish(figure, f"step size α = {pairs['alpha'].iloc[0]:g}", axes)
+    return figure
+
+
+def _draw(request: PlotRequest) -> Drawn:
+    """Draw a request.
+
+    Raises:
+        UsageError: controls were asked for, of lines or of a run that has none.
+    """
+    if not request[TREND]:
+        return draw_bars(training, request)
+    if request[CONTROLS]:
+        raise UsageError("--trend and --controls were given; controls are drawn behind histograms. Leave one out.")
+    [table] = request.tables
+    return Drawn(trend(table.intervals()), shares_of(table.intervals()))
+
+
+def _describe(table: Table) -> Description:
+    """Say what the histograms of a table show."""
+    return Description(
+        f"Over training, α = {table.alphas[0]:g}",
+        f"Histograms of the loss ratios at each checkpoint. {shares_in_words(table.summary(), over_training=True)}",
+        f"One row per pair of modes, checkpoints from left to right. {outside_in_words(table.pairs())}{READING}",
+    )
+
+
+def _describe_trend(table: Table) -> Description:
+    """Say what the lines of a table show."""
+    words = shares_in_words(table.summary(), over_training=True)
+    return Description(
+        f"Shares over training, α = {table.alphas[0]:g}",
+        f"Shares of positive, neutral and negative pairs at each checkpoint. {words}",
+        "With 95 % intervals for another draw of tasks, the same at every checkpoint: intervals may overlap though all changed.",
+    )
+
+
+TRAINING = Kind(
+    "training",
+    "all checkpoints, as histograms or (--trend) as lines",
+    _draw,
+    options=(TREND, CONTROLS),
+    every_step=True,
+    in_report=(InReport(_describe), InReport(_describe_trend, {TREND.name: True})),
+)
