@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
@@ -118,17 +119,37 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)
 
 
+_pool: ContextVar[tuple[ThreadPoolExecutor, int] | None] = ContextVar("pool", default=None)
+
+
+def n_workers() -> int:
+    """Return how many threads `workers` provides here."""
+    found = _pool.get()
+    return found[1] if found else torch.get_num_threads()
+
+
 @contextmanager
 def workers() -> Iterator[ThreadPoolExecutor]:
-    """Provide as many threads as torch would use, with one kernel thread each.
+    """Provide as many threads as torch would use, with one kernel thread each; the block itself has one kernel thread, too.
+
+    With more, those that had a share of the block's work wait for the next one in a busy loop, on the cores that the workers need: a
+    single copy of a kernel between two calls can double the time of both. Inside another such block the threads are those of that block.
 
     Yields:
         The pool.
     """
+    if found := _pool.get():
+        yield found[0]
+        return
     threads = torch.get_num_threads()
     try:
+        torch.set_num_threads(1)
         with ThreadPoolExecutor(threads, initializer=partial(torch.set_num_threads, 1)) as pool:
-            yield pool
+            token = _pool.set((pool, threads))
+            try:
+                yield pool
+            finally:
+                _pool.reset(token)
     finally:
         torch.set_num_threads(threads)  # the BLAS library keeps one setting for all threads
 

@@ -6,7 +6,7 @@ what lies between them, tiny networks want all episodes in one call. So it is me
 
 from transference.devices import out_of_memory
 from transference.engines._engines import ENGINES, Engine, Evaluate, Scored, find_engine
-from transference.engines._gradient import loss_gradient
+from transference.engines._gradient import MeanGradient, loss_gradient
 from transference.engines._kept import KeptGradients
 from transference.engines._rows import GradientRows
 from transference.engines._trial import Trial, check_engine, trial
@@ -19,6 +19,7 @@ __all__ = [
     "GradientRows",
     "InTurns",
     "KeptGradients",
+    "MeanGradient",
     "Scored",
     "Trial",
     "check_engine",

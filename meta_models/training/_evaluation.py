@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from meta_models.gradients import Task
+from meta_models.training.gradients import Task
 from transference import Learner, Params
 from transference.devices import channels_last, undisturbed, workers
 from transference.engines import InTurns
