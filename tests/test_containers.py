@@ -17,7 +17,7 @@ from transference.errors import DataError
 
 SIDE = 9
 IMAGES = {
-    (split, f"{split} {c}", k): np.random.default_rng([ord(split[0]), c, k]).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+    (split, f"{split} {c}", k): np.random.default_rng([c, k, len(split)]).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
     for split in ("train", "test")
     for c in range(2)
     for k in range(3)
@@ -69,7 +69,8 @@ def form(request, tmp_path):
 def check(dataset, split):
     expected = {key[1:]: pixels for key, pixels in IMAGES.items() if key[0] == split}
     assert dataset.class_names == tuple(dict.fromkeys(name for name, _ in expected))
-    torch.testing.assert_close(dataset.images, torch.stack([torch.from_numpy(pixels).permute(2, 0, 1) for pixels in expected.values()]))
+    images = [torch.from_numpy(pixels).permute(2, 0, 1) for pixels in expected.values()]
+    torch.testing.assert_close(dataset.images, torch.stack(images))
 
 
 def test_the_images_are_those_that_were_written(form):

@@ -10,6 +10,7 @@ import transference as tr
 from meta_models import ProtoNet, RegressionMMAML, Training, evaluate, film_maml, kml_protonet, multi_maml, summary, train
 from meta_models.training.gradients import BATCHINGS, meta_gradient, usual
 from tests.strangers import Impure, PixelPrototypes
+from transference.devices import channels_last
 from transference.errors import LearnerError, SpecMismatchError, UsageError
 
 SETTINGS = Training("stranger", modes=("strokes", "shapes"), ways=3, shots=1, queries=2, meta_batch=4, lr=0.01)
@@ -173,6 +174,14 @@ def test_a_meta_gradient_is_the_mean_of_the_tasks_gradients(learner, name, tasks
         torch.testing.assert_close(gradient, leaves[key].grad, rtol=1e-8, atol=1e-10)
     accuracies = [float(learner.episode_scores(params, s[k])[1]) if hasattr(learner, "episode_scores") else np.nan for s, k in batch]
     np.testing.assert_allclose(found.accuracies, accuracies, rtol=1e-6)
+
+
+def test_images_go_together_in_float32_too(tasks):
+    learner, batch = film_maml(ways=3, inner_steps=1), [(tasks[0], 0), (tasks[1], 0)]
+    params = {key: channels_last(value) for key, value in learner.init_params(0).items()}  # as a training keeps them
+    apart, together = (meta_gradient(name, learner, params, batch) for name in ("apart", "together"))
+    np.testing.assert_allclose(together.losses, apart.losses, rtol=1e-3)
+    assert together.gradient.keys() == apart.gradient.keys()
 
 
 class Flat:

@@ -130,10 +130,11 @@ def n_workers() -> int:
 
 @contextmanager
 def workers() -> Iterator[ThreadPoolExecutor]:
-    """Provide as many threads as torch would use, with one kernel thread each; the block itself has one kernel thread, too.
+    """Provide as many threads as torch would use, with one kernel thread each; the block itself has one, too.
 
-    With more, those that had a share of the block's work wait for the next one in a busy loop, on the cores that the workers need: a
-    single copy of a kernel between two calls can double the time of both. Inside another such block the threads are those of that block.
+    With more, kernel threads that had a share of the block's own work, the copy of a large tensor, would wait for more
+    in a busy loop, on the cores that the workers need, which can double the time of all. Inside another such block the
+    threads are those of that block.
 
     Yields:
         The pool.

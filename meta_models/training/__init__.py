@@ -1,6 +1,7 @@
-"""How the learners beside this room are meta-trained and tested: the loop, the gradient of a meta-batch, the folder, the evaluation.
+"""How the learners beside this room are meta-trained and tested.
 
-It knows no paper: a learner says in a `Recipe` how it is usually trained.
+The loop, the gradient of a meta-batch, the folder, the evaluation. It knows no paper: a learner says in a `Recipe` how
+it is usually trained.
 """
 
 from meta_models.training._evaluation import evaluate, summary

@@ -1,8 +1,8 @@
 """The gradient of a meta-batch: the mean over its tasks, computed by one of the engines.
 
-On a CPU the convolutions of one task already fill a core, so each task runs on a thread of its own (``apart``). On a GPU, or where tensors
-are tiny, what counts is the number of launches, and all tasks go through the network together (``together``). Either way sums run in one
-order, and do not depend on how many threads there are.
+On a CPU the convolutions of one task already fill a core, so each task runs on a thread of its own (``apart``). On a
+GPU, or where tensors are tiny, what counts is the number of launches, and all tasks go through the network together
+(``together``). Either way sums run in one order, and do not depend on how many threads there are.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ def meta_gradient(batching: str, learner: Learner, params: Params, tasks: Sequen
     """
     if batching not in BATCHINGS:
         raise UsageError(f"The batching {batching!r} was asked for; it must be one of {', '.join(BATCHINGS)}.")
+    with workers():
+        return find_engine(batching).mean_gradient(learner, params, draw(tasks), list(params))
+
+
+def draw(tasks: Sequence[Task]) -> list[Episode]:
+    """Return the tasks' episodes, which several threads draw."""
     with workers() as pool:
-        episodes = list(pool.map(_draw, tasks))
-        return find_engine(batching).mean_gradient(learner, params, episodes, list(params))
-
-
-def _draw(task: Task) -> Episode:
-    sampler, index = task
-    return sampler[index]
+        return list(pool.map(lambda task: task[0][task[1]], tasks))
 
 
 def where(error: EpisodeError, tasks: Sequence[Task]) -> str:

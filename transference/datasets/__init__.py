@@ -3,9 +3,9 @@
 ``open_dataset("omniglot:train", data_root="data")`` looks among the registered modes (entry points in ``transference.datasets``), for a
 prepared file ``data/omniglot.84x84x1.safetensors`` of the asked size, then for ``data/omniglot.parquet`` and the folder ``data/omniglot``.
 
-What a reader of one's own needs is public here: `DatasetReader` is what to be, `Gathered` a ready one of listed `Picture` objects, `decode`
-and `mark_files` serve images in files, `split_names` and `as_seen` give splits and classes the names that all readers give them. A
-`Container` says which files it is for, and `CONTAINERS` lists them.
+What a reader of one's own needs is public here: `DatasetReader` says what to be, `Gathered` is a ready one of listed
+`Picture` objects, `decode` and `mark_files` serve images in files, `split_names` and `as_seen` give splits and classes
+the names that all readers give them. A `Container` says which files a reader is for, and `CONTAINERS` lists them.
 
 `preparing` turns what people have (archives as distributed, class folders, parquet files) into prepared files; `originals` knows the
 forms in which five datasets are distributed, `split_lists` which class belongs to which split, `intake` takes in what comes from outside.

@@ -1,7 +1,7 @@
 """The forms in which the images of a mode may lie on a disk, in one table: `CONTAINERS`.
 
-A new form is one file with a reader (`DatasetReader`) and a `Container` that tells where the reader fits, and a line in the table. Prepared
-files are not among them: they are what images of any form, decoded at one size, are kept in.
+A new form is one file with a reader (`DatasetReader`) and a `Container` that says where the reader fits, and a line in
+the table. Prepared files are not among them: they are what images of any form, decoded at one size, are kept in.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ class Container(Protocol):
 
     @property
     def title(self) -> str:
-        """What it is called in messages: ``parquet file``."""
+        """Return what it is called in messages, such as "parquet file"."""
 
     @property
     def suffix(self) -> str | None:
-        """The suffix of its files, ``.parquet``, of which ``NAME.parquet`` is the mode NAME; None if it is a layout of folders.
+        """Return the suffix of its files, of which ``NAME.parquet`` is the mode NAME; None for a layout of folders.
 
         Such a file is told from an archive by its suffix, so that a form that is a zip file inside is not unpacked.
         """
@@ -37,7 +37,7 @@ class Container(Protocol):
         """Return a reader of a file with the suffix, or of a folder.
 
         Args:
-            place: the file; or the folder, which may be one that is not recognised, where nothing else recognises it either.
+            place: the file; or the folder, which may be one that no form recognises.
             name: the mode's name, by default that of the place.
 
         Raises:

@@ -201,7 +201,7 @@ class ParquetImages:
 
 
 class _Shard:
-    """One file.
+    """One parquet file of a dataset: its columns, its labels, its images.
 
     Raises:
         DataError: it is no parquet file, or lacks the columns.
@@ -376,7 +376,10 @@ class ParquetFiles:
     suffix: str | None = ".parquet"
 
     def recognises(self, folder: Folder) -> bool:
-        """Return whether a table in a folder holds images: there may be tables beside class folders, of what is known of each image."""
+        """Return whether a table in a folder holds images.
+
+        There may be tables beside class folders, of what is known of each image.
+        """
         return any(map(_file_holds_images, self._tables(folder)))
 
     def open(self, place: Path | Folder, name: str | None = None) -> ParquetImages:

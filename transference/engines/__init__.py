@@ -10,14 +10,12 @@ from transference.engines._gradient import MeanGradient, loss_gradient
 from transference.engines._kept import KeptGradients
 from transference.engines._rows import GradientRows
 from transference.engines._trial import Trial, check_engine, trial
-from transference.engines._turns import InTurns
 
 __all__ = [
     "ENGINES",
     "Engine",
     "Evaluate",
     "GradientRows",
-    "InTurns",
     "KeptGradients",
     "MeanGradient",
     "Scored",

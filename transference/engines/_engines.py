@@ -71,7 +71,7 @@ class Engine(Protocol):
         """Return, for each episode, loss and accuracy, and the gradient of the loss with respect to the named parameters."""
 
     def mean_gradient(self, learner: Learner, params: Params, episodes: Sequence[Episode], names: Sequence[str]) -> MeanGradient:
-        """Return the gradient of the mean loss. Those of ``apart`` and ``together`` do not depend on the number of threads."""
+        """Return the gradient of the mean loss; by ``apart`` and ``together`` the same for any number of threads."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,8 @@ class Together:
     def __call__(self, learner: Learner, episodes: Sequence[Episode]) -> Evaluate:
         """Load the episodes, in blocks of those that can go together."""
         loaded = list(episodes)
-        chosen = [numbers[k : k + self.block] for numbers in _alike(learner, loaded) for k in range(0, len(numbers), self.block)]
+        groups = _alike(learner, loaded)
+        chosen = [numbers[k : k + self.block] for numbers in groups for k in range(0, len(numbers), self.block)]
         return _Together(learner, [_Block.of(loaded, numbers, self.block) for numbers in chosen])
 
     def gradients(self, learner: Learner, params: Params, episodes: Sequence[Episode], names: Sequence[str]) -> list[Scored]:
@@ -183,7 +184,7 @@ class Together:
 
 
 def _alike(learner: Learner, episodes: Sequence[Episode]) -> list[list[int]]:
-    """Return the numbers of the episodes that can go together: of equal shapes, and of one mode if the learner reads it."""
+    """Return the numbers of episodes that can go together: of equal shapes, of one mode if the learner reads it."""
     found: dict[object, list[int]] = {}
     reads = mode_aware(learner)
     for k, episode in enumerate(episodes):
@@ -193,7 +194,7 @@ def _alike(learner: Learner, episodes: Sequence[Episode]) -> list[list[int]]:
 
 
 def _mean_of_sums(learner: Learner, params: Params, episodes: Sequence[Episode], names: Sequence[str]) -> MeanGradient:
-    laid_out = {name: channels_last(value) for name, value in params.items()}  # on a CPU the backward pass is faster so, too
+    laid_out = {name: as_allocated(value) for name, value in params.items()}
     sums: list[Params] = []
     rows = torch.empty(len(episodes), 2, dtype=torch.float64)
     with untouched([learner], laid_out):

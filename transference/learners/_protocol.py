@@ -89,9 +89,9 @@ class DescribingLearner(Learner, Protocol):
 
 
 def mode_aware(learner: Learner) -> bool:
-    """Return whether a learner reads the mode of a task, so that tasks of different modes cannot be evaluated in one call.
+    """Return whether a learner reads the mode of a task: tasks of different modes cannot be evaluated in one call.
 
-    It says so by an attribute ``mode_aware = True``. ``told_mode``, what version 0.1 called it, is read too, for this version.
+    It says so by an attribute ``mode_aware = True``. What version 0.1 called it, ``told_mode``, is still read.
     """
     return bool(getattr(learner, "mode_aware", getattr(learner, "told_mode", False)))
 
