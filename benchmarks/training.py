@@ -17,7 +17,7 @@ import torch
 
 import transference as tr
 from benchmarks.timing import in_turn, machine
-from meta_models.gradients import BATCHINGS, batching, usual
+from meta_models.training.gradients import BATCHINGS, meta_gradient, usual
 from transference.devices import channels_last
 
 LEARNERS = ("maml", "multi-maml", "mmaml", "kml-maml", "protonet", "multi-protonet", "mprotonet", "kml-protonet")
@@ -66,18 +66,18 @@ def _time(name: str, tasks: list[tr.FewShot], asked: argparse.Namespace, device:
         optimizers[0].step()
 
     way = asked.batching or usual(learner, mine, batch[0])
-    with batching(way) as compute:
 
-        def ours() -> None:
-            found = compute(learner, mine, batch)
-            for key, param in mine.items():
-                param.grad = found.gradient.get(key)
-            optimizers[1].step()
+    def ours() -> None:
+        found = meta_gradient(way, learner, mine, batch)
+        for key, param in mine.items():
+            param.grad = found.gradient.get(key)
+        optimizers[1].step()
 
-        # Both do the same work; in float32 an inner loop at 84 pixels magnifies rounding to a per cent of the loss (1e-13 in float64).
-        losses = [float(learner.episode_loss(theirs, sampler[index]).detach()) for sampler, index in batch]
-        torch.testing.assert_close(torch.tensor(compute(learner, mine, batch).losses), torch.tensor(losses), rtol=0.1, atol=1e-2)
-        seconds = in_turn({"straightforward": straightforward, "ours": ours}, asked.rounds, device)
+    # Both do the same work; in float32 an inner loop at 84 pixels magnifies rounding to a per cent of the loss (1e-13 in float64).
+    losses = [float(learner.episode_loss(theirs, sampler[index]).detach()) for sampler, index in batch]
+    found = meta_gradient(way, learner, mine, batch).losses
+    torch.testing.assert_close(torch.tensor(found), torch.tensor(losses), rtol=0.1, atol=1e-2)
+    seconds = in_turn({"straightforward": straightforward, "ours": ours}, asked.rounds, device)
     rates: dict[str, float | str] = {name: 1 / took for name, took in seconds.items()}
     return {**rates, "ratio": seconds["straightforward"] / seconds["ours"], "batching": way}
 

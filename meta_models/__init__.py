@@ -3,15 +3,13 @@
 `train` meta-trains any of them, and any learner of yours that can begin from nothing; `evaluate` tests it.
 """
 
-from meta_models._evaluation import evaluate, summary
-from meta_models._recipe import Recipe
-from meta_models._training import Training, train
 from meta_models.kml import KML, kml_maml, kml_protonet
 from meta_models.maml import MAML
 from meta_models.mmaml import FiLM, film_maml, film_protonet
 from meta_models.multi import Multi, multi_maml, multi_protonet
 from meta_models.protonet import ProtoNet
 from meta_models.regression import RegressionMAML, RegressionMMAML, regression_multi_maml
+from meta_models.training import Recipe, Training, evaluate, summary, train
 
 __all__ = [
     "KML",

@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from meta_models._modulation import Modulation, Modulators, check, features
-from meta_models._recipe import Recipe
 from meta_models._settings import check_settings
 from meta_models.backbones import conv4, task_encoder
+from meta_models.training import Recipe
 from transference import Episode, Params
 
 _HEAD = "classifier.fully_connected"

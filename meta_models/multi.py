@@ -25,9 +25,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from meta_models._recipe import Recipe, recipe_of
 from meta_models.maml import MAML
 from meta_models.protonet import ProtoNet
+from meta_models.training import Recipe, recipe_of
 from transference import Episode, Params
 from transference.learners import ConfiguredLearner, ScoringLearner
 
@@ -46,7 +46,7 @@ class Multi:
 
     learners: Mapping[str, ConfiguredLearner]
     alone: Recipe | None = None
-    told_mode: ClassVar[bool] = True
+    mode_aware: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not self.learners:

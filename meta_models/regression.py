@@ -22,11 +22,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from meta_models._recipe import Recipe
 from meta_models._settings import check_settings
 from meta_models.backbones import conv4, task_encoder
 from meta_models.maml import InnerLoop
 from meta_models.multi import Multi
+from meta_models.training import Recipe
 from transference import Episode, Params
 
 HIDDEN = 100

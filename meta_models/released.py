@@ -61,14 +61,14 @@ class _Kind:
 
     Attributes:
         learner: its registered name.
-        told: settings that shapes tell.
+        from_shapes: settings that the shapes of the tensors say.
         assumed: settings that only train_config.json could tell, as the released program has them by default.
         episode: the shape of episodes, likewise.
         idle: beginnings of names that belong to the file but not to the learner.
     """
 
     learner: str
-    told: Mapping[str, Any]
+    from_shapes: Mapping[str, Any]
     assumed: Mapping[str, Any] = field(default_factory=dict)
     episode: Mapping[str, int] = field(default_factory=dict)
     idle: tuple[str, ...] = ()
@@ -139,16 +139,16 @@ def _kind(model: Params, encoder: Params, path: Path) -> _Kind:
         )
     channels = int(model["features.layer1_conv.weight"].shape[1])
     headless = f"{_HEAD}.weight" not in model
-    told: dict[str, Any] = {"channels": channels}
+    shown: dict[str, Any] = {"channels": channels}
     episode = {"shots": 1, "queries": 15, "side": 84 if channels == 3 else 28, "channels": channels}
     if not affine:
         ways = 5 if headless else int(model[f"{_HEAD}.weight"].shape[0])
         assumed = {"inner_lr": 0.05, "inner_steps": 5, "clamp": 20.0, "second_order": True}
-        return _Kind(learner, {"ways": ways, **told}, assumed, {"ways": ways, **episode})
+        return _Kind(learner, {"ways": ways, **shown}, assumed, {"ways": ways, **episode})
     assumed = {"transductive": learner == "protonet" or (learner == "kml-protonet" and headless)}
     if learner == "kml-protonet" and headless:
-        told |= {"residual": False, "query_modulation": "query"}
-    return _Kind(learner, told, assumed, {"ways": 5, **episode}, idle=(_HEAD,))
+        shown |= {"residual": False, "query_modulation": "query"}
+    return _Kind(learner, shown, assumed, {"ways": 5, **episode}, idle=(_HEAD,))
 
 
 def _regression(model: Params, encoder: Params, generators: int) -> _Kind:
@@ -193,16 +193,18 @@ def _settings(kind: _Kind, path: Path) -> tuple[dict[str, Any], dict[str, int], 
     if regression and "shots" in shape:
         shape["shots"] -= shape.get("queries", kind.episode["queries"])  # those programs count the samples of a function in all
     for name, value in shape.items():
-        if kind.told.get(name, value) != value:
-            raise CheckpointError(f"{config.file} says {name} {value}, but the tensors of {path.name} say {kind.told[name]}.")
-    guessed = {name: value for name, value in {**kind.assumed, **kind.episode}.items() if name not in {**found, **shape, **kind.told}}
+        if kind.from_shapes.get(name, value) != value:
+            shown = kind.from_shapes[name]
+            raise CheckpointError(f"{config.file} says {name} {value}, but the tensors of {path.name} say {shown}.")
+    known = {**found, **shape, **kind.from_shapes}
+    guessed = {name: value for name, value in {**kind.assumed, **kind.episode}.items() if name not in known}
     training: dict[str, Any] = {"layout": "released"}
     if guessed:
         told = ", ".join(f"{name} {value}" for name, value in guessed.items())
         training["note"] = (
             f"a checkpoint of the released code, read as {kind.learner}; no train_config.json tells these, so they are assumed: {told}"
         )
-    return {**kind.told, **kind.assumed, **found}, {**kind.episode, **shape}, training
+    return {**kind.from_shapes, **kind.assumed, **found}, {**kind.episode, **shape}, training
 
 
 class _TrainConfig:

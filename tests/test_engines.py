@@ -13,9 +13,11 @@ import torch
 
 import transference as tr
 from tests.strangers import Net, PixelPrototypes, make_net_learner, one_step_loss
+from transference.devices import n_workers, workers
 from transference.engines import ENGINES, _trial, find_engine, loss_gradient, out_of_memory, trial
 from transference.engines import _engines as engines
 from transference.errors import SpecMismatchError, UsageError
+from transference.learners import Bound, mode_aware
 
 EAGER = [name for name in ENGINES if not name.startswith("compiled")]
 FAMILY = {"regression-maml": "sinusoid:test", "regression-mmaml": "abs:test"}
@@ -72,6 +74,49 @@ def test_single_episodes_are_evaluated_each_at_its_own_parameters(engine):
     cells = [(4, moved[0]), (1, moved[2]), (0, moved[0]), (1, moved[1]), (3, moved[0])]
     expected = torch.cat([oracle(learner, settings, [episodes[k]]) for k, settings in cells])
     torch.testing.assert_close(find_engine(engine)(learner, episodes).each(cells), expected, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("engine", EAGER)
+def test_a_mean_gradient_is_the_mean_of_the_gradients(engine):
+    learner, params, episodes = subject("multi-protonet")
+    others = tr.open_tasks("shapes:val", ways=3, shots=2, queries=2, seed=4)
+    mixed = [episodes[0], others[0].to(dtype=torch.float64), episodes[1], others[1].to(dtype=torch.float64)]
+    names = list(params)[::2]
+    found = find_engine(engine).mean_gradient(learner, params, mixed, names)
+    each = [loss_gradient(learner, params, episode, names) for episode in mixed]
+    zero = {name: torch.zeros_like(params[name]) for name in names}
+    reached = {name for _, gradient in each for name in gradient}
+    expected = {name: sum((g.get(name, zero[name]) for _, g in each), zero[name]) / 4 for name in reached}
+    assert reached < set(params)
+    torch.testing.assert_close(found.gradient, expected, rtol=1e-9, atol=1e-12)
+    scores = [*zip(found.losses, found.accuracies, strict=True)]
+    torch.testing.assert_close(scores, [score for score, _ in each], rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("word", ["mode_aware", "told_mode"])
+def test_a_mode_aware_learner_says_so_by_either_word(word):
+    class ByMode:
+        def episode_loss(self, params, episode):
+            return params[episode.mode] * episode.query_x.mean()
+
+    setattr(ByMode, word, True)
+    params = {"strokes": torch.tensor(1.0), "shapes": torch.tensor(10.0)}
+    bound = Bound(ByMode(), {}, {})
+    assert mode_aware(bound)
+    x, y = torch.ones(2, 1), torch.zeros(2)
+    episodes = [tr.Episode(x, y, x, y, mode) for mode in ("strokes", "shapes", "strokes")]
+    assert find_engine("together")(bound, episodes)(params)[:, 0].tolist() == [1.0, 10.0, 1.0]
+
+
+def test_workers_within_workers_are_the_same_and_the_block_has_one_kernel_thread(four_threads):
+    with workers() as outer:
+        with workers() as inner:
+            assert inner is outer
+        assert (torch.get_num_threads(), n_workers()) == (1, 4)
+        assert outer.submit(torch.get_num_threads).result() == 1
+    assert (torch.get_num_threads(), n_workers()) == (4, 4)
+    with workers() as another:
+        assert another is not outer
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import transference as tr
-from meta_models.gradients import batching
+from meta_models.training.gradients import meta_gradient
 from transference.engines import ENGINES, find_engine, loss_gradient, trial
 from transference.episodes import stack
 from transference.errors import UsageError
@@ -104,8 +104,7 @@ def test_a_measurement_of_texts_is_the_definition(subject, tmp_path):
 @pytest.mark.parametrize("way", ["apart", "together"])
 def test_training_on_texts_takes_the_mean_gradient(way, subject):
     learner, params, episodes = subject
-    with batching(way) as compute:
-        found = compute(learner, params, [(Texts(), k) for k in range(3)])
+    found = meta_gradient(way, learner, params, [(Texts(), k) for k in range(3)])
     each = [loss_gradient(learner, params, episode, list(params))[1] for episode in episodes[:3]]
     expected = {name: sum(gradient[name] for gradient in each) / 3 for name in params}
     torch.testing.assert_close(found.gradient, expected, rtol=1e-9, atol=1e-12)

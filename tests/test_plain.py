@@ -7,7 +7,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from meta_models._folder import Folder
+from meta_models.training import Folder
 from transference.cli.options import read_config
 from transference.datasets.prepared import FORMAT, prepared_files
 from transference.errors import DataError, SpecMismatchError, UsageError

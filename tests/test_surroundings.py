@@ -9,8 +9,7 @@ import torch
 
 import transference as tr
 from meta_models import MAML
-from meta_models._evaluation import evaluate
-from meta_models._training import Training, train
+from meta_models.training import Training, evaluate, train
 from transference.learners import load_learner
 
 pytestmark = pytest.mark.slow

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.utils import prune
 
 import transference as tr
-from meta_models._training import Training, train
+from meta_models.training import Training, train
 from tests.conftest import random_episode
 from tests.strangers import PixelPrototypes
 from transference.cli import main

@@ -8,8 +8,9 @@ import torch
 
 import transference as tr
 from meta_models import ProtoNet, RegressionMMAML, Training, evaluate, film_maml, kml_protonet, multi_maml, summary, train
-from meta_models.gradients import BATCHINGS, batching, usual
+from meta_models.training.gradients import BATCHINGS, meta_gradient, usual
 from tests.strangers import Impure, PixelPrototypes
+from transference.devices import channels_last
 from transference.errors import LearnerError, SpecMismatchError, UsageError
 
 pytestmark = pytest.mark.slow
@@ -165,8 +166,7 @@ def test_a_meta_gradient_is_the_mean_of_the_tasks_gradients(learner, name, tasks
     params = {key: value.double() for key, value in learner.init_params(0).items()}
     exact = [Doubled(sampler) for sampler in tasks]
     batch = [(exact[0], 0), (exact[1], 0), (exact[0], 1)]
-    with batching(name) as compute:
-        found = compute(learner, params, batch)
+    found = meta_gradient(name, learner, params, batch)
     leaves = {key: value.clone().requires_grad_() for key, value in params.items()}
     losses = [learner.episode_loss(leaves, sampler[index]) for sampler, index in batch]
     torch.stack(losses).mean().backward()
@@ -176,6 +176,14 @@ def test_a_meta_gradient_is_the_mean_of_the_tasks_gradients(learner, name, tasks
         torch.testing.assert_close(gradient, leaves[key].grad, rtol=1e-8, atol=1e-10)
     accuracies = [float(learner.episode_scores(params, s[k])[1]) if hasattr(learner, "episode_scores") else np.nan for s, k in batch]
     np.testing.assert_allclose(found.accuracies, accuracies, rtol=1e-6)
+
+
+def test_images_go_together_in_float32_too(tasks):
+    learner, batch = film_maml(ways=3, inner_steps=1), [(tasks[0], 0), (tasks[1], 0)]
+    params = {key: channels_last(value) for key, value in learner.init_params(0).items()}  # as a training keeps them
+    apart, together = (meta_gradient(name, learner, params, batch) for name in ("apart", "together"))
+    np.testing.assert_allclose(together.losses, apart.losses, rtol=1e-3)
+    assert together.gradient.keys() == apart.gradient.keys()
 
 
 class Flat:
@@ -205,8 +213,7 @@ def test_the_number_of_threads_does_not_change_a_bit(tasks, name):
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            with batching(name) as compute:
-                found.append(compute(learner, params, batch).gradient)
+            found.append(meta_gradient(name, learner, params, batch).gradient)
             assert torch.get_num_threads() == threads, "what the workers set is theirs"
     finally:
         torch.set_num_threads(before)
@@ -310,8 +317,8 @@ def test_a_training_out_of_range_is_told(wrong):
     ((name, _),) = wrong.items()
     with pytest.raises(UsageError, match=f"The training was to have {name}"):
         Training("x", **wrong)
-    with pytest.raises(UsageError, match="The batching 'aprat'"), batching("aprat"):
-        pass
+    with pytest.raises(UsageError, match="The batching 'aprat'"):
+        meta_gradient("aprat", PixelPrototypes(), {}, [])
 
 
 def test_a_mean_over_modes_leaves_no_nan_out():

@@ -35,8 +35,8 @@ class Episode(Generic[Inputs]):
         support_y: their targets, ``[n_support]`` int64 labels ``0 … ways-1`` in classification, ``[n_support, 1]`` values in regression.
         query_x: inputs that the loss is taken on, ``[n_query, *input]``, made like ``support_x``.
         query_y: their targets, like ``support_y``.
-        mode: name of the mode, for learners that are told (one learner per mode, as in Multi-MAML). A learner that reads it says so with an
-            attribute ``told_mode = True``, so that tasks of different modes are not batched together.
+        mode: name of the mode, for mode-aware learners (one learner per mode, as in Multi-MAML). A learner that reads
+            it says so with an attribute ``mode_aware = True``, so that tasks of different modes are not batched together.
     """
 
     support_x: Inputs

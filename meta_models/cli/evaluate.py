@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 import pandas as pd
 
-from meta_models._evaluation import evaluate as run_evaluation
-from meta_models._evaluation import summary
+from meta_models.training import evaluate as run_evaluation
+from meta_models.training import summary
 from transference.cli.checkpoints import open_checkpoints
 from transference.cli.options import PathType, config_option, episode_options, import_from_here
 from transference.cli.printing import say

@@ -6,11 +6,9 @@ from pathlib import Path
 
 import click
 
-from meta_models._folder import Folder
-from meta_models._recipe import recipe_of
-from meta_models._training import Training, check_tasks
-from meta_models._training import train as run_training
-from meta_models.gradients import BATCHINGS
+from meta_models.training import Folder, Training, check_tasks, recipe_of
+from meta_models.training import train as run_training
+from meta_models.training.gradients import BATCHINGS
 from transference.cli.options import EPISODE, PathType, config_option, episode_options, import_from_here, read_config, split_modes
 from transference.cli.printing import say
 from transference.devices import choose_device, keep_freed_memory

@@ -55,7 +55,7 @@ class ImageDataset:
 
     @cached_property
     def class_sizes(self) -> tuple[int, ...]:
-        """Images per class."""
+        """Return the number of images of each class."""
         return tuple(stop - start for start, stop in zip(self.starts[:-1], self.starts[1:], strict=True))
 
     def to(self, device: torch.device | str) -> ImageDataset:

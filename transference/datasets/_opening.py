@@ -8,14 +8,12 @@ from functools import lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
 
+from transference.datasets._containers import file_containers, places_of, plain_reader
 from transference.datasets._generated import GeneratedMode
 from transference.datasets._images import DatasetReader, ImageDataset, check_size, no_split, read_split, require_folder, require_split
 from transference.datasets._names import as_seen
-from transference.datasets._tree import look
-from transference.datasets._unread import by_suffix, remains, say, unread
-from transference.datasets.folder import ClassFolders
+from transference.datasets._unread import by_suffix, say, unread
 from transference.datasets.originals import find_original
-from transference.datasets.parquet import ParquetImages, holds_images
 from transference.datasets.prepared import Prepared, prepared_files
 from transference.errors import DataError, UsageError
 
@@ -107,7 +105,7 @@ def find_reader(name: str, data_root: str | Path | None = None) -> DatasetReader
     """
     registered = entry_points(group=_GROUP, name=name)
     root = Path(data_root) if data_root is not None else None
-    places = [] if root is None else _places(name, root)
+    places = [] if root is None else places_of(name, root)
     if len(places) + len(registered) > 1:
         found = [*(f"the registered mode {name}" for _ in registered), *map(str, places)]
         raise DataError(f"Both {' and '.join(found)} could be {name}; rename or move one of them.")
@@ -135,7 +133,7 @@ def dataset_names(data_root: str | Path | None = None) -> list[str]:
         require_folder(root)
         children = sorted(root.iterdir())
         names += [file.name for file in prepared_files(root)]
-        names += [as_seen(child.stem) for child in children if child.suffix == ".parquet"]
+        names += [as_seen(child.stem) for child in children if child.suffix in file_containers()]
         names += [as_seen(child.name) for child in children if child.is_dir() and not child.name.startswith(".")]
     return list(dict.fromkeys(names))
 
@@ -143,7 +141,8 @@ def dataset_names(data_root: str | Path | None = None) -> list[str]:
 def stray_files(data_root: Path) -> list[str]:
     """Return what to say of files in ``data_root`` that are no dataset, such as archives still to be prepared."""
     ready = {file.path for file in prepared_files(data_root)}
-    files = [path for path in data_root.iterdir() if path.is_file() and path.suffix != ".parquet" and path not in ready]
+    read = file_containers()
+    files = [path for path in data_root.iterdir() if path.is_file() and path.suffix not in read and path not in ready]
     kinds = by_suffix(path.name for path in files if not path.name.startswith("."))
     return [f"not read in {data_root}: {'; '.join(kinds)}"] if kinds else []
 
@@ -160,40 +159,13 @@ def check_new_name(name: str) -> None:
         raise UsageError(f"{name} is a generated mode, which needs no preparing; choose another name for your images.")
 
 
-def _places(name: str, root: Path) -> list[Path]:
-    require_folder(root)
-    wanted = {as_seen(name), as_seen(f"{name}.parquet")}
-    return [path for path in sorted(root.iterdir()) if as_seen(path.name) in wanted and path.exists()]
-
-
-def plain_reader(place: Path, name: str | None = None) -> DatasetReader:
-    """Return a reader of a parquet file, of a folder of them, or of class folders; where there are both, of the former.
-
-    Raises:
-        DataError: the place is none of these.
-    """
-    if place.is_file():
-        return ParquetImages(place, name)
-    tree = look(place)
-    files = ((folder.path / file) for folder in tree.all for file in folder.files)
-    tables = {path: None for path in files if path.suffix.lower() == ".parquet"}
-    if not any(map(holds_images, tables)):  # there may be tables beside class folders, of what is known of each image
-        try:
-            return ClassFolders(place, name, tree)
-        except DataError:
-            if not tables:
-                raise
-    beside = remains(tree, lambda folder, file: folder.path / file in tables)
-    return ParquetImages(list(tables), name or as_seen(place.name), place, beside)
-
-
 def _beside(name: str, root: Path, ready: list[Prepared]) -> DatasetReader | None:
     """Return the reader of images that lie beside their prepared files and are read as they are, None if there is none.
 
     Raises:
         DataError: what lies there is not, or no longer, what the files were prepared from.
     """
-    places = _places(name, root)
+    places = places_of(name, root)
     if not places and name not in entry_points(group=_GROUP).names:
         return None
     if len(places) == 1 and all(file.about.get("in_data_root") and file.about.get("from") == places[0].name for file in ready):

@@ -36,17 +36,17 @@ class Folder:
 
     @property
     def name(self) -> str:
-        """Its own name."""
+        """Return the name of the folder itself."""
         return self.path.name
 
     @cached_property
     def images(self) -> tuple[str, ...]:
-        """The names of its files that are images."""
+        """Return the names of its files that are images."""
         return tuple(name for name in self.files if name[max(name.rfind("."), 0) :].lower() in _SUFFIXES)
 
     @cached_property
     def all(self) -> tuple[Folder, ...]:
-        """This folder and all below."""
+        """Return this folder and all below."""
         return (self, *(inner for folder in self.folders for inner in folder.all))
 
     def below(self, folder: Path) -> str:

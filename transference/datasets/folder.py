@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -142,6 +143,30 @@ class ClassFolders:
         depth = f" The first image lies at {deep.below(self._path)}{deep.images[0]}." if deep else ""
         wanted = "class folders (CLASS/IMAGE or train/CLASS/IMAGE)"
         return f"{self._path} holds no images in {wanted}; found: {found}.{depth}"
+
+
+@dataclass(frozen=True)
+class ClassFolderLayout:
+    """Class folders, among the forms in which images lie on a disk."""
+
+    title: str = "class folders"
+    suffix: str | None = None
+
+    def recognises(self, folder: Folder) -> bool:
+        """Return whether a folder holds class folders with images."""
+        try:
+            self.open(folder)
+        except DataError:
+            return False
+        return True
+
+    def open(self, place: Path | Folder, name: str | None = None) -> ClassFolders:
+        """Return the reader of a folder."""
+        folder = look(place) if isinstance(place, Path) else place
+        return ClassFolders(folder.path, name, folder)
+
+
+CLASS_FOLDERS = ClassFolderLayout()
 
 
 def _word(folder: Folder) -> str:

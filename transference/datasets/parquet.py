@@ -16,6 +16,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,8 @@ from transference.datasets._decode import decode
 from transference.datasets._images import Mark, Picture, fingerprint, mark_files
 from transference.datasets._layout import Placed, missing, placed
 from transference.datasets._names import as_seen, composed, in_order, split_names, usual_split
-from transference.datasets._unread import Unread, few, renamed
+from transference.datasets._tree import Folder
+from transference.datasets._unread import Unread, few, remains, renamed
 from transference.errors import DataError
 
 _IMAGE = ("image", "img")
@@ -199,7 +201,7 @@ class ParquetImages:
 
 
 class _Shard:
-    """One file.
+    """One parquet file of a dataset: its columns, its labels, its images.
 
     Raises:
         DataError: it is no parquet file, or lacks the columns.
@@ -366,7 +368,43 @@ class _Shard:
         return [as_seen(name) for name in names] or None
 
 
-def holds_images(path: Path) -> bool:
+@dataclass(frozen=True)
+class ParquetFiles:
+    """Parquet files, among the forms in which images lie on a disk: one file, or those in a folder."""
+
+    title: str = "parquet file"
+    suffix: str | None = ".parquet"
+
+    def recognises(self, folder: Folder) -> bool:
+        """Return whether a table in a folder holds images.
+
+        There may be tables beside class folders, of what is known of each image.
+        """
+        return any(map(_file_holds_images, self._tables(folder)))
+
+    def open(self, place: Path | Folder, name: str | None = None) -> ParquetImages:
+        """Return the reader of a file, or of all that a folder holds.
+
+        Raises:
+            DataError: a folder holds none.
+        """
+        if isinstance(place, Path):
+            return ParquetImages(place, name)
+        tables = self._tables(place)
+        if not tables:
+            raise DataError(f"{place.path} holds no parquet files.")
+        beside = remains(place, lambda folder, file: folder.path / file in tables)
+        return ParquetImages(list(tables), name or as_seen(place.name), place.path, beside)
+
+    def _tables(self, folder: Folder) -> dict[Path, None]:
+        files = (inner.path / file for inner in folder.all for file in inner.files)
+        return {path: None for path in files if path.suffix.lower() == self.suffix}
+
+
+PARQUET_FILES = ParquetFiles()
+
+
+def _file_holds_images(path: Path) -> bool:
     """Whether a parquet file has a column of images; one that cannot be opened might."""
     try:
         with pq.ParquetFile(pa.OSFile(os.fspath(path))) as file:

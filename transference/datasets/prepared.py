@@ -55,7 +55,7 @@ def prepared_files(data_root: Path, name: str | None = None) -> list[Prepared]:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A prepared file.
+    """One prepared file: the images of a mode at one size.
 
     Attributes:
         path: where it is.
@@ -71,23 +71,23 @@ class Prepared:
 
     @property
     def where(self) -> str:
-        """The file, for lists and messages."""
+        """Return the file, for lists and messages."""
         return str(self.path)
 
     @property
     def size(self) -> str:
-        """The size of an image, in words."""
+        """Return the size of an image, in words."""
         return f"{self.side}×{self.side}, {self.channels} channel{'s' if self.channels > 1 else ''}"
 
     @cached_property
     def about(self) -> dict[str, Any]:
-        """What the file was prepared from, and how."""
+        """Return what the file was prepared from, and how."""
         with self._open() as file:
             return dict(self._metadata(file))
 
     @cached_property
     def _splits(self) -> dict[str, _Split]:
-        """Class names, ids and digests.
+        """Return class names, ids and digests by split.
 
         Raises:
             DataError: they do not belong to these images.
@@ -220,17 +220,17 @@ class _Split:
 
     @property
     def words(self) -> tuple[object, ...]:
-        """Everything that should be text."""
+        """Return everything that should be text."""
         return (*self.digests.values(), *(name for name, _ in self.classes), *(image_id for _, ids in self.classes for image_id in ids))
 
     @property
     def labels(self) -> list[Label]:
-        """Class name and id of each image, sorted."""
+        """Return class name and id of each image, sorted."""
         return [(name, image_id) for name, ids in self.classes for image_id in ids]
 
     @property
     def n_images(self) -> int:
-        """Images in all."""
+        """Return the number of images in all."""
         return sum(len(ids) for _, ids in self.classes)
 
 

@@ -1,6 +1,6 @@
 """Where to compute: devices, digits, threads, the layout of memory, and the settings that surround us."""
 
-from transference.devices._device import choose_device, full_precision, workers
+from transference.devices._device import choose_device, full_precision, n_workers, workers
 from transference.devices._layout import as_allocated, channels_last, usable
 from transference.devices._memory import keep_freed_memory, out_of_memory
 from transference.devices._settings import restored, undisturbed
@@ -11,6 +11,7 @@ __all__ = [
     "choose_device",
     "full_precision",
     "keep_freed_memory",
+    "n_workers",
     "out_of_memory",
     "restored",
     "undisturbed",

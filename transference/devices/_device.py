@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
@@ -55,16 +56,37 @@ def full_precision() -> Iterator[None]:
             setattr(module, name, value)
 
 
+_pool: ContextVar[tuple[ThreadPoolExecutor, int] | None] = ContextVar("pool", default=None)
+
+
+def n_workers() -> int:
+    """Return how many threads `workers` provides here."""
+    found = _pool.get()
+    return found[1] if found else torch.get_num_threads()
+
+
 @contextmanager
 def workers() -> Iterator[ThreadPoolExecutor]:
-    """Provide as many threads as torch would use, with one kernel thread each.
+    """Provide as many threads as torch would use, with one kernel thread each; the block itself has one, too.
+
+    With more, kernel threads that had a share of the block's own work, the copy of a large tensor, would wait for more
+    in a busy loop, on the cores that the workers need, which can double the time of all. Inside another such block the
+    threads are those of that block.
 
     Yields:
         The pool.
     """
+    if found := _pool.get():
+        yield found[0]
+        return
     threads = torch.get_num_threads()
     try:
+        torch.set_num_threads(1)
         with ThreadPoolExecutor(threads, initializer=partial(torch.set_num_threads, 1)) as pool:
-            yield pool
+            token = _pool.set((pool, threads))
+            try:
+                yield pool
+            finally:
+                _pool.reset(token)
     finally:
         torch.set_num_threads(threads)  # the BLAS library keeps one setting for all threads

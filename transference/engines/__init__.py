@@ -6,11 +6,10 @@ what lies between them, tiny networks want all episodes in one call. So it is me
 
 from transference.devices import out_of_memory
 from transference.engines._engines import ALIASES, ENGINES, Engine, Evaluate, Scored, find_engine
-from transference.engines._gradient import loss_gradient
+from transference.engines._gradient import MeanGradient, loss_gradient
 from transference.engines._kept import KeptGradients
 from transference.engines._rows import GradientRows
 from transference.engines._trial import Trial, check_engine, trial
-from transference.engines._turns import InTurns
 
 __all__ = [
     "ALIASES",
@@ -18,8 +17,8 @@ __all__ = [
     "Engine",
     "Evaluate",
     "GradientRows",
-    "InTurns",
     "KeptGradients",
+    "MeanGradient",
     "Scored",
     "Trial",
     "check_engine",

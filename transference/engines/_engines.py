@@ -28,12 +28,12 @@ import torch
 from torch import Tensor
 
 from transference.devices import as_allocated, channels_last, out_of_memory, workers
-from transference.engines._gradient import loss_gradient
+from transference.engines._gradient import MeanGradient, gradient_of, leaves_of, loss_gradient
 from transference.engines._turns import InTurns
 from transference.episodes import Episode, Params, stack
 from transference.errors import UsageError
 from transference.exact_sums import ExactSums
-from transference.learners import Learner, read_scores, untouched
+from transference.learners import Learner, mode_aware, read_scores, untouched
 
 Scored: TypeAlias = tuple[tuple[float, float], Params]
 """Loss and accuracy, and the gradient of the loss."""
@@ -70,6 +70,9 @@ class Engine(Protocol):
     def gradients(self, learner: Learner, params: Params, episodes: Sequence[Episode], names: Sequence[str]) -> list[Scored]:
         """Return, for each episode, loss and accuracy, and the gradient of the loss with respect to the named parameters."""
 
+    def mean_gradient(self, learner: Learner, params: Params, episodes: Sequence[Episode], names: Sequence[str]) -> MeanGradient:
+        """Return the gradient of the mean loss; by ``apart`` and ``together`` the same for any number of threads."""
+
 
 @dataclass(frozen=True)
 class OneByOne:
@@ -97,14 +100,21 @@ class OneByOne:
 
     def gradients(self, learner: Learner, params: Params, episodes: Sequence[Episode], names: Sequence[str]) -> list[Scored]:
         """Compute them in the same layout, and on threads of their own if ``threads``; nothing is compiled."""
-        learners, laid_out = InTurns(learner), {name: self.layout(value) for name, value in params.items()}
+        with workers() if self.threads else nullcontext() as pool:
+            learners, laid_out = InTurns(learner), {name: self.layout(value) for name, value in params.items()}
 
-        def gradient(episode: Episode) -> Scored:
-            with learners.one() as mine:
-                return loss_gradient(mine, laid_out, episode.map(self.layout), names)
+            def gradient(episode: Episode) -> Scored:
+                with learners.one() as mine:
+                    return loss_gradient(mine, laid_out, episode.map(self.layout), names)
 
-        with untouched(learners.all, laid_out), workers() if self.threads else nullcontext() as pool:
-            return list((pool.map if pool else map)(gradient, episodes))
+            with untouched(learners.all, laid_out):
+                return list((pool.map if pool else map)(gradient, episodes))
+
+    def mean_gradient(self, learner: Learner, params: Params, episodes: Sequence[Episode], names: Sequence[str]) -> MeanGradient:
+        """Add up the episodes' gradients in their order."""
+        with workers() if self.threads else nullcontext():  # the sums, too, with a single kernel thread
+            found = self.gradients(learner, params, episodes, names)
+            return MeanGradient.of((gradient for _, gradient in found), [scores for scores, _ in found])
 
 
 @dataclass
@@ -152,14 +162,10 @@ class Vmap:
     block: int = _BLOCK
 
     def __call__(self, learner: Learner, episodes: Sequence[Episode]) -> Evaluate:
-        """Load the episodes, sorted into blocks of equal shapes (and of one mode, if the learner looks at it)."""
-        alike: dict[object, list[int]] = {}
+        """Load the episodes, in blocks of those that can go together."""
         loaded = list(episodes)
-        for k, episode in enumerate(loaded):
-            mode = episode.mode if getattr(learner, "told_mode", False) else None
-            shapes = ((name, tensor.shape, tensor.dtype) for name, tensor in episode.items())
-            alike.setdefault((mode, *shapes), []).append(k)
-        chosen = [numbers[k : k + self.block] for numbers in alike.values() for k in range(0, len(numbers), self.block)]
+        groups = _alike(learner, loaded)
+        chosen = [numbers[k : k + self.block] for numbers in groups for k in range(0, len(numbers), self.block)]
         return _Vmapped(learner, [_Block.of(loaded, numbers, self.block) for numbers in chosen])
 
     def gradients(self, learner: Learner, params: Params, episodes: Sequence[Episode], names: Sequence[str]) -> list[Scored]:
@@ -167,6 +173,37 @@ class Vmap:
         laid_out = {name: as_allocated(value) for name, value in params.items()}
         with untouched([learner], laid_out):
             return [loss_gradient(learner, laid_out, episode.map(as_allocated), names) for episode in episodes]
+
+    def mean_gradient(self, learner: Learner, params: Params, episodes: Sequence[Episode], names: Sequence[str]) -> MeanGradient:
+        """Take the gradient of the sum of the losses, of all that can go together in one call.
+
+        On a thread of its own with a single kernel thread: with more, sums on a CPU would change their last digits.
+        """
+        with workers() as pool:
+            return pool.submit(_mean_of_sums, learner, params, list(episodes), names).result()
+
+
+def _alike(learner: Learner, episodes: Sequence[Episode]) -> list[list[int]]:
+    """Return the numbers of episodes that can go together: of equal shapes, of one mode if the learner reads it."""
+    found: dict[object, list[int]] = {}
+    reads = mode_aware(learner)
+    for k, episode in enumerate(episodes):
+        shapes = ((name, tensor.shape, tensor.dtype) for name, tensor in episode.items())
+        found.setdefault((episode.mode if reads else None, *shapes), []).append(k)
+    return list(found.values())
+
+
+def _mean_of_sums(learner: Learner, params: Params, episodes: Sequence[Episode], names: Sequence[str]) -> MeanGradient:
+    laid_out = {name: as_allocated(value) for name, value in params.items()}
+    sums: list[Params] = []
+    rows = torch.empty(len(episodes), 2, dtype=torch.float64)
+    with untouched([learner], laid_out):
+        for numbers in _alike(learner, episodes):
+            leaves = leaves_of(laid_out, names)
+            scores = torch.vmap(partial(read_scores, learner, leaves))(stack([episodes[k] for k in numbers]))
+            sums.append(gradient_of(scores[0].sum(), leaves, names))
+            rows[torch.tensor(numbers)] = _row(scores).cpu()
+    return MeanGradient.of(sums, [(loss, accuracy) for loss, accuracy in rows.tolist()])
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from queue import SimpleQueue
 
-import torch
-
+from transference.devices import n_workers
 from transference.learners._protocol import Learner
 
 
@@ -19,13 +18,13 @@ class InTurns:
     compute with each other's. A learner that cannot be copied is called by one thread after the other.
 
     Args:
-        learner: the learner; its copies are as many as torch uses threads.
+        learner: the learner; its copies are as many as there are workers.
     """
 
     def __init__(self, learner: Learner) -> None:
         self.all = [learner]
         """The learner and its copies."""
-        for _ in range(torch.get_num_threads() - 1):
+        for _ in range(n_workers() - 1):
             try:
                 self.all.append(copy.deepcopy(learner))
             except Exception:  # whatever stands in the way of a copy, they take turns

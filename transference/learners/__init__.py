@@ -16,6 +16,7 @@ from transference.learners._protocol import (
     Learner,
     ScoringLearner,
     describe,
+    mode_aware,
     read_scores,
     told,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "learner_factory",
     "learner_names",
     "load_learner",
+    "mode_aware",
     "offered_config",
     "read_scores",
     "tell_apart",

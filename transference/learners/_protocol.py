@@ -88,6 +88,14 @@ class DescribingLearner(Learner, Protocol):
         """Return what distinguishes this learner from others of its class, as plain values."""
 
 
+def mode_aware(learner: Learner) -> bool:
+    """Return whether a learner reads the mode of a task: tasks of different modes cannot be evaluated in one call.
+
+    It says so by an attribute ``mode_aware = True``. What version 0.1 called it, ``told_mode``, is still read.
+    """
+    return bool(getattr(learner, "mode_aware", getattr(learner, "told_mode", False)))
+
+
 def read_scores(learner: Learner, params: Params, episode: Episode, *, exact: bool = True) -> tuple[Tensor, Tensor]:
     """Return loss and accuracy, both ``[]``, from one forward pass; NaN for an accuracy that the learner does not know.
 

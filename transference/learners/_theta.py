@@ -16,7 +16,7 @@ from transference.episodes import Episode, Params
 from transference.errors import LearnerError, UsageError
 from transference.learners import _evidence
 from transference.learners._moves import Moves
-from transference.learners._protocol import ConfiguredLearner, Learner, read_scores
+from transference.learners._protocol import ConfiguredLearner, Learner, mode_aware, read_scores
 
 _INTEGERS, _COMPLEX = "whole numbers", "complex numbers"
 _NUMBER = re.compile(r"\d+")
@@ -40,9 +40,9 @@ class Bound:
     tied: Mapping[str, str]
 
     @property
-    def told_mode(self) -> bool:
-        """Whether the learner looks at the mode of a task."""
-        return bool(getattr(self.learner, "told_mode", False))
+    def mode_aware(self) -> bool:
+        """Whether the learner reads the mode of a task."""
+        return mode_aware(self.learner)
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Bound:
         """Return the same with its constants on ``device``, those with fractions as ``dtype``."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from transference.datasets import open_dataset, parse_mode
+from transference.datasets import open_dataset, parse_mode, places_of
 from transference.errors import DataError, UsageError
 from transference.samplers._protocol import DescribingSampler
 from transference.samplers.few_shot import FewShot, FewShotName, few_shot
@@ -52,7 +52,7 @@ def open_tasks(
     """
     name, split = parse_mode(mode)
     if name in FAMILIES:
-        clash = [str(path) for path in (Path(data_root) / f"{name}.parquet", Path(data_root) / name) if path.exists()] if data_root else []
+        clash = places_of(name, Path(data_root)) if data_root and Path(data_root).is_dir() else []
         if clash:
             raise DataError(f"Both the functions {name} and {clash[0]} could be {name}; rename or move the images.")
         if rotated:

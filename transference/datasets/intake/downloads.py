@@ -50,7 +50,7 @@ class Remote:
 
     @property
     def name(self) -> str:
-        """The file's name."""
+        """Return the name of the file."""
         return Path(urlsplit(self.url).path).name
 
 

@@ -81,7 +81,7 @@ class Preparation:
 
     @property
     def n_images(self) -> int:
-        """Images in all."""
+        """Return the number of images in all."""
         return sum(size.images for size in split_sizes(self.reader).values())
 
     @property

@@ -1,4 +1,4 @@
-"""What lies at a place: a dataset as it is distributed, class folders, or parquet files; in archives or not."""
+"""What lies at a place: a dataset as it is distributed, or images in any form (`CONTAINERS`); in archives or not."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from transference.datasets._containers import file_containers, plain_reader
 from transference.datasets._images import DatasetReader, fingerprint
 from transference.datasets._names import known_split
-from transference.datasets._opening import plain_reader
 from transference.datasets.intake import is_archive, unpack
 from transference.datasets.originals import Original, find_original, original_names
 from transference.errors import DataError
@@ -22,12 +22,12 @@ def open_place(
     Args:
         name: the mode's name.
         original: the dataset that may lie there as it is distributed.
-        place: an archive, a folder, or a parquet file.
+        place: an archive, a folder, or a file.
         unpacked: where archives are unpacked to.
         say: told what takes long.
 
     Returns:
-        The reader, and whether the place is read as any class folders or parquet files are.
+        The reader, and whether the place is read as any images are, not as a dataset of its own form.
 
     Raises:
         DataError: there is no dataset, or it is not whole.
@@ -45,12 +45,13 @@ def _roots(place: Path, original: Original | None, unpacked: Path, say: Callable
     """
     if place.is_dir():
         archives = [place / file for file in (original.archives if original else {}) if (place / file).is_file()]
+    elif place.suffix in file_containers():
+        archives = []
     elif is_archive(place):
         archives = [place]
-    elif place.suffix == ".parquet":
-        archives = []
     else:
-        raise DataError(f"{place} is no zip or tar archive (plain, gzip or bzip2), no parquet file and no folder. Is it whole?")
+        files = "".join(f", no {container.title}" for container in file_containers().values())
+        raise DataError(f"{place} is no zip or tar archive (plain, gzip or bzip2){files} and no folder. Is it whole?")
     for archive in archives:
         state = archive.stat()
         folder = unpacked / f"{archive.name}.{fingerprint([str(archive.resolve()), state.st_size, state.st_mtime_ns])[:12]}"
@@ -63,10 +64,10 @@ def _roots(place: Path, original: Original | None, unpacked: Path, say: Callable
 
 
 def _plain(name: str, place: Path, roots: Sequence[Path], original: Original | None) -> DatasetReader:
-    """Return a reader of parquet files or class folders.
+    """Return a reader of images that are in no layout of their own.
 
     Raises:
-        DataError: there are neither.
+        DataError: there are none.
     """
     root = roots[-1]
     while root != place and len(inside := _visible(root)) == 1 and inside[0].is_dir() and not known_split(inside[0].name):

@@ -23,13 +23,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from meta_models._evaluation import evaluate, summary
-from meta_models._folder import Folder
 from meta_models.backbones import task_encoder
-from meta_models.gradients import Batching, Task, usual, where
-from meta_models.gradients import batching as gradients
+from meta_models.training._evaluation import evaluate, summary
+from meta_models.training._folder import Folder
+from meta_models.training.gradients import Task, meta_gradient, usual, where
 from transference import Checkpoint, Learner, OptimizerState, Params, load_checkpoint, save_checkpoint
-from transference.devices import channels_last, full_precision, undisturbed
+from transference.devices import channels_last, full_precision, undisturbed, workers
 from transference.errors import LearnerError, UsageError
 from transference.learners import ConfiguredLearner, EpisodeError, Theta, check_pure, tell_apart
 from transference.samplers import DescribingSampler, TaskSampler
@@ -158,9 +157,9 @@ def train(
     folder.keep_best(n_validation)  # a training that was killed just before it could
     metrics: list[dict[str, Any]] = []
     bar = tqdm(total=iterations, initial=min(done, iterations), unit="it", disable=not progress, mininterval=0.5)
-    with full_precision(), bar, gradients(batching) as compute:
+    with full_precision(), bar, workers():  # the same threads for all updates
         for iteration in range(done, iterations):
-            metrics += _update(theta.learner, training, tasks, params, optimizer, iteration, compute)
+            metrics += _update(theta.learner, training, tasks, params, optimizer, iteration, batching)
             bar.set_postfix(_latest(metrics, len(tasks)), refresh=False)
             bar.update()
             step = iteration + 1
@@ -188,7 +187,7 @@ def _update(
     params: Params,
     optimizer: torch.optim.Adam,
     iteration: int,
-    compute: Batching,
+    batching: str,
 ) -> list[dict[str, Any]]:
     """Take one outer step in place, and return one row of metrics per mode.
 
@@ -197,7 +196,7 @@ def _update(
     """
     batch = _meta_batch(training, tasks, iteration)
     try:
-        found = compute(learner, params, batch)
+        found = meta_gradient(batching, learner, params, batch)
     except EpisodeError as error:
         raise LearnerError(f"The learner failed at iteration {iteration + 1} {where(error, batch)}: {error}.") from error
     scores: dict[str, list[tuple[float, float]]] = {mode: [] for mode in training.modes}

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from meta_models.gradients import Task
+from meta_models.training.gradients import Task, draw, where
 from transference import Learner, Params
-from transference.devices import channels_last, undisturbed, workers
-from transference.engines import InTurns
+from transference.devices import n_workers, undisturbed, workers
+from transference.engines import find_engine
 from transference.errors import LearnerError
-from transference.learners import EpisodeError, read_scores
+from transference.learners import EpisodeError
 from transference.samplers import TaskSampler
+
+_FOR_EACH = 4
+"""Tasks for each worker that are in memory together."""
 
 
 @undisturbed()
@@ -32,32 +34,29 @@ def evaluate(learner: Learner, params: Params, modes: Mapping[str, TaskSampler],
     Returns:
         One row per task: ``mode``, ``index``, ``loss``, ``accuracy`` (NaN where the learner knows none).
     """
-    tasks = [(mode, sampler, index) for mode, sampler in modes.items() for index in range(n)]
-    laid_out = {name: channels_last(value) for name, value in params.items()}
-    with workers() as pool, tqdm(total=len(tasks), unit="task", disable=not progress, mininterval=0.5) as bar:
-        rows = []
-        for (mode, _, index), (loss, accuracy) in zip(
-            tasks, pool.map(partial(_scores, InTurns(learner), laid_out), [(sampler, index) for _, sampler, index in tasks]), strict=True
-        ):
-            rows.append({"mode": mode, "index": index, "loss": loss, "accuracy": accuracy})
-            bar.update()
+    tasks = [(mode, (sampler, index)) for mode, sampler in modes.items() for index in range(n)]
+    rows, at_once = [], _FOR_EACH * n_workers()
+    with workers(), tqdm(total=len(tasks), unit="task", disable=not progress, mininterval=0.5) as bar:
+        for start in range(0, len(tasks), at_once):
+            some = tasks[start : start + at_once]
+            scores = _scores(learner, params, [task for _, task in some])
+            for (mode, (_, index)), (loss, accuracy) in zip(some, scores, strict=True):
+                rows.append({"mode": mode, "index": index, "loss": loss, "accuracy": accuracy})
+            bar.update(len(some))
     return pd.DataFrame(rows)
 
 
-def _scores(learners: InTurns, params: Params, task: Task) -> tuple[float, float]:
-    """Return loss and accuracy of a task.
+def _scores(learner: Learner, params: Params, tasks: Sequence[Task]) -> list[list[float]]:
+    """Return loss and accuracy of each task.
 
     Raises:
-        LearnerError: the learner failed on it.
+        LearnerError: the learner failed on one.
     """
-    sampler, index = task
-    episode = sampler[index].map(channels_last)
-    with learners.one() as learner:
-        try:
-            loss, accuracy = read_scores(learner, params, episode)
-        except EpisodeError as error:
-            raise LearnerError(f"The learner failed on task {index} of {sampler.name}: {error}.") from error
-    return float(loss.detach()), float(accuracy.detach())
+    try:
+        scores: list[list[float]] = find_engine("threads")(learner, draw(tasks))(params).tolist()
+    except EpisodeError as error:
+        raise LearnerError(f"The learner failed {where(error, tasks)}: {error}.") from error
+    return scores
 
 
 def summary(scores: pd.DataFrame) -> pd.DataFrame:

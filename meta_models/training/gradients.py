@@ -1,0 +1,71 @@
+"""The gradient of a meta-batch: the mean over its tasks, computed by one of the engines.
+
+On a CPU the convolutions of one task already fill a core, so each task runs on a thread of its own (``apart``). On a
+GPU, or where tensors are tiny, what counts is the number of launches, and all tasks go through the network together
+(``together``). Either way sums run in one order, and do not depend on how many threads there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from transference import Episode, Learner, Params
+from transference.devices import workers
+from transference.engines import MeanGradient, find_engine
+from transference.episodes import has_images
+from transference.errors import LearnerError, UsageError
+from transference.learners import EpisodeError
+from transference.samplers import TaskSampler
+
+Task = tuple[TaskSampler, int]
+"""A task, not yet drawn."""
+
+BATCHINGS = ("apart", "together")
+"""The engines of which a training may take one, and keeps it."""
+
+
+def meta_gradient(batching: str, learner: Learner, params: Params, tasks: Sequence[Task]) -> MeanGradient:
+    """Return the gradient of the mean loss of the tasks.
+
+    Args:
+        batching: ``"apart"`` or ``"together"``; they differ in the last digits.
+        learner: the learner.
+        params: what moves, all of it.
+        tasks: those of one outer update.
+
+    Raises:
+        UsageError: there is no such batching.
+    """
+    if batching not in BATCHINGS:
+        raise UsageError(f"The batching {batching!r} was asked for; it must be one of {', '.join(BATCHINGS)}.")
+    with workers():
+        return find_engine(batching).mean_gradient(learner, params, draw(tasks), list(params))
+
+
+def draw(tasks: Sequence[Task]) -> list[Episode]:
+    """Return the tasks' episodes, which several threads draw."""
+    with workers() as pool:
+        return list(pool.map(lambda task: task[0][task[1]], tasks))
+
+
+def where(error: EpisodeError, tasks: Sequence[Task]) -> str:
+    """Return on which of these tasks the learner failed, in words."""
+    found = [(sampler, index) for sampler, index in tasks if error.is_on(sampler[index])]
+    names = dict.fromkeys(sampler.name for sampler, _ in tasks)
+    return f"on task {found[0][1]} of {found[0][0].name}" if found else f"on a task of {' or '.join(names)}"
+
+
+def usual(learner: Learner, params: Params, task: Task) -> str:
+    """Return the batching that suits a learner's tasks: apart for images on a CPU, otherwise together, if the learner can be batched.
+
+    It depends on nothing that changes from one time to the next, such as a trial run would, so that a training can be repeated to the bit.
+    """
+    sampler, index = task
+    episode = sampler[index]
+    if has_images(episode) and episode.device.type == "cpu":
+        return "apart"
+    try:
+        meta_gradient("together", learner, params, [task, task])
+    except (RuntimeError, ValueError, LearnerError):  # not all can be batched; whether it runs at all, the training will show
+        return "apart"
+    return "together"
