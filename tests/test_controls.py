@@ -13,7 +13,8 @@ from tests.strangers import PixelPrototypes
 from transference.engines import GradientRows
 from transference.errors import StoreError, UsageError
 from transference.measurement._controlled import controlled_pairs, default_controls
-from transference.store import CONTROL_NAMES
+from transference.store import CONTROL_NAMES, _cells, verify
+from transference.store._schema import OLD_CONTROL_NAMES
 
 
 def measured(out, learner, checkpoint, sources, targets, **changes):
@@ -55,11 +56,11 @@ def test_every_control_is_what_it_says(run, learner, checkpoint, sources, target
         _, other = gradient_in_double(learner, checkpoint, sources.redraw(i))
         elsewhere = {name: -alpha * value for name, value in other.items()}
         anew = ratio_in_double(learner, checkpoint, sources.redraw(i), targets.redraw(j), elsewhere)
-        assert of["fresh"][alpha, i, j] == pytest.approx(anew, rel=1e-5)
-        assert of["placebo"][alpha, i, j] != of["measured"][alpha, i, j]
+        assert of["resampled"][alpha, i, j] == pytest.approx(anew, rel=1e-5)
+        assert of["random_direction"][alpha, i, j] != of["measured"][alpha, i, j]
 
 
-def test_a_placebo_is_as_long_as_the_step_and_knows_nothing_of_it(tmp_path, checkpoint, sources, targets):
+def test_a_random_direction_is_as_long_as_the_step_and_knows_nothing_of_it(tmp_path, checkpoint, sources, targets):
     seen = []
 
     class Watching(PixelPrototypes):
@@ -111,7 +112,7 @@ def test_a_sampler_that_cannot_draw_anew_has_no_fresh_episodes(tmp_path, learner
             return sources[index]
 
     run = measured(tmp_path / "run", learner, checkpoint, Plain(), targets)
-    assert set(run.controls()["control"]) == set(CONTROL_NAMES) - {"fresh"}
+    assert set(run.controls()["control"]) == set(CONTROL_NAMES) - {"resampled"}
     assert tr.control_bands(run.controls())["resampled_low"].isna().all()
 
 
@@ -202,7 +203,11 @@ def test_bands_hold_as_many_as_they_say():
     generator, inside = np.random.default_rng(0), []
     for _ in range(400):
         draws = generator.normal(size=(3, 9))
-        logs = {"measured": 0.2 * draws[0] + 0.05 * draws[1], "fresh": 0.2 * draws[0] + 0.05 * draws[2], "placebo": 0.03 + 0.1 * draws[1]}
+        logs = {
+            "measured": 0.2 * draws[0] + 0.05 * draws[1],
+            "resampled": 0.2 * draws[0] + 0.05 * draws[2],
+            "random_direction": 0.03 + 0.1 * draws[1],
+        }
         [band] = tr.control_bands(table_of({name: np.exp(log) for name, log in logs.items()})).to_dict("records")
         another = generator.normal(size=2)
         inside.append(
@@ -215,13 +220,20 @@ def test_bands_hold_as_many_as_they_say():
         assert stats.binomtest(int(hits), 400, 0.95).pvalue > 1e-3
 
 
-@pytest.mark.parametrize("names", [("fresh", "placebo"), ("resampled", "random direction"), ("resampled", "random_direction")])
-def test_controls_of_every_version_are_shown_by_one_name(names):
-    resampled, random_direction = names
-    ratios = {"measured": [1.1, 0.9, 1.0], resampled: [1.0, 0.95, 1.05], random_direction: [1.02, 1.01, 0.99]}
-    [band] = tr.control_bands(table_of(ratios)).to_dict("records")
-    assert band["resampled_low"] < 1 < band["resampled_high"]
-    assert band["random_direction_mean"] == pytest.approx(np.exp(np.log(ratios[random_direction]).mean()))
+def test_controls_of_version_0_1_are_read_under_their_names_of_today(tmp_path, learner, checkpoint, sources, targets, monkeypatch):
+    measure_here = lambda out: measured(out, learner, checkpoint, sources, targets, lookahead=tr.SGD(0.1))
+    now = measure_here(tmp_path / "now").controls()
+    old = tuple({new: name for name, new in OLD_CONTROL_NAMES.items()}.get(name, name) for name in CONTROL_NAMES)
+    write = _cells.control_table
+    with monkeypatch.context() as patch:
+        patch.setattr("transference.store._cells.CONTROL_NAMES", old)
+        names = {new: name for name, new in OLD_CONTROL_NAMES.items()}
+        patch.setattr("transference.measurement._work.control_table", lambda name, rows: write(names.get(name, name), rows))
+        run = measure_here(tmp_path / "then")
+    (file,) = (run.path / "controls").rglob("*.parquet")
+    assert {"fresh", "placebo"} <= set(pd.read_parquet(file)["control"])
+    pd.testing.assert_frame_equal(run.controls(), now)
+    assert verify(run.path).complete
 
 
 def test_bands_say_when_zero_is_not_one_and_how_far_float64_is():
@@ -273,14 +285,14 @@ def test_the_parts_agree_with_the_intervals_of_the_whole(run):
 
 
 def test_bands_are_prediction_intervals_of_as_many_pairs_as_there_are():
-    logs = {"measured": [0.1, -0.2, 0.05], "fresh": [0.12, -0.1, 0.0], "placebo": [0.01, 0.03, -0.02]}
+    logs = {"measured": [0.1, -0.2, 0.05], "resampled": [0.12, -0.1, 0.0], "random_direction": [0.01, 0.03, -0.02]}
     [band] = tr.control_bands(table_of({name: np.exp(log) for name, log in logs.items()})).to_dict("records")
     wide = stats.t.ppf(0.975, 2) * np.sqrt(1 + 1 / 3)
-    mean, spread = np.mean(logs["placebo"]), np.std(logs["placebo"], ddof=1)
+    mean, spread = np.mean(logs["random_direction"]), np.std(logs["random_direction"], ddof=1)
     assert (band["random_direction_low"], band["random_direction_high"]) == pytest.approx(
         tuple(np.exp([mean - wide * spread, mean + wide * spread]))
     )
-    moved = np.subtract(logs["fresh"], logs["measured"]) / np.sqrt(2)
+    moved = np.subtract(logs["resampled"], logs["measured"]) / np.sqrt(2)
     spread = np.std(np.concatenate([moved, -moved]), ddof=1)
     assert (band["resampled_low"], band["resampled_high"]) == pytest.approx(tuple(np.exp([-wide * spread, wide * spread])))
 

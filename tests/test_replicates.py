@@ -116,7 +116,7 @@ def test_replicates_leave_what_one_episode_says_as_it_was(measured):
 
 def test_the_control_with_fresh_episodes_is_the_first_replicate(measured):
     run = measured(replicates=2)
-    fresh = run.controls().query("control == 'fresh'").set_index(["alpha", "source", "target"])["loss_ratio"]
+    fresh = run.controls().query("control == 'resampled'").set_index(["alpha", "source", "target"])["loss_ratio"]
     table = run.pairs(1).set_index(["alpha", "source", "target"])["loss_ratio"]
     np.testing.assert_allclose(fresh, table[fresh.index], rtol=1e-6)
 

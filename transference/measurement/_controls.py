@@ -1,12 +1,12 @@
 """What a measurement is to be held against, on a few of its pairs.
 
-========== ==================================================================================================
-measured   the pair itself, exactly
-zero       a step of size zero: the ratio is exactly 1, or the learner is not what it seems
-float64    gradient, step and losses in double precision: how many digits of a ratio are noise of the arithmetic
-fresh      source and target drawn anew from the same classes: how far the draw of the images moves a ratio
-placebo    a step of the same length in a random direction: what any disturbance of this size does
-========== ==================================================================================================
+================ ============================================================================================
+measured         the pair itself, exactly
+zero             a step of size zero: the ratio is exactly 1, or the learner is not what it seems
+float64          gradient, step and losses in double precision: how many digits of a ratio are noise of the arithmetic
+resampled        source and target drawn anew from the same classes: how far the draw of the images moves a ratio
+random_direction a step of the same length in a random direction: what any disturbance of this size does
+================ ============================================================================================
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def measure_controls(
 ) -> dict[str, list[Columns]]:
     """Return the rows of each control.
 
-    Without ``float64`` where the learner or the device's memory does not allow it, and without ``fresh`` where a sampler cannot draw a
+    Without ``float64`` where the learner or the device's memory does not allow it, and without ``resampled`` where a sampler cannot draw a
     task anew.
 
     Args:
@@ -47,8 +47,8 @@ def measure_controls(
     Raises:
         LearnerError: the learner failed on a pair.
     """
-    names = ("measured", "zero", "placebo")
-    found = dict(zip(names, measure_pairs(exact, stepper, targets, cells, changes=(lambda step: step, _zero, _placebo)), strict=True))
+    names, changes = ("measured", "zero", "random_direction"), (lambda step: step, _zero, _random_direction)
+    found = dict(zip(names, measure_pairs(exact, stepper, targets, cells, changes=changes), strict=True))
     try:
         in_double = replace(stepper, subject=wide(), sources=stepper.sources.to(torch.float64))
         [found["float64"]] = measure_pairs(exact, in_double, targets.to(torch.float64), cells)
@@ -56,7 +56,7 @@ def measure_controls(
         if isinstance(error, LearnerError) and not isinstance(error.__cause__, _NO_FLOAT64):
             raise
     if stepper.sources.redrawable and targets.redrawable:
-        [found["fresh"]] = measure_pairs(exact, replace(stepper, sources=stepper.sources.redrawn(1)), targets.redrawn(1), cells)
+        [found["resampled"]] = measure_pairs(exact, replace(stepper, sources=stepper.sources.redrawn(1)), targets.redrawn(1), cells)
     return found
 
 
@@ -65,7 +65,7 @@ def _zero(step: Step) -> Step:
     return replace(step, displacement=displacement and {name: torch.zeros_like(value) for name, value in displacement.items()})
 
 
-def _placebo(step: Step) -> Step:
+def _random_direction(step: Step) -> Step:
     """Return a step as long in a direction that is uniform over all; the same direction at every step size."""
     if step.displacement is None:
         return step

@@ -11,9 +11,6 @@ from scipy.special import stdtrit
 
 from transference.statistics._summary import GROUP
 
-SHOWN_AS = {"fresh": "resampled", "placebo": "random_direction", "random direction": "random_direction"}
-"""What controls are called in tables and figures, by the names that run folders have; one not named here keeps its own."""
-
 _NAMES = ["measured", "zero", "float64", "resampled", "random_direction"]
 _COLUMNS = [
     "n",
@@ -45,7 +42,6 @@ def control_bands(controls: pd.DataFrame, *, level: float = 0.95) -> pd.DataFram
         directions. NaN where a control was not measured.
     """
     keys = ["source", "target"]
-    controls = controls.assign(control=[SHOWN_AS.get(name, name) for name in controls["control"]])
     rows = []
     for key, group in controls.groupby(list(GROUP), observed=True):
         with np.errstate(divide="ignore"):

@@ -18,7 +18,7 @@ from transference.spec import RunSpec, Tile
 from transference.store._folder import Store
 from transference.store._layout import Layout
 from transference.store._matrices import Matrices, ranges, read_matrices
-from transference.store._schema import CONTROLS
+from transference.store._schema import CONTROL_NAMES, CONTROLS, OLD_CONTROL_NAMES
 
 
 class Progress(NamedTuple):
@@ -149,9 +149,9 @@ class Run:
     def controls(self) -> pd.DataFrame:
         """Return the controls of a few pairs of every mode pair, as rows of `pairs` with a column ``control``; none in a run without.
 
-        ``measured``: the pair itself, exactly. ``zero``: a step of size zero. ``float64``: in double precision. ``fresh``: source and
-        target drawn anew from the same classes. ``placebo``: a step of the same length in a random direction. The pairs are chosen at
-        random, the same at every checkpoint and step size; `transference.control_bands` summarises them.
+        ``measured``: the pair itself, exactly. ``zero``: a step of size zero. ``float64``: in double precision. ``resampled``: source and
+        target drawn anew from the same classes. ``random_direction``: a step of the same length that knows no source. The pairs are chosen
+        at random, the same at every checkpoint and step size; `transference.control_bands` summarises them.
 
         Raises:
             StoreError: a file is missing or damaged.
@@ -161,6 +161,8 @@ class Run:
         frame = _stack(parts) if parts else CONTROLS.empty_table().to_pandas().assign(checkpoint_step=0)
         self._add_mode(frame, "source", "source_mode")
         self._add_mode(frame, "target", "target_mode")
+        names = [OLD_CONTROL_NAMES.get(name, name) for name in frame["control"]]
+        frame["control"] = pd.Categorical(names, categories=list(CONTROL_NAMES))
         return frame.sort_values(["checkpoint_step", "alpha", "control", "source", "target"], ignore_index=True)
 
     def blocks(self) -> Iterator[Block]:

@@ -37,10 +37,13 @@ PAIRS = pa.schema(
 ``⟨∇L_j, d⟩ / L_j(θ)``, which for a plain step is ``-α⟨∇L_i, ∇L_j⟩ / L_j``; NaN where it was not computed, or the loss before is no finite
 number above 0."""
 
-CONTROL_NAMES = ("measured", "zero", "float64", "fresh", "placebo")
+CONTROL_NAMES = ("measured", "zero", "float64", "resampled", "random_direction")
+
+OLD_CONTROL_NAMES = {"fresh": "resampled", "placebo": "random_direction"}
+"""What folders of version 0.1 call them."""
 
 CONTROLS = pa.schema([("control", pa.dictionary(pa.int8(), pa.string())), *PAIRS])
-"""One row per control of a pair: see `transference.work`."""
+"""One row per control of a pair: see `transference.measurement`."""
 
 SOURCES = pa.schema(
     [

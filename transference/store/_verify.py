@@ -19,7 +19,7 @@ from transference.store._files import TableFile
 from transference.store._folder import Store
 from transference.store._layout import FOLDERS, Layout
 from transference.store._lock import LOCK_NAMES
-from transference.store._schema import CONTROL_NAMES, STATUSES
+from transference.store._schema import CONTROL_NAMES, OLD_CONTROL_NAMES, STATUSES
 
 _MEND = "Delete it and repeat the command in run.json."
 
@@ -28,7 +28,7 @@ _TOLERANCE = 1e-5
 pairs may be computed by different engines, in blocks of different sizes; these keep five digits of a float32 loss, and of a small one no
 more than its logarithms and squares have."""
 
-_OF_OTHER_EPISODES = ("float64", "fresh")
+_OF_OTHER_EPISODES = ("float64", "resampled", "fresh")
 """Controls whose losses before are not those of the table."""
 
 _SHOWN = 5
@@ -160,7 +160,7 @@ class _Verifier:
         frame = content.select(["control", "source", "target", "alpha"]).to_pandas()
         cells = [set(zip(*(rows[name] for name in frame.columns[1:]), strict=True)) for _, rows in frame.groupby("control", observed=True)]
         names = frame["control"].unique()
-        sound = "measured" in names and set(names) <= set(CONTROL_NAMES) and len(frame) == n_rows * len(names)
+        sound = "measured" in names and set(names) <= {*CONTROL_NAMES, *OLD_CONTROL_NAMES} and len(frame) == n_rows * len(names)
         if not (sound and all(some == cells[0] and len(some) == n_rows for some in cells) and self._within(content)):
             self._problems.append(f"{file.path} does not hold the controls that it should. {_MEND}")
 
