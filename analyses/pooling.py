@@ -29,7 +29,9 @@ def pooled(run: tr.Run) -> dict[tuple[int, float, str], Block]:
     for (step, alpha), blocks in found.items():
         for group in GROUPS:
             inside = {pair: (pair[0] == pair[1]) == (group == GROUPS[0]) for pair in blocks}
-            accuracy = np.concatenate([block.accuracy_before for (source, _), block in blocks.items() if source == next(iter(blocks))[0]])
+            accuracy = np.concatenate(
+                [block.accuracy_before for (source, _), block in blocks.items() if source == next(iter(blocks))[0]]
+            )
             ratio, change, slope = (_joined(blocks, name, inside) for name in ("loss_ratio", "change", "first_order"))
             tables[step, alpha, group] = Block(step, alpha, "pairs", group, ratio, change, slope, accuracy)
     return tables

@@ -19,7 +19,10 @@ def main() -> None:
     asked = made.parse_args()
     for seed in asked.seed or SUBJECTS["seeds"]:
         for learner in asked.learner or SUBJECTS["learners"]:
-            subprocess.run([sys.executable, "-m", "transference.cli", "train", *train_words(learner, seed, places(asked))], check=True)
+            subprocess.run(
+                [sys.executable, "-m", "transference.cli", "train", *train_words(learner, seed, places(asked))],
+                check=True,
+            )
 
 
 if __name__ == "__main__":

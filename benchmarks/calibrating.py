@@ -39,16 +39,22 @@ def main() -> None:
             rows += _resample(truth, estimate, share, asked.resamplings, random)
     found = pd.DataFrame(rows).groupby(["alpha", "share", "of"], sort=False)
     print(
-        found.agg(coverage=("covered", "mean"), worst=("covered", "min"), width=("width", "median"), widest=("width", "max"))
+        found.agg(
+            coverage=("covered", "mean"), worst=("covered", "min"), width=("width", "median"), widest=("width", "max")
+        )
         .round(3)
         .to_string()
     )
 
 
-def _resample(truth: Block, estimate: Block, share: float, n: int, random: np.random.Generator) -> list[dict[str, object]]:
+def _resample(
+    truth: Block, estimate: Block, share: float, n: int, random: np.random.Generator
+) -> list[dict[str, object]]:
     """Return a row for each quantity of one mode pair: how often it is covered, and the median relative width."""
     key = {name: getattr(truth, name) for name in ("checkpoint_step", "alpha", "source_mode", "target_mode")}
-    frame = pd.DataFrame({**key, "loss_ratio": truth.loss_ratio.ravel(), "estimate": estimate.change.ravel(), "status": "ok"})
+    frame = pd.DataFrame(
+        {**key, "loss_ratio": truth.loss_ratio.ravel(), "estimate": estimate.change.ravel(), "status": "ok"}
+    )
     whole = tr.summarise_blocks([truth]).iloc[0]
     nothing = replace(estimate, change=np.ones_like(estimate.change))
     covered, width = [], []
@@ -57,7 +63,12 @@ def _resample(truth: Block, estimate: Block, share: float, n: int, random: np.ra
         found = tr.calibrate([estimate], sample).iloc[0]
         alone = tr.calibrate([nothing], sample.assign(estimate=1.0)).iloc[0]
         covered.append([found[f"{name}_low"] <= whole[name] <= found[f"{name}_high"] for name in _SHOWN])
-        width.append([(found[f"{name}_high"] - found[f"{name}_low"]) / (alone[f"{name}_high"] - alone[f"{name}_low"]) for name in _SHOWN])
+        width.append(
+            [
+                (found[f"{name}_high"] - found[f"{name}_low"]) / (alone[f"{name}_high"] - alone[f"{name}_low"])
+                for name in _SHOWN
+            ]
+        )
     of = zip(_SHOWN, np.mean(covered, axis=0), np.median(width, axis=0), strict=True)
     return [{"alpha": key["alpha"], "share": share, "of": name, "covered": c, "width": w} for name, c, w in of]
 

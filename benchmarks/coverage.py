@@ -85,7 +85,9 @@ def table(random: np.random.Generator, design: str, n_source: int, n_target: int
         return 0.01 * (product_of_means - source @ target.T) + 0.006 * random.standard_normal((n_source, n_target))
     kind, of_source, of_target, rest = EFFECTS[design]
     target = np.zeros((1, 1)) if given else of_target * effects(random, kind, (1, n_target))
-    return of_source * effects(random, kind, (n_source, 1)) + target + rest * effects(random, kind, (n_source, n_target))
+    return (
+        of_source * effects(random, kind, (n_source, 1)) + target + rest * effects(random, kind, (n_source, n_target))
+    )
 
 
 def independent(design: str, given: bool) -> _Floats:
@@ -130,7 +132,9 @@ def block(logs: _Floats) -> tr.Block:
     return tr.Block.of(np.exp(logs), source_mode="a", target_mode="b", checkpoint_step=0, alpha=0.1)
 
 
-def coverage_of_intervals(tables: int, shapes: Iterable[tuple[int, int]] = SHAPES, designs: Iterable[str] = DESIGNS) -> Iterator[_Row]:
+def coverage_of_intervals(
+    tables: int, shapes: Iterable[tuple[int, int]] = SHAPES, designs: Iterable[str] = DESIGNS
+) -> Iterator[_Row]:
     """Yield how often the intervals of each statistic cover, where they are given."""
     for shape, design in product(shapes, designs):
         random, expected = np.random.default_rng(1), _expected(design, shape[1] == 1)
@@ -160,7 +164,9 @@ def coverage_around_the_cut(tables: int, cut: Iterable[tuple[float, Iterable[int
             yield {"part": "cut", "tables_of": str(n), "design": _name(q), "of": kind, **_share(hits)}
 
 
-def coverage_of_contrasts(tables: int, shapes: Iterable[tuple[int, int]] = CONTRASTED, designs: Iterable[str] = DESIGNS) -> Iterator[_Row]:
+def coverage_of_contrasts(
+    tables: int, shapes: Iterable[tuple[int, int]] = CONTRASTED, designs: Iterable[str] = DESIGNS
+) -> Iterator[_Row]:
     """Yield how often a contrast covers the difference; where that is none, p ≤ 0.05 in all other tables."""
     for shape, design in product(shapes, designs):
         random = np.random.default_rng(3)
@@ -169,7 +175,9 @@ def coverage_of_contrasts(tables: int, shapes: Iterable[tuple[int, int]] = CONTR
         covered: dict[str, list[float]] = {name: [] for name in ("geometric_mean", *CLASSES)}
         for _ in range(tables):
             shared = COMMON * random.standard_normal(shape)
-            found = tr.contrast([block(shared + table(random, design, *shape))], [block(shared)], draws=DRAWS).set_index("statistic")
+            found = tr.contrast(
+                [block(shared + table(random, design, *shape))], [block(shared)], draws=DRAWS
+            ).set_index("statistic")
             for name, hits in covered.items():
                 low, high = found.loc[name, "low"], found.loc[name, "high"]
                 hits.append(np.nan if np.isnan(low) else float(low <= expected[name] <= high))
@@ -209,7 +217,11 @@ def false_discoveries(
         false, alone, power, refused = [], [], [], []
         for _ in range(tables):
             null = random.random(shape[1:]) < 0.8
-            logs = MARGIN + np.where(null, 0.0, 0.05 + 0.15 * np.abs(random.standard_normal(shape[1:]))) + luck(random, kind, whose, shape)
+            logs = (
+                MARGIN
+                + np.where(null, 0.0, 0.05 + 0.15 * np.abs(random.standard_normal(shape[1:])))
+                + luck(random, kind, whose, shape)
+            )
             found = tr.single_pairs([tr.Block.of(np.exp(logs[0]), redrawn=np.exp(logs[1:]))])
             called = (found["transfer"] == "negative").to_numpy().reshape(shape[1:])
             false.append(float((called & null).sum() / max(1, called.sum())))
@@ -255,8 +267,14 @@ _HEADINGS = {
 def as_markdown(found: pd.DataFrame, part: str) -> str:
     """Return the shares of one part as a table, in percent, a dash where nothing was given."""
     mine = found[found["part"] == part]
-    columns, rows = list(dict.fromkeys(mine["of"])), list(dict.fromkeys(zip(mine["tables_of"], mine["design"], strict=True)))
-    told = {(a, b, of): _told(share) for a, b, of, share in mine[["tables_of", "design", "of", "share"]].itertuples(index=False)}
+    columns, rows = (
+        list(dict.fromkeys(mine["of"])),
+        list(dict.fromkeys(zip(mine["tables_of"], mine["design"], strict=True))),
+    )
+    told = {
+        (a, b, of): _told(share)
+        for a, b, of, share in mine[["tables_of", "design", "of", "share"]].itertuples(index=False)
+    }
     lines = [[*_HEADINGS[part], *columns], ["---"] * (2 + len(columns))]
     lines += [[*row, *(told.get((*row, of), "") for of in columns)] for row in rows]
     largest, drawn = 100 * mine["error"].max(), mine["drawn"].max()

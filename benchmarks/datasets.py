@@ -46,9 +46,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--side", type=int, default=84)
     parser.add_argument(
-        "--episodes", type=int, default=10_000, help="from prepared images; the others do a share of it and are extrapolated"
+        "--episodes",
+        type=int,
+        default=10_000,
+        help="from prepared images; the others do a share of it and are extrapolated",
     )
-    parser.add_argument("--share", type=float, default=0.05, help="of the episodes that the two slower ways are timed on")
+    parser.add_argument(
+        "--share", type=float, default=0.05, help="of the episodes that the two slower ways are timed on"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--prepare", type=int, default=0, metavar="N", help="also prepare N images")
     parser.add_argument("--folder", type=Path, help="where to put the images; by default a temporary folder")
@@ -70,7 +75,9 @@ def _run(asked: argparse.Namespace, folder: Path) -> dict[str, object]:
     files = _draw(folder / "jpeg" / MODE, asked.side)
     with preparation("drawn", files, folder / "data", side=asked.side) as work:
         prepare(work)
-    tasks = tr.few_shot("drawn:all", data_root=folder / "data", ways=WAYS, shots=SHOTS, queries=QUERIES, side=asked.side)
+    tasks = tr.few_shot(
+        "drawn:all", data_root=folder / "data", ways=WAYS, shots=SHOTS, queries=QUERIES, side=asked.side
+    )
     few = max(1, int(asked.episodes * asked.share))
     ways: dict[str, tuple[int, Callable[[int], Iterator[object]]]] = {
         "prepared, mapped (ours)": (asked.episodes, lambda n: (tasks[k] for k in range(n))),
@@ -86,7 +93,9 @@ def _run(asked: argparse.Namespace, folder: Path) -> dict[str, object]:
     medians = {name: statistics.median(found) for name, found in rates.items()}
     print(f"{'':26}{'episodes/s':>12}{'ratio to decoding':>20}   (timed on)")
     for name, rate in medians.items():
-        print(f"{name:26}{rate:12.1f}{rate / medians['decoding per episode']:20.1f}   ({ways[name][0]} episodes, {asked.rounds} rounds)")
+        print(
+            f"{name:26}{rate:12.1f}{rate / medians['decoding per episode']:20.1f}   ({ways[name][0]} episodes, {asked.rounds} rounds)"
+        )
     prepared = _prepare(files, folder, asked.side, asked.prepare) if asked.prepare else None
     return {**about, "episodes_per_second": medians, "preparing": prepared}
 
@@ -123,7 +132,11 @@ class _Files(Dataset[tuple[Tensor, int]]):
 
     def __init__(self, folder: Path, side: int) -> None:
         self.side = side
-        self.files = [(path, label) for label, of_class in enumerate(sorted(folder.iterdir())) for path in sorted(of_class.iterdir())]
+        self.files = [
+            (path, label)
+            for label, of_class in enumerate(sorted(folder.iterdir()))
+            for path in sorted(of_class.iterdir())
+        ]
 
     def __len__(self) -> int:
         return len(self.files)
@@ -140,7 +153,8 @@ def _loader(files: Path, side: int, n: int) -> Iterator[object]:
         classes.setdefault(label, []).append(index)
     rng = random.Random(0)
     batches = [
-        [index for label in rng.sample(sorted(classes), WAYS) for index in rng.sample(classes[label], SHOTS + QUERIES)] for _ in range(n)
+        [index for label in rng.sample(sorted(classes), WAYS) for index in rng.sample(classes[label], SHOTS + QUERIES)]
+        for _ in range(n)
     ]
     yield from DataLoader(dataset, batch_sampler=batches, num_workers=2)
 
@@ -171,7 +185,13 @@ def _prepare(files: Path, folder: Path, side: int, n: int) -> dict[str, float]:
     start = time.perf_counter()
     tr.open_dataset("many:all", data_root=folder / "data", side=side)
     opened = time.perf_counter() - start
-    found = {"images": n, "seconds": seconds, "images_per_second": n / seconds, "peak_MB": (peak - before) / 2**20, "open_seconds": opened}
+    found = {
+        "images": n,
+        "seconds": seconds,
+        "images_per_second": n / seconds,
+        "peak_MB": (peak - before) / 2**20,
+        "open_seconds": opened,
+    }
     print(
         f"preparing {n} images ({file.path.stat().st_size / 1e9:.2f} GB): {seconds:.0f} s, {n / seconds:.0f} images/s, "
         f"{found['peak_MB']:.0f} MB of memory beyond what was in use; opened in {opened:.3f} s"

@@ -57,21 +57,27 @@ def main() -> None:
     keep_freed_memory()
     about = machine(torch.device("cpu"))
     print(json.dumps(about))
-    print(f"{'learner':13s} {'side':>4s} {'engine':15s} {'alpha':>6s} {'pairs':>5s} {'losses':>8s} {'whole':>8s} {'cost':>5s}")
+    print(
+        f"{'learner':13s} {'side':>4s} {'engine':15s} {'alpha':>6s} {'pairs':>5s} {'losses':>8s} {'whole':>8s} {'cost':>5s}"
+    )
     rows = []
     with full_precision():
         for side in map(int, asked.sides.split(",")):
             for name in asked.learners.split(","):
                 for row in digits(name, side, asked.engines.split(","), asked.sources, asked.targets, asked.rounds):
                     print(
-                        "{learner:13s} {side:4d} {engine:15s} {alpha:6.0e} {pairs:5d} {losses:8.1e} {whole:8.1e} {cost:5.2f}".format(**row)
+                        "{learner:13s} {side:4d} {engine:15s} {alpha:6.0e} {pairs:5d} {losses:8.1e} {whole:8.1e} {cost:5.2f}".format(
+                            **row
+                        )
                     )
                     rows.append(row)
     if asked.json:
         asked.json.write_text(json.dumps({**about, "rows": rows}, indent=2) + "\n")
 
 
-def digits(name: str, side: int, engines: Sequence[str], n_sources: int, n_targets: int, rounds: int) -> Iterator[dict[str, Any]]:
+def digits(
+    name: str, side: int, engines: Sequence[str], n_sources: int, n_targets: int, rounds: int
+) -> Iterator[dict[str, Any]]:
     """Yield a row for each engine: the errors of one learner at one side, and the cost."""
     learner = tr.load_learner(*LEARNERS[name])
     params = learner.init_params(0)
@@ -102,7 +108,12 @@ def _gradients(engine: str, learner: tr.Learner, params: tr.Params, tasks: Seque
 
 
 def _log_ratios(
-    engine: str, learner: tr.Learner, params: tr.Params, targets: Sequence[tr.Episode], gradients: Sequence[tr.Params], alpha: float
+    engine: str,
+    learner: tr.Learner,
+    params: tr.Params,
+    targets: Sequence[tr.Episode],
+    gradients: Sequence[tr.Params],
+    alpha: float,
 ) -> Tensor:
     """Return the log ratios ``[n_sources, n_targets]``, in float64 whatever the losses were computed in."""
     evaluate = ENGINES[engine](learner, targets)

@@ -102,7 +102,9 @@ def _subject(name: str, side: int, device: torch.device) -> tuple[Any, tr.Params
 def _time(name: str, side: int, asked: argparse.Namespace, device: torch.device) -> list[dict[str, Any]]:
     """Return a row for each way of one learner at one side."""
     learner, params, episodes = _subject(name, side, device)
-    ways: dict[str, Callable[[], object]] = {key: partial(read, params) for key, read in _peers(learner, episodes).items()}
+    ways: dict[str, Callable[[], object]] = {
+        key: partial(read, params) for key, read in _peers(learner, episodes).items()
+    }
     ways["vmap"] = partial(ENGINES["vmap"](learner, episodes), params)
     memory = {key: _memory(way, device) for key, way in ways.items()}
     with _elsewhere(name, side, asked.pairs, device) as (ask, told):
@@ -126,13 +128,20 @@ def _time(name: str, side: int, asked: argparse.Namespace, device: torch.device)
     ]
     print(f"\n{name}, {side} pixels (gradient of a source: {1e3 * gradient:.1f} ms; trial: {told['trial']})")
     for row in rows:
-        line = f"{row['pairs_per_second']:10.1f} pairs/s {row['ratio']:8.2f} × {row['share_of_limit']:8.0%} of the limit"
-        print(f"  {row['way']:16}{line}  {row['engine']}" + (f"  {row['memory_MB']:.0f} MB" if row["memory_MB"] else ""), flush=True)
+        line = (
+            f"{row['pairs_per_second']:10.1f} pairs/s {row['ratio']:8.2f} × {row['share_of_limit']:8.0%} of the limit"
+        )
+        print(
+            f"  {row['way']:16}{line}  {row['engine']}" + (f"  {row['memory_MB']:.0f} MB" if row["memory_MB"] else ""),
+            flush=True,
+        )
     return [*rows, {"learner": name, "side": side, "way": "gradient", "milliseconds": 1e3 * gradient}]
 
 
 @contextmanager
-def _elsewhere(name: str, side: int, pairs: int, device: torch.device) -> Iterator[tuple[Callable[[str], Tensor], dict[str, Any]]]:
+def _elsewhere(
+    name: str, side: int, pairs: int, device: torch.device
+) -> Iterator[tuple[Callable[[str], Tensor], dict[str, Any]]]:
     """Provide what runs our ways in a process of its own, with the memory settings that our commands make.
 
     Yields:
@@ -165,10 +174,14 @@ def _ours(pipe: Connection, name: str, side: int, pairs: int, device: torch.devi
         ways: dict[str, Callable[[], Tensor]] = {
             "ours": partial(engine(learner, episodes), params),
             "limit": partial(ENGINES[by_learner.chosen](alone, episodes), params),
-            "gradient": lambda: torch.tensor([loss for (loss, _), _ in engine.gradients(learner, params, episodes[:1], list(params))]),
+            "gradient": lambda: torch.tensor(
+                [loss for (loss, _), _ in engine.gradients(learner, params, episodes[:1], list(params))]
+            ),
         }
         memory = {way: _memory(ways[way], device) for way in ("ours", "limit")}
-        pipe.send({"trial": str(chosen), "engines": {"ours": chosen.chosen, "limit": by_learner.chosen}, "memory": memory})
+        pipe.send(
+            {"trial": str(chosen), "engines": {"ours": chosen.chosen, "limit": by_learner.chosen}, "memory": memory}
+        )
         while way := pipe.recv():
             pipe.send(ways[way]().tolist())
 
@@ -200,7 +213,9 @@ def _check_same(ways: dict[str, Callable[[], object]]) -> None:
         losses[name] = found[:, 0] if found.dim() == 2 else found
     for name, found in losses.items():
         if name != "limit":
-            torch.testing.assert_close(found, losses["straightforward"], rtol=0.1, atol=1e-2, msg=lambda text, name=name: f"{name}: {text}")
+            torch.testing.assert_close(
+                found, losses["straightforward"], rtol=0.1, atol=1e-2, msg=lambda text, name=name: f"{name}: {text}"
+            )
 
 
 def _memory(way: Callable[[], object], device: torch.device) -> float:

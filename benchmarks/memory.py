@@ -57,7 +57,9 @@ def main() -> None:
     first = None
     for size in map(int, asked.sizes.split(",")):
         here, there = mp.get_context("spawn").Pipe()
-        process = mp.get_context("spawn").Process(target=_measure, args=(there, asked.estimator, asked.learner, size, asked.side))
+        process = mp.get_context("spawn").Process(
+            target=_measure, args=(there, asked.estimator, asked.learner, size, asked.side)
+        )
         process.start()
         peak, seconds, with_summary = here.recv()
         process.join()
@@ -71,7 +73,10 @@ def _measure(pipe: Connection, estimator: str, name: str | None, size: int, side
     keep_freed_memory()
     learner = tr.load_learner(name, {}) if name else Line()
     modes = ("strokes:train", "strokes:test") if name else ("sinusoid:train", "sinusoid:test")
-    sources, targets = (tr.open_tasks(mode, ways=5, shots=1 if name else 5, queries=15, side=side, seed=k) for k, mode in enumerate(modes))
+    sources, targets = (
+        tr.open_tasks(mode, ways=5, shots=1 if name else 5, queries=15, side=side, seed=k)
+        for k, mode in enumerate(modes)
+    )
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
         checkpoint = tr.Checkpoint(learner.init_params(0), 1)

@@ -27,7 +27,9 @@ class Conv4(nn.Module):
         self.features = nn.Sequential()
         for block, (c_in, c_out) in enumerate(((3, 32), (32, 64), (64, 128), (128, 256)), start=1):
             self.features.add_module(f"layer{block}_conv", nn.Conv2d(c_in, c_out, 3, stride=2, padding=1))
-            self.features.add_module(f"layer{block}_bn", nn.BatchNorm2d(c_out, affine=affine, track_running_stats=False))
+            self.features.add_module(
+                f"layer{block}_bn", nn.BatchNorm2d(c_out, affine=affine, track_running_stats=False)
+            )
             self.features.add_module(f"layer{block}_relu", nn.ReLU())
         self.classifier = nn.Sequential()
         if ways:
@@ -86,7 +88,10 @@ def maml_higher(episodes: Sequence[Episode], steps: int, lr: float, clamp: float
         net.load_state_dict(params)
         found = []
         for episode in episodes:
-            with higher.innerloop_ctx(net, optimizer, copy_initial_weights=False, track_higher_grads=False) as (fast, step):
+            with higher.innerloop_ctx(net, optimizer, copy_initial_weights=False, track_higher_grads=False) as (
+                fast,
+                step,
+            ):
                 for _ in range(steps):
                     inner = F.cross_entropy(fast(episode.support_x), episode.support_y)
                     step.step(inner, grad_callback=lambda gradients: [g.clamp(-clamp, clamp) for g in gradients])
@@ -102,7 +107,9 @@ def maml_torchopt(episodes: Sequence[Episode], steps: int, lr: float, clamp: flo
     import torchopt
 
     net = Conv4(affine=False, ways=5).to(episodes[0].query_x.device)
-    optimizer = torchopt.MetaOptimizer(net, torchopt.combine.chain(torchopt.clip.clip_grad_norm(float("inf")), torchopt.sgd(lr=lr)))
+    optimizer = torchopt.MetaOptimizer(
+        net, torchopt.combine.chain(torchopt.clip.clip_grad_norm(float("inf")), torchopt.sgd(lr=lr))
+    )
 
     def read(params: Params) -> list[float]:
         net.load_state_dict(params)

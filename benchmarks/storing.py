@@ -33,7 +33,9 @@ def main() -> None:
         _write(out, asked.size)
         took = time.perf_counter() - begun
         files = sum(1 for _ in out.rglob("*.parquet"))
-        print(f"written: {asked.size**2} pairs in {files} files, {took:.1f} s, {1e6 * took / asked.size**2:.2f} µs a pair")
+        print(
+            f"written: {asked.size**2} pairs in {files} files, {took:.1f} s, {1e6 * took / asked.size**2:.2f} µs a pair"
+        )
         ways = {
             "open_run, blocks, summarise_blocks": lambda: tr.summarise_blocks(tr.open_run(out).blocks()),
             "open_run, matrix": lambda: tr.open_run(out).matrix(),
@@ -53,8 +55,18 @@ def _write(out: Path, size: int) -> None:
     )  # fmt: skip
     store, random = tr.Store(out), np.random.default_rng(0)
     store.begin(spec, {})
-    shape = {"ways": 5, "shots": 1, "queries": 15, "seed": 1, "class_names": ["x"] * 5, "support_ids": ["x"] * 5, "query_ids": ["x"] * 75}
-    numbered = [(role, tasks, k * tasks.n + i, i) for role in sets for k, tasks in enumerate(sets[role]) for i in range(tasks.n)]
+    shape = {
+        "ways": 5,
+        "shots": 1,
+        "queries": 15,
+        "seed": 1,
+        "class_names": ["x"] * 5,
+        "support_ids": ["x"] * 5,
+        "query_ids": ["x"] * 75,
+    }
+    numbered = [
+        (role, tasks, k * tasks.n + i, i) for role in sets for k, tasks in enumerate(sets[role]) for i in range(tasks.n)
+    ]
     rows = [
         {"role": role, "id": n, "sampler": tasks.sampler, "index": i, "mode": tasks.digest, "split": "made", **shape}
         for role, tasks, n, i in numbered
@@ -66,8 +78,14 @@ def _write(out: Path, size: int) -> None:
         for source in range(*tile.sources):
             after = before[targets] * np.exp(0.1 * random.standard_normal(len(targets)))
             slopes = 0.1 * random.standard_normal(len(targets))
-            pairs.append(pair_rows(source, targets, 0.1, (before[targets], accuracy[targets]), (after, accuracy[targets]), slopes))
-            sources.append({"source": source, "alpha": 0.1, "loss": 1.0, "gradient_norm": 1.0, "displacement_norm": 0.1})
+            pairs.append(
+                pair_rows(
+                    source, targets, 0.1, (before[targets], accuracy[targets]), (after, accuracy[targets]), slopes
+                )
+            )
+            sources.append(
+                {"source": source, "alpha": 0.1, "loss": 1.0, "gradient_norm": 1.0, "displacement_norm": 0.1}
+            )
         store.write(tile, pairs_table(pairs), table(SOURCES, sources))
 
 

@@ -44,12 +44,17 @@ def main() -> None:
     for name in asked.learners.split(","):
         row = {"learner": name, **_time(name, tasks, asked, device)}
         rows.append(row)
-        print(f"{name:16}{row['straightforward']:17.2f}{row['ours']:10.2f}{row['ratio']:8.2f}  {row['batching']}", flush=True)
+        print(
+            f"{name:16}{row['straightforward']:17.2f}{row['ours']:10.2f}{row['ratio']:8.2f}  {row['batching']}",
+            flush=True,
+        )
     if asked.json:
         asked.json.write_text(json.dumps({**about, "rows": rows}, indent=2) + "\n")
 
 
-def _time(name: str, tasks: list[tr.FewShot], asked: argparse.Namespace, device: torch.device) -> dict[str, float | str]:
+def _time(
+    name: str, tasks: list[tr.FewShot], asked: argparse.Namespace, device: torch.device
+) -> dict[str, float | str]:
     """Return iterations per second of both ways, and their ratio."""
     config = {"modes": list(MODES)} if name.startswith("multi") else {}
     learner = tr.load_learner(name, config)
@@ -57,7 +62,9 @@ def _time(name: str, tasks: list[tr.FewShot], asked: argparse.Namespace, device:
     batch = [(tasks[k % len(tasks)], k // len(tasks)) for k in range(asked.meta_batch)]
     theirs = {key: value.to(device).clone().requires_grad_() for key, value in fresh.items()}
     mine = {key: channels_last(value.to(device)).clone().requires_grad_() for key, value in fresh.items()}
-    optimizers = [torch.optim.Adam(params.values(), lr=0.0) for params in (theirs, mine)]  # the work of a step, without its effect
+    optimizers = [
+        torch.optim.Adam(params.values(), lr=0.0) for params in (theirs, mine)
+    ]  # the work of a step, without its effect
 
     def straightforward() -> None:
         optimizers[0].zero_grad()

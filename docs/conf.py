@@ -93,7 +93,9 @@ def links_of_pages(app: Sphinx, docname: str, content: list[str]) -> None:
     content[0] = to_pages(content[0], folder, folder)
 
 
-def returns_are_told_not_typed(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+def returns_are_told_not_typed(
+    app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]
+) -> None:
     """Write a section ``Returns:`` as a field: napoleon would take what stands before its first colon for a type."""
     if "Returns:" not in lines:
         return
@@ -102,17 +104,25 @@ def returns_are_told_not_typed(app: Sphinx, what: str, name: str, obj: object, o
     lines[start:end] = [f":returns: {lines[start + 1].strip()}", *lines[start + 2 : end]]
 
 
-def constants_are_told_where_they_are_set(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+def constants_are_told_where_they_are_set(
+    app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]
+) -> None:
     """Give a constant, which a package has from one of its files, the text below it there, instead of that of its type."""
     if what != "data":
         return
     package, _, constant = name.rpartition(".")
-    files = [module for module in sys.modules.values() if module.__name__.startswith(f"{package}.") and vars(module).get(constant) is obj]
+    files = [
+        module
+        for module in sys.modules.values()
+        if module.__name__.startswith(f"{package}.") and vars(module).get(constant) is obj
+    ]
     found = [ModuleAnalyzer.for_module(module.__name__).find_attr_docs().get(("", constant)) for module in files]
     lines[:] = next((text for text in found if text), [])
 
 
-def protocols_have_no_constructor(app: Sphinx, what: str, name: str, obj: object, *rest: object) -> tuple[str, None] | None:
+def protocols_have_no_constructor(
+    app: Sphinx, what: str, name: str, obj: object, *rest: object
+) -> tuple[str, None] | None:
     """Leave out ``(*args, **kwargs)`` after the name of a protocol."""
     return ("", None) if what == "class" and getattr(obj, "_is_protocol", False) else None
 

@@ -40,4 +40,6 @@ def check(modulation: object) -> None:
         ValueError: it is something else, such as a name out of a settings file.
     """
     if not (modulation is None or isinstance(modulation, Modulation)):
-        raise ValueError(f"modulation is {modulation!r}; by name, choose among the learners: mmaml, mprotonet, kml-maml, kml-protonet.")
+        raise ValueError(
+            f"modulation is {modulation!r}; by name, choose among the learners: mmaml, mprotonet, kml-maml, kml-protonet."
+        )

@@ -25,7 +25,10 @@ def check_settings(learner: Any, **at_least: int) -> None:  # noqa: ANN401 - any
         elif field.type == "int":
             right, wanted = type(value) is int and value >= least, f"a whole number, {least} or above"
         elif field.type == "float":
-            right, wanted = type(value) in {int, float} and math.isfinite(value) and value >= least, f"a finite number, {least} or above"
+            right, wanted = (
+                type(value) in {int, float} and math.isfinite(value) and value >= least,
+                f"a finite number, {least} or above",
+            )
         else:
             continue
         if not right:

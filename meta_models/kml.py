@@ -79,7 +79,10 @@ def factors(channels: int) -> list[tuple[int, int, int]]:
 
     The first block's kernel is cut into one row per output channel, the others' into three.
     """
-    return [(c_out, c_out, 9 * c_in) if block == 1 else (c_out, 3 * c_out, 3 * c_in) for block, (c_in, c_out) in conv4.blocks(channels)]
+    return [
+        (c_out, c_out, 9 * c_in) if block == 1 else (c_out, 3 * c_out, 3 * c_in)
+        for block, (c_in, c_out) in conv4.blocks(channels)
+    ]
 
 
 def kml_maml(
@@ -103,6 +106,10 @@ def kml_maml(
     )
 
 
-def kml_protonet(channels: int = 3, residual: bool = True, transductive: bool = False, query_modulation: str = "support") -> ProtoNet:
+def kml_protonet(
+    channels: int = 3, residual: bool = True, transductive: bool = False, query_modulation: str = "support"
+) -> ProtoNet:
     """MProtoNet+KML: a prototypical network whose kernels are modulated. Settings are those of ProtoNet and KML."""
-    return ProtoNet(channels=channels, transductive=transductive, modulation=KML(residual), query_modulation=query_modulation)
+    return ProtoNet(
+        channels=channels, transductive=transductive, modulation=KML(residual), query_modulation=query_modulation
+    )

@@ -117,7 +117,9 @@ class MAML:
 
     def _adapt(self, params: Params, episode: Episode, modulators: Modulators) -> Params:
         inner_loop = InnerLoop(self.inner_steps, self.inner_lr, self.clamp, self.second_order)
-        support_loss = lambda adapted: F.cross_entropy(self._classify(adapted, episode.support_x, modulators), episode.support_y)
+        support_loss = lambda adapted: F.cross_entropy(
+            self._classify(adapted, episode.support_x, modulators), episode.support_y
+        )
         return inner_loop(support_loss, task_encoder.without(params))
 
     def _modulators(self, params: Params, episode: Episode) -> Modulators:

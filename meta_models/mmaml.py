@@ -41,7 +41,12 @@ class FiLM:
 
 
 def film_maml(
-    ways: int = 5, channels: int = 3, inner_steps: int = 5, inner_lr: float = 0.05, clamp: float = 20.0, second_order: bool = True
+    ways: int = 5,
+    channels: int = 3,
+    inner_steps: int = 5,
+    inner_lr: float = 0.05,
+    clamp: float = 20.0,
+    second_order: bool = True,
 ) -> MAML:
     """MMAML: MAML whose backbone is modulated by FiLM. Settings are those of MAML."""
     return MAML(

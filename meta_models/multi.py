@@ -75,7 +75,11 @@ class Multi:
 
     def init_params(self, seed: int) -> Params:
         """Return fresh parameters of every learner, each begun from the same seed as it would be alone."""
-        return {f"{mode}/{name}": value for mode, learner in self.learners.items() for name, value in learner.init_params(seed).items()}
+        return {
+            f"{mode}/{name}": value
+            for mode, learner in self.learners.items()
+            for name, value in learner.init_params(seed).items()
+        }
 
     def recipe(self, modes: int) -> Recipe:
         """Return the recipe of a single learner, with its meta-batch for every mode."""
@@ -102,9 +106,13 @@ class Multi:
             ValueError: there is none for this mode.
         """
         if mode is None or mode not in self.learners:
-            raise ValueError(f"The task is of mode {mode!r}, but there are learners for {', '.join(self.learners)} only.")
+            raise ValueError(
+                f"The task is of mode {mode!r}, but there are learners for {', '.join(self.learners)} only."
+            )
         prefix = f"{mode}/"
-        return self.learners[mode], {name.removeprefix(prefix): value for name, value in params.items() if name.startswith(prefix)}
+        return self.learners[mode], {
+            name.removeprefix(prefix): value for name, value in params.items() if name.startswith(prefix)
+        }
 
 
 def multi_maml(

@@ -51,7 +51,9 @@ class ProtoNet:
         if self.query_modulation not in {"support", "query"}:
             raise ValueError(f"query_modulation is {self.query_modulation!r}; it must be 'support' or 'query'.")
         if self.query_modulation == "query" and self.modulation is None:
-            raise ValueError("query_modulation is 'query', but there is no modulation; choose the learner mprotonet or kml-protonet.")
+            raise ValueError(
+                "query_modulation is 'query', but there is no modulation; choose the learner mprotonet or kml-protonet."
+            )
 
     def init_params(self, seed: int) -> Params:
         """Return fresh parameters, 389 376 numbers at 3 channels, and those of the modulation."""

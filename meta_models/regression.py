@@ -81,7 +81,9 @@ class RegressionMAML:
         """Return the queries' values ``[n_query, 1]`` after adaptation."""
         inner_loop = InnerLoop(self.inner_steps, self.inner_lr, self.clamp, self.second_order)
         fixed = {} if self.adapt_bias else {"bias_transformation": params["bias_transformation"]}
-        support_loss = lambda adapted: F.mse_loss(_with_bias({**adapted, **fixed}, episode.support_x), episode.support_y)
+        support_loss = lambda adapted: F.mse_loss(
+            _with_bias({**adapted, **fixed}, episode.support_x), episode.support_y
+        )
         adapted = inner_loop(support_loss, {name: value for name, value in params.items() if name not in fixed})
         return _with_bias({**adapted, **fixed}, episode.query_x)
 
@@ -126,7 +128,9 @@ class RegressionMMAML:
                 }
                 for part, shape in shapes.items():
                     bound = UNITS**-0.5
-                    params[f"encoder.rnn.{part}_l{layer}{direction}"] = torch.empty(shape).uniform_(-bound, bound, generator=rng)
+                    params[f"encoder.rnn.{part}_l{layer}{direction}"] = torch.empty(shape).uniform_(
+                        -bound, bound, generator=rng
+                    )
         for k in range(self.generators):
             params |= conv4.torch_default(f"generator.{k}", (2 * HIDDEN, 2 * UNITS), rng)
         return params
@@ -223,7 +227,9 @@ def _lstm(params: Params, which: str, sequence: Sequence[Tensor]) -> list[Tensor
 
     It is written out because torch's LSTM cannot be batched by vmap.
     """
-    w_x, b_x, w_h, b_h = (params[f"encoder.rnn.{part}{which}"] for part in ("weight_ih", "bias_ih", "weight_hh", "bias_hh"))
+    w_x, b_x, w_h, b_h = (
+        params[f"encoder.rnn.{part}{which}"] for part in ("weight_ih", "bias_ih", "weight_hh", "bias_hh")
+    )
     h = c = sequence[0].new_zeros(UNITS)
     outputs = []
     for x in sequence:

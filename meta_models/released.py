@@ -31,7 +31,11 @@ _SIGNS = ("features.layer1_conv.weight", "layer1_linear.weight", "task0_layer1_l
 _BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 _HEAD = "classifier.fully_connected"
 
-_INNER_LOOP = {"fast_lr": ("inner_lr", float), "num_updates": ("inner_steps", int), "inner_loop_grad_clip": ("clamp", float)}
+_INNER_LOOP = {
+    "fast_lr": ("inner_lr", float),
+    "num_updates": ("inner_steps", int),
+    "inner_loop_grad_clip": ("clamp", float),
+}
 _USUAL = {
     "use_max_pool": (False,),
     "condition_type": ("affine",),
@@ -98,7 +102,12 @@ def recognise(content: Mapping[str, Any], path: Path) -> Checkpoint | None:
     tensors = {_MODEL: _parameters(model, path), _ENCODER: _parameters(encoder, path)}
     kind = _kind(tensors[_MODEL], tensors[_ENCODER], path)
     settings, episode, training = _settings(kind, path)
-    named = {new: value for part in tensors for old, tensor in tensors[part].items() for new, value in _renamed(part, old, tensor)}
+    named = {
+        new: value
+        for part in tensors
+        for old, tensor in tensors[part].items()
+        for new, value in _renamed(part, old, tensor)
+    }
     params = {name: value for name, value in named.items() if not name.startswith(kind.idle or "\0")}
     learner = load_learner(kind.learner, settings)
     if isinstance(learner, ConfiguredLearner):
@@ -191,7 +200,9 @@ def _settings(kind: _Kind, path: Path) -> tuple[dict[str, Any], dict[str, int], 
             shape["side"] = _SIDES[dataset]
     shape |= {ours: config.get(theirs, int) for theirs, ours in names.items() if theirs in config.options}
     if regression and "shots" in shape:
-        shape["shots"] -= shape.get("queries", kind.episode["queries"])  # those programs count the samples of a function in all
+        shape["shots"] -= shape.get(
+            "queries", kind.episode["queries"]
+        )  # those programs count the samples of a function in all
     for name, value in shape.items():
         if kind.from_shapes.get(name, value) != value:
             shown = kind.from_shapes[name]
@@ -248,13 +259,18 @@ class _TrainConfig:
         for name, usual in _USUAL.items():
             value = self.options.get(name, usual[0])
             if value not in usual:
-                raise CheckpointError(f"{self.file} says {name} = {value!r}; only {' or '.join(map(repr, usual))} can be analysed.")
+                raise CheckpointError(
+                    f"{self.file} says {name} = {value!r}; only {' or '.join(map(repr, usual))} can be analysed."
+                )
 
 
 def _renamed(part: str, name: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
     """Yield a tensor of a file under our name; Multi-MAML's table of bias transformations falls apart into rows."""
     if part == _ENCODER:
-        yield (name.replace("_embeddings.", "generator.", 1) if name.startswith("_embeddings.") else f"encoder.{name}"), tensor
+        yield (
+            (name.replace("_embeddings.", "generator.", 1) if name.startswith("_embeddings.") else f"encoder.{name}"),
+            tensor,
+        )
     elif task := re.match(r"task(\d+)_", name):
         yield f"{_mode(int(task[1]))}/{name[task.end() :]}", tensor
     elif name == "bias_transformation.weight":
@@ -299,7 +315,9 @@ def _check(found: Params, expected: Params, path: Path, learner: str) -> None:
         )
 
 
-def _adam(optimizers: Sequence[Any], tensors: Mapping[str, Params], params: Params, path: Path) -> OptimizerState | None:
+def _adam(
+    optimizers: Sequence[Any], tensors: Mapping[str, Params], params: Params, path: Path
+) -> OptimizerState | None:
     """Return the moments by parameter name. The file has them by arbitrary ids, listed in the order of the parameters.
 
     Raises:
@@ -319,7 +337,9 @@ def _adam(optimizers: Sequence[Any], tensors: Mapping[str, Params], params: Para
                 for kind in moments if state is not None else ():
                     if state[kind].shape != tensor.shape:
                         shapes = f"{tuple(state[kind].shape)}, the parameter {tuple(tensor.shape)}"
-                        raise CheckpointError(f"{path}: {kind} of {old} is {shapes}. Remove the key optimizers, and use sgd.")
+                        raise CheckpointError(
+                            f"{path}: {kind} of {old} is {shapes}. Remove the key optimizers, and use sgd."
+                        )
                     for new, value in _renamed(part, old, state[kind]):
                         if new in params:
                             moments[kind][new] = value
@@ -330,6 +350,8 @@ def _adam(optimizers: Sequence[Any], tensors: Mapping[str, Params], params: Para
             "Without them (remove the key optimizers) the file can be used with sgd."
         ) from error
     if len(set(groups)) != 1:
-        raise CheckpointError(f"{path}: its optimizers differ in their settings {groups}; one set is expected. Remove them, and use sgd.")
+        raise CheckpointError(
+            f"{path}: its optimizers differ in their settings {groups}; one set is expected. Remove them, and use sgd."
+        )
     (lr, betas, eps), *_ = groups
     return OptimizerState.adam(lr, (betas[0], betas[1]), eps, steps, moments["exp_avg"], moments["exp_avg_sq"])

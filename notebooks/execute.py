@@ -16,7 +16,10 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 FOLDER = Path(__file__).parent
-KERNEL = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}, "language_info": {"name": "python"}}
+KERNEL = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
 SECONDS = 600  # for a cell, on a busy machine
 
 
@@ -33,7 +36,9 @@ def executed(notebook: NotebookNode, folder: str | Path) -> NotebookNode:
     made = nbformat.from_dict(notebook)
     where = {"metadata": {"path": str(folder)}}
     quiet = ["--IPKernelApp.log_level=ERROR"]  # kernels of this machine say that their messages on it are not encrypted
-    client = NotebookClient(made, timeout=SECONDS, kernel_name="python3", record_timing=False, resources=where, extra_arguments=quiet)
+    client = NotebookClient(
+        made, timeout=SECONDS, kernel_name="python3", record_timing=False, resources=where, extra_arguments=quiet
+    )
     client.execute(env={**os.environ, "OMP_NUM_THREADS": "1"})
     made.metadata = nbformat.from_dict(KERNEL)
     for cell in made.cells:

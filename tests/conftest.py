@@ -29,7 +29,9 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("repeatable")
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background inherits an ignored one, and hands it on
+signal.signal(
+    signal.SIGINT, signal.default_int_handler
+)  # a suite in the background inherits an ignored one, and hands it on
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +40,9 @@ def shared() -> Path:
     default = Path(__file__).resolve().parents[2] / "shared"
     folder = Path(os.environ.get("TRANSFERENCE_SHARED", default))
     if not folder.is_dir():
-        pytest.skip(f"{folder} does not exist; point TRANSFERENCE_SHARED at the folder with real images and released checkpoints")
+        pytest.skip(
+            f"{folder} does not exist; point TRANSFERENCE_SHARED at the folder with real images and released checkpoints"
+        )
     return folder
 
 
@@ -73,10 +77,18 @@ def checkpoint(learner: PixelPrototypes) -> tr.Checkpoint:
 
 
 def random_episode(
-    ways: int = 3, shots: int = 2, queries: int = 4, side: int = 28, channels: int = 3, seed: int = 0, dtype: torch.dtype = torch.float32
+    ways: int = 3,
+    shots: int = 2,
+    queries: int = 4,
+    side: int = 28,
+    channels: int = 3,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
 ) -> tr.Episode:
     """Images of noise, rows grouped by class, labels not sorted."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.randperm(ways, generator=generator)
     images = lambda n: torch.rand(n, channels, side, side, generator=generator, dtype=torch.float32).to(dtype)
-    return tr.Episode(images(ways * shots), labels.repeat_interleave(shots), images(ways * queries), labels.repeat_interleave(queries))
+    return tr.Episode(
+        images(ways * shots), labels.repeat_interleave(shots), images(ways * queries), labels.repeat_interleave(queries)
+    )

@@ -24,7 +24,10 @@ def conv_blocks(params, x, film=None, kml=None):
         if film is not None:
             n = x.shape[1]
             for c in range(n):
-                x = torch.cat([x[:, :c], (1 + film[block - 1][c]) * x[:, c : c + 1] + film[block - 1][n + c], x[:, c + 1 :]], dim=1)
+                x = torch.cat(
+                    [x[:, :c], (1 + film[block - 1][c]) * x[:, c : c + 1] + film[block - 1][n + c], x[:, c + 1 :]],
+                    dim=1,
+                )
         x = torch.where(x > 0, x, torch.zeros_like(x))
     return x
 
@@ -69,7 +72,8 @@ def modulated_protonet_loss(params, episode, kml=None, by_query=False):
 
 def cross_entropy(logits, labels):
     return -sum(
-        row[label] - torch.log(torch.exp(row - row.max()).sum()) - row.max() for row, label in zip(logits, labels, strict=True)
+        row[label] - torch.log(torch.exp(row - row.max()).sum()) - row.max()
+        for row, label in zip(logits, labels, strict=True)
     ) / len(labels)
 
 
@@ -81,7 +85,8 @@ def protonet_loss(params, episode, softened=False):
 def distance_loss(support, query, episode, softened=False):
     classes = sorted(set(episode.support_y.tolist()))
     prototypes = [
-        sum(f for f, y in zip(support, episode.support_y, strict=True) if y == k) / (episode.support_y == k).sum() for k in classes
+        sum(f for f, y in zip(support, episode.support_y, strict=True) if y == k) / (episode.support_y == k).sum()
+        for k in classes
     ]
     far = lambda: torch.stack([torch.stack([-((q - c) ** 2).sum() for c in prototypes]) for q in query])
     if softened:
@@ -112,10 +117,14 @@ def maml_loss(params, episode, *, steps=1, lr=0.05, second_order=True, modulatio
 
     adapted = {name: value for name, value in params.items() if not name.startswith(("encoder.", "generator."))}
     for _ in range(steps):
-        adapted = {name: value if value.requires_grad else value.detach().requires_grad_() for name, value in adapted.items()}
+        adapted = {
+            name: value if value.requires_grad else value.detach().requires_grad_() for name, value in adapted.items()
+        }
         loss = cross_entropy(logits(adapted, episode.support_x), episode.support_y)
         gradients = torch.autograd.grad(loss, list(adapted.values()), create_graph=second_order)
-        clamped = [torch.minimum(torch.maximum(g, torch.full_like(g, -20.0)), torch.full_like(g, 20.0)) for g in gradients]
+        clamped = [
+            torch.minimum(torch.maximum(g, torch.full_like(g, -20.0)), torch.full_like(g, 20.0)) for g in gradients
+        ]
         adapted = {name: value - lr * g for (name, value), g in zip(adapted.items(), clamped, strict=True)}
     return cross_entropy(logits(adapted, episode.query_x), episode.query_y)
 
@@ -125,11 +134,16 @@ def regression_loss(params, episode, *, steps, lr, clamp, fixed=False):
     film = {}
     if "bias_transformation" not in params:
         lstm = torch.nn.LSTM(2, 40, 2, bidirectional=True).double()
-        lstm.load_state_dict({name.removeprefix("encoder.rnn."): v for name, v in params.items() if name.startswith("encoder.rnn.")})
+        lstm.load_state_dict(
+            {name.removeprefix("encoder.rnn."): v for name, v in params.items() if name.startswith("encoder.rnn.")}
+        )
         pairs = torch.cat([episode.support_x, episode.support_y], dim=1)
         output, _ = lstm(pairs[:, None])
         vector = torch.cat([output[-1, 0, :40], output[0, 0, 40:]])
-        film = {layer: params[f"generator.{3 - layer}.weight"] @ vector + params[f"generator.{3 - layer}.bias"] for layer in (1, 2, 3)}
+        film = {
+            layer: params[f"generator.{3 - layer}.weight"] @ vector + params[f"generator.{3 - layer}.bias"]
+            for layer in (1, 2, 3)
+        }
 
     def network(p, x):
         if "bias_transformation" in p:
@@ -141,7 +155,9 @@ def regression_loss(params, episode, *, steps, lr, clamp, fixed=False):
             x = x.clamp(min=0)
         return x @ p["output_linear.weight"].T + p["output_linear.bias"]
 
-    adapted = {name: v.detach().requires_grad_() for name, v in params.items() if not name.startswith(("encoder", "generator"))}
+    adapted = {
+        name: v.detach().requires_grad_() for name, v in params.items() if not name.startswith(("encoder", "generator"))
+    }
     held = {"bias_transformation": adapted.pop("bias_transformation")} if fixed else {}
     for _ in range(steps):
         loss = ((network(adapted | held, episode.support_x) - episode.support_y) ** 2).mean()

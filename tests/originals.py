@@ -114,7 +114,16 @@ def python2_pickle(content):
             return b"N"
         dtype = b"cnumpy\ndtype\n" + put(("u1", 0, 1)) + b"R" + put((3, "|", None, None, None, -1, -1, 0)) + b"b"
         array = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n" + put((0,)) + put("b") + b"tR"
-        return array + b"(" + put(1) + put(value.shape) + dtype + put(False) + put(value.tobytes().decode("latin1")) + b"tb"
+        return (
+            array
+            + b"("
+            + put(1)
+            + put(value.shape)
+            + dtype
+            + put(False)
+            + put(value.tobytes().decode("latin1"))
+            + b"tb"
+        )
 
     return b"\x80\x02" + put(content) + b"."
 
@@ -135,7 +144,11 @@ def cub(per_class=3):
             images += f"{number} {path}\n"
             labels += f"{number} {c}\n"
             files[f"CUB_200_2011/images/{path}"] = encoded(noise([c, k], (50, 37), 1 if k == 2 else 3), "JPEG")
-    lists = {"images.txt": images, "image_class_labels.txt": labels, "classes.txt": "".join(f"{c} {n}\n" for c, n in enumerate(names, 1))}
+    lists = {
+        "images.txt": images,
+        "image_class_labels.txt": labels,
+        "classes.txt": "".join(f"{c} {n}\n" for c, n in enumerate(names, 1)),
+    }
     return {**files, **{f"CUB_200_2011/{name}": text.encode() for name, text in lists.items()}}
 
 
@@ -148,7 +161,9 @@ def aircraft(per_class=2):
             for k in range(per_class):
                 number += 7
                 text += f"{number:07d} {variant}\n"
-                files[f"fgvc-aircraft-2013b/data/images/{number:07d}.jpg"] = encoded(noise([number, c, k], (60, 40)), "JPEG")
+                files[f"fgvc-aircraft-2013b/data/images/{number:07d}.jpg"] = encoded(
+                    noise([number, c, k], (60, 40)), "JPEG"
+                )
         files[f"fgvc-aircraft-2013b/data/images_variant_{part}.txt"] = text.encode()
         files[f"fgvc-aircraft-2013b/data/images_family_{part}.txt"] = b"unused\n"
     files["fgvc-aircraft-2013b/data/images_variant_trainval.txt"] = b"unused\n"

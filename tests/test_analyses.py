@@ -19,7 +19,9 @@ QUESTIONS = sorted(path.parent.name for path in subjects.HERE.glob("*/__main__.p
 @pytest.mark.slow
 def test_mode_pairs_are_pooled_as_they_stand_in_the_matrix(tmp_path, learner, checkpoint, strokes, shapes):
     modes = [[tr.FewShot(data, ways=3, shots=1, queries=2, seed=k) for data in (strokes, shapes)] for k in (0, 1)]
-    run = tr.measure(learner, checkpoint, *modes, n_source=3, n_target=2, lookahead=tr.SGD((0.01, 0.1)), out=tmp_path / "run")
+    run = tr.measure(
+        learner, checkpoint, *modes, n_source=3, n_target=2, lookahead=tr.SGD((0.01, 0.1)), out=tmp_path / "run"
+    )
     tables = pooling.pooled(run)
     assert set(tables) == {(10, alpha, group) for alpha in (0.01, 0.1) for group in pooling.GROUPS}
     within, across = (tables[10, 0.1, group].loss_ratio for group in pooling.GROUPS)

@@ -38,7 +38,10 @@ def test_all_of_them_are_started_here():
 
 
 def test_training_is_timed_beside_a_loop(start, tmp_path):
-    told = start(training, f"--side 28 --meta-batch 2 --rounds 1 --learners protonet --device cpu --json {tmp_path / 'rows.json'}")
+    told = start(
+        training,
+        f"--side 28 --meta-batch 2 --rounds 1 --learners protonet --device cpu --json {tmp_path / 'rows.json'}",
+    )
     assert re.search(r"^protonet +[\d.]+ +[\d.]+ +[\d.]+", told, re.MULTILINE)
     [row] = json.loads((tmp_path / "rows.json").read_text())["rows"]
     assert row["ours"] > 0
@@ -112,4 +115,6 @@ def test_the_page_on_statistics_shows_the_shares_that_were_simulated():
     page, found = (docs / "statistics.md").read_text(), pd.read_csv(docs / "coverage.csv", dtype={"tables_of": str})
     assert set(found["part"]) == set(coverage.PARTS)
     for part in coverage.PARTS:
-        assert coverage.as_markdown(found, part) in page, "python -m benchmarks.coverage --from docs/coverage.csv --into docs/statistics.md"
+        assert coverage.as_markdown(found, part) in page, (
+            "python -m benchmarks.coverage --from docs/coverage.csv --into docs/statistics.md"
+        )

@@ -24,7 +24,14 @@ KEYS = ["checkpoint_step", "source", "target", "alpha"]
 
 
 def measure_here(out, learner, checkpoint, sources, targets, **changes):
-    settings = {"n_source": 12, "n_target": 10, "lookahead": tr.SGD(ALPHAS), "precision": "fp64", "device": "cpu", **changes}
+    settings = {
+        "n_source": 12,
+        "n_target": 10,
+        "lookahead": tr.SGD(ALPHAS),
+        "precision": "fp64",
+        "device": "cpu",
+        **changes,
+    }
     return tr.measure(learner, checkpoint, sources, targets, out=out, **settings)
 
 
@@ -60,13 +67,17 @@ def test_a_sample_is_the_same_in_any_tiling_and_grows_with_its_share(tmp_path, l
 
 def test_sampled_pairs_are_those_of_an_exact_run(tmp_path, learner, checkpoint, both_modes):
     exact = measure_here(tmp_path / "exact", learner, checkpoint, *both_modes)
-    run = measure_here(tmp_path / "run", learner, checkpoint, *both_modes, estimator=tr.Calibrated(checked=8, share=0.01), tile=(7, 6))
+    run = measure_here(
+        tmp_path / "run", learner, checkpoint, *both_modes, estimator=tr.Calibrated(checked=8, share=0.01), tile=(7, 6)
+    )
     found = run.exact_pairs()
     there = found[KEYS].merge(exact.pairs(), on=KEYS)
     assert 8 * 4 * 2 / 2 < len(found) == len(there)
     for column in ("loss_before", "loss_after", "loss_ratio"):
         np.testing.assert_allclose(found[column], there[column], rtol=1e-12)
-    np.testing.assert_allclose(run.self_transference()["loss_ratio"], exact.self_transference()["loss_ratio"], rtol=1e-12)
+    np.testing.assert_allclose(
+        run.self_transference()["loss_ratio"], exact.self_transference()["loss_ratio"], rtol=1e-12
+    )
     assert tr.verify(run.path).complete
 
 
@@ -88,7 +99,16 @@ def table():
     log_ratio = slopes + 2.0 * slopes**2 + 0.003 * random.standard_normal(slopes.shape) * (1 + 40 * np.abs(slopes))
     source, target = (places.ravel() for places in np.indices(slopes.shape))
     modes = np.where(target < 60, "b", "c")
-    exact = pd.DataFrame({"checkpoint_step": 1, "alpha": 0.1, "source": source, "target": target, "source_mode": "a", "target_mode": modes})
+    exact = pd.DataFrame(
+        {
+            "checkpoint_step": 1,
+            "alpha": 0.1,
+            "source": source,
+            "target": target,
+            "source_mode": "a",
+            "target_mode": modes,
+        }
+    )
     exact = exact.assign(loss_ratio=np.exp(log_ratio).ravel(), estimate=1 + slopes.ravel(), status="ok")
     return blocks_of(1 + slopes), exact
 
@@ -97,7 +117,8 @@ def blocks_of(change):
     known = np.where(change > 0, change, np.nan)
     parts = (("b", slice(0, 60)), ("c", slice(60, 100)))
     return [
-        Block(1, 0.1, "a", mode, known[:, at], change[:, at], change[:, at] - 1, np.full(at.stop - at.start, np.nan)) for mode, at in parts
+        Block(1, 0.1, "a", mode, known[:, at], change[:, at], change[:, at] - 1, np.full(at.stop - at.start, np.nan))
+        for mode, at in parts
     ]
 
 
@@ -174,12 +195,17 @@ def test_the_variance_is_that_of_leaving_each_pair_out():
     random = np.random.default_rng(3)
     features = random.standard_normal((20, 2))
     values, at = features @ [1.0, -2.0] + random.standard_normal(20) * np.abs(features[:, 0]), np.array([0.3, 0.1])
-    fit = lambda keep: np.linalg.lstsq(np.column_stack([np.ones(keep.sum()), features[keep]]), values[keep], rcond=None)[0] @ [1.0, *at]
+    fit = lambda keep: (
+        np.linalg.lstsq(np.column_stack([np.ones(keep.sum()), features[keep]]), values[keep], rcond=None)[0]
+        @ [1.0, *at]
+    )
     whole = fit(np.ones(20, bool))
     apart = [fit(np.arange(20) != k) for k in range(20)]
     value, half_width = _regression_estimate(values, features, at, n_pairs=80, level=0.95)
     assert value == pytest.approx(whole, rel=1e-12)
-    assert half_width == pytest.approx(2.1098155778331806 * np.sqrt(np.sum((np.array(apart) - whole) ** 2) * (1 - 20 / 80)), rel=1e-9)
+    assert half_width == pytest.approx(
+        2.1098155778331806 * np.sqrt(np.sum((np.array(apart) - whole) ** 2) * (1 - 20 / 80)), rel=1e-9
+    )
 
 
 # Until the intervals are narrow enough
@@ -188,13 +214,26 @@ def test_the_variance_is_that_of_leaving_each_pair_out():
 def wide(run):
     found = tr.calibrate(run.blocks(), run.exact_pairs())
     halves = [(np.log(found["geometric_mean_high"]) - np.log(found["geometric_mean"])).max()]
-    return max(halves + [((found[f"{c}_high"] - found[f"{c}_low"]) / 2).max() for c in ("positive", "neutral", "negative")])
+    return max(
+        halves + [((found[f"{c}_high"] - found[f"{c}_low"]) / 2).max() for c in ("positive", "neutral", "negative")]
+    )
 
 
-def test_pairs_are_added_until_every_interval_is_narrow_interrupted_or_not(tmp_path, learner, checkpoint, both_modes, monkeypatch):
+def test_pairs_are_added_until_every_interval_is_narrow_interrupted_or_not(
+    tmp_path, learner, checkpoint, both_modes, monkeypatch
+):
     def measured(name, **words):
         estimator = tr.Calibrated(checked=8, share=0.1, **words)
-        return measure_here(tmp_path / name, learner, checkpoint, *both_modes, estimator=estimator, n_source=30, n_target=15, tile=(60, 10))
+        return measure_here(
+            tmp_path / name,
+            learner,
+            checkpoint,
+            *both_modes,
+            estimator=estimator,
+            n_source=30,
+            n_target=15,
+            tile=(60, 10),
+        )
 
     run, fewer = measured("whole", half_width=0.1), measured("fewer")
     found = sorted(path.name for path in (run.path / "exact" / "checkpoint_step=00000010").iterdir())
@@ -236,7 +275,9 @@ def test_a_width_out_of_reach_ends_with_every_pair_exact(tmp_path, learner, chec
 
 @pytest.fixture
 def run(tmp_path, learner, checkpoint, both_modes):
-    return measure_here(tmp_path / "run", learner, checkpoint, *both_modes, estimator=tr.Calibrated(checked=4, share=0.2), tile=(10, 10))
+    return measure_here(
+        tmp_path / "run", learner, checkpoint, *both_modes, estimator=tr.Calibrated(checked=4, share=0.2), tile=(10, 10)
+    )
 
 
 def test_a_run_that_lacks_exact_pairs_says_so(run):
@@ -249,7 +290,9 @@ def test_a_run_that_lacks_exact_pairs_says_so(run):
 
 
 def test_a_share_alone_makes_a_sample_that_can_be_missed(tmp_path, learner, checkpoint, both_modes):
-    run = measure_here(tmp_path / "run", learner, checkpoint, *both_modes, estimator=tr.Calibrated(checked=0, share=0.2), tile=(10, 10))
+    run = measure_here(
+        tmp_path / "run", learner, checkpoint, *both_modes, estimator=tr.Calibrated(checked=0, share=0.2), tile=(10, 10)
+    )
     next(run.path.glob("exact/*/*/*.parquet")).unlink()
     with pytest.raises(StoreError, match="lacks exact pairs"):
         run.exact_pairs()
@@ -283,9 +326,15 @@ def test_compute_and_summary_print_intervals(tmp_path):
     trained = "--learner maml --modes strokes --ways 3 --queries 2 --iterations 3 --out"
     assert runner.invoke(main, ["train", *trained.split(), str(tmp_path / "t")]).exit_code == 0
     asked = "--source strokes:train --target strokes:val --n-source 6 --n-target 6 --alpha 0.01 --estimator calibrated --share 0.5 --out"
-    result = runner.invoke(main, ["compute", str(tmp_path / "t" / "step-00000003.safetensors"), *asked.split(), str(tmp_path / "run")])
+    result = runner.invoke(
+        main, ["compute", str(tmp_path / "t" / "step-00000003.safetensors"), *asked.split(), str(tmp_path / "run")]
+    )
     assert result.exit_code == 0, result.output
-    for text in ("As estimated, every pair:", "Calibrated by exact pairs, with 95 % intervals for this table:", "First order beside exact"):
+    for text in (
+        "As estimated, every pair:",
+        "Calibrated by exact pairs, with 95 % intervals for this table:",
+        "First order beside exact",
+    ):
         assert text in result.stdout
     assert runner.invoke(main, ["summary", str(tmp_path / "run")]).stdout in result.stdout
     (row,) = json.loads(runner.invoke(main, ["summary", str(tmp_path / "run"), "--json"]).stdout)
@@ -297,7 +346,10 @@ def test_compute_and_summary_print_intervals(tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("first-order --share 0.1", "--share 0.1 was given with --estimator first-order; it belongs to --estimator calibrated"),
+        (
+            "first-order --share 0.1",
+            "--share 0.1 was given with --estimator first-order; it belongs to --estimator calibrated",
+        ),
         ("exact --half-width 0.1", "--half-width 0.1 was given with --estimator exact"),
         ("calibrated --share 1.5", "A share of 1.5 of the pairs"),
         ("calibrated --half-width 0", "Intervals of 0.0 to either side"),
@@ -306,7 +358,13 @@ def test_compute_and_summary_print_intervals(tmp_path):
 def test_settings_that_do_not_fit_are_refused(tmp_path, words, message, checkpoint):
     tr.save_checkpoint(checkpoint, tmp_path / "net.safetensors")
     settings = "--learner tests.strangers:PixelPrototypes --ways 3 --source strokes:train --target strokes:val --alpha 0.1 --estimator"
-    command = ["compute", str(tmp_path / "net.safetensors"), *f"{settings} {words}".split(), "--out", str(tmp_path / "run")]
+    command = [
+        "compute",
+        str(tmp_path / "net.safetensors"),
+        *f"{settings} {words}".split(),
+        "--out",
+        str(tmp_path / "run"),
+    ]
     result = CliRunner().invoke(main, command)
     assert result.exit_code == 2, result.output
     assert message in result.stderr

@@ -113,7 +113,9 @@ def test_digits_of_something_else_are_no_step(name):
     assert step_of({}, Path(name)).step == 0
 
 
-@pytest.mark.parametrize("name", ["epoch_10.pt", "epoch=10-val_loss=0.32.ckpt", "ep10.pt", "net_epoch-10.pth.tar", "model_10epochs.pt"])
+@pytest.mark.parametrize(
+    "name", ["epoch_10.pt", "epoch=10-val_loss=0.32.ckpt", "ep10.pt", "net_epoch-10.pth.tar", "model_10epochs.pt"]
+)
 def test_an_epoch_is_a_step_where_there_is_no_other_and_said_to_be_one(name):
     found = step_of({}, Path(name))
     assert (found.step, "an epoch and no step" in found.origin) == (10, True)
@@ -139,7 +141,9 @@ def test_what_the_file_says_comes_first(tmp_path, beside, name, step, origin):
 
 
 def test_metadata_of_safetensors_are_what_the_file_says(tmp_path):
-    safetensors.torch.save_file({"w": torch.ones(2)}, tmp_path / "net_3.safetensors", metadata={"step": "4000", "format": "pt"})
+    safetensors.torch.save_file(
+        {"w": torch.ones(2)}, tmp_path / "net_3.safetensors", metadata={"step": "4000", "format": "pt"}
+    )
     assert tr.load_checkpoint(tmp_path / "net_3.safetensors").step == 4000
 
 
@@ -155,9 +159,13 @@ def test_a_step_of_our_own_is_not_inferred(tmp_path):
 
 
 def test_two_checkpoints_of_one_step_are_refused_with_the_way_out(sources, targets):
-    two = [tr.Checkpoint(PixelPrototypes().init_params(0), 0, path=Path(name), step_from="guessed") for name in ("a.pt", "b.pt")]
+    two = [
+        tr.Checkpoint(PixelPrototypes().init_params(0), 0, path=Path(name), step_from="guessed")
+        for name in ("a.pt", "b.pt")
+    ]
     with pytest.raises(
-        UsageError, match=r"step 0 is given twice, by a.pt and b.pt \(guessed\).*--step N for each in turn, or --step b.pt=N"
+        UsageError,
+        match=r"step 0 is given twice, by a.pt and b.pt \(guessed\).*--step N for each in turn, or --step b.pt=N",
     ):
         make_spec(
             PixelPrototypes(), two, [sources], [targets], n_source=1, n_target=1, step=tr.SGD(0.1), estimator=tr.Exact(),
@@ -173,12 +181,23 @@ def two_files(tmp_path):
 
 
 def compute(files, out, *options):
-    command = ["compute", *files, "--learner", "tests.strangers:PixelPrototypes", "--source", "strokes:val", "--target", "shapes:val"]
+    command = [
+        "compute",
+        *files,
+        "--learner",
+        "tests.strangers:PixelPrototypes",
+        "--source",
+        "strokes:val",
+        "--target",
+        "shapes:val",
+    ]
     small = ["--ways", "2", "--queries", "2", "--n-source", "1", "--n-target", "1", "--alpha", "0.1", "--dry-run"]
     return CliRunner().invoke(main, [*command, *small, "--out", str(out), *options])
 
 
-@pytest.mark.parametrize("options", [("--step", "100", "--step", "200"), ("--step", "{0}=100", "--step", "resnet34.pt=200")])
+@pytest.mark.parametrize(
+    "options", [("--step", "100", "--step", "200"), ("--step", "{0}=100", "--step", "resnet34.pt=200")]
+)
 def test_steps_can_be_given(tmp_path, two_files, options):
     found = compute(two_files, tmp_path / "run", *(text.format(*two_files) for text in options))
     assert found.exit_code == 0, found.output
@@ -190,10 +209,22 @@ def test_a_path_may_be_written_in_other_ways(tmp_path, two_files, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "other").mkdir()
     Path(two_files[1]).rename(tmp_path / "other" / "resnet18.pt")
-    found = compute(["resnet18.pt", "other/resnet18.pt"], "run", "--step", "./other/../resnet18.pt=1", "--step", "./other/resnet18.pt=2")
+    found = compute(
+        ["resnet18.pt", "other/resnet18.pt"],
+        "run",
+        "--step",
+        "./other/../resnet18.pt=1",
+        "--step",
+        "./other/resnet18.pt=2",
+    )
     assert found.exit_code == 0, found.output
     assert "other/resnet18.pt: step 2 (given as --step)" in found.stderr
-    assert compute(["resnet18.pt", "other/resnet18.pt"], "run", "--step", "resnet18.pt=1", "--step", "other/resnet18.pt=2").exit_code == 0
+    assert (
+        compute(
+            ["resnet18.pt", "other/resnet18.pt"], "run", "--step", "resnet18.pt=1", "--step", "other/resnet18.pt=2"
+        ).exit_code
+        == 0
+    )
 
 
 def test_a_checkpoint_alone_needs_no_step(tmp_path, two_files):
@@ -213,7 +244,10 @@ def test_a_checkpoint_alone_needs_no_step(tmp_path, two_files):
         (("--step", "1", "--step", "9" * 5000), "a step is a number of updates, from 0 to 9007199254740992"),
         (("--step", "1", "--step", str(2**53 + 1)), "a step is a number of updates, from 0 to 9007199254740992"),
         (("--step", "resnet18.pt=1", "--step", "resnet18.pt=2"), "was given twice for"),
-        (("--step", "resnet34.pt=2"), "resnet18.pt? Neither the file nor its name tells, and it is measured beside others. Give --step "),
+        (
+            ("--step", "resnet34.pt=2"),
+            "resnet18.pt? Neither the file nor its name tells, and it is measured beside others. Give --step ",
+        ),
     ],
 )
 def test_steps_that_do_not_fit_are_told(tmp_path, two_files, options, message):

@@ -13,7 +13,12 @@ from transference.errors import CheckpointError
 def full_checkpoint():
     params = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor(2.5)}
     adam = tr.OptimizerState.adam(
-        lr=0.002, betas=(0.8, 0.9), eps=1e-7, steps={"a": 3}, exp_avg={"a": torch.ones(2, 3)}, exp_avg_sq={"a": torch.rand(2, 3)}
+        lr=0.002,
+        betas=(0.8, 0.9),
+        eps=1e-7,
+        steps={"a": 3},
+        exp_avg={"a": torch.ones(2, 3)},
+        exp_avg_sq={"a": torch.rand(2, 3)},
     )
     return tr.Checkpoint(params, 250, "protonet", {"channels": 3}, adam, {"modes": ["strokes"]})
 
@@ -23,7 +28,12 @@ def test_both_containers_bring_everything_back(tmp_path, suffix):
     saved = full_checkpoint()
     tr.save_checkpoint(saved, tmp_path / f"x{suffix}")
     loaded = tr.load_checkpoint(tmp_path / f"x{suffix}")
-    assert (loaded.step, loaded.learner, loaded.config, loaded.training) == (250, "protonet", {"channels": 3}, {"modes": ["strokes"]})
+    assert (loaded.step, loaded.learner, loaded.config, loaded.training) == (
+        250,
+        "protonet",
+        {"channels": 3},
+        {"modes": ["strokes"]},
+    )
     assert loaded.digest == saved.digest
     assert (loaded.optimizer.lr, *map(loaded.optimizer.setting, ("betas", "eps")), loaded.optimizer.steps) == (
         0.002,
@@ -46,13 +56,17 @@ def test_the_digest_sees_every_part():
         replace(base, config={"channels": 1}),
         replace(base, params={**base.params, "b": torch.tensor(2.5000002)}),
         replace(base, optimizer=replace(base.optimizer, lr=0.003)),
-        replace(base, optimizer=replace(base.optimizer, slots={**base.optimizer.slots, "exp_avg": {"a": torch.zeros(2, 3)}})),
+        replace(
+            base, optimizer=replace(base.optimizer, slots={**base.optimizer.slots, "exp_avg": {"a": torch.zeros(2, 3)}})
+        ),
     ]
     assert len({base.digest, *(other.digest for other in others)}) == 6
     assert replace(base, training={}).digest == base.digest, "how it was trained is told, not measured"
 
 
-@pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"state_dict": s, "epoch": 3}, lambda s: {"model_state_dict": s}])
+@pytest.mark.parametrize(
+    "wrap", [lambda s: s, lambda s: {"state_dict": s, "epoch": 3}, lambda s: {"model_state_dict": s}]
+)
 def test_a_plain_state_dict_is_read_with_the_step_of_its_name(tmp_path, wrap):
     torch.save(wrap(torch.nn.Linear(2, 3).state_dict()), tmp_path / "net_1200.pt")
     loaded = tr.load_checkpoint(tmp_path / "net_1200.pt")
@@ -124,7 +138,9 @@ def test_other_content_is_told(tmp_path):
 
 def test_a_later_format_is_refused(tmp_path):
     safetensors.torch.save_file(
-        {"params/w": torch.ones(2)}, tmp_path / "x.safetensors", metadata={"transference": '{"format": "transference-checkpoint/9"}'}
+        {"params/w": torch.ones(2)},
+        tmp_path / "x.safetensors",
+        metadata={"transference": '{"format": "transference-checkpoint/9"}'},
     )
     with pytest.raises(CheckpointError, match="Upgrade transference"):
         tr.load_checkpoint(tmp_path / "x.safetensors")
@@ -132,7 +148,9 @@ def test_a_later_format_is_refused(tmp_path):
 
 def test_a_damaged_header_is_told(tmp_path):
     for k, header in enumerate(["{", "{}", '{"format": "transference-checkpoint/1", "step": "x"}', "[]"]):
-        safetensors.torch.save_file({"params/w": torch.ones(2)}, tmp_path / f"{k}.safetensors", metadata={"transference": header})
+        safetensors.torch.save_file(
+            {"params/w": torch.ones(2)}, tmp_path / f"{k}.safetensors", metadata={"transference": header}
+        )
         with pytest.raises(CheckpointError, match="damaged header|of the format"):
             tr.load_checkpoint(tmp_path / f"{k}.safetensors")
 

@@ -45,7 +45,9 @@ def trained(tmp_path_factory):
 @pytest.fixture(scope="module")
 def computed(trained, tmp_path_factory):
     out = tmp_path_factory.mktemp("computed") / "run"
-    result = call("compute", *trained, *MODES, "--n-source", 4, "--n-target", 3, "--alpha", 0.001, "--alpha", 0.01, "--out", out)
+    result = call(
+        "compute", *trained, *MODES, "--n-source", 4, "--n-target", 3, "--alpha", 0.001, "--alpha", 0.01, "--out", out
+    )
     assert result.exit_code == 0, result.output
     assert "strokes → shapes" in result.stdout
     assert result.stdout.strip().endswith(str(out))
@@ -94,7 +96,17 @@ def test_summary_as_a_table_and_as_json(computed):
     assert call("summary", computed).exit_code == 0
     rows = json.loads(call("summary", computed, "--json").stdout)
     assert len(rows) == 2 * 2
-    assert {"checkpoint_step", "alpha", "source_mode", "target_mode", "n", "geometric_mean", "q50", "positive", "accuracy"} <= set(rows[0])
+    assert {
+        "checkpoint_step",
+        "alpha",
+        "source_mode",
+        "target_mode",
+        "n",
+        "geometric_mean",
+        "q50",
+        "positive",
+        "accuracy",
+    } <= set(rows[0])
     expected = tr.summarise(tr.open_run(computed).pairs())
     assert rows[0]["geometric_mean"] == pytest.approx(expected["geometric_mean"][0], rel=1e-12)
     wide = json.loads(call("summary", computed, "--json", "--neutral", 0, 1e15).stdout)
@@ -142,7 +154,9 @@ def test_the_data_beside_a_figure_is_what_it_drew(computed, tmp_path):
     expected = tr.summarise(run.pairs()).query("checkpoint_step == 4 and alpha == 0.01").iloc[0]
     for kind in ("positive", "neutral", "negative"):
         assert drawn[kind] == pytest.approx(expected[kind])
-    call("plot", computed, "--kind", "matrix", "--clustered", "--alpha", 0.01, "--step", 2, "-o", tmp_path / "matrix.svg")
+    call(
+        "plot", computed, "--kind", "matrix", "--clustered", "--alpha", 0.01, "--step", 2, "-o", tmp_path / "matrix.svg"
+    )
     cells = pd.read_csv(tmp_path / "matrix.csv")
     np.testing.assert_allclose(cells.pivot(index="source", columns="target", values="loss_ratio"), run.matrix(2, 0.01))
     assert cells.groupby("source")["row"].nunique().eq(1).all()
@@ -171,10 +185,26 @@ def test_compare_takes_two_runs_of_the_same_tasks(computed, trained, tmp_path):
     fewer = ["--n-source", 3, "--n-target", 3, "--alpha", 0.01, "--engine", "loop", "--out", tmp_path / "fewer"]
     assert call("compute", trained[0], *MODES, *fewer).exit_code == 0
     figure = tmp_path / "compare.png"
-    result = call("plot", computed, tmp_path / "copy", "--kind", "compare", "--alpha", 0.01, "--step", 2, "--step", 4, "-o", figure)
+    result = call(
+        "plot",
+        computed,
+        tmp_path / "copy",
+        "--kind",
+        "compare",
+        "--alpha",
+        0.01,
+        "--step",
+        2,
+        "--step",
+        4,
+        "-o",
+        figure,
+    )
     assert result.exit_code == 0, result.output
     data = pd.read_csv(tmp_path / "compare.csv")
-    assert {"checkpoint 2", "checkpoint 4", "checkpoint 2 less checkpoint 4"} <= set(data["of"]), "one learner: told apart by checkpoint"
+    assert {"checkpoint 2", "checkpoint 4", "checkpoint 2 less checkpoint 4"} <= set(data["of"]), (
+        "one learner: told apart by checkpoint"
+    )
     share = data[data["statistic"] == "positive"].set_index("of")["value"]
     assert share["checkpoint 2 less checkpoint 4"] == pytest.approx(share["checkpoint 2"] - share["checkpoint 4"])
     result = call("plot", computed, tmp_path / "fewer", "--kind", "compare", "--alpha", 0.01, "-o", figure)
@@ -239,7 +269,21 @@ def test_verify_fails_on_a_damaged_run(computed, tmp_path):
 
 def test_dry_run_tells_and_computes_nothing(trained, tmp_path):
     result = call(
-        "compute", *trained, *MODES, "--n-source", 4, "--n-target", 3, "--alpha", 0.1, "--tile", 2, 3, "--dry-run", "--out", tmp_path / "r"
+        "compute",
+        *trained,
+        *MODES,
+        "--n-source",
+        4,
+        "--n-target",
+        3,
+        "--alpha",
+        0.1,
+        "--tile",
+        2,
+        3,
+        "--dry-run",
+        "--out",
+        tmp_path / "r",
     )
     assert result.exit_code == 0
     assert "24 pairs in 4 tiles, 0 done, 4 to do" in result.stdout
@@ -247,7 +291,21 @@ def test_dry_run_tells_and_computes_nothing(trained, tmp_path):
 
 
 def test_a_changed_spec_exits_with_2_and_the_difference(computed, trained):
-    result = call("compute", *trained, *MODES, "--n-source", 5, "--n-target", 3, "--alpha", 0.001, "--alpha", 0.01, "--out", computed)
+    result = call(
+        "compute",
+        *trained,
+        *MODES,
+        "--n-source",
+        5,
+        "--n-target",
+        3,
+        "--alpha",
+        0.001,
+        "--alpha",
+        0.01,
+        "--out",
+        computed,
+    )
     assert result.exit_code == 2
     assert "holds a run of another spec" in result.stderr
     assert "sources[0].n: 4 → 5" in result.stderr
@@ -318,7 +376,19 @@ def fresh(tmp_path_factory):
 
 
 def test_losses_that_fall_to_zero_are_counted_and_rule_no_mean(fresh, tmp_path):
-    words = [fresh, "--learner", "tests.strangers:Vanishing", *MODES, *SMALL, "--alpha", 0.001, "--controls", 4, "--out", tmp_path / "run"]
+    words = [
+        fresh,
+        "--learner",
+        "tests.strangers:Vanishing",
+        *MODES,
+        *SMALL,
+        "--alpha",
+        0.001,
+        "--controls",
+        4,
+        "--out",
+        tmp_path / "run",
+    ]
     result = call("compute", *words)
     assert result.exit_code == 3, result.output
     frame = tr.open_run(tmp_path / "run").pairs()
@@ -326,7 +396,9 @@ def test_losses_that_fall_to_zero_are_counted_and_rule_no_mean(fresh, tmp_path):
     assert 0 < zero.sum() < 12, "some, not all"
     assert (frame["status"] == np.where(zero, "zero_loss", "ok")).all()
     assert f"{zero.sum()} of 12 cells failed ({zero.sum()} zero_loss)" in result.stderr
-    assert call("verify", tmp_path / "run").stdout.strip().endswith(f"cells: {12 - zero.sum()} ok, {zero.sum()} zero_loss")
+    assert (
+        call("verify", tmp_path / "run").stdout.strip().endswith(f"cells: {12 - zero.sum()} ok, {zero.sum()} zero_loss")
+    )
     [row] = json.loads(call("summary", tmp_path / "run", "--json").stdout)
     assert (row["n"], row["failed"]) == (12 - zero.sum(), zero.sum())
     for name in ("geometric_mean", "geometric_mean_low", "geometric_mean_high", "q01"):
@@ -367,7 +439,11 @@ def test_exact_pairs_that_fail_fail_a_calibrated_run(fresh, tmp_path):
             1,
             "There is no generated mode 'birds'; give the folder that holds it with --data-root",
         ),
-        (["--source", "strokes:dev", "--target", "shapes:val"], 1, "strokes (generated) has no split 'dev'; it has train, val, test"),
+        (
+            ["--source", "strokes:dev", "--target", "shapes:val"],
+            1,
+            "strokes (generated) has no split 'dev'; it has train, val, test",
+        ),
         (["--source", "strokes", "--target", "shapes:val"], 2, "write it as NAME:SPLIT"),
         ([*MODES, "--ways", "99"], 1, "16 classes, but 99 ways were asked for"),
         ([*MODES, "--queries", "30"], 1, "need 31 images a class"),
@@ -399,7 +475,18 @@ def test_a_named_learner_does_not_hide_that_checkpoints_differ(tmp_path):
     params = tr.load_learner("maml").init_params(0)
     for step, steps in ((1, 1), (2, 4)):
         tr.save_checkpoint(tr.Checkpoint(params, step, "maml", {"inner_steps": steps}), tmp_path / f"{step}.pt")
-    result = call("compute", tmp_path / "1.pt", tmp_path / "2.pt", "--learner", "maml", *MODES, "--alpha", 0.1, "--out", tmp_path / "run")
+    result = call(
+        "compute",
+        tmp_path / "1.pt",
+        tmp_path / "2.pt",
+        "--learner",
+        "maml",
+        *MODES,
+        "--alpha",
+        0.1,
+        "--out",
+        tmp_path / "run",
+    )
     assert result.exit_code == 1
     assert "of different learners" in result.stderr
 
@@ -407,14 +494,17 @@ def test_a_named_learner_does_not_hide_that_checkpoints_differ(tmp_path):
 def test_checkpoints_that_met_other_episodes_need_to_be_told_which(tmp_path):
     params = tr.load_learner("protonet").init_params(0)
     for step, shots in ((1, 1), (2, 5)):
-        tr.save_checkpoint(tr.Checkpoint(params, step, "protonet", {}, training={"shots": shots}), tmp_path / f"{step}.pt")
+        tr.save_checkpoint(
+            tr.Checkpoint(params, step, "protonet", {}, training={"shots": shots}), tmp_path / f"{step}.pt"
+        )
     result = call("compute", tmp_path / "1.pt", tmp_path / "2.pt", *MODES, "--alpha", 0.1, "--out", tmp_path / "run")
     assert result.exit_code == 2
     assert "do not tell one value of shots" in result.stderr
 
 
 @pytest.mark.parametrize(
-    "words", [["plot", "RUN", "--kind", "matrix", "--alpha", "0.01", "-o", "FILE/x.png"], ["export", "RUN", "FILE/x.csv"]]
+    "words",
+    [["plot", "RUN", "--kind", "matrix", "--alpha", "0.01", "-o", "FILE/x.png"], ["export", "RUN", "FILE/x.csv"]],
 )
 def test_a_file_in_place_of_a_folder_is_told(computed, tmp_path, words):
     (tmp_path / "file").write_text("")
@@ -425,7 +515,9 @@ def test_a_file_in_place_of_a_folder_is_told(computed, tmp_path, words):
 
 
 def test_a_range_the_wrong_way_round_is_told(computed, tmp_path):
-    result = call("plot", computed, "--kind", "histogram", "--alpha", 0.01, "--range", 1.3, 0.8, "-o", tmp_path / "x.png")
+    result = call(
+        "plot", computed, "--kind", "histogram", "--alpha", 0.01, "--range", 1.3, 0.8, "-o", tmp_path / "x.png"
+    )
     assert result.exit_code == 2
     assert "the first must be below the second" in result.stderr
 
@@ -454,7 +546,10 @@ def test_training_takes_settings_from_a_file(tmp_path):
     assert config == {"ways": 3, "channels": 3, "inner_steps": 1, "second_order": False}
     (tmp_path / "bad.toml").write_text("inner_steps 1")
     assert "is no TOML file" in call("train", *words, "--config", tmp_path / "bad.toml").stderr
-    assert "without a split" in call("train", "--learner", "maml", "--modes", "strokes:train", "--out", tmp_path / "y").stderr
+    assert (
+        "without a split"
+        in call("train", "--learner", "maml", "--modes", "strokes:train", "--out", tmp_path / "y").stderr
+    )
 
 
 def test_demo_runs_the_whole_way(tmp_path):
@@ -483,7 +578,22 @@ def tables(run):
 
 
 def test_a_run_killed_five_times_equals_one_never_killed(trained, tmp_path):
-    words = [*trained, *MODES, "--n-source", 30, "--n-target", 8, "--alpha", 0.001, "--tile", 3, 8, "--device", "cpu", "--out"]
+    words = [
+        *trained,
+        *MODES,
+        "--n-source",
+        30,
+        "--n-target",
+        8,
+        "--alpha",
+        0.001,
+        "--tile",
+        3,
+        8,
+        "--device",
+        "cpu",
+        "--out",
+    ]
     undisturbed = process("compute", *words, tmp_path / "whole")
     _, errors = undisturbed.communicate()
     assert undisturbed.returncode in FINISHED, errors
@@ -555,7 +665,17 @@ def test_every_learner_is_trained_tested_and_analysed_by_the_commands(learner, t
     assert all(row["loss"] > 0 and row["loss_ci"] > 0 and (row["accuracy"] is None) == functions for row in table)
     assert len(pd.read_parquet(tmp_path / "scores.parquet")) == 6
     result = call(
-        "compute", checkpoint, "--source", f"{modes[0]}:train", *targets, "--n-source", 2, "--n-target", 2, "--out", tmp_path / "run"
+        "compute",
+        checkpoint,
+        "--source",
+        f"{modes[0]}:train",
+        *targets,
+        "--n-source",
+        2,
+        "--n-target",
+        2,
+        "--out",
+        tmp_path / "run",
     )
     assert result.exit_code == 0, result.output
     run = tr.open_run(tmp_path / "run")
@@ -583,14 +703,18 @@ def test_defaults_of_a_training_are_those_of_the_paper(tmp_path):
     assert "for 60000 iterations of 10 tasks" in said("--learner", "mmaml", "--modes", "strokes,shapes")
     assert "for 80000 iterations of 5 tasks" in said("--learner", "maml", "--modes", "strokes", "--ways", 20)
     assert "for 80000 iterations of 12 tasks" in said("--learner", "multi-maml", "--modes", "strokes,shapes,textures")
-    assert "for 70000 iterations of 125 tasks" in said("--learner", "regression-mmaml", "--modes", "sinusoid,linear,quadratic,tanh,abs")
+    assert "for 70000 iterations of 125 tasks" in said(
+        "--learner", "regression-mmaml", "--modes", "sinusoid,linear,quadratic,tanh,abs"
+    )
     assert not (tmp_path / "x").exists()
 
 
 def test_a_setting_may_differ_from_the_checkpoints(trained, tmp_path):
     (tmp_path / "soft.toml").write_text("transductive = true")
     losses = [
-        json.loads(call("evaluate", trained[-1], "--target", "strokes:test", "--n-tasks", 3, "--json", *more).stdout)[0]["loss"]
+        json.loads(call("evaluate", trained[-1], "--target", "strokes:test", "--n-tasks", 3, "--json", *more).stdout)[
+            0
+        ]["loss"]
         for more in ([], ["--config", tmp_path / "soft.toml"])
     ]
     assert losses[0] != losses[1]
@@ -605,20 +729,50 @@ def test_a_setting_may_differ_from_the_checkpoints(trained, tmp_path):
     [
         (["--learner", "protonet", "--modes", "sinusoid"], "", "The learner failed on the first episode"),
         (["--learner", "protonet", "--modes", "strokes,linear"], "", "The learner failed on the first episode"),
-        (["--learner", "multi-maml", "--modes", "strokes"], 'modes = "strokes"', "has its own modes, but the command asks for --modes"),
-        (["--learner", "maml", "--modes", "strokes"], "ways = 2", "has its own ways, but the command asks for --ways 5; leave it out"),
-        (["--learner", "maml", "--modes", "strokes"], "clamp = -1", "clamp is -1; it must be a finite number, 0 or above"),
-        (["--learner", "maml", "--modes", "strokes"], "inner_steps = 2.0", "inner_steps is 2.0; it must be a whole number, 0 or above"),
-        (["--learner", "protonet", "--modes", "strokes"], 'transductive = "false"', "transductive is 'false'; it must be true or false"),
+        (
+            ["--learner", "multi-maml", "--modes", "strokes"],
+            'modes = "strokes"',
+            "has its own modes, but the command asks for --modes",
+        ),
+        (
+            ["--learner", "maml", "--modes", "strokes"],
+            "ways = 2",
+            "has its own ways, but the command asks for --ways 5; leave it out",
+        ),
+        (
+            ["--learner", "maml", "--modes", "strokes"],
+            "clamp = -1",
+            "clamp is -1; it must be a finite number, 0 or above",
+        ),
+        (
+            ["--learner", "maml", "--modes", "strokes"],
+            "inner_steps = 2.0",
+            "inner_steps is 2.0; it must be a whole number, 0 or above",
+        ),
+        (
+            ["--learner", "protonet", "--modes", "strokes"],
+            'transductive = "false"',
+            "transductive is 'false'; it must be true or false",
+        ),
         (["--learner", "protonet", "--modes", "strokes", "--lr", "nan"], "", "The training was to have lr nan"),
-        (["--learner", "protonet", "--modes", "strokes", "--clip-norm", "-1"], "", "The training was to have clip_norm -1.0"),
-        (["--learner", "regression-mmaml", "--modes", "linear"], "generators = 5", "generators is 5; there are 3 layers"),
+        (
+            ["--learner", "protonet", "--modes", "strokes", "--clip-norm", "-1"],
+            "",
+            "The training was to have clip_norm -1.0",
+        ),
+        (
+            ["--learner", "regression-mmaml", "--modes", "linear"],
+            "generators = 5",
+            "generators is 5; there are 3 layers",
+        ),
     ],
 )
 def test_a_training_that_makes_no_sense_is_told_and_writes_nothing(words, settings, message, tmp_path):
     (tmp_path / "config.toml").write_text(settings)
     for more in ([], ["--dry-run"]):
-        result = call("train", *words, "--config", tmp_path / "config.toml", "--iterations", 2, "--out", tmp_path / "out", *more)
+        result = call(
+            "train", *words, "--config", tmp_path / "config.toml", "--iterations", 2, "--out", tmp_path / "out", *more
+        )
         assert result.exit_code in {1, 2}
         assert message in result.stderr
         assert not (tmp_path / "out").exists()
@@ -626,7 +780,9 @@ def test_a_training_that_makes_no_sense_is_told_and_writes_nothing(words, settin
 
 def test_a_mode_that_a_learner_cannot_take_is_told(tmp_path):
     learner = multi_protonet(["strokes"])
-    tr.save_checkpoint(tr.Checkpoint(learner.init_params(0), 1, "multi-protonet", {"modes": ["strokes"]}), tmp_path / "x.safetensors")
+    tr.save_checkpoint(
+        tr.Checkpoint(learner.init_params(0), 1, "multi-protonet", {"modes": ["strokes"]}), tmp_path / "x.safetensors"
+    )
     result = call("evaluate", tmp_path / "x.safetensors", "--target", "shapes:test", "--n-tasks", 2)
     assert result.exit_code == 1
     assert "The task is of mode 'shapes', but there are learners for strokes only" in result.stderr
@@ -638,13 +794,24 @@ def test_a_mode_that_a_learner_cannot_take_is_told(tmp_path):
 def test_a_released_checkpoint_is_analysed_and_converted(shared, tmp_path):
     file = shared / "fixtures" / "maml_conv" / "checkpoint_legacy.pt"
     shape = ["--side", 28, "--n-source", 2, "--n-target", 2, "--queries", 3]
-    result = call("compute", file, *MODES, *shape, "--lookahead", "adam", "--precision", "fp64", "--out", tmp_path / "run")
+    result = call(
+        "compute", file, *MODES, *shape, "--lookahead", "adam", "--precision", "fp64", "--out", tmp_path / "run"
+    )
     assert result.exit_code == 0, result.output
     note = "a checkpoint of the released code, read as maml; no train_config.json tells these, so they are assumed: inner_lr 0.05"
     assert note in result.stderr
     assert note in call("convert", file, tmp_path / "ours.safetensors").stderr
     again = call(
-        "compute", tmp_path / "ours.safetensors", *MODES, *shape, "--lookahead", "adam", "--precision", "fp64", "--out", tmp_path / "two"
+        "compute",
+        tmp_path / "ours.safetensors",
+        *MODES,
+        *shape,
+        "--lookahead",
+        "adam",
+        "--precision",
+        "fp64",
+        "--out",
+        tmp_path / "two",
     )
     assert again.exit_code == 0, again.output
     pairs = [tr.open_run(tmp_path / name).pairs() for name in ("run", "two")]
@@ -667,7 +834,10 @@ def test_rotation_is_a_matter_of_training_and_is_recorded(tmp_path):
         "--meta-batch",
         2,
     ]
-    plain, turned = call(*words, "--out", tmp_path / "plain"), call(*words, "--rotate", "strokes", "--out", tmp_path / "turned")
+    plain, turned = (
+        call(*words, "--out", tmp_path / "plain"),
+        call(*words, "--rotate", "strokes", "--out", tmp_path / "turned"),
+    )
     assert (plain.exit_code, turned.exit_code) == (0, 0), turned.output
     told = [json.loads((tmp_path / name / "training.json").read_text()) for name in ("plain", "turned")]
     assert "rotated" not in told[0]

@@ -46,7 +46,10 @@ def test_every_control_is_what_it_says(run, learner, checkpoint, sources, target
     assert set(controls["control"]) == set(CONTROL_NAMES)
     assert (controls.groupby(["control", "alpha"], observed=True).size() == 7).all()
     table = run.pairs().set_index(["alpha", "source", "target"])["loss_ratio"]
-    of = {name: controls[controls["control"] == name].set_index(["alpha", "source", "target"])["loss_ratio"] for name in CONTROL_NAMES}
+    of = {
+        name: controls[controls["control"] == name].set_index(["alpha", "source", "target"])["loss_ratio"]
+        for name in CONTROL_NAMES
+    }
     assert (of["zero"] == 1).all()
     np.testing.assert_allclose(of["measured"], table[of["measured"].index], rtol=1e-6)
     for (alpha, i, j), ratio in of["float64"].items():
@@ -70,7 +73,15 @@ def test_a_random_direction_is_as_long_as_the_step_and_knows_nothing_of_it(tmp_p
             return super().episode_loss(params, episode)
 
     run = measured(
-        tmp_path / "run", Watching(), checkpoint, sources, targets, estimator=tr.Exact("loop"), n_source=2, n_target=2, controls=1
+        tmp_path / "run",
+        Watching(),
+        checkpoint,
+        sources,
+        targets,
+        estimator=tr.Exact("loop"),
+        n_source=2,
+        n_target=2,
+        controls=1,
     )
     norms = run.sources().set_index("alpha").loc[0.1, "displacement_norm"]
     lengths = [float(torch.cat([value.flatten() for value in tree.values()]).norm()) for tree in seen]
@@ -81,7 +92,9 @@ def test_a_random_direction_is_as_long_as_the_step_and_knows_nothing_of_it(tmp_p
 
 
 def test_pairs_with_controls_are_few_different_and_of_every_mode_pair(run):
-    spec = replace(run.spec, controls=9, sources=(run.spec.sources[0], replace(run.spec.sources[0], sampler="other", n=4)))
+    spec = replace(
+        run.spec, controls=9, sources=(run.spec.sources[0], replace(run.spec.sources[0], sampler="other", n=4))
+    )
     for n, per_pair in ((9, 9), (1000, 30)):
         chosen = controlled_pairs(replace(spec, controls=n))
         cells = [(i, j) for i, targets in chosen.items() for j in targets]
@@ -165,7 +178,10 @@ def test_a_task_drawn_anew_has_the_same_classes_and_other_images(strokes):
     assert torch.equal(one.query_y, two.query_y)
     assert not torch.equal(one.support_x, two.support_x)
     assert torch.equal(two.support_x, tasks.redraw(5).support_x)
-    rows = [strokes.images[start:stop].float() / 255 for start, stop in zip(strokes.starts, strokes.starts[1:], strict=False)]
+    rows = [
+        strokes.images[start:stop].float() / 255
+        for start, stop in zip(strokes.starts, strokes.starts[1:], strict=False)
+    ]
     class_of = lambda image: next(k for k, images in enumerate(rows) if (images == image).flatten(1).all(1).any())
     assert [class_of(image) for image in one.support_x] == [class_of(image) for image in two.support_x]
 
@@ -220,7 +236,9 @@ def test_bands_hold_as_many_as_they_say():
         assert stats.binomtest(int(hits), 400, 0.95).pvalue > 1e-3
 
 
-def test_controls_of_version_0_1_are_read_under_their_names_of_today(tmp_path, learner, checkpoint, sources, targets, monkeypatch):
+def test_controls_of_version_0_1_are_read_under_their_names_of_today(
+    tmp_path, learner, checkpoint, sources, targets, monkeypatch
+):
     measure_here = lambda out: measured(out, learner, checkpoint, sources, targets, lookahead=tr.SGD(0.1))
     now = measure_here(tmp_path / "now").controls()
     old = tuple({new: name for name, new in OLD_CONTROL_NAMES.items()}.get(name, name) for name in CONTROL_NAMES)
@@ -228,7 +246,9 @@ def test_controls_of_version_0_1_are_read_under_their_names_of_today(tmp_path, l
     with monkeypatch.context() as patch:
         patch.setattr("transference.store._cells.CONTROL_NAMES", old)
         names = {new: name for name, new in OLD_CONTROL_NAMES.items()}
-        patch.setattr("transference.measurement._work.control_table", lambda name, rows: write(names.get(name, name), rows))
+        patch.setattr(
+            "transference.measurement._work.control_table", lambda name, rows: write(names.get(name, name), rows)
+        )
         run = measure_here(tmp_path / "then")
     (file,) = (run.path / "controls").rglob("*.parquet")
     assert {"fresh", "placebo"} <= set(pd.read_parquet(file)["control"])
@@ -248,7 +268,9 @@ def test_bands_say_when_zero_is_not_one_and_how_far_float64_is():
 
 @pytest.mark.parametrize("lookahead", [tr.SGD((1e-3, 0.1)), tr.SGD(0.1, moves=("map.bias",))])
 @pytest.mark.parametrize("estimator", [tr.Exact(), tr.FirstOrder(checked=0)])
-def test_the_first_order_part_is_what_the_gradients_say(tmp_path, learner, checkpoint, sources, targets, lookahead, estimator):
+def test_the_first_order_part_is_what_the_gradients_say(
+    tmp_path, learner, checkpoint, sources, targets, lookahead, estimator
+):
     run = measured(tmp_path / "run", learner, checkpoint, sources, targets, lookahead=lookahead, estimator=estimator)
     moving = ("map.bias",) if lookahead.moves != ("*",) else ("map.weight", "map.bias")
     for row in run.pairs().itertuples():
@@ -272,7 +294,9 @@ def test_the_parts_of_a_log_ratio_add_up(run):
 
 
 def test_the_rest_is_of_second_order(tmp_path, learner, checkpoint, sources, targets):
-    run = measured(tmp_path / "run", learner, checkpoint, sources, targets, lookahead=tr.SGD((1e-4, 1e-3)), precision="fp64")
+    run = measured(
+        tmp_path / "run", learner, checkpoint, sources, targets, lookahead=tr.SGD((1e-4, 1e-3)), precision="fp64"
+    )
     small, large = tr.split(run.blocks()).sort_values("alpha")["curvature"].abs()
     assert 80 < large / small < 120, "ten times the step, about a hundred times the rest"
 
@@ -294,7 +318,9 @@ def test_bands_are_prediction_intervals_of_as_many_pairs_as_there_are():
     )
     moved = np.subtract(logs["resampled"], logs["measured"]) / np.sqrt(2)
     spread = np.std(np.concatenate([moved, -moved]), ddof=1)
-    assert (band["resampled_low"], band["resampled_high"]) == pytest.approx(tuple(np.exp([-wide * spread, wide * spread])))
+    assert (band["resampled_low"], band["resampled_high"]) == pytest.approx(
+        tuple(np.exp([-wide * spread, wide * spread]))
+    )
 
 
 def test_pairs_without_a_first_order_part_are_in_no_mean(run):
@@ -311,10 +337,17 @@ def test_products_are_summed_over_all_parameters(monkeypatch):
     rows = GradientRows(2, params)
     rows[1] = gradient = {name: torch.randn(value.shape) for name, value in params.items()}
     step = {"a": torch.randn(4, 5)}
-    assert rows.products([step])[0].tolist() == pytest.approx([0.0, float((step["a"].double() * gradient["a"].double()).sum())])
+    assert rows.products([step])[0].tolist() == pytest.approx(
+        [0.0, float((step["a"].double() * gradient["a"].double()).sum())]
+    )
 
 
 def test_controls_are_different_pairs_where_both_sides_have_a_common_divisor(run):
-    spec = replace(run.spec, controls=24, sources=(replace(run.spec.sources[0], n=4),), targets=(replace(run.spec.targets[0], n=6),))
+    spec = replace(
+        run.spec,
+        controls=24,
+        sources=(replace(run.spec.sources[0], n=4),),
+        targets=(replace(run.spec.targets[0], n=6),),
+    )
     cells = [(i, j) for i, targets in controlled_pairs(spec).items() for j in targets]
     assert len(set(cells)) == len(cells) == 24

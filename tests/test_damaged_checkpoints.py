@@ -104,7 +104,8 @@ def test_a_very_deep_config_is_refused(path):
 
 
 @pytest.mark.parametrize(
-    "tensors", [{"params/w": torch.ones(2), "optimizer/exp_avg/w": torch.zeros(3)}, {"optimizer/exp_avg/w": torch.zeros(2)}]
+    "tensors",
+    [{"params/w": torch.ones(2), "optimizer/exp_avg/w": torch.zeros(3)}, {"optimizer/exp_avg/w": torch.zeros(2)}],
 )
 def test_moments_and_parameters_must_fit(path, tensors):
     refusal(save(path, SOUND, tensors))
@@ -128,7 +129,9 @@ UNFIT = {
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("make", UNFIT.values(), ids=UNFIT)
 @pytest.mark.parametrize(
-    "wrap", [lambda t: {"w": t}, lambda t: {"state_dict": {"w": torch.ones(1), "v": t}}, None], ids=["plain", "nested", "ours"]
+    "wrap",
+    [lambda t: {"w": t}, lambda t: {"state_dict": {"w": torch.ones(1), "v": t}}, None],
+    ids=["plain", "nested", "ours"],
 )
 def test_tensors_that_no_learner_has_are_refused(tmp_path, make, wrap):
     path = tmp_path / "x.pt"
@@ -206,7 +209,9 @@ def test_damage_is_refused_or_changes_nothing(path, harm):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("training", [{"ways": [1]}, {"ways": "x"}, {"shots": {}}, {"seed": "x"}, {"note": 7}, {"side": None}])
+@pytest.mark.parametrize(
+    "training", [{"ways": [1]}, {"ways": "x"}, {"shots": {}}, {"seed": "x"}, {"note": 7}, {"side": None}]
+)
 @pytest.mark.parametrize("command", ["compute", "evaluate"])
 def test_a_training_of_another_kind_ends_in_one_line(tmp_path, training, command):
     learner = tr.load_learner("protonet")

@@ -195,7 +195,8 @@ def test_bad_datasets_are_named(tmp_path, name, message):
 
 def test_a_near_miss_is_suggested():
     with pytest.raises(
-        DataError, match="There is no generated mode 'stroke'; give the folder that holds it with --data-root.*Did you mean strokes"
+        DataError,
+        match="There is no generated mode 'stroke'; give the folder that holds it with --data-root.*Did you mean strokes",
     ):
         tr.open_dataset("stroke:train")
     with pytest.raises(UsageError, match="NAME:SPLIT"):
@@ -304,7 +305,9 @@ def test_dictionary_columns_are_texts(tmp_path):
 
 
 def test_two_columns_of_one_name_are_told(tmp_path):
-    table = pa.table([pa.array([row["image"] for row in rows(1, 2)]), ["a", "b"], ["c", "d"]], names=["image", "label", "label"])
+    table = pa.table(
+        [pa.array([row["image"] for row in rows(1, 2)]), ["a", "b"], ["c", "d"]], names=["image", "label", "label"]
+    )
     pq.write_table(table, tmp_path / "t.parquet")
     with pytest.raises(DataError, match="has two columns of one name among image, label, label"):
         tr.open_dataset("t:all", data_root=tmp_path)
@@ -319,7 +322,9 @@ def test_two_columns_of_one_name_are_told(tmp_path):
 ])  # fmt: skip
 def test_label_names_that_do_not_fit_are_told(tmp_path, names, message):
     plain = [{"image": row["image"], "label": row["label"]} for row in rows()]
-    write_parquet(tmp_path / "n.parquet", plain, {"huggingface": json.dumps({"info": {"features": {"label": {"names": names}}}})})
+    write_parquet(
+        tmp_path / "n.parquet", plain, {"huggingface": json.dumps({"info": {"features": {"label": {"names": names}}}})}
+    )
     with pytest.raises(DataError, match=message):
         tr.open_dataset("n:all", data_root=tmp_path)
 

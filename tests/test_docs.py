@@ -30,7 +30,8 @@ def test_every_public_name_is_in_the_api_reference(package):
     missing = [
         name
         for name in package.__all__
-        if f"{package.__name__}.{name}" not in told and elsewhere.get(name) is not getattr(package, name)  # told where users meet it
+        if f"{package.__name__}.{name}" not in told
+        and elsewhere.get(name) is not getattr(package, name)  # told where users meet it
     ]
     assert not missing, f"give these a line in docs/api/*.md: {missing}"
 
@@ -49,8 +50,13 @@ def test_every_page_of_the_api_reference_is_in_its_contents():
 def test_the_tables_of_a_run_folder_are_told_as_they_are(title, schema):
     section = API["run_folder"].split(f"### {title}\n")[1].split("\n#")[0]
     rows = re.findall(r"^\| `(\w+)` \| ([\w ]+) \|", section, re.MULTILINE)
-    names = {"dictionary<values=string, indices=int8, ordered=0>": "dictionary of string", "list<element: string>": "list of string"}
-    assert rows == [(field.name, names.get(str(field.type).replace("item:", "element:"), str(field.type))) for field in schema]
+    names = {
+        "dictionary<values=string, indices=int8, ordered=0>": "dictionary of string",
+        "list<element: string>": "list of string",
+    }
+    assert rows == [
+        (field.name, names.get(str(field.type).replace("item:", "element:"), str(field.type))) for field in schema
+    ]
 
 
 def slug(heading):

@@ -57,7 +57,12 @@ def head(handler, status, **headers):
 def honest(handler, start, stop=None, content=CONTENT):
     """Answer as a server that can go on from anywhere; with ``stop`` it ends there, having promised more."""
     if start:
-        head(handler, 206, Content_Length=len(content) - start, Content_Range=f"bytes {start}-{len(content) - 1}/{len(content)}")
+        head(
+            handler,
+            206,
+            Content_Length=len(content) - start,
+            Content_Range=f"bytes {start}-{len(content) - 1}/{len(content)}",
+        )
     else:
         head(handler, 200, Content_Length=len(content))
     handler.wfile.write(content[start:stop])
@@ -104,7 +109,9 @@ def test_a_server_that_stops_for_good_leaves_a_part_that_is_continued(tmp_path):
             honest(handler, start, 100_000)
 
     with serving(stopping) as (url, asked):
-        with pytest.raises(DataError, match=r"the server answered 503 .*; 100000 of 300000 bytes have come. Repeat the command"):
+        with pytest.raises(
+            DataError, match=r"the server answered 503 .*; 100000 of 300000 bytes have come. Repeat the command"
+        ):
             fetch(remote(url), tmp_path)
         assert len(asked) == 1 + QUICK.attempts
     assert left_in(tmp_path) == [".data.zip.part"], "no half file under the file's name"
@@ -167,7 +174,12 @@ def test_a_server_that_goes_on_elsewhere_is_not_believed(tmp_path):
 
     def behaviour(handler, start):
         if start:  # the right length, from the wrong place
-            head(handler, 206, Content_Length=len(CONTENT) - 5000, Content_Range=f"bytes 5000-{len(CONTENT) - 1}/{len(CONTENT)}")
+            head(
+                handler,
+                206,
+                Content_Length=len(CONTENT) - 5000,
+                Content_Range=f"bytes 5000-{len(CONTENT) - 1}/{len(CONTENT)}",
+            )
             handler.wfile.write(CONTENT[5000:])
         else:
             honest(handler, start)
@@ -201,7 +213,10 @@ def test_nonsense_for_a_length_is_not_believed(tmp_path, nonsense):
 
 @pytest.mark.parametrize("target", ["http://[::1/x", "http://127.0.0.1:port/x", "http://a b/"])
 def test_nonsense_for_an_address_is_told(tmp_path, target):
-    with serving(lambda handler, _: head(handler, 302, Location=target)) as (url, _), pytest.raises(DataError, match="downloaded"):
+    with (
+        serving(lambda handler, _: head(handler, 302, Location=target)) as (url, _),
+        pytest.raises(DataError, match="downloaded"),
+    ):
         fetch(remote(url), tmp_path)
 
 
@@ -215,7 +230,9 @@ def test_two_do_not_write_into_one_part(tmp_path):
 
     patient = Patience(timeout=30, attempts=1)
     with serving(behaviour) as (url, asked):
-        first = threading.Thread(target=download, args=(remote(url), tmp_path), kwargs={"schemes": ("http",), "patience": patient})
+        first = threading.Thread(
+            target=download, args=(remote(url), tmp_path), kwargs={"schemes": ("http",), "patience": patient}
+        )
         first.start()
         begun.wait(30)
         try:
@@ -251,7 +268,10 @@ def test_a_server_that_never_ends_is_stopped(tmp_path, size):
         for _ in range(50):
             handler.wfile.write(CONTENT)
 
-    with serving(behaviour) as (url, _), pytest.raises(DataError, match="more than the 300000 bytes expected|sent another file"):
+    with (
+        serving(behaviour) as (url, _),
+        pytest.raises(DataError, match="more than the 300000 bytes expected|sent another file"),
+    ):
         fetch(remote(url, CONTENT + b"!" if not size else CONTENT, size=size), tmp_path)
     assert left_in(tmp_path) == []
 
@@ -280,13 +300,18 @@ def test_redirects_to_what_was_not_allowed_are_refused(tmp_path, target):
 
 
 def test_redirects_in_a_circle_end(tmp_path):
-    with serving(lambda handler, _: head(handler, 302, Location="/data.zip")) as (url, _), pytest.raises(DataError, match="302"):
+    with (
+        serving(lambda handler, _: head(handler, 302, Location="/data.zip")) as (url, _),
+        pytest.raises(DataError, match="302"),
+    ):
         fetch(remote(url), tmp_path)
 
 
 def test_only_https_by_default(tmp_path):
     with serving(honest) as (url, asked):
-        with pytest.raises(DataError, match=r"http://.* is not https; a file that comes over an open line can be exchanged"):
+        with pytest.raises(
+            DataError, match=r"http://.* is not https; a file that comes over an open line can be exchanged"
+        ):
             download(remote(url), tmp_path)
         assert asked == []
 
@@ -307,7 +332,10 @@ def test_nobody_there(tmp_path):
 
 def test_a_wrong_file_that_lies_there_is_not_taken(tmp_path):
     (tmp_path / "data.zip").write_bytes(b"mine")
-    with serving(honest) as (url, _), pytest.raises(DataError, match="data.zip was there already: its digest is sha256:.* Move it away"):
+    with (
+        serving(honest) as (url, _),
+        pytest.raises(DataError, match="data.zip was there already: its digest is sha256:.* Move it away"),
+    ):
         fetch(remote(url), tmp_path)
     assert (tmp_path / "data.zip").read_bytes() == b"mine"
 
@@ -320,10 +348,19 @@ def test_the_command_downloads_and_prepares(tmp_path, monkeypatch):
     archive = make.write_zip(tmp_path / "images_background.zip", make.omniglot("images_background")).read_bytes()
     with serving(lambda handler, start: honest(handler, start, content=archive)) as (url, asked):
         known = originals.find_original("omniglot")
-        here = Remote(url.replace("data.zip", "images_background.zip"), len(archive), f"sha256:{hashlib.sha256(archive).hexdigest()}")
-        monkeypatch.setattr("transference.cli.datasets.find_original", lambda _: originals.Original(**{**vars(known), "remotes": (here,)}))
+        here = Remote(
+            url.replace("data.zip", "images_background.zip"),
+            len(archive),
+            f"sha256:{hashlib.sha256(archive).hexdigest()}",
+        )
         monkeypatch.setattr(
-            intake, "download", lambda remote, folder, progress: download(remote, folder, schemes=("http",), patience=QUICK)
+            "transference.cli.datasets.find_original",
+            lambda _: originals.Original(**{**vars(known), "remotes": (here,)}),
+        )
+        monkeypatch.setattr(
+            intake,
+            "download",
+            lambda remote, folder, progress: download(remote, folder, schemes=("http",), patience=QUICK),
         )
         words = ("datasets", "prepare", "omniglot", "--download", "--data-root", tmp_path / "data")
         first = call(*words)

@@ -54,7 +54,9 @@ def test_engines_agree_with_one_call_after_the_other(engine, name):
     evaluate = find_engine(engine)(learner, episodes)
     for scale in (1.0, 1.01):  # what is loaded once serves other parameters
         moved = {key: scale * value for key, value in params.items()}
-        torch.testing.assert_close(evaluate(moved), oracle(learner, moved, episodes), rtol=1e-9, atol=1e-10, equal_nan=True)
+        torch.testing.assert_close(
+            evaluate(moved), oracle(learner, moved, episodes), rtol=1e-9, atol=1e-10, equal_nan=True
+        )
 
 
 @pytest.mark.parametrize("engine", EAGER)
@@ -202,7 +204,10 @@ def test_a_learner_that_cannot_be_laid_out_otherwise_or_batched_is_measured_all_
     found = trial(learner, learner.init_params(0), episodes, n_pairs=10)
     assert (found.chosen, list(found.milliseconds)) == ("loop", ["loop"])
     net = make_net_learner()
-    assert trial(net, net.init_params(0), [tr.few_shot("strokes:val", queries=2)[k] for k in range(3)], n_pairs=10).chosen in ENGINES
+    assert (
+        trial(net, net.init_params(0), [tr.few_shot("strokes:val", queries=2)[k] for k in range(3)], n_pairs=10).chosen
+        in ENGINES
+    )
 
 
 @pytest.mark.slow
@@ -237,7 +242,9 @@ def test_the_fastest_that_is_right_is_chosen(monkeypatch):
     monkeypatch.setitem(ENGINES, "threads", with_gradients(noisy))
     assert trial(learner, params, episodes, n_pairs=10).milliseconds.keys() == {"loop"}, "once is enough to be wrong"
     monkeypatch.setattr(_trial, "_SHORT", 10.0)
-    assert trial(learner, params, episodes, n_pairs=10).milliseconds.keys() == {"loop"}, "a short run repeats to the last digit"
+    assert trial(learner, params, episodes, n_pairs=10).milliseconds.keys() == {"loop"}, (
+        "a short run repeats to the last digit"
+    )
 
 
 def test_blocks_are_halved_until_they_fit(monkeypatch):
@@ -260,7 +267,9 @@ def test_blocks_are_halved_until_they_fit(monkeypatch):
     found = find_engine("vmap")(learner, episodes)(params)
     assert sizes == [16, 8, 4, 2, 2, 2, 2, 2, 2], "from the beginning again, with blocks of one size"
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=0, equal_nan=True)
-    monkeypatch.setattr(engines.torch, "vmap", lambda *_, **__: lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("none at all")))
+    monkeypatch.setattr(
+        engines.torch, "vmap", lambda *_, **__: lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("none at all"))
+    )
     with pytest.raises(torch.OutOfMemoryError):
         find_engine("vmap")(learner, episodes)(params)
     assert not out_of_memory(RuntimeError("shapes"))
@@ -285,7 +294,9 @@ def test_a_run_goes_on_with_the_engine_it_was_begun_with(tmp_path, learner, chec
                           estimator=tr.Exact(engine))  # fmt: skip
 
     settled = iter(["threads", "loop"])
-    monkeypatch.setattr("transference.measurement._question.trial", lambda *_: _trial.Trial(name := next(settled), {name: 1.0}))
+    monkeypatch.setattr(
+        "transference.measurement._question.trial", lambda *_: _trial.Trial(name := next(settled), {name: 1.0})
+    )
     run("auto")
     about = tr.open_run(tmp_path / "run")
     assert about.spec.estimator["engine"] == "threads"
@@ -301,9 +312,14 @@ def test_a_run_goes_on_with_the_engine_it_was_begun_with(tmp_path, learner, chec
 
 
 @pytest.mark.parametrize("estimator", [tr.Exact, tr.FirstOrder])
-def test_an_engine_that_cannot_take_the_learner_is_told_before_anything_is_begun(estimator, tmp_path, learner, checkpoint, sources):
+def test_an_engine_that_cannot_take_the_learner_is_told_before_anything_is_begun(
+    estimator, tmp_path, learner, checkpoint, sources
+):
     """It looks at the values of labels, which `torch.vmap` does not allow."""
-    with pytest.raises(UsageError, match=r"engine 'together' .* cannot evaluate this learner, .*item.*int\(tensor\).*Take --engine auto"):
+    with pytest.raises(
+        UsageError,
+        match=r"engine 'together' .* cannot evaluate this learner, .*item.*int\(tensor\).*Take --engine auto",
+    ):
         tr.measure(learner, checkpoint, sources, sources, n_source=2, n_target=2, lookahead=tr.SGD(0.1),
                    estimator=estimator(engine="vmap"), out=tmp_path / "run")  # fmt: skip
     assert not (tmp_path / "run" / "run.json").exists()
@@ -368,7 +384,14 @@ def test_an_engine_that_cannot_take_the_gradient_is_refused_and_never_chosen(mon
 
 @pytest.mark.parametrize("later", ["apart", "threads", "auto"])
 def test_a_run_that_was_begun_under_an_engines_old_name_goes_on(later, tmp_path, learner, checkpoint, sources, targets):
-    settings = {"n_source": 3, "n_target": 2, "lookahead": tr.SGD(0.1), "out": tmp_path / "run", "tile": (2, 2), "controls": 0}
+    settings = {
+        "n_source": 3,
+        "n_target": 2,
+        "lookahead": tr.SGD(0.1),
+        "out": tmp_path / "run",
+        "tile": (2, 2),
+        "controls": 0,
+    }
     begun = tr.measure(learner, checkpoint, sources, targets, estimator=tr.Exact("apart"), **settings).pairs()
     assert json.loads((tmp_path / "run" / "run.json").read_text())["spec"]["estimator"]["engine"] == "apart"
     next((tmp_path / "run" / "pairs").rglob("*.parquet")).unlink()

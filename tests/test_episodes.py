@@ -68,7 +68,9 @@ def subject():
 
 
 def oracle(learner, params, episodes):
-    return torch.tensor([float(learner.episode_loss(params, episode).detach()) for episode in episodes], dtype=torch.float64)
+    return torch.tensor(
+        [float(learner.episode_loss(params, episode).detach()) for episode in episodes], dtype=torch.float64
+    )
 
 
 @pytest.mark.slow
@@ -79,7 +81,9 @@ def test_every_engine_reads_texts(engine, subject):
     evaluate = find_engine(engine)(learner, episodes)
     for theta in (params, moved):
         torch.testing.assert_close(evaluate(theta)[:, 0], oracle(learner, theta, episodes), rtol=1e-9, atol=0)
-    torch.testing.assert_close(evaluate.each([(3, moved)])[:, 0], oracle(learner, moved, episodes[3:4]), rtol=1e-9, atol=0)
+    torch.testing.assert_close(
+        evaluate.each([(3, moved)])[:, 0], oracle(learner, moved, episodes[3:4]), rtol=1e-9, atol=0
+    )
     [(_, gradient)] = find_engine(engine).gradients(learner, params, episodes[:1], list(params))
     expected = loss_gradient(learner, params, episodes[0], list(params))[1]
     torch.testing.assert_close(gradient, expected, rtol=1e-9, atol=1e-12)
@@ -97,7 +101,9 @@ def test_a_measurement_of_texts_is_the_definition(subject, tmp_path):
     for source in range(2):
         gradient = loss_gradient(learner, params, episodes[source], list(params))[1]
         after = oracle(learner, {name: value - 0.1 * gradient[name] for name, value in params.items()}, episodes[:4])
-        torch.testing.assert_close(torch.from_numpy(run.matrix(step=3, alpha=0.1)[source]), after / before, rtol=1e-9, atol=0)
+        torch.testing.assert_close(
+            torch.from_numpy(run.matrix(step=3, alpha=0.1)[source]), after / before, rtol=1e-9, atol=0
+        )
     assert (run.pairs()["status"] == "ok").all()
 
 
@@ -150,4 +156,14 @@ def test_what_is_no_tensor_is_refused_in_words(inputs, told, learner, checkpoint
             return tr.Episode(inputs, torch.arange(3), torch.zeros(3, 2), torch.arange(3))
 
     with pytest.raises(UsageError, match=told):
-        tr.measure(learner, checkpoint, Odd(), Odd(), n_source=1, n_target=1, lookahead=tr.SGD(alpha=0.1), device="cpu", out=tmp_path)
+        tr.measure(
+            learner,
+            checkpoint,
+            Odd(),
+            Odd(),
+            n_source=1,
+            n_target=1,
+            lookahead=tr.SGD(alpha=0.1),
+            device="cpu",
+            out=tmp_path,
+        )

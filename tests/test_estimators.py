@@ -63,15 +63,27 @@ class Curved(Tangents):
     def _curvature(self, episode, displacement):
         slope = torch.func.grad(lambda params: self.learner.episode_loss(params, episode))
         along = lambda params: sum((g * displacement[name]).sum() for name, g in slope(params).items())
-        return 0.5 * sum((g * displacement[name]).sum() for name, g in torch.func.grad(along)(self.params).items()).double()
+        return (
+            0.5
+            * sum((g * displacement[name]).sum() for name, g in torch.func.grad(along)(self.params).items()).double()
+        )
 
 
 @pytest.mark.slow
 def test_an_estimator_of_another_order_measures_a_parabola_exactly(tmp_path):
     checkpoint, alphas = tr.Checkpoint({"w": torch.tensor([0.3, -0.2])}, step=1), (0.1, 1.5)
-    asked = {"n_source": 6, "n_target": 5, "lookahead": tr.SGD(alphas), "precision": "fp64", "device": "cpu", "controls": 2}
+    asked = {
+        "n_source": 6,
+        "n_target": 5,
+        "lookahead": tr.SGD(alphas),
+        "precision": "fp64",
+        "device": "cpu",
+        "controls": 2,
+    }
     exact, found = (
-        tr.measure(Place(), checkpoint, Bowls(), Bowls(), estimator=estimator, out=tmp_path / type(estimator).__name__, **asked)
+        tr.measure(
+            Place(), checkpoint, Bowls(), Bowls(), estimator=estimator, out=tmp_path / type(estimator).__name__, **asked
+        )
         for estimator in (tr.Exact("loop"), SecondOrder())
     )
     columns = ["loss_before", "loss_after", "loss_ratio", "first_order"]
@@ -84,7 +96,9 @@ def test_an_estimator_of_another_order_measures_a_parabola_exactly(tmp_path):
     check = check_estimates(found.exact_pairs())
     assert check["n"].between(5, 25).all(), "half of thirty"
     assert check["largest_error"].max() < 1e-12
-    np.testing.assert_allclose(found.self_transference()["loss_ratio"], exact.self_transference()["loss_ratio"], rtol=1e-12)
+    np.testing.assert_allclose(
+        found.self_transference()["loss_ratio"], exact.self_transference()["loss_ratio"], rtol=1e-12
+    )
     assert verify(tmp_path / "SecondOrder").complete
     write_report([found], tmp_path / "report.html")
     assert "were estimated by secondorder" in (tmp_path / "report.html").read_text()

@@ -35,7 +35,11 @@ def close(found, expected, limit):
 def test_normalised_images_have_six_digits(shape):
     found = batch_norm(images(shape), *affine(shape, torch.float32))
     assert found.is_contiguous(memory_format=torch.channels_last), "the layout stays"
-    close(found, F.batch_norm(images(shape, torch.float64), None, None, *affine(shape, torch.float64), training=True), 2e-6)
+    close(
+        found,
+        F.batch_norm(images(shape, torch.float64), None, None, *affine(shape, torch.float64), training=True),
+        2e-6,
+    )
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -45,7 +49,9 @@ def test_gradients_and_their_gradients_do_too(shape):
     def gradients(normalise, dtype):
         leaves = [t.requires_grad_() for t in (images(shape, dtype), *affine(shape, dtype))]
         normalised = normalise(*leaves)
-        first = torch.autograd.grad((normalised * weighing.to(dtype)).sum() + normalised.square().mean(), leaves, create_graph=True)
+        first = torch.autograd.grad(
+            (normalised * weighing.to(dtype)).sum() + normalised.square().mean(), leaves, create_graph=True
+        )
         return [*first, *torch.autograd.grad(sum(g.square().sum() for g in first), leaves)]
 
     torch_own = lambda x, weight, bias: F.batch_norm(x, None, None, weight, bias, training=True)
@@ -157,7 +163,9 @@ class Normed(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.layers = nn.Sequential(nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 16, 3, stride=2), nn.GroupNorm(4, 16))
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 16, 3, stride=2), nn.GroupNorm(4, 16)
+        )
 
     def forward(self, x):
         return self.layers(x)
@@ -271,7 +279,9 @@ def test_running_statistics_serve_a_small_and_a_large_batch_in_one_gradient(engi
 def test_a_module_keeps_its_digits_without_an_engine_too():
     learner = stranger()
     params, episode = learner.init_params(0), tr.few_shot("textures:val", queries=15)[0]
-    exact = float(learner.episode_loss({k: v.double() for k, v in params.items()}, episode.to(dtype=torch.float64)).detach())
+    exact = float(
+        learner.episode_loss({k: v.double() for k, v in params.items()}, episode.to(dtype=torch.float64)).detach()
+    )
     found = learner.episode_loss({k: channels_last(v) for k, v in params.items()}, episode.map(channels_last))
     assert abs(float(found.detach()) / exact - 1) < 2e-6
 

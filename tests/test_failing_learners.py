@@ -51,7 +51,9 @@ class Failing(PixelPrototypes):
         self.how, self.episode, self.moved = how, episode, moved
 
     def episode_loss(self, params, episode):
-        same = episode.query_x.shape == self.episode.query_x.shape and torch.equal(episode.query_x, self.episode.query_x)
+        same = episode.query_x.shape == self.episode.query_x.shape and torch.equal(
+            episode.query_x, self.episode.query_x
+        )
         if same and (not self.moved or params["map.bias"].any()):  # which is zero where training begins
             return fail_by(self.how)
         return super().episode_loss(params, episode)
@@ -59,7 +61,17 @@ class Failing(PixelPrototypes):
 
 def measure(learner, checkpoint, sources, targets, out, **settings):
     return tr.measure(
-        learner, checkpoint, sources, targets, n_source=4, n_target=3, lookahead=tr.SGD(0.1), out=out, controls=0, device="cpu", **settings
+        learner,
+        checkpoint,
+        sources,
+        targets,
+        n_source=4,
+        n_target=3,
+        lookahead=tr.SGD(0.1),
+        out=out,
+        controls=0,
+        device="cpu",
+        **settings,
     )
 
 
@@ -79,8 +91,17 @@ def test_the_target_is_named(checkpoint, sources, targets, tmp_path, how, engine
 
 def test_the_source_is_named(checkpoint, sources, targets, tmp_path):
     for estimator in (tr.Exact("loop"), tr.FirstOrder(checked=2, engine="loop")):
-        with pytest.raises(LearnerError, match=r"failed on source task 3 \(.*, task 3\) at checkpoint step 10: SystemExit"):
-            measure(Failing("exit", sources[3]), checkpoint, sources, targets, tmp_path / type(estimator).__name__, estimator=estimator)
+        with pytest.raises(
+            LearnerError, match=r"failed on source task 3 \(.*, task 3\) at checkpoint step 10: SystemExit"
+        ):
+            measure(
+                Failing("exit", sources[3]),
+                checkpoint,
+                sources,
+                targets,
+                tmp_path / type(estimator).__name__,
+                estimator=estimator,
+            )
 
 
 def test_a_loss_that_loses_its_gradient_midway_is_told_with_its_task(checkpoint, sources, targets, tmp_path):
@@ -89,7 +110,9 @@ def test_a_loss_that_loses_its_gradient_midway_is_told_with_its_task(checkpoint,
             loss = PixelPrototypes.episode_loss(self, params, episode)
             return loss.detach() if torch.equal(episode.query_x, self.episode.query_x) else loss
 
-    with pytest.raises(LearnerError, match=r"failed on source task 3 \(.*, task 3\) at checkpoint step 10: The loss depends on none"):
+    with pytest.raises(
+        LearnerError, match=r"failed on source task 3 \(.*, task 3\) at checkpoint step 10: The loss depends on none"
+    ):
         measure(Detached("", sources[3]), checkpoint, sources, targets, tmp_path / "run")
 
 
@@ -110,7 +133,9 @@ def test_a_learner_that_changes_the_folder_does_not_move_the_run(checkpoint, sou
 
 
 def test_whose_step_it_was_is_named_and_the_run_goes_on_when_mended(checkpoint, sources, targets, tmp_path):
-    with pytest.raises(LearnerError, match=r"failed on target task 2 .* at checkpoint step 10, after a step on (itself|source task \d)"):
+    with pytest.raises(
+        LearnerError, match=r"failed on target task 2 .* at checkpoint step 10, after a step on (itself|source task \d)"
+    ):
         measure(Failing("error", targets[2], moved=True), checkpoint, sources, targets, tmp_path / "run", tile=(2, 2))
     assert tr.open_run(tmp_path / "run").progress().done > 0
     mended = Failing("error", sources[0], moved=True)
@@ -218,11 +243,22 @@ class Meddling(PixelPrototypes):
 @pytest.mark.parametrize("moved", [False, True])
 @pytest.mark.parametrize("engine", ["loop", "threads"])
 @pytest.mark.parametrize("how", CHANGES)
-def test_a_learner_that_changes_what_it_is_given_midway_is_told(checkpoint, sources, targets, tmp_path, how, engine, moved):
+def test_a_learner_that_changes_what_it_is_given_midway_is_told(
+    checkpoint, sources, targets, tmp_path, how, engine, moved
+):
     if how is the_device and engine == "threads":
         pytest.skip("a thread's default device ends with it")
-    with pytest.raises(LearnerError, match=rf"at checkpoint step 10.*: it changed .*{CHANGES[how]}.*must work on copies") as caught:
-        measure(Meddling(how, 5 if moved else 28, moved), checkpoint, sources, targets, tmp_path / "run", estimator=tr.Exact(engine))
+    with pytest.raises(
+        LearnerError, match=rf"at checkpoint step 10.*: it changed .*{CHANGES[how]}.*must work on copies"
+    ) as caught:
+        measure(
+            Meddling(how, 5 if moved else 28, moved),
+            checkpoint,
+            sources,
+            targets,
+            tmp_path / "run",
+            estimator=tr.Exact(engine),
+        )
     assert "\n" not in str(caught.value)
     assert tr.open_run(tmp_path / "run").progress().done == 0
     assert (torch.get_default_device().type, torch.get_default_dtype()) == ("cpu", torch.float32)
@@ -230,7 +266,14 @@ def test_a_learner_that_changes_what_it_is_given_midway_is_told(checkpoint, sour
 
 def test_estimates_of_a_learner_that_changes_its_parameters_are_not_kept(checkpoint, sources, targets, tmp_path):
     with pytest.raises(LearnerError, match="it changed"):
-        measure(Meddling(in_place, 8), checkpoint, sources, targets, tmp_path / "run", estimator=tr.FirstOrder(checked=0, engine="loop"))
+        measure(
+            Meddling(in_place, 8),
+            checkpoint,
+            sources,
+            targets,
+            tmp_path / "run",
+            estimator=tr.FirstOrder(checked=0, engine="loop"),
+        )
     assert tr.open_run(tmp_path / "run").progress().done == 0
 
 

@@ -39,8 +39,12 @@ def table(n_source=12, n_target=5, steps=(100, 200), modes=("omniglot", "cifar10
     frame["status"] = "ok"
     for column in ("source_mode", "target_mode"):
         frame[column] = pd.Categorical(frame[column], categories=modes)
-    own = frame.drop_duplicates(["checkpoint_step", "target"])[["checkpoint_step", "alpha", "target", "target_mode", "status"]]
-    own = own.rename(columns={"target_mode": "mode"}).assign(loss_ratio=lambda rows: np.resize([0.7, 0.72, 0.85, 0.9, 1.4], len(rows)))
+    own = frame.drop_duplicates(["checkpoint_step", "target"])[
+        ["checkpoint_step", "alpha", "target", "target_mode", "status"]
+    ]
+    own = own.rename(columns={"target_mode": "mode"}).assign(
+        loss_ratio=lambda rows: np.resize([0.7, 0.72, 0.85, 0.9, 1.4], len(rows))
+    )
     return frame, own
 
 
@@ -68,8 +72,22 @@ def split(modes=("omniglot", "cifar100"), alphas=(1e-4, 1e-3, 1e-2, 1e-1)):
         for alpha in alphas:
             parts = {"first_order": -(1 + k) * alpha, "curvature": 30 * alpha**2}
             parts["log_ratio"] = sum(parts.values())
-            ends = {f"{n}_{end}": v + sign * abs(v) / 4 for n, v in parts.items() for end, sign in (("low", -1), ("high", 1))}
-            rows.append({"checkpoint_step": 100, "alpha": alpha, "source_mode": source, "target_mode": target, "n": 60, **parts, **ends})
+            ends = {
+                f"{n}_{end}": v + sign * abs(v) / 4
+                for n, v in parts.items()
+                for end, sign in (("low", -1), ("high", 1))
+            }
+            rows.append(
+                {
+                    "checkpoint_step": 100,
+                    "alpha": alpha,
+                    "source_mode": source,
+                    "target_mode": target,
+                    "n": 60,
+                    **parts,
+                    **ends,
+                }
+            )
     return pd.DataFrame(rows)
 
 
@@ -92,14 +110,24 @@ def controls(frame, **ends):
     return (
         frame[keys]
         .drop_duplicates()
-        .assign(**{"resampled_low": 0.95, "resampled_high": 1.1, "random_direction_low": 0.98, "random_direction_high": 1.5, **ends})
+        .assign(
+            **{
+                "resampled_low": 0.95,
+                "resampled_high": 1.1,
+                "random_direction_low": 0.98,
+                "random_direction_high": 1.5,
+                **ends,
+            }
+        )
     )
 
 
 def heights(ax):
     """Total height of the bars of each colour."""
     total = lambda kind: sum(
-        (p.get_data().values - p.get_data().baseline).sum() for p in ax.patches if to_hex(p.get_facecolor()) == kind.lower()
+        (p.get_data().values - p.get_data().baseline).sum()
+        for p in ax.patches
+        if to_hex(p.get_facecolor()) == kind.lower()
     )
     return {kind: int(total(colour)) for kind, colour in COLOURS.items()}
 
@@ -119,7 +147,9 @@ def test_what_lies_outside_is_counted_at_the_edge():
     assert "2 above →" in texts
     assert "25%" not in texts, "shares are of all pairs, inside or not"
     assert texts[0] == "50%"
-    marks = {line.get_marker(): line.get_xdata().tolist() for line in ax.lines if line.get_marker() not in ("None", None)}
+    marks = {
+        line.get_marker(): line.get_xdata().tolist() for line in ax.lines if line.get_marker() not in ("None", None)
+    }
     assert marks == {"v": [0.9], "<": [0.8], ">": [1.3]}
 
 
@@ -195,7 +225,11 @@ def texts_of(figure):
 def overlaps(figure):
     """Pairs of texts whose boxes overlap in the rendered figure."""
     figure.canvas.draw()
-    boxes = [(text.get_text(), text.get_window_extent()) for text in texts_of(figure) if text.get_text().strip() and text.get_visible()]
+    boxes = [
+        (text.get_text(), text.get_window_extent())
+        for text in texts_of(figure)
+        if text.get_text().strip() and text.get_visible()
+    ]
     return [
         (a, b) for k, (a, box) in enumerate(boxes) for b, other in boxes[k + 1 :]
         if min(box.x1, other.x1) - max(box.x0, other.x0) > 1 and min(box.y1, other.y1) - max(box.y0, other.y0) > 1
@@ -205,16 +239,25 @@ def overlaps(figure):
 def outside(figure):
     """Texts that the edge of the figure cuts."""
     width, height = figure.canvas.get_width_height()
-    boxes = [(text.get_text(), text.get_window_extent()) for text in texts_of(figure) if text.get_text().strip() and text.get_visible()]
+    boxes = [
+        (text.get_text(), text.get_window_extent())
+        for text in texts_of(figure)
+        if text.get_text().strip() and text.get_visible()
+    ]
     return [text for text, box in boxes if min(box.x0, box.y0) < -0.5 or box.x1 > width + 0.5 or box.y1 > height + 0.5]
 
 
 def in_memory(modes, kind, seed=0, spread=0.2):
     """The tables of a run that was never stored, of what a kind draws."""
-    steps, alphas = ((5000, 15000, 20000) if kind.every_step else (200,)), ((1e-3, 1e-2) if kind.every_alpha else (0.01,))
+    steps, alphas = (
+        ((5000, 15000, 20000) if kind.every_step else (200,)),
+        ((1e-3, 1e-2) if kind.every_alpha else (0.01,)),
+    )
     frame, own = table(modes=modes, n_source=15, n_target=10, spread=spread, steps=steps, seed=seed)
     found = [
-        replace(block, alpha=alpha, first_order=np.log(block.loss_ratio).astype(np.float32) - 30 * np.float32(alpha) ** 2)
+        replace(
+            block, alpha=alpha, first_order=np.log(block.loss_ratio).astype(np.float32) - 30 * np.float32(alpha) ** 2
+        )
         for block in blocks(modes, steps, spread=spread, seed=seed)
         for alpha in alphas
     ]
@@ -255,7 +298,9 @@ def test_every_kind_has_a_case():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("modes", [("omniglot",), ("tiny_imagenet", "cifar100"), ("mini_imagenet:train", "mini_imagenet:test"), FIVE])
+@pytest.mark.parametrize(
+    "modes", [("omniglot",), ("tiny_imagenet", "cifar100"), ("mini_imagenet:train", "mini_imagenet:test"), FIVE]
+)
 @pytest.mark.parametrize("case", CASES)
 def test_no_text_overlaps_another_or_is_cut(case, modes):
     kind, request = request_of(case, modes)
@@ -282,8 +327,15 @@ def test_an_option_that_is_shared_is_the_same_for_every_kind():
 
 def test_controls_are_bands_behind_the_bars_clipped_at_the_limits():
     ax = figures.draw_histogram(Figure().subplots(), [0.9, 1.1], resampled=(0.5, 0.9), random_direction=(0.98, 1.2))
-    spans = {p.get_label(): (p.get_x(), p.get_x() + p.get_width(), p.get_zorder()) for p in ax.patches if "95 %" in str(p.get_label())}
-    assert spans == {"resampled, 95 %": pytest.approx((0.8, 0.9, 0)), "random direction, 95 %": pytest.approx((0.98, 1.2, 0))}
+    spans = {
+        p.get_label(): (p.get_x(), p.get_x() + p.get_width(), p.get_zorder())
+        for p in ax.patches
+        if "95 %" in str(p.get_label())
+    }
+    assert spans == {
+        "resampled, 95 %": pytest.approx((0.8, 0.9, 0)),
+        "random direction, 95 %": pytest.approx((0.98, 1.2, 0)),
+    }
     bars = [patch for patch in ax.patches if patch.get_label() not in spans]
     assert all(bar.get_zorder() > 0 for bar in bars)
 
@@ -315,8 +367,12 @@ def test_the_table_of_a_histogram_counts_every_pair_once():
     told = figures.binned(frame, own, bins=10)
     pairs = told[~told["class"].isin(["self-transference", "failed"])]
     assert pairs["count"].sum() == len(frame) - 1
-    first = pairs[(pairs["checkpoint_step"] == 100) & (pairs["source_mode"] == "omniglot") & (pairs["target_mode"] == "cifar100")]
-    chosen = frame[(frame["checkpoint_step"] == 100) & (frame["source_mode"] == "omniglot") & (frame["target_mode"] == "cifar100")]
+    first = pairs[
+        (pairs["checkpoint_step"] == 100) & (pairs["source_mode"] == "omniglot") & (pairs["target_mode"] == "cifar100")
+    ]
+    chosen = frame[
+        (frame["checkpoint_step"] == 100) & (frame["source_mode"] == "omniglot") & (frame["target_mode"] == "cifar100")
+    ]
     ratios = chosen.loc[chosen["status"] == "ok", "loss_ratio"]
     for bar in first.groupby(["low", "high"])["count"].sum().rename("pairs").reset_index().itertuples():
         assert bar.pairs == ((ratios >= bar.low) & (ratios < bar.high)).sum()
@@ -346,7 +402,10 @@ def test_a_bar_of_types_is_as_long_as_its_shares_and_has_their_intervals():
 
 def test_intervals_that_hold_for_one_task_say_so():
     found = shares()
-    for figure in (figures.types(found), figures.compare(contrast(blocks(), blocks(seed=1), draws=20), found, shares(seed=1))):
+    for figure in (
+        figures.types(found),
+        figures.compare(contrast(blocks(), blocks(seed=1), draws=20), found, shares(seed=1)),
+    ):
         labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
         targets = ["omniglot", "cifar100\n(given one target)"]
         assert labels == ["omniglot →", "cifar100 →", *targets, *targets]
@@ -361,7 +420,9 @@ def test_a_ring_has_the_shares_as_angles():
     ax = figures.draw_ring(Figure().subplots(), found)
     angles = [wedge.theta2 - wedge.theta1 for wedge in ax.patches]
     np.testing.assert_allclose(angles, [360 * found.loc[kind, "value"] for kind in CLASSES], atol=1e-3)
-    assert [text.get_text() for text in ax.texts if text.get_text()] == [f"{found.loc[kind, 'value']:.0%}" for kind in CLASSES]
+    assert [text.get_text() for text in ax.texts if text.get_text()] == [
+        f"{found.loc[kind, 'value']:.0%}" for kind in CLASSES
+    ]
 
 
 def test_blocks_tell_means_and_mark_those_that_differ_from_one():
@@ -388,18 +449,28 @@ def test_compare_draws_the_differences_of_the_contrast():
     wanted = difference[difference["statistic"].isin(["positive", "negative"])]
     drawn = [line.get_xdata() for line in gaps.lines if line.get_marker() not in ("None", None)]
     np.testing.assert_allclose(np.concatenate([np.atleast_1d(x) for x in drawn]), wanted["value"])
-    ends = [line.get_xdata() for line in gaps.lines if line.get_marker() in ("None", None) and len(set(line.get_xdata())) == 2]
+    ends = [
+        line.get_xdata()
+        for line in gaps.lines
+        if line.get_marker() in ("None", None) and len(set(line.get_xdata())) == 2
+    ]
     np.testing.assert_allclose(ends, wanted[["low", "high"]])
     assert len([text for text in gaps.texts if text.get_text().startswith("p ")]) == wanted["p"].notna().sum()
     widths = np.array([patch.get_width() for patch in bars.patches]).reshape(4, 2, 3)
-    np.testing.assert_allclose(widths[0, 1], shares(seed=1)["value"][shares(seed=1)["statistic"].isin(CLASSES)].to_numpy()[:3])
+    np.testing.assert_allclose(
+        widths[0, 1], shares(seed=1)["value"][shares(seed=1)["statistic"].isin(CLASSES)].to_numpy()[:3]
+    )
     assert {patch.get_hatch() for patch in bars.patches} == {None, "////"}
 
 
 def test_a_trend_passes_through_the_shares():
     found = shares(steps=(100, 200, 400))
-    figure = figures.trend(found.sample(frac=1, random_state=0).sort_values(["source_mode", "target_mode"], ascending=False))
-    chosen = found[(found["source_mode"] == "omniglot") & (found["target_mode"] == "omniglot")].set_index(["statistic", "checkpoint_step"])
+    figure = figures.trend(
+        found.sample(frac=1, random_state=0).sort_values(["source_mode", "target_mode"], ascending=False)
+    )
+    chosen = found[(found["source_mode"] == "omniglot") & (found["target_mode"] == "omniglot")].set_index(
+        ["statistic", "checkpoint_step"]
+    )
     for line, kind in zip(figure.axes[0].lines, CLASSES, strict=True):
         assert line.get_xdata().tolist() == [100, 200, 400]
         np.testing.assert_allclose(line.get_ydata(), [chosen.loc[(kind, step), "value"] for step in (100, 200, 400)])
@@ -412,7 +483,9 @@ def test_step_size_shows_small_and_large_steps():
     figure = figures.step_size(split())
     ax = figure.axes[0]
     lines = {line.get_color(): line for line in ax.lines if len(line.get_xdata()) == 4}
-    assert sum(line.get_ydata() for color, line in lines.items() if color != "black") == pytest.approx(lines["black"].get_ydata())
+    assert sum(line.get_ydata() for color, line in lines.items() if color != "black") == pytest.approx(
+        lines["black"].get_ydata()
+    )
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "symlog")
     places = ax.transData.transform([(1e-4, y) for y in lines["black"].get_ydata()])[:, 1]
     assert np.abs(np.diff(places)).min() > 3, "points of neighbouring steps are apart"
@@ -452,7 +525,8 @@ def test_clustering_puts_those_that_act_alike_beside_each_other():
     for order in (table.index, table.columns):
         assert np.count_nonzero(np.diff(order % 3 == 0)) == 1, "one group, then the other"
     np.testing.assert_array_equal(
-        table.to_numpy(), frame.pivot(index="source", columns="target", values="loss_ratio").loc[table.index, table.columns]
+        table.to_numpy(),
+        frame.pivot(index="source", columns="target", values="loss_ratio").loc[table.index, table.columns],
     )
 
 
@@ -471,7 +545,12 @@ def test_strips_tell_the_mode_of_each_row_and_column():
 
 def test_clustering_survives_tables_of_nothing_and_of_one():
     frame = planted()
-    for case in (frame.assign(loss_ratio=np.nan), frame.assign(loss_ratio=1.0), frame[frame["source"] == 3], frame[frame["target"] == 3]):
+    for case in (
+        frame.assign(loss_ratio=np.nan),
+        frame.assign(loss_ratio=1.0),
+        frame[frame["source"] == 3],
+        frame[frame["target"] == 3],
+    ):
         figures.matrix(case, clustered=True)
 
 

@@ -24,7 +24,9 @@ def oracle_gradient(loss, params, episode):
     leaves = {name: value.double().requires_grad_() for name, value in params.items()}
     value = loss(leaves, episode)
     value.backward()
-    return float(value.detach()), {name: leaf.grad if leaf.grad is not None else torch.zeros_like(leaf) for name, leaf in leaves.items()}
+    return float(value.detach()), {
+        name: leaf.grad if leaf.grad is not None else torch.zeros_like(leaf) for name, leaf in leaves.items()
+    }
 
 
 CASES = {
@@ -47,7 +49,9 @@ def test_every_pair_is_one_plus_the_product_of_two_gradients(case, tile, tmp_pat
     steps = [oracle_gradient(loss, checkpoint.params, sources[i].to(dtype=torch.float64))[1] for i in range(2)]
     lines = [oracle_gradient(loss, checkpoint.params, targets[j].to(dtype=torch.float64)) for j in range(3)]
     for alpha in alphas:
-        expected = [[1 - alpha * sum(float((g[n] * h[n]).sum()) for n in g) / before for before, h in lines] for g in steps]
+        expected = [
+            [1 - alpha * sum(float((g[n] * h[n]).sum()) for n in g) / before for before, h in lines] for g in steps
+        ]
         np.testing.assert_allclose(run.matrix(alpha=alpha), expected, rtol=1e-9)
         assert np.abs(np.array(expected) - 1).max() > 1e-4
     frame = run.pairs()
@@ -115,8 +119,26 @@ def test_a_step_that_is_too_large_is_called_so(tmp_path):
     train = ["train", "--learner", "maml", "--modes", "strokes", "--ways", "3", "--queries", "2", "--iterations", "3"]
     runner = CliRunner()
     assert runner.invoke(main, [*train, "--out", str(tmp_path / "t")]).exit_code == 0
-    words = ["compute", str(tmp_path / "t" / "step-00000003.safetensors"), "--source", "strokes:train", "--target", "strokes:val"]
-    words += ["--n-source", "6", "--n-target", "6", "--precision", "fp64", "--estimator", "first-order", "--out", str(tmp_path / "run")]
+    words = [
+        "compute",
+        str(tmp_path / "t" / "step-00000003.safetensors"),
+        "--source",
+        "strokes:train",
+        "--target",
+        "strokes:val",
+    ]
+    words += [
+        "--n-source",
+        "6",
+        "--n-target",
+        "6",
+        "--precision",
+        "fp64",
+        "--estimator",
+        "first-order",
+        "--out",
+        str(tmp_path / "run"),
+    ]
     result = runner.invoke(main, [*words, "--alpha", "0.000000001", "--alpha", "30"])
     assert result.exit_code in (0, 3), result.output
     lines = result.stdout.splitlines()
@@ -139,9 +161,13 @@ def test_agreement_is_what_it_says():
     assert not found["trusted"]
 
 
-def test_gradients_are_computed_once_and_read_back_as_they_were(tmp_path, learner, checkpoint, sources, targets, monkeypatch):
+def test_gradients_are_computed_once_and_read_back_as_they_were(
+    tmp_path, learner, checkpoint, sources, targets, monkeypatch
+):
     calls = []
-    monkeypatch.setattr("transference.engines._engines.loss_gradient", lambda *words: calls.append(1) or loss_gradient(*words))
+    monkeypatch.setattr(
+        "transference.engines._engines.loss_gradient", lambda *words: calls.append(1) or loss_gradient(*words)
+    )
     runs = [
         tr.measure(
             learner,
@@ -165,7 +191,9 @@ def test_gradients_are_computed_once_and_read_back_as_they_were(tmp_path, learne
 def test_kept_gradients_come_back_to_the_bit(tmp_path):
     kept = KeptGradients(tmp_path)
     first = {
-        "a": torch.randn(3, 1, 3, 3).contiguous(memory_format=torch.channels_last),  # 27 floats: what follows would not be aligned
+        "a": torch.randn(3, 1, 3, 3).contiguous(
+            memory_format=torch.channels_last
+        ),  # 27 floats: what follows would not be aligned
         "b": torch.tensor(2.0, dtype=torch.float64),
     }
     kept.put(7, 0.5, first)
@@ -191,7 +219,9 @@ def test_a_disk_that_is_full_keeps_no_more(tmp_path, monkeypatch):
     kept.close()
 
 
-def test_a_learner_that_cannot_be_laid_out_otherwise_is_estimated_too(tmp_path, learner, checkpoint, sources, targets, monkeypatch):
+def test_a_learner_that_cannot_be_laid_out_otherwise_is_estimated_too(
+    tmp_path, learner, checkpoint, sources, targets, monkeypatch
+):
     class Viewing(type(learner)):
         def episode_loss(self, params, episode):
             episode.support_x.view(len(episode.support_x), -1)
@@ -250,10 +280,21 @@ def test_own_gradients_are_those_of_the_exact_run(tmp_path, strokes):
     state = tr.OptimizerState.adam(
         lr=1e-4, betas=(0.9, 0.999), eps=1e-8, steps=dict.fromkeys(params, 5), exp_avg=moments, exp_avg_sq=moments
     )
-    checkpoint, tasks = tr.Checkpoint(params, step=1, optimizer=state), tr.FewShot(strokes, ways=3, shots=1, queries=2, seed=0)
-    settings = {"n_source": 1, "n_target": 5, "tile": (1, 3), "precision": "fp64", "lookahead": tr.Adam(1e-4, moves=("*conv*",))}
+    checkpoint, tasks = (
+        tr.Checkpoint(params, step=1, optimizer=state),
+        tr.FewShot(strokes, ways=3, shots=1, queries=2, seed=0),
+    )
+    settings = {
+        "n_source": 1,
+        "n_target": 5,
+        "tile": (1, 3),
+        "precision": "fp64",
+        "lookahead": tr.Adam(1e-4, moves=("*conv*",)),
+    }
     own = [
-        tr.measure(learner, checkpoint, tasks, tasks, estimator=estimator, out=tmp_path / type(estimator).__name__, **settings)
+        tr.measure(
+            learner, checkpoint, tasks, tasks, estimator=estimator, out=tmp_path / type(estimator).__name__, **settings
+        )
         for estimator in (tr.Exact(), tr.FirstOrder(checked=0))
     ]
     ratios = [run.self_transference()["loss_ratio"] for run in own]

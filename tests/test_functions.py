@@ -49,7 +49,9 @@ def numbers(formula):
 @pytest.mark.slow
 @pytest.mark.parametrize("hash_seed", ["0", "42"])
 def test_golden_functions_in_fresh_processes(hash_seed):
-    out = subprocess.run([sys.executable, "-c", ASK], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": hash_seed})
+    out = subprocess.run(
+        [sys.executable, "-c", ASK], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": hash_seed}
+    )
     assert json.loads(out.stdout) == GOLDEN
 
 
@@ -97,7 +99,10 @@ def test_every_value_carries_noise_of_the_asked_size():
 
 def test_splits_seeds_and_indices_are_different_draws():
     first = {
-        tr.FunctionFamily("abs", split, seed=seed).describe(k).class_names for split in ("train", "test") for seed in (0, 1) for k in (0, 1)
+        tr.FunctionFamily("abs", split, seed=seed).describe(k).class_names
+        for split in ("train", "test")
+        for seed in (0, 1)
+        for k in (0, 1)
     }
     assert len(first) == 8
 
@@ -133,7 +138,10 @@ def test_what_cannot_be_drawn_is_told(family, settings, message):
 
 
 def test_a_mode_is_opened_by_name_whatever_it_is():
-    functions, images = tr.open_tasks("abs:test", shots=2, queries=3, seed=4), tr.open_tasks("strokes:test", ways=3, queries=2)
+    functions, images = (
+        tr.open_tasks("abs:test", shots=2, queries=3, seed=4),
+        tr.open_tasks("strokes:test", ways=3, queries=2),
+    )
     assert functions.name == "abs:test/2-shot/3-query/noise-0.3/seed-4"
     assert functions[0].mode == "abs"
     assert images.name == tr.few_shot("strokes:test", ways=3, queries=2).name

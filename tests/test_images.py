@@ -53,7 +53,11 @@ def pixels(content, side=8, channels=3):
 
 
 def upright_pixels(side=8):
-    return np.asarray(Image.fromarray(quarters()).resize((side, side), Image.Resampling.LANCZOS)).transpose(2, 0, 1).astype(int)
+    return (
+        np.asarray(Image.fromarray(quarters()).resize((side, side), Image.Resampling.LANCZOS))
+        .transpose(2, 0, 1)
+        .astype(int)
+    )
 
 
 @pytest.mark.parametrize("orientation", STORED_AS)
@@ -71,7 +75,9 @@ def test_photographs_stand_upright(orientation, kind, settings):
 def test_photographs_in_folders_and_parquet_files_are_turned_alike(tmp_path, orientation):
     content = photograph(orientation, "JPEG", quality=95, subsampling=0)
     make.write_folder(tmp_path / "folder", {"c/0.jpg": content})
-    pq.write_table(pa.table({"image": [{"bytes": content, "path": "c/0.jpg"}], "class_name": ["c"]}), tmp_path / "table.parquet")
+    pq.write_table(
+        pa.table({"image": [{"bytes": content, "path": "c/0.jpg"}], "class_name": ["c"]}), tmp_path / "table.parquet"
+    )
     a, b = (tr.open_dataset(f"{name}:all", data_root=tmp_path, side=8) for name in ("folder", "table"))
     assert a.digest == b.digest
     assert np.abs(a.images[0].numpy().astype(int) - upright_pixels()).max() <= 12
@@ -127,7 +133,10 @@ def test_broken_exif_data_do_not_fail_an_image(exif, kind):
 
 def test_an_image_without_a_turn_is_decoded_as_it_always_was(tmp_path):
     """The digest is of version 0.1."""
-    make.write_folder(tmp_path / "toys", {f"{c}/{k}.png": make.encoded(make.noise([c, k], (20, 20))) for c in range(2) for k in range(2)})
+    make.write_folder(
+        tmp_path / "toys",
+        {f"{c}/{k}.png": make.encoded(make.noise([c, k], (20, 20))) for c in range(2) for k in range(2)},
+    )
     assert tr.open_dataset("toys:all", data_root=tmp_path, side=20).digest == GOLDEN
 
 
@@ -142,7 +151,9 @@ def of_version_0_1(file):
 
     def older(head):
         about = json.loads(head["__metadata__"]["about"])
-        head["__metadata__"]["about"] = json.dumps({k: v for k, v in about.items() if k not in ("decoding", "notes", "left_out")})
+        head["__metadata__"]["about"] = json.dumps(
+            {k: v for k, v in about.items() if k not in ("decoding", "notes", "left_out")}
+        )
         return head
 
     content = broken_header(file.path.read_bytes(), older)
@@ -247,7 +258,9 @@ def test_a_palette_with_one_colour_has_colours():
         pixels(file_of(image.quantize(256), "PNG"), channels=1)
 
 
-@pytest.mark.parametrize("image", [Image.fromarray(SLOPE.astype(np.float32)), Image.fromarray(SLOPE.astype(np.int32) * 257)])
+@pytest.mark.parametrize(
+    "image", [Image.fromarray(SLOPE.astype(np.float32)), Image.fromarray(SLOPE.astype(np.int32) * 257)]
+)
 def test_pixels_without_a_scale_are_refused_by_name(image):
     decoded = _decode.decode(file_of(image, "TIFF"), "photo")
     for use in (lambda image: _decode.to_pixels(image, 8, 3, "photo"), lambda image: invert(image, "photo")):
@@ -269,11 +282,15 @@ def test_a_conversion_that_pillow_cannot_do_is_told(monkeypatch):
         raise ValueError("conversion from LAB to RGB not supported")
 
     monkeypatch.setattr(Image.Image, "convert", fail)
-    with pytest.raises(DataError, match=r"photo: the image has CMYK-mode pixels that cannot be converted \(conversion from LAB"):
+    with pytest.raises(
+        DataError, match=r"photo: the image has CMYK-mode pixels that cannot be converted \(conversion from LAB"
+    ):
         _decode.to_pixels(Image.new("CMYK", (4, 4)), 4, 3, "photo")
 
 
-@pytest.mark.parametrize("image", [GREY, GREY.convert("P"), Image.merge("LA", [GREY, alpha(255)]), Image.fromarray(SIXTEEN)])
+@pytest.mark.parametrize(
+    "image", [GREY, GREY.convert("P"), Image.merge("LA", [GREY, alpha(255)]), Image.fromarray(SIXTEEN)]
+)
 def test_every_grey_image_is_inverted_as_grey(image):
     inverted = invert(image, "photo")
     assert inverted.mode == "L"
@@ -281,14 +298,18 @@ def test_every_grey_image_is_inverted_as_grey(image):
 
 
 def test_transparent_paper_is_inverted_as_white():
-    ink = Image.merge("RGBA", [*[Image.new("L", (2, 2), 0)] * 3, Image.fromarray(np.array([[255, 0], [0, 0]], np.uint8))])
+    ink = Image.merge(
+        "RGBA", [*[Image.new("L", (2, 2), 0)] * 3, Image.fromarray(np.array([[255, 0], [0, 0]], np.uint8))]
+    )
     assert np.asarray(invert(ink, "photo"))[..., 0].tolist() == [[255, 0], [0, 0]]
 
 
 def test_damaged_images_are_named_up_to_ten(tmp_path):
     good = make.encoded(make.noise(1))
     place = make.write_folder(tmp_path / "toys", {f"c/{k:02d}.png": good if k > 2 else good[:60] for k in range(5)})
-    with pytest.raises(DataError, match=r"^3 images of toys:all cannot be used:(\n  .*c/0[012].png: the image cannot.*){3}$"):
+    with pytest.raises(
+        DataError, match=r"^3 images of toys:all cannot be used:(\n  .*c/0[012].png: the image cannot.*){3}$"
+    ):
         tr.open_dataset("toys:all", data_root=tmp_path)
     for path in place.rglob("*.png"):
         path.write_bytes(b"")

@@ -90,7 +90,10 @@ def test_nothing_in_transference_imports_meta_models():
 
 def test_meta_models_uses_public_names_of_transference_only():
     imported = {
-        module for path in (ROOT / "meta_models").rglob("*.py") for module in modules_imported(path) if module.startswith("transference")
+        module
+        for path in (ROOT / "meta_models").rglob("*.py")
+        for module in modules_imported(path)
+        if module.startswith("transference")
     }
     assert imported
     assert not [module for module in imported if any(part.startswith("_") for part in module.split("."))]
@@ -107,10 +110,19 @@ def modules_imported(path):
 def test_importing_the_package_loads_neither_pictures_nor_learners():
     code = "import sys, transference; print(*sorted(m for m in sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    heavy = {"matplotlib", "seaborn", "meta_models", "transference.datasets.strokes", "transference.figures", "transference.cli"}
+    heavy = {
+        "matplotlib",
+        "seaborn",
+        "meta_models",
+        "transference.datasets.strokes",
+        "transference.figures",
+        "transference.cli",
+    }
     assert not heavy & set(loaded)
 
 
 def test_the_help_of_plot_does_without_torch():
     code = "import sys, transference.cli.plot; print('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == ["False"]
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == [
+        "False"
+    ]

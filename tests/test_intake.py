@@ -126,7 +126,10 @@ def altered(content):
 
 PLAIN = ("images/a.png", b"content")
 REFUSED = {
-    "parent in tar": (lambda: tar_of(PLAIN, ("../escaped", b"x")), r"holds '../escaped', which is not a plain relative name"),
+    "parent in tar": (
+        lambda: tar_of(PLAIN, ("../escaped", b"x")),
+        r"holds '../escaped', which is not a plain relative name",
+    ),
     "parent inside": (lambda: tar_of(("images/../../escaped", b"x")), "is not a plain relative name"),
     "absolute in tar": (lambda: tar_of(PLAIN, ("/tmp/escaped", b"x")), "is not a plain relative name"),
     "parent in zip": (lambda: zip_of(PLAIN, ("../escaped", b"x")), "is not a plain relative name"),
@@ -141,7 +144,10 @@ REFUSED = {
         lambda: tar_of(special("images", tarfile.SYMTYPE, "/tmp"), ("images/escaped", b"x")),
         "a link, device or sparse",
     ),
-    "hard link": (lambda: tar_of(PLAIN, special("b.png", tarfile.LNKTYPE, "images/a.png")), "a link, device or sparse file"),
+    "hard link": (
+        lambda: tar_of(PLAIN, special("b.png", tarfile.LNKTYPE, "images/a.png")),
+        "a link, device or sparse file",
+    ),
     "device": (lambda: tar_of(special("null", tarfile.CHRTYPE)), "a link, device or sparse file"),
     "pipe": (lambda: tar_of(special("pipe", tarfile.FIFOTYPE)), "a link, device or sparse file"),
     "sparse": (sparse, "a link, device or sparse file"),
@@ -195,12 +201,16 @@ def test_hostile_archives_are_refused_and_leave_nothing(case, tmp_path):
 @pytest.mark.parametrize("kind", ["w", "w:gz", "w:bz2", "zip"])
 def test_honest_archives_are_unpacked_whole(kind, tmp_path):
     files = {"images/a.png": os.urandom(300_000), "images/b/ü.png": b"", "list.txt": b"words " * 9}
-    content = zip_of(*files.items()) if kind == "zip" else tar_of(special("./", tarfile.DIRTYPE), *files.items(), kind=kind)
+    content = (
+        zip_of(*files.items()) if kind == "zip" else tar_of(special("./", tarfile.DIRTYPE), *files.items(), kind=kind)
+    )
     (tmp_path / "archive").write_bytes(content)
     assert is_archive(tmp_path / "archive")
     unpack(tmp_path / "archive", tmp_path / "target")
     found = {
-        path.relative_to(tmp_path / "target").as_posix(): path.read_bytes() for path in (tmp_path / "target").rglob("*") if path.is_file()
+        path.relative_to(tmp_path / "target").as_posix(): path.read_bytes()
+        for path in (tmp_path / "target").rglob("*")
+        if path.is_file()
     }
     assert found == files
     assert everything_in(tmp_path)[:1] == ["archive"]
@@ -321,7 +331,9 @@ def test_hostile_pickles_do_nothing(case, tmp_path):
     assert str(path) in str(refused.value)
     assert not mark.exists()
     path.write_bytes(make.python2_pickle(make.cifar_batch("train")))
-    assert np.array_equal(read_pickle(path)["data"], make.cifar_batch("train")["data"]), "nothing was changed for the next file"
+    assert np.array_equal(read_pickle(path)["data"], make.cifar_batch("train")["data"]), (
+        "nothing was changed for the next file"
+    )
 
 
 @pytest.mark.parametrize("write", [
@@ -384,7 +396,9 @@ def test_a_small_file_that_claims_to_be_enormous_is_refused():
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
-    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    content = (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    )
     with pytest.raises(DataError, match="claims.png: the image cannot be decoded"):
         decode(content, "claims.png")
 

@@ -42,13 +42,19 @@ sys.exit(main())
 def test_an_interrupt_while_something_is_imported_is_one_line(tmp_path, module):
     words = ["compute", "x.pt", "--source", "a:b", "--target", "a:b", "--out", "run"]
     done = subprocess.run(
-        [sys.executable, "-c", in_the_middle_of(module, words)], capture_output=True, text=True, cwd=tmp_path, check=False
+        [sys.executable, "-c", in_the_middle_of(module, words)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
     )
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr == "interrupted; repeat the same command to go on from here\n"
 
 
-@pytest.mark.parametrize(("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")])
+@pytest.mark.parametrize(
+    ("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
 def test_a_training_that_is_ended_says_so_and_leaves_whole_files(tmp_path, number, code, word):
     process = begin("train", *TRAIN, "--iterations", 100_000, "--out", tmp_path / "out")
     while not list((tmp_path / "out").glob("step-*")) and process.poll() is None:
@@ -141,7 +147,11 @@ def test_a_disk_that_takes_no_more_is_one_line_and_leaves_nothing(made, tmp_path
     code = FULL.format(name=name, folder=str(there), words=words)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
-    lines = [line for line in done.stderr.replace("\r", "\n").splitlines() if line.strip() and "it/s" not in line and "%|" not in line]
+    lines = [
+        line
+        for line in done.stderr.replace("\r", "\n").splitlines()
+        if line.strip() and "it/s" not in line and "%|" not in line
+    ]
     told = [line for line in lines if "move, " not in line]  # what moves was said before anything was written
     assert len(told) == 1, done.stderr
     assert told[0].startswith("error: ")
@@ -149,7 +159,9 @@ def test_a_disk_that_takes_no_more_is_one_line_and_leaves_nothing(made, tmp_path
     assert not [path for path in there.rglob("*") if path.is_file()]
 
 
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name in ("convert to .pt", "export .csv", "plot .png", "report")])
+@pytest.mark.parametrize(
+    "command", [name for name in COMMANDS if name in ("convert to .pt", "export .csv", "plot .png", "report")]
+)
 def test_what_was_there_stays_whole_when_a_command_is_killed_while_it_writes(made, tmp_path, command):
     words = [word.format(there=tmp_path, checkpoint=made[0], run=made[1]) for word in COMMANDS[command]]
     code = f"""
@@ -166,4 +178,6 @@ main()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == -9, done.stderr
-    assert not [path for path in tmp_path.iterdir() if not path.name.startswith(".")], "something is seen under the final name"
+    assert not [path for path in tmp_path.iterdir() if not path.name.startswith(".")], (
+        "something is seen under the final name"
+    )

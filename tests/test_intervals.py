@@ -18,7 +18,9 @@ MEAN, SOURCE, TARGET, REST = 0.002, 0.01, 0.015, 0.02
 
 
 def block(logs, *, same_tasks=False, step=1):
-    return tr.Block.of(np.exp(logs), source_mode="a", target_mode="b", checkpoint_step=step, alpha=0.1, same_tasks=same_tasks)
+    return tr.Block.of(
+        np.exp(logs), source_mode="a", target_mode="b", checkpoint_step=step, alpha=0.1, same_tasks=same_tasks
+    )
 
 
 def drawn(random, n_source, n_target, target=TARGET, mean=MEAN):
@@ -212,7 +214,9 @@ def test_small_tables_say_what_they_can(shape):
     assert found["value"].notna().all()
     assert found["low"].isna().all() == (shape == (1, 1))
     assert (found["note"] != "").equals(found["low"].isna())
-    assert found["drawn"].iloc[0] == {(1, 1): "nothing", (1, 5): "targets", (5, 1): "sources"}.get(shape, "sources and targets")
+    assert found["drawn"].iloc[0] == {(1, 1): "nothing", (1, 5): "targets", (5, 1): "sources"}.get(
+        shape, "sources and targets"
+    )
 
 
 def test_a_table_without_a_ratio_has_no_statistics():
@@ -300,11 +304,15 @@ def test_a_contrast_without_an_interval_says_why():
     assert alike.loc["positive", "high"] == pytest.approx(t.ppf(0.975, 4) * np.sqrt(2 / 7 / 7))
     assert alike.loc["positive", "low"] == -alike.loc["positive", "high"]
     shifted = contrast([block(logs + 0.1)], [block(logs)]).set_index("statistic")
-    assert np.isnan(shifted.loc["geometric_mean", ["low", "high", "p"]].astype(float)).all(), "no proof of the next task"
+    assert np.isnan(shifted.loc["geometric_mean", ["low", "high", "p"]].astype(float)).all(), (
+        "no proof of the next task"
+    )
     assert shifted.loc["geometric_mean", "value"] == pytest.approx(np.exp(0.1))
     assert 0 < shifted.loc["negative", "p"] < 0.2
     balanced = contrast([block(np.array([[0.1, -0.1], [-0.1, 0.1]]))], [block(np.zeros((2, 2)))])
-    assert balanced.loc[0, ["low", "high"]].isna().all(), "of rows and columns that are all zero on average there is no error"
+    assert balanced.loc[0, ["low", "high"]].isna().all(), (
+        "of rows and columns that are all zero on average there is no error"
+    )
     assert balanced.loc[1:, ["low", "high"]].notna().all(axis=None)
     one = contrast([block(logs[:1, :1])], [block(-logs[:1, :1])])
     assert one[["low", "high", "p"]].isna().all(axis=None)
@@ -350,8 +358,13 @@ def test_the_third_cumulant_is_the_sum_over_triples_that_share_a_task():
     skewed = ((column - column.mean()) ** 3).sum() * 81 / (8 * 7) / 9**3
     assert third_cumulant(column) == pytest.approx(skewed, rel=1e-12)
     own = random.exponential(size=40_000).reshape(1000, 40)
-    means = [third_cumulant(np.where(np.eye(40, dtype=bool), np.nan, row[:, None] + row), same_tasks=True) for row in own[:300]]
-    assert np.mean(means) == pytest.approx(8 * 2 / 40**2, rel=0.3), "of a mean of 2 aₖ, whose third cumulant is 8 · 2 / n²"
+    means = [
+        third_cumulant(np.where(np.eye(40, dtype=bool), np.nan, row[:, None] + row), same_tasks=True)
+        for row in own[:300]
+    ]
+    assert np.mean(means) == pytest.approx(8 * 2 / 40**2, rel=0.3), (
+        "of a mean of 2 aₖ, whose third cumulant is 8 · 2 / n²"
+    )
 
 
 def test_a_contrast_finds_a_difference_and_covers_it():
@@ -390,7 +403,9 @@ def test_an_interval_is_students_t_times_the_error_with_as_few_degrees_of_freedo
     assert np.log(found["high"] / found["value"]) == pytest.approx(t.ppf(0.975, 11) * error, rel=1e-9)
     assert np.log(found["value"] / found["low"]) == pytest.approx(t.ppf(0.975, 11) * error, rel=1e-9)
     small = intervals([block(logs[:, :5])]).set_index("statistic").loc["geometric_mean"]
-    assert np.log(small["high"] / small["value"]) == pytest.approx(t.ppf(0.975, 4) * two_way_error(logs[:, :5]), rel=1e-9)
+    assert np.log(small["high"] / small["value"]) == pytest.approx(
+        t.ppf(0.975, 4) * two_way_error(logs[:, :5]), rel=1e-9
+    )
 
 
 def test_only_tables_of_the_same_tasks_are_compared(tmp_path, learner, checkpoint, strokes, targets):

@@ -33,7 +33,9 @@ def measured(tmp_path_factory):
     from tests.strangers import PixelPrototypes
 
     learner = PixelPrototypes()
-    tasks = [tr.FewShot(tr.open_dataset(f"{name}:val"), ways=3, shots=1, queries=2, seed=0) for name in ("strokes", "shapes")]
+    tasks = [
+        tr.FewShot(tr.open_dataset(f"{name}:val"), ways=3, shots=1, queries=2, seed=0) for name in ("strokes", "shapes")
+    ]
     folder = tmp_path_factory.mktemp("labels")
 
     def measure(name, seed):
@@ -64,7 +66,10 @@ def as_version_0_1(path):
     (path / "run.json").write_text(json.dumps(about))
     for file in path.rglob("*.parquet"):
         pq.write_table(
-            pq.read_table(file, partitioning=None).replace_schema_metadata(None), file, compression="zstd", write_page_checksum=True
+            pq.read_table(file, partitioning=None).replace_schema_metadata(None),
+            file,
+            compression="zstd",
+            write_page_checksum=True,
         )
 
 
@@ -74,7 +79,9 @@ def rewrite(path, change):
     frame = content.to_pandas()
     changed = change(frame)
     frame = frame if changed is None else changed
-    pq.write_table(pa.Table.from_pandas(frame, schema=content.schema, preserve_index=False), path, write_page_checksum=True)
+    pq.write_table(
+        pa.Table.from_pandas(frame, schema=content.schema, preserve_index=False), path, write_page_checksum=True
+    )
 
 
 def problems(run):
@@ -107,14 +114,18 @@ def test_a_file_of_another_checkpoint_is_found(run, kind, older):
         as_version_0_1(run.path)
         if kind == "sources":
             return
-    theirs, ours = (sorted((run.path / kind / f"checkpoint_step=000000{step}").glob("*.parquet"))[0] for step in (20, 10))
+    theirs, ours = (
+        sorted((run.path / kind / f"checkpoint_step=000000{step}").glob("*.parquet"))[0] for step in (20, 10)
+    )
     shutil.copy(theirs, ours)
     assert str(ours) in problems(run)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_work_is_built_on_a_file_of_another_checkpoint(run, measured, kind):
-    theirs, ours = (sorted((run.path / kind / f"checkpoint_step=000000{step}").glob("*.parquet"))[0] for step in (20, 10))
+    theirs, ours = (
+        sorted((run.path / kind / f"checkpoint_step=000000{step}").glob("*.parquet"))[0] for step in (20, 10)
+    )
     shutil.copy(theirs, ours)
     with pytest.raises(StoreError, match=r"belongs elsewhere: it says it is of checkpoint_step 20 \(here 10\)"):
         measured[1]()
@@ -174,7 +185,10 @@ def test_losses_altered_together_are_found(run):
 
 
 def test_an_altered_class_name_is_found(run):
-    rewrite(run.path / "tasks.parquet", lambda frame: frame.__setitem__("class_names", frame["class_names"].map(lambda names: names[::-1])))
+    rewrite(
+        run.path / "tasks.parquet",
+        lambda frame: frame.__setitem__("class_names", frame["class_names"].map(lambda names: names[::-1])),
+    )
     assert "its column class_names" in problems(run)
 
 
@@ -186,7 +200,9 @@ def retype(name, kind):
 
 
 @pytest.mark.parametrize("older", [False, True], ids=["labelled", "version 0.1"])
-@pytest.mark.parametrize(("name", "kind"), [("loss_ratio", pa.string()), ("source", pa.float64()), ("accuracy_before", pa.float64())])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("loss_ratio", pa.string()), ("source", pa.float64()), ("accuracy_before", pa.float64())]
+)
 def test_a_column_of_another_type_is_found(run, older, name, kind):
     if older:
         as_version_0_1(run.path)
@@ -242,7 +258,9 @@ def test_a_target_has_one_loss_before_any_step(run, kind):
     assert str(file) in problems(run)
 
 
-@pytest.mark.parametrize("change", [lambda frame: frame.drop(index=0), lambda frame: frame.__setitem__("target", frame["target"] + 100)])
+@pytest.mark.parametrize(
+    "change", [lambda frame: frame.drop(index=0), lambda frame: frame.__setitem__("target", frame["target"] + 100)]
+)
 def test_controls_that_no_measurement_writes_are_found(run, change):
     as_version_0_1(run.path)
     rewrite(run.path / "controls/checkpoint_step=00000010/controls.parquet", change)
@@ -298,7 +316,9 @@ def test_digests_of_columns_do_not_depend_on_how_they_are_stored():
         pa.DictionaryArray.from_arrays(pa.array([1, 2, 1], pa.int8()), pa.array(["x", "ok", "non_finite"])),
     )
     assert column_digest(pa.chunked_array([one])) == column_digest(pa.chunked_array([two]))
-    assert column_digest(pa.chunked_array([one])) != column_digest(pa.chunked_array([words[::-1].dictionary_encode().take([0, 0, 1])]))
+    assert column_digest(pa.chunked_array([one])) != column_digest(
+        pa.chunked_array([words[::-1].dictionary_encode().take([0, 0, 1])])
+    )
     assert column_digest(pa.chunked_array([pa.array([], pa.dictionary(pa.int8(), pa.string()))]))
 
 
@@ -317,9 +337,9 @@ def harmed(path, random):
         content = theirs
     else:
         for _ in range(random.integers(1, 5)):
-            content[random.integers(-min(len(content), 2000) if how == "end" else 0, 0 if how == "end" else len(content))] = (
-                random.integers(256)
-            )
+            content[
+                random.integers(-min(len(content), 2000) if how == "end" else 0, 0 if how == "end" else len(content))
+            ] = random.integers(256)
     file.write_bytes(content)
     return f"{how} {file.name}"
 
@@ -327,7 +347,13 @@ def harmed(path, random):
 @pytest.mark.slow
 def test_no_random_damage_passes(run, measured):
     """Forty times: what is read is what was measured, `verify` tells, and no work is built on it."""
-    tables = lambda opened: [opened.pairs(None), opened.self_transference(), opened.controls(), opened.sources(), opened.tasks()]
+    tables = lambda opened: [
+        opened.pairs(None),
+        opened.self_transference(),
+        opened.controls(),
+        opened.sources(),
+        opened.tasks(),
+    ]
     whole, random = tables(run), np.random.default_rng(0)
     kept = {file: file.read_bytes() for file in run.path.rglob("*") if file.suffix in {".parquet", ".json"}}
     for _ in range(40):

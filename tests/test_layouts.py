@@ -32,11 +32,20 @@ def released(learner, head=False, optimizers=True, seed=3, ids=lambda k: k, step
         part, old = (encoder, name.replace("generator.", "_embeddings.").removeprefix("encoder."))
         part, old = (part, old) if name.startswith(("encoder.", "generator.")) else (model, name)
         part[old] = value
-        if re.search(r"(_bn|\.bn\d)\.bias$", old) or (old.endswith("_conv.bias") and old.replace("_conv", "_bn") not in params):
+        if re.search(r"(_bn|\.bn\d)\.bias$", old) or (
+            old.endswith("_conv.bias") and old.replace("_conv", "_bn") not in params
+        ):
             norm = old.replace("_conv", "_bn").removesuffix("bias")
-            part |= {f"{norm}running_mean": value + 1, f"{norm}running_var": value + 1, f"{norm}num_batches_tracked": torch.tensor(0)}
+            part |= {
+                f"{norm}running_mean": value + 1,
+                f"{norm}running_var": value + 1,
+                f"{norm}num_batches_tracked": torch.tensor(0),
+            }
     if head:
-        model |= {"classifier.fully_connected.weight": torch.ones(5, 256), "classifier.fully_connected.bias": torch.ones(5)}
+        model |= {
+            "classifier.fully_connected.weight": torch.ones(5, 256),
+            "classifier.fully_connected.bias": torch.ones(5),
+        }
     content = {"model_state_dict": model} | ({"embedding_model_state_dict": encoder} if encoder else {})
     if optimizers:
         content["optimizers"] = [_adam(part, ids, step) for part in (model, encoder) if part]
@@ -46,9 +55,19 @@ def released(learner, head=False, optimizers=True, seed=3, ids=lambda k: k, step
 def _adam(part, ids, step):
     names = [name for name in part if not name.endswith(("running_mean", "running_var", "num_batches_tracked"))]
     moments = lambda k, name: {"step": step, "exp_avg": part[name] * 2, "exp_avg_sq": part[name] * 3}
-    idle = {"classifier.fully_connected.weight", "classifier.fully_connected.bias"} if "features.layer1_bn.weight" in part else set()
+    idle = (
+        {"classifier.fully_connected.weight", "classifier.fully_connected.bias"}
+        if "features.layer1_bn.weight" in part
+        else set()
+    )
     state = {ids(k): moments(k, name) for k, name in enumerate(names) if name not in idle}
-    group = {"lr": 0.0005, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0, "params": [ids(k) for k in range(len(names))]}
+    group = {
+        "lr": 0.0005,
+        "betas": (0.9, 0.999),
+        "eps": 1e-8,
+        "weight_decay": 0,
+        "params": [ids(k) for k in range(len(names))],
+    }
     return {"state": state, "param_groups": [group]}
 
 
@@ -145,7 +164,12 @@ def test_settings_come_from_the_config_beside_the_file(tmp_path):
     (tmp_path / "train_config.json").write_text(json.dumps(config))
     loaded = tr.load_checkpoint(tmp_path / "maml_conv_3.pt")
     assert tr.load_learner(loaded) == MAML(ways=4, inner_steps=2, inner_lr=0.1, clamp=5.0, second_order=False)
-    assert {k: loaded.training[k] for k in ("ways", "shots", "queries", "side")} == {"ways": 4, "shots": 3, "queries": 6, "side": 32}
+    assert {k: loaded.training[k] for k in ("ways", "shots", "queries", "side")} == {
+        "ways": 4,
+        "shots": 3,
+        "queries": 6,
+        "side": 32,
+    }
     assert "note" not in loaded.training
     (tmp_path / "train_config.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"train_config.json, beside maml_conv_3.pt, is damaged"):
@@ -247,7 +271,10 @@ def spoil_rates(content):
             r"not quite one \(missing: model_state_dict: features.layer3_conv.bias, embedding_model_state_dict: linear.weight\)",
         ),
         (spoil_unexpected, r"unexpected: model_state_dict: features.layer5_conv.weight"),
-        (spoil_shape, r"of another shape: embedding_model_state_dict: _embeddings.1.weight \(64, 128\) instead of \(128, 128\)"),
+        (
+            spoil_shape,
+            r"of another shape: embedding_model_state_dict: _embeddings.1.weight \(64, 128\) instead of \(128, 128\)",
+        ),
         (spoil_mixed, r"mixes layouts: a backbone without affine batch norm, and 5 generators"),
         (spoil_backbone, r"has an encoder, but its model_state_dict has none of features.layer1_conv.weight"),
         (spoil_entry, r"should be tensors, but are not: epoch"),

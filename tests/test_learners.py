@@ -41,9 +41,13 @@ def test_a_checkpoint_names_registered_learners_only():
 
 def test_a_checkpoint_of_another_learner_is_told_apart():
     maml, protonet = load_learner("maml"), load_learner("protonet")
-    with pytest.raises(LearnerError, match=r"missing: features.layer1_bn.weight \(32,\).*unexpected: classifier.fully_connected.weight"):
+    with pytest.raises(
+        LearnerError, match=r"missing: features.layer1_bn.weight \(32,\).*unexpected: classifier.fully_connected.weight"
+    ):
         bind(protonet, tr.Checkpoint(maml.init_params(0), 5))
-    with pytest.raises(LearnerError, match=r"of another shape: .*layer1_conv.weight \(32, 1, 3, 3\) instead of \(32, 3, 3, 3\)"):
+    with pytest.raises(
+        LearnerError, match=r"of another shape: .*layer1_conv.weight \(32, 1, 3, 3\) instead of \(32, 3, 3, 3\)"
+    ):
         bind(protonet, tr.Checkpoint(load_learner("protonet", {"channels": 1}).init_params(0), 5))
 
 
@@ -74,7 +78,9 @@ def test_the_purity_check_passes_pure_learners_and_moves_nothing():
 
 
 def test_a_failing_learner_is_shown_with_its_episode():
-    with pytest.raises(LearnerError, match=r"failed on the first episode: RuntimeError.*support_x \(6, 1, 28, 28\) float32"):
+    with pytest.raises(
+        LearnerError, match=r"failed on the first episode: RuntimeError.*support_x \(6, 1, 28, 28\) float32"
+    ):
         tr.check_pure(PixelPrototypes(), PixelPrototypes().init_params(0), random_episode(channels=1))
 
     class Inner:
@@ -106,9 +112,15 @@ def test_a_module_learner_differentiates_through_its_inner_loop():
     params = {name: value.double() for name, value in learner.init_params(0).items()}
     episode = random_episode(ways=5, dtype=torch.float64)
     leaves = {name: value.clone().requires_grad_() for name, value in params.items()}
-    gradients = dict(zip(leaves, torch.autograd.grad(learner.episode_loss(leaves, episode), list(leaves.values())), strict=True))
-    direction = torch.randn(params["head.weight"].shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    at = lambda t: float(learner.episode_loss({**params, "head.weight": params["head.weight"] + t * direction}, episode).detach())
+    gradients = dict(
+        zip(leaves, torch.autograd.grad(learner.episode_loss(leaves, episode), list(leaves.values())), strict=True)
+    )
+    direction = torch.randn(
+        params["head.weight"].shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+    )
+    at = lambda t: float(
+        learner.episode_loss({**params, "head.weight": params["head.weight"] + t * direction}, episode).detach()
+    )
     expected = (at(1e-5) - at(-1e-5)) / 2e-5
     assert float((gradients["head.weight"] * direction).sum()) == pytest.approx(expected, rel=1e-6)
 
@@ -150,4 +162,8 @@ def test_settings_that_are_no_plain_values_are_named_by_their_type():
         def episode_loss(self, params, episode):
             return params["w"]
 
-    assert describe(Holder(Net())) == {"class": f"{__name__}.{Holder.__qualname__}", "net": "tests.strangers.Net", "width": 3}
+    assert describe(Holder(Net())) == {
+        "class": f"{__name__}.{Holder.__qualname__}",
+        "net": "tests.strangers.Net",
+        "width": 3,
+    }

@@ -121,7 +121,11 @@ def alone(tmp_path_factory):
 def same(path, other):
     run = tr.open_run(path)
     assert tr.verify(path).complete
-    return run.pairs().equals(other.pairs()) and run.controls().equals(other.controls()) and run.sources().equals(other.sources())
+    return (
+        run.pairs().equals(other.pairs())
+        and run.controls().equals(other.controls())
+        and run.sources().equals(other.sources())
+    )
 
 
 def test_a_job_array_on_one_folder_makes_one_table_and_computes_nothing_twice(tmp_path, start, gate, alone):
@@ -189,13 +193,19 @@ def test_begin_lets_one_spec_in_without_a_lock_too(tmp_path, alone):
     assert tr.open_run(tmp_path / "run").spec == spec
 
 
-@pytest.mark.parametrize("error", [OSError(errno.ENOLCK, "No locks available"), NotImplementedError("use SoftFileLock instead")])
-def test_a_disk_without_locks_is_told_and_used(tmp_path, monkeypatch, capsys, learner, checkpoint, sources, targets, error):
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOLCK, "No locks available"), NotImplementedError("use SoftFileLock instead")]
+)
+def test_a_disk_without_locks_is_told_and_used(
+    tmp_path, monkeypatch, capsys, learner, checkpoint, sources, targets, error
+):
     def refuse(*_):
         raise error
 
     monkeypatch.setattr(filelock.FileLock, "_acquire", refuse)
-    run = tr.measure(learner, checkpoint, sources, targets, out=tmp_path / "run", n_source=2, n_target=2, lookahead=tr.SGD(0.1))
+    run = tr.measure(
+        learner, checkpoint, sources, targets, out=tmp_path / "run", n_source=2, n_target=2, lookahead=tr.SGD(0.1)
+    )
     assert "cannot be locked" in capsys.readouterr().err
     assert tr.verify(run.path).complete
 
@@ -203,7 +213,9 @@ def test_a_disk_without_locks_is_told_and_used(tmp_path, monkeypatch, capsys, le
 def test_the_mere_existence_of_a_file_is_no_lock(tmp_path, monkeypatch, capsys, learner, checkpoint, sources, targets):
     """What filelock falls back to: a file that a killed process would leave behind for ever."""
     monkeypatch.setattr(_lock, "FileLock", filelock.SoftFileLock)
-    run = tr.measure(learner, checkpoint, sources, targets, out=tmp_path / "run", n_source=2, n_target=2, lookahead=tr.SGD(0.1))
+    run = tr.measure(
+        learner, checkpoint, sources, targets, out=tmp_path / "run", n_source=2, n_target=2, lookahead=tr.SGD(0.1)
+    )
     assert "cannot be locked" in capsys.readouterr().err
     assert not (run.path / ".lock").exists()
 
@@ -214,7 +226,9 @@ def test_a_folder_that_could_not_be_begun_is_not_left_behind(tmp_path, sources, 
     kept.mkdir()
     for out in (tmp_path / "run", kept):
         with pytest.raises(LearnerError):
-            tr.measure(learner, tr.Checkpoint({"w": torch.ones(3)}, 1), sources, targets, out=out, lookahead=tr.SGD(0.1))
+            tr.measure(
+                learner, tr.Checkpoint({"w": torch.ones(3)}, 1), sources, targets, out=out, lookahead=tr.SGD(0.1)
+            )
     assert not (tmp_path / "run").exists()
     assert kept.exists()
 

@@ -8,7 +8,10 @@ from transference.engines import loss_gradient
 from transference.errors import CheckpointError, UsageError
 from transference.lookahead import moving, with_alpha
 
-PARAMS = {"a.weight": torch.tensor([1.0, -2.0, 3.0], dtype=torch.float64), "b.bias": torch.tensor([[0.5]], dtype=torch.float64)}
+PARAMS = {
+    "a.weight": torch.tensor([1.0, -2.0, 3.0], dtype=torch.float64),
+    "b.bias": torch.tensor([[0.5]], dtype=torch.float64),
+}
 
 
 def gradient(k):
@@ -38,7 +41,10 @@ OPTIMIZERS = {
     "amsgrad": (torch.optim.Adam, {"betas": (0.7, 0.5), "amsgrad": True}),
     "adam with decay": (torch.optim.Adam, {"weight_decay": 0.1, "maximize": True}),
     "adamw": (torch.optim.AdamW, {}),
-    "adamw with amsgrad": (torch.optim.AdamW, {"weight_decay": 0.3, "amsgrad": True, "betas": (0.7, 0.5), "maximize": True}),
+    "adamw with amsgrad": (
+        torch.optim.AdamW,
+        {"weight_decay": 0.3, "amsgrad": True, "betas": (0.7, 0.5), "maximize": True},
+    ),
 }
 
 
@@ -112,7 +118,9 @@ def test_the_states_of_torch_find_their_parameters_beside_buffers(where, tmp_pat
     named = module.named_parameters() if where == "named" else module.parameters()
     state = trained(module, torch.optim.SGD(named, lr=0.02, momentum=0.9))
     content = {"state_dict": module.state_dict(), "global_step": 4}
-    content |= {"optimizer_states": [state]} if where == "lightning" else {"optimizer" if where == "named" else where: state}
+    content |= (
+        {"optimizer_states": [state]} if where == "lightning" else {"optimizer" if where == "named" else where: state}
+    )
     torch.save(content, tmp_path / "step-4.ckpt")
     run = measured(tmp_path / "step-4.ckpt", tmp_path / "run", tr.Outer())
     assert run.spec.lookahead == {"kind": "outer", "alpha": [0.02], "moves": ["*"]}, "the rate is the file's"
@@ -145,7 +153,10 @@ def trained_state(state, module):
             lambda p: torch.optim.SGD([(f"module.{k}", one) for k, one in enumerate(p)], lr=0.01, momentum=0.9),
             "keeps 'module.0', which is no",
         ),
-        (lambda p: torch.optim.SGD(p[:-1], lr=0.01, momentum=0.9), "keeps 5 parameters by number, .* do not fit the 6 or 8 tensors of θ"),
+        (
+            lambda p: torch.optim.SGD(p[:-1], lr=0.01, momentum=0.9),
+            "keeps 5 parameters by number, .* do not fit the 6 or 8 tensors of θ",
+        ),
     ],
 )
 def test_what_cannot_be_stepped_with_is_refused_in_words_and_by_nobody_else(make, told, tmp_path):

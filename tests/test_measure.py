@@ -19,11 +19,15 @@ def run_here(out, learner, checkpoints, sources, targets, **changes):
     return tr.measure(learner, checkpoints, sources, targets, out=out, **settings)
 
 
-@pytest.mark.parametrize("learner", [ProtoNet(), MAML(ways=3, inner_steps=2), PixelPrototypes()], ids=["protonet", "maml", "stranger"])
+@pytest.mark.parametrize(
+    "learner", [ProtoNet(), MAML(ways=3, inner_steps=2), PixelPrototypes()], ids=["protonet", "maml", "stranger"]
+)
 @pytest.mark.parametrize("precision", ["fp32", "fp64"])
 def test_zero_step_gives_exactly_one(tmp_path, learner, sources, targets, precision):
     checkpoint = tr.Checkpoint(learner.init_params(0), 1)
-    run = run_here(tmp_path / "run", learner, checkpoint, sources, targets, lookahead=tr.SGD(0.0), n_source=2, precision=precision)
+    run = run_here(
+        tmp_path / "run", learner, checkpoint, sources, targets, lookahead=tr.SGD(0.0), n_source=2, precision=precision
+    )
     assert (run.matrix() == 1.0).all()
     assert (run.self_transference()["loss_ratio"] == 1.0).all()
 
@@ -49,7 +53,9 @@ def test_order_of_modes_does_not_matter(tmp_path, learner, checkpoint, sources, 
     there = run_here(tmp_path / "there", learner, checkpoint, [sources, targets], [sources, targets])
     back = run_here(tmp_path / "back", learner, checkpoint, [targets, sources], [targets, sources])
     for alpha in there.alphas:
-        matrix = np.block([[m for m in np.hsplit(rows, 2)][::-1] for rows in np.vsplit(there.matrix(alpha=alpha), 2)][::-1])
+        matrix = np.block(
+            [[m for m in np.hsplit(rows, 2)][::-1] for rows in np.vsplit(there.matrix(alpha=alpha), 2)][::-1]
+        )
         np.testing.assert_array_equal(back.matrix(alpha=alpha), matrix)
 
 
@@ -90,7 +96,9 @@ def test_source_table_holds_the_norms(tmp_path, learner, checkpoint, sources, ta
 
 def test_only_the_named_parameters_move(tmp_path, learner, checkpoint, sources, targets):
     everything = run_here(tmp_path / "all", learner, checkpoint, sources, targets)
-    bias = run_here(tmp_path / "bias", learner, checkpoint, sources, targets, lookahead=tr.SGD((1e-3, 1e-2), moves=("*.bias",)))
+    bias = run_here(
+        tmp_path / "bias", learner, checkpoint, sources, targets, lookahead=tr.SGD((1e-3, 1e-2), moves=("*.bias",))
+    )
     assert bias.spec.lookahead["moves"] == ["*.bias"]
     assert not np.array_equal(bias.matrix(alpha=1e-2), everything.matrix(alpha=1e-2))
     norms = [run.sources()["gradient_norm"] for run in (bias, everything)]
@@ -101,7 +109,9 @@ def test_adam_is_measured_with_the_checkpoints_moments(tmp_path, learner, source
     params = learner.init_params(0)
     full = lambda value: {name: torch.full_like(p, value) for name, p in params.items()}
     adam = tr.OptimizerState.adam(lr=0.004, steps=dict.fromkeys(params, 9), exp_avg=full(0.0), exp_avg_sq=full(1e6))
-    run = run_here(tmp_path / "run", learner, tr.Checkpoint(params, 1, optimizer=adam), sources, targets, lookahead=tr.Adam())
+    run = run_here(
+        tmp_path / "run", learner, tr.Checkpoint(params, 1, optimizer=adam), sources, targets, lookahead=tr.Adam()
+    )
     assert run.alphas == (0.004,)
     # with so large a second moment the step is tiny; from fresh moments it would be α per parameter
     assert np.abs(run.matrix() - 1).max() < 1e-4
@@ -114,7 +124,12 @@ class Explosive(PixelPrototypes):
         loss = super().episode_loss(params, episode)
         if episode.query_x.mean() > 0.6:  # the pale shapes, not the dark strokes
             moved = bool((params["map.bias"].detach() != 0).any())
-            factors = {"zero": (0.0, 0.0), "infinite": (1.0, float("inf")), "zero after": (1.0, 0.0), "negative": (1.0, -1.0)}
+            factors = {
+                "zero": (0.0, 0.0),
+                "infinite": (1.0, float("inf")),
+                "zero after": (1.0, 0.0),
+                "negative": (1.0, -1.0),
+            }
             return loss * factors[self.how][moved]
         return loss
 
@@ -122,7 +137,8 @@ class Explosive(PixelPrototypes):
 
 
 @pytest.mark.parametrize(
-    ("how", "status"), [("zero", "zero_loss"), ("zero after", "zero_loss"), ("infinite", "non_finite"), ("negative", "non_finite")]
+    ("how", "status"),
+    [("zero", "zero_loss"), ("zero after", "zero_loss"), ("infinite", "non_finite"), ("negative", "non_finite")],
 )
 def test_a_bad_loss_becomes_a_status(tmp_path, sources, targets, how, status):
     learner = Explosive()
@@ -133,7 +149,9 @@ def test_a_bad_loss_becomes_a_status(tmp_path, sources, targets, how, status):
     assert (shapes["status"] == status).all()
     assert shapes["loss_ratio"].isna().all()
     assert shapes["loss_before"].notna().all()
-    assert (frame.loc[frame["target_mode"] == "strokes", "status"] == "ok").all(), "the others are measured all the same"
+    assert (frame.loc[frame["target_mode"] == "strokes", "status"] == "ok").all(), (
+        "the others are measured all the same"
+    )
 
 
 def test_running_out_of_memory_becomes_a_status(tmp_path, learner, checkpoint, sources, targets, monkeypatch):
@@ -276,7 +294,9 @@ def test_targets_too_large_for_the_memory_are_told(tmp_path, learner, checkpoint
 
     with pytest.raises(UsageError, match="ran out of memory on 4 targets before any step. Take fewer"):
         run_here(tmp_path / "run", learner, checkpoint, sources, targets, estimator=Huge())
-    with pytest.raises(UsageError, match="ran out of memory on 2 targets"):  # a smaller tile asks for less from the first
+    with pytest.raises(
+        UsageError, match="ran out of memory on 2 targets"
+    ):  # a smaller tile asks for less from the first
         run_here(tmp_path / "fewer", learner, checkpoint, sources, targets, estimator=Huge(), tile=(6, 2))
 
 
@@ -311,7 +331,9 @@ def test_a_folder_with_something_else_is_left_alone(tmp_path, learner, checkpoin
         ({"device": "tpu"}, "use auto, cpu, cuda or cuda:N"),
     ],
 )
-def test_impossible_questions_are_refused_before_anything_is_written(tmp_path, learner, checkpoint, sources, targets, change, message):
+def test_impossible_questions_are_refused_before_anything_is_written(
+    tmp_path, learner, checkpoint, sources, targets, change, message
+):
     with pytest.raises(UsageError, match=message):
         run_here(tmp_path / "run", learner, checkpoint, sources, targets, **change)
     assert not (tmp_path / "run").exists()
@@ -335,7 +357,9 @@ def test_run_json_says_how_it_was_made(tmp_path, learner, checkpoint, sources, t
     about = json.loads((tmp_path / "run" / "run.json").read_text())
     assert about["command"] == ["transference", "compute"]
     assert about["spec"]["sources"] == [{"sampler": sources.name, "n": 6, "digest": sources.digest}]
-    assert about["versions"]["torch"] == torch.__version__.split("+")[0] or about["versions"]["torch"] == torch.__version__
+    assert (
+        about["versions"]["torch"] == torch.__version__.split("+")[0] or about["versions"]["torch"] == torch.__version__
+    )
     assert about["checkpoints"][0]["unsafe_load"] is False
     assert about["device"] == "cpu"
 
@@ -368,7 +392,16 @@ def test_precision_flags_are_restored():
 def test_cuda_agrees_with_the_cpu(tmp_path, learner, sources, targets):
     checkpoint = tr.Checkpoint(learner.init_params(0), 1)
     here, there = (
-        run_here(tmp_path / device, learner, checkpoint, sources, targets, device=device, precision="fp64", lookahead=tr.SGD(1e-3))
+        run_here(
+            tmp_path / device,
+            learner,
+            checkpoint,
+            sources,
+            targets,
+            device=device,
+            precision="fp64",
+            lookahead=tr.SGD(1e-3),
+        )
         for device in ("cpu", "cuda")
     )
     np.testing.assert_allclose(there.matrix(), here.matrix(), rtol=1e-8)

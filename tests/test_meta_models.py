@@ -63,7 +63,9 @@ FUNCTIONS = [
     Case("regression-multi-maml", regression_multi_maml, (), (("modes", ("a", "b")),)),
     Case("regression-mmaml", RegressionMMAML, ()),
 ]
-label = lambda case: "-".join([case.name, *(f"{k}={v}" for k, v in case.settings if k in {"second_order", "residual", "transductive"})])
+label = lambda case: "-".join(
+    [case.name, *(f"{k}={v}" for k, v in case.settings if k in {"second_order", "residual", "transductive"})]
+)
 on_images = pytest.mark.parametrize("make", IMAGES, ids=label)
 every_learner = pytest.mark.parametrize("make", IMAGES + FUNCTIONS, ids=label)
 
@@ -121,7 +123,9 @@ def test_the_order_of_support_rows_does_not_matter(make):
     rows = torch.randperm(6, generator=torch.Generator().manual_seed(3))
     shuffled = replace(episode, support_x=episode.support_x[rows], support_y=episode.support_y[rows])
     # The released KML form magnifies rounding: its modulated kernels almost vanish.
-    torch.testing.assert_close(learner.episode_loss(params, shuffled), learner.episode_loss(params, episode), rtol=1e-10, atol=0)
+    torch.testing.assert_close(
+        learner.episode_loss(params, shuffled), learner.episode_loss(params, episode), rtol=1e-10, atol=0
+    )
 
 
 @on_images
@@ -135,7 +139,9 @@ def test_how_classes_are_numbered_does_not_matter(make):
     # A head has one row per label, so its rows have to be numbered anew too.
     heads = [name for name in params if "classifier" in name]
     renumbered = {**params, **{name: params[name][number.argsort()] for name in heads}}
-    torch.testing.assert_close(learner.episode_loss(renumbered, other), learner.episode_loss(params, episode), rtol=1e-10, atol=0)
+    torch.testing.assert_close(
+        learner.episode_loss(renumbered, other), learner.episode_loss(params, episode), rtol=1e-10, atol=0
+    )
 
 
 @pytest.mark.slow
@@ -155,7 +161,9 @@ def test_gradients_agree_with_finite_differences(make):
             )
             continue
         direction = torch.randn(gradient.shape, generator=generator, dtype=torch.float64)
-        direction /= direction.norm()  # a short step: the loss has kinks, and after an inner loop jumps, where a ReLU switches
+        direction /= (
+            direction.norm()
+        )  # a short step: the loss has kinks, and after an inner loop jumps, where a ReLU switches
         at = lambda t, name=name, direction=direction: float(
             learner.episode_loss({**params, name: params[name] + t * direction}, episode).detach()
         )
@@ -184,7 +192,9 @@ def test_saved_and_loaded_it_has_the_same_loss(make, suffix, tmp_path):
     config |= {"ways": 3} if "ways" in make.takes else {}
     tr.save_checkpoint(tr.Checkpoint(params, 3, make.name, config), tmp_path / f"x{suffix}")
     loaded = tr.load_checkpoint(tmp_path / f"x{suffix}")
-    assert torch.equal(tr.load_learner(loaded).episode_loss(loaded.params, episode), built.episode_loss(params, episode))
+    assert torch.equal(
+        tr.load_learner(loaded).episode_loss(loaded.params, episode), built.episode_loss(params, episode)
+    )
 
 
 @every_learner
@@ -197,7 +207,9 @@ def test_the_seed_decides_the_initial_parameters(make):
 
 
 MAML_RECIPE = Recipe(iterations=60_000, meta_batch=10, lr=1e-3, halve_every=0, clip_norm=0.0, shots=1, queries=15)
-PROTONET_RECIPE = Recipe(iterations=30_000, meta_batch=10, lr=1e-3, halve_every=10_000, clip_norm=0.0, shots=1, queries=15)
+PROTONET_RECIPE = Recipe(
+    iterations=30_000, meta_batch=10, lr=1e-3, halve_every=10_000, clip_norm=0.0, shots=1, queries=15
+)
 FUNCTIONS_RECIPE = Recipe(iterations=70_000, meta_batch=75, lr=1e-3, halve_every=0, clip_norm=2.0, shots=5, queries=5)
 RECIPES = {
     **dict.fromkeys(("maml", "mmaml", "kml-maml"), MAML_RECIPE),
@@ -218,7 +230,11 @@ def test_the_recipe_is_that_of_the_released_code(make):
 def test_defaults_are_the_papers_and_settings_arrive():
     inner = {"ways": 5, "channels": 3, "inner_steps": 5, "inner_lr": 0.05, "clamp": 20.0, "second_order": True}
     other = {"ways": 4, "channels": 1, "inner_steps": 2, "inner_lr": 0.3, "clamp": 7.0, "second_order": False}
-    for make, modulation in ((MAML, {}), (film_maml, {"modulation": FiLM()}), (kml_maml, {"modulation": KML(residual=True)})):
+    for make, modulation in (
+        (MAML, {}),
+        (film_maml, {"modulation": FiLM()}),
+        (kml_maml, {"modulation": KML(residual=True)}),
+    ):
         assert make() == MAML(**inner, **modulation)
         assert make(**other) == MAML(**other, **modulation)
     assert kml_maml(residual=False).modulation == KML(residual=False)
@@ -226,7 +242,9 @@ def test_defaults_are_the_papers_and_settings_arrive():
     assert multi_maml(["a"], **other).learners == {"a": MAML(**other)}
     soft = {"channels": 1, "transductive": True}
     assert ProtoNet() == ProtoNet(channels=3, transductive=False, modulation=None, query_modulation="support")
-    assert film_protonet(**soft, query_modulation="query") == ProtoNet(**soft, modulation=FiLM(), query_modulation="query")
+    assert film_protonet(**soft, query_modulation="query") == ProtoNet(
+        **soft, modulation=FiLM(), query_modulation="query"
+    )
     assert kml_protonet(**soft, query_modulation="query", residual=False) == ProtoNet(
         **soft, modulation=KML(residual=False), query_modulation="query"
     )
@@ -235,7 +253,9 @@ def test_defaults_are_the_papers_and_settings_arrive():
     function = {"inner_steps": 5, "inner_lr": 0.001, "second_order": True}
     assert RegressionMAML() == RegressionMAML(**function, clamp=0.0, adapt_bias=True)
     assert RegressionMMAML() == RegressionMMAML(**function, clamp=10.0, generators=3)
-    assert regression_multi_maml(["a"], clamp=3.0, adapt_bias=False).learners == {"a": RegressionMAML(clamp=3.0, adapt_bias=False)}
+    assert regression_multi_maml(["a"], clamp=3.0, adapt_bias=False).learners == {
+        "a": RegressionMAML(clamp=3.0, adapt_bias=False)
+    }
 
 
 def test_initial_parameters_are_those_of_torchs_own_layers():
@@ -262,7 +282,9 @@ def test_initial_parameters_are_those_of_torchs_own_layers():
     function = RegressionMMAML().init_params(0)
     assert float(function["layer2_linear.weight"].std()) == pytest.approx(0.01, rel=0.05)
     assert float(function["encoder.rnn.weight_hh_l1"].abs().max()) == pytest.approx(1 / math.sqrt(40), rel=0.02)
-    assert float(RegressionMAML(adapt_bias=False).init_params(0)["bias_transformation"].std()) == pytest.approx(1, rel=0.5)
+    assert float(RegressionMAML(adapt_bias=False).init_params(0)["bias_transformation"].std()) == pytest.approx(
+        1, rel=0.5
+    )
 
 
 def test_kml_shifts_each_bias():
@@ -355,7 +377,9 @@ def test_softened_prototypes_agree_with_their_oracle(shots):
     params = double(learner.init_params(0))
     expected = oracles.protonet_loss(params, episode, softened=True)
     assert float(learner.episode_loss(params, episode)) == pytest.approx(float(expected), rel=1e-10)
-    assert float(learner.episode_loss(params, episode)) != pytest.approx(float(ProtoNet().episode_loss(params, episode)), rel=1e-3)
+    assert float(learner.episode_loss(params, episode)) != pytest.approx(
+        float(ProtoNet().episode_loss(params, episode)), rel=1e-3
+    )
 
 
 def test_with_one_shot_the_released_slice_is_empty():
@@ -377,7 +401,10 @@ def test_a_step_on_one_mode_leaves_the_other_modes_of_multi_alone(tmp_path):
 
 
 def test_multi_is_its_learners_side_by_side():
-    learner, alone = multi_maml(["a", "b"], ways=3, per_mode={"b": {"inner_steps": 1, "inner_lr": 0.4}}), MAML(ways=3, inner_lr=0.01)
+    learner, alone = (
+        multi_maml(["a", "b"], ways=3, per_mode={"b": {"inner_steps": 1, "inner_lr": 0.4}}),
+        MAML(ways=3, inner_lr=0.01),
+    )
     params, episode = learner.init_params(0), random_episode()
     own = {name.removeprefix("a/"): value for name, value in params.items() if name.startswith("a/")}
     assert torch.equal(learner.episode_loss(params, replace(episode, mode="a")), alone.episode_loss(own, episode))
@@ -392,7 +419,8 @@ def test_multi_is_its_learners_side_by_side():
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"), [({"query_modulation": "both"}, "must be 'support' or 'query'"), ({"modulation": "film"}, "by name")]
+    ("settings", "message"),
+    [({"query_modulation": "both"}, "must be 'support' or 'query'"), ({"modulation": "film"}, "by name")],
 )
 def test_settings_that_make_no_sense_are_told(settings, message):
     with pytest.raises(ValueError, match=message):
@@ -436,7 +464,8 @@ def test_float32_distances_keep_their_digits():
 
 
 @pytest.mark.parametrize(
-    "learner", [RegressionMAML(inner_lr=0.01), RegressionMAML(inner_lr=0.01, adapt_bias=False), RegressionMMAML(inner_lr=0.01)]
+    "learner",
+    [RegressionMAML(inner_lr=0.01), RegressionMAML(inner_lr=0.01, adapt_bias=False), RegressionMMAML(inner_lr=0.01)],
 )
 def test_regression_agrees_with_its_oracle(learner):
     modulated = isinstance(learner, RegressionMMAML)

@@ -83,14 +83,18 @@ def test_a_table_in_the_terminal_has_one_line_a_row_and_nothing_that_does_not_pr
 
 
 def test_a_class_folder_whose_name_is_no_text_can_be_shown(tmp_path):
-    figures.save(figures.contact_sheet([np.zeros((1, 3, 4, 4), np.uint8)], ["half \udcff\ud800"]), tmp_path / "sheet.svg")
+    figures.save(
+        figures.contact_sheet([np.zeros((1, 3, 4, 4), np.uint8)], ["half \udcff\ud800"]), tmp_path / "sheet.svg"
+    )
     assert r"half \udcff\ud800" in (tmp_path / "sheet.svg").read_text()
 
 
 @pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t=", "\r=", "\n="])
 def test_a_cell_of_a_csv_is_no_formula(begin):
     name = f"{begin}HYPERLINK(1)"
-    table = pd.DataFrame({"name": pd.Categorical([name, "plain"]), "word": [None, name], "x": [-1.5, np.nan], "n": [-2, 3]})
+    table = pd.DataFrame(
+        {"name": pd.Categorical([name, "plain"]), "word": [None, name], "x": [-1.5, np.nan], "n": [-2, 3]}
+    )
     content = io.BytesIO()
     write_csv(table, content)
     rows = list(csv.reader(io.StringIO(content.getvalue().decode())))
@@ -118,8 +122,17 @@ STYLES = {
         "font.family": "serif",
     },
     "TeX": {"text.usetex": True},
-    "other letters in SVG": {"svg.fonttype": "path", "savefig.bbox": "tight", "savefig.format": "pdf", "savefig.transparent": True},
-    "a layout": {"figure.constrained_layout.use": False, "figure.autolayout": True, "axes.formatter.use_mathtext": True},
+    "other letters in SVG": {
+        "svg.fonttype": "path",
+        "savefig.bbox": "tight",
+        "savefig.format": "pdf",
+        "savefig.transparent": True,
+    },
+    "a layout": {
+        "figure.constrained_layout.use": False,
+        "figure.autolayout": True,
+        "axes.formatter.use_mathtext": True,
+    },
 }
 
 

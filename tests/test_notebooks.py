@@ -84,7 +84,9 @@ def test_it_is_committed_as_it_ran_from_the_top(path):
     assert len(shown) >= 2
     assert all(cell.outputs for cell in ends)
     assert any("image/png" in output.get("data", {}) for cell in shown for output in cell.outputs)
-    assert not any(output.output_type == "error" or output.get("name") == "stderr" for cell in shown for output in cell.outputs)
+    assert not any(
+        output.output_type == "error" or output.get("name") == "stderr" for cell in shown for output in cell.outputs
+    )
 
 
 @notebooks
@@ -97,7 +99,11 @@ def test_it_is_short_and_small(path):
 def test_it_names_no_place_of_a_machine(path):
     notebook = read(path)
     said = [cell.source for cell in notebook.cells] + [text for cell in code(notebook) for text in texts(cell)]
-    assert not [text for text in said if re.search(r"(?<![\w.:/<])/(?:home|tmp|work|usr|root|var|opt|Users|mnt)\b|[A-Z]:\\", text)]
+    assert not [
+        text
+        for text in said
+        if re.search(r"(?<![\w.:/<])/(?:home|tmp|work|usr|root|var|opt|Users|mnt)\b|[A-Z]:\\", text)
+    ]
 
 
 @notebooks
@@ -106,7 +112,10 @@ def test_it_uses_public_names_only(path):
     for cell in code(read(path)):
         for node in ast.walk(ast.parse(python(cell))):
             if isinstance(node, ast.Import):
-                assert all(alias.name.split(".")[0] not in {"transference", "meta_models"} or "." not in alias.name for alias in node.names)
+                assert all(
+                    alias.name.split(".")[0] not in {"transference", "meta_models"} or "." not in alias.name
+                    for alias in node.names
+                )
             elif isinstance(node, ast.ImportFrom) and node.module.split(".")[0] in {"transference", "meta_models"}:
                 assert (node.module, [alias.name for alias in node.names]) == ("transference", ["figures"])
             elif isinstance(node, ast.Attribute):

@@ -17,7 +17,10 @@ CASES = {
     "protonet": (ProtoNet(), oracles.protonet_loss),
     "maml, one step, second order": (MAML(ways=3, inner_steps=1), maml_oracle(steps=1)),
     "maml, three steps, second order": (MAML(ways=3, inner_steps=3), maml_oracle(steps=3)),
-    "maml, two steps, first order": (MAML(ways=3, inner_steps=2, second_order=False), maml_oracle(steps=2, second_order=False)),
+    "maml, two steps, first order": (
+        MAML(ways=3, inner_steps=2, second_order=False),
+        maml_oracle(steps=2, second_order=False),
+    ),
 }
 
 
@@ -28,7 +31,15 @@ def test_measure_agrees_with_the_double_loop(case, tmp_path, sources, targets):
     checkpoint = tr.Checkpoint(learner.init_params(0), step=1)
     alphas = (1e-3, 1e-1)
     run = tr.measure(
-        learner, checkpoint, sources, targets, n_source=2, n_target=2, lookahead=tr.SGD(alphas), precision="fp64", out=tmp_path / "run"
+        learner,
+        checkpoint,
+        sources,
+        targets,
+        n_source=2,
+        n_target=2,
+        lookahead=tr.SGD(alphas),
+        precision="fp64",
+        out=tmp_path / "run",
     )
     doubled = lambda sampler, n: [sampler[k].to(dtype=torch.float64) for k in range(n)]
     for alpha in alphas:
@@ -38,7 +49,9 @@ def test_measure_agrees_with_the_double_loop(case, tmp_path, sources, targets):
 
 
 def test_self_transference_is_the_diagonal_of_targets_on_targets(tmp_path, learner, checkpoint, targets):
-    run = tr.measure(learner, checkpoint, targets, targets, n_source=4, n_target=4, lookahead=tr.SGD(0.005), out=tmp_path / "run")
+    run = tr.measure(
+        learner, checkpoint, targets, targets, n_source=4, n_target=4, lookahead=tr.SGD(0.005), out=tmp_path / "run"
+    )
     own = run.self_transference()["loss_ratio"].to_numpy()
     np.testing.assert_array_equal(own, np.diag(run.matrix()))
     assert (own < 1).all()

@@ -65,7 +65,11 @@ CLASSES = {
     },
     "mini-imagenet": {"train": {"n01", "n02", "n03"}, "val": {"n04"}, "test": {"n05", "n06"}},
     "fc100": {"train": {"apple", "aquarium_fish"}, "val": {"bear"}, "test": {"baby", "beaver"}},
-    "cub": {"train": {"001.Black_footed_Albatross"}, "val": {"015.Lazuli_Bunting"}, "test": {"003.Sooty_Albatross", "199.Winter_Wren"}},
+    "cub": {
+        "train": {"001.Black_footed_Albatross"},
+        "val": {"015.Lazuli_Bunting"},
+        "test": {"003.Sooty_Albatross", "199.Winter_Wren"},
+    },
     "aircraft": {"train": {"707-320", "BAE 146-200", "F-16A/B"}, "val": {"737-200", "Yak-42"}, "test": {"F/A-18"}},
 }
 PER_CLASS = {"omniglot": 3, "mini-imagenet": 3, "fc100": 6, "cub": 3, "aircraft": 6}
@@ -75,7 +79,9 @@ def oracle(name, image_id, channels):
     """The pixels of one image, found and scaled without the package."""
     if name == "fc100":
         batch, file = image_id.split("/")
-        image = Image.fromarray(make.cifar_batch(batch)["data"][int(file.split("_")[1][:-4])].reshape(3, 32, 32).transpose(1, 2, 0))
+        image = Image.fromarray(
+            make.cifar_batch(batch)["data"][int(file.split("_")[1][:-4])].reshape(3, 32, 32).transpose(1, 2, 0)
+        )
     else:
         files = {
             "omniglot": lambda: {**make.omniglot("images_background"), **make.omniglot("images_evaluation")},
@@ -107,7 +113,9 @@ def test_every_image_is_where_it_belongs_and_has_its_pixels(name, tmp_path):
         dataset = tr.open_dataset(f"{name}:{split}", data_root=tmp_path, side=SIDE)
         assert dataset.images.shape[1:] == (3, SIDE, SIDE)
         for image_id, pixels in zip(dataset.image_ids, dataset.images.numpy(), strict=True):
-            assert np.abs(pixels.astype(int) - oracle(name, image_id, 3)).max() <= (1 if name == "omniglot" else 0), image_id
+            assert np.abs(pixels.astype(int) - oracle(name, image_id, 3)).max() <= (1 if name == "omniglot" else 0), (
+                image_id
+            )
     assert file.verify() == []
     assert not list((tmp_path / ".preparing").rglob("*.jpg"))
 
@@ -136,7 +144,18 @@ def test_prepared_listed_shown_and_measured(name, tmp_path):
         assert sheet.width > 100
     split = max(CLASSES[name], key=lambda split: len(CLASSES[name][split]))
     trained = call(
-        "train", "--learner", "protonet", "--modes", "strokes", *SHAPE, "--iterations", 1, "--meta-batch", 1, "--out", tmp_path / "t"
+        "train",
+        "--learner",
+        "protonet",
+        "--modes",
+        "strokes",
+        *SHAPE,
+        "--iterations",
+        1,
+        "--meta-batch",
+        1,
+        "--out",
+        tmp_path / "t",
     )
     assert trained.exit_code == 0, trained.output
     mode = f"{name}:{split}"
@@ -154,7 +173,11 @@ def test_the_small_halves_of_omniglot_are_joined_and_a_full_one_wins(tmp_path):
     for half in ("images_background_small1", "images_background_small2"):
         make.write_zip(small / f"{half}.zip", make.omniglot(half))
     sizes = prepared("omniglot", small, tmp_path / "a").classes()
-    assert Counter(name.split("/")[0] for classes in sizes.values() for name in classes) == {"Greek": 2, "Latin": 2, "Tagalog": 2}
+    assert Counter(name.split("/")[0] for classes in sizes.values() for name in classes) == {
+        "Greek": 2,
+        "Latin": 2,
+        "Tagalog": 2,
+    }
     make.write_zip(small / "images_background.zip", make.omniglot("images_background"))
     sizes = prepared("omniglot", small, tmp_path / "b").classes()
     assert Counter(name.split("/")[0] for classes in sizes.values() for name in classes) == {"Greek": 2, "Sanskrit": 2}
@@ -165,7 +188,10 @@ def test_the_small_halves_of_omniglot_are_joined_and_a_full_one_wins(tmp_path):
 @pytest.mark.parametrize("name", CLASSES)
 def test_a_dataset_has_the_name_that_it_is_given(name, tmp_path):
     place, lists = layout(name, tmp_path / "place"), {"form": name}
-    with pytest.raises(DataError, match=rf"holds no dataset that can be read as mine: .* It looks like {name} as it is distributed: add"):
+    with pytest.raises(
+        DataError,
+        match=rf"holds no dataset that can be read as mine: .* It looks like {name} as it is distributed: add",
+    ):
         prepared("mine", place, tmp_path)
     file, usual = prepared("mine", place, tmp_path, **lists), prepared(name, place, tmp_path)
     assert file.classes() == usual.classes()
@@ -192,7 +218,9 @@ def test_caches_of_mini_imagenet_are_read_without_running_them(tmp_path):
     assert dataset.class_names == ("m-val", "n-val")
     expected = Image.fromarray(arrays["val"][4]).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
     assert np.array_equal(dataset.images[5].permute(1, 2, 0), expected)
-    (place / "mini-imagenet-cache-val.pkl").write_bytes(make.python2_pickle({"image_data": arrays["val"], "class_dict": {"a": [6]}}))
+    (place / "mini-imagenet-cache-val.pkl").write_bytes(
+        make.python2_pickle({"image_data": arrays["val"], "class_dict": {"a": [6]}})
+    )
     with pytest.raises(DataError, match="the class a does not have positions among the 6 images"):
         prepared("mini-imagenet", place, tmp_path / "again")
     (place / "mini-imagenet-cache-test.pkl").unlink()
@@ -222,7 +250,10 @@ def test_fc100_from_parquet_as_the_hub_has_cifar100(tmp_path):
 
 
 MISSING = {
-    "omniglot": ("images_background.zip images_evaluation.zip", r"Omniglot .* is expected as images_background and images_evaluation"),
+    "omniglot": (
+        "images_background.zip images_evaluation.zip",
+        r"Omniglot .* is expected as images_background and images_evaluation",
+    ),
     "mini-imagenet": ("val.csv", r"val.csv is missing"),
     "fc100": ("cifar-100-python/test", r"test is missing; the images of train and test are pooled"),
     "cub": ("CUB_200_2011/images.txt", r"images.txt cannot be read .* it comes with the dataset"),
@@ -306,7 +337,10 @@ def test_a_class_without_images_is_no_class(tmp_path):
     place = make.write_folder(tmp_path / "toys", {f"{name}/1.png": make.encoded(make.noise(1)) for name in ("a", "b")})
     (place / "empty").mkdir()
     (tmp_path / "own.csv").write_text("class_name,split\na,train\nb,test\n")
-    assert prepared("toys", place, tmp_path, split_file=str(tmp_path / "own.csv")).classes() == {"train": {"a": 1}, "test": {"b": 1}}
+    assert prepared("toys", place, tmp_path, split_file=str(tmp_path / "own.csv")).classes() == {
+        "train": {"a": 1},
+        "test": {"b": 1},
+    }
 
 
 def test_an_archive_of_splits_in_a_folder_of_one_name_keeps_its_splits(tmp_path):
@@ -378,7 +412,10 @@ def test_fc100_pixels_are_those_of_another_copy(pieces, shared):
     """The parquet file was made from another copy of CIFAR-100, so every image of ours that it has too must be there to the bit."""
     ours = tr.open_dataset("fc100:val", data_root=pieces, side=28)
     theirs = find_reader("cifar100", shared / "data")
-    known = {np.asarray(p.load().convert("RGB").resize((28, 28), Image.Resampling.LANCZOS)).tobytes() for p in theirs.pictures("val")}
+    known = {
+        np.asarray(p.load().convert("RGB").resize((28, 28), Image.Resampling.LANCZOS)).tobytes()
+        for p in theirs.pictures("val")
+    }
     same = sum(image.permute(1, 2, 0).numpy().tobytes() in known for image in ours.images)
     assert same > 50, "of 22 images a class, 150 of 600 are in the other copy"
 
@@ -397,14 +434,18 @@ def test_omniglot_is_ink_on_black_as_in_another_copy(pieces, shared):
 
 
 def test_true_pieces_have_what_their_lists_say(pieces, shared):
-    sizes = {file.name: {split: len(classes) for split, classes in file.classes().items()} for file in prepared_files(pieces)}
+    sizes = {
+        file.name: {split: len(classes) for split, classes in file.classes().items()} for file in prepared_files(pieces)
+    }
     assert sizes["omniglot"] == {"train": 183, "val": 59}
     assert sizes["mini-imagenet"] == {"train": 14, "val": 6, "test": 5}
     assert sum(sizes["cub"].values()) == 20
     with zipfile.ZipFile(shared / "data" / "original" / "miniimagenet" / "images.zip") as archive:
         dataset = tr.open_dataset("mini-imagenet:test", data_root=pieces, side=28)
         image = Image.open(io.BytesIO(archive.read(f"images/{dataset.image_ids[7]}"))).convert("RGB")
-    assert torch.equal(dataset.images[7], torch.from_numpy(np.array(image.resize((28, 28), Image.Resampling.LANCZOS))).permute(2, 0, 1))
+    assert torch.equal(
+        dataset.images[7], torch.from_numpy(np.array(image.resize((28, 28), Image.Resampling.LANCZOS))).permute(2, 0, 1)
+    )
 
 
 @pytest.mark.parametrize("mode", ["omniglot:train", "mini-imagenet:train", "fc100:test", "cub:train"])

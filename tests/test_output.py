@@ -76,7 +76,19 @@ def test_a_name_in_an_error_or_a_path_tells_a_terminal_nothing(folder):
 
 def test_a_backend_or_style_of_the_user_does_not_reach_a_figure(folder):
     (folder / "matplotlibrc").write_text("text.usetex: True\nbackend: Qt5Agg\n")
-    done = run(folder, {"MPLBACKEND": "nosuch"}, "datasets", "show", "strokes", "--classes", "2", "--images", "2", "-o", "sheet.png")
+    done = run(
+        folder,
+        {"MPLBACKEND": "nosuch"},
+        "datasets",
+        "show",
+        "strokes",
+        "--classes",
+        "2",
+        "--images",
+        "2",
+        "-o",
+        "sheet.png",
+    )
     assert (done.returncode, done.stderr) == (0, b"")
 
 
@@ -93,7 +105,15 @@ def test_warnings_as_errors_do_not_end_a_command(folder):
 
 
 def test_numbers_beyond_all_decimals_are_told_in_three_digits():
-    key = {"checkpoint_step": 1, "alpha": 0.01, "source_mode": "a", "target_mode": "b", "n": 9, "failed": 0, "accuracy": 0.5}
+    key = {
+        "checkpoint_step": 1,
+        "alpha": 0.01,
+        "source_mode": "a",
+        "target_mode": "b",
+        "n": 9,
+        "failed": 0,
+        "accuracy": 0.5,
+    }
     shares = {"positive": 0.002, "neutral": 0.0, "negative": 0.998}
     ends = {"geometric_mean": 1135091372.123456, "geometric_mean_low": 3.2e-9, "geometric_mean_high": 8.7654e300}
     parts = {"first_order": -123456.7, "curvature": 0.123456}

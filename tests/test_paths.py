@@ -26,7 +26,9 @@ def run(learner, checkpoint, sources, targets):
     """Measure into a folder that a name leads to from the current one."""
 
     def measure(out):
-        return tr.measure(learner, checkpoint, sources, targets, n_source=2, n_target=2, lookahead=tr.SGD(0.01), out=out)
+        return tr.measure(
+            learner, checkpoint, sources, targets, n_source=2, n_target=2, lookahead=tr.SGD(0.01), out=out
+        )
 
     return measure
 
@@ -73,14 +75,28 @@ def test_a_folder_of_datasets_may_have_any_name(tmp_path, monkeypatch, name):
     with (tmp_path / name / "dots.parquet").open("wb") as file:
         pd.DataFrame(rows).to_parquet(file)
     assert tr.open_dataset("dots:all", data_root=name, side=8).class_names == ("class 0", "class 1")
-    assert call("datasets", "prepare", "dots", f"--from={name}/dots.parquet", f"--data-root={name}", "--side", 8).exit_code == 0
+    assert (
+        call("datasets", "prepare", "dots", f"--from={name}/dots.parquet", f"--data-root={name}", "--side", 8).exit_code
+        == 0
+    )
     assert tr.open_dataset("dots:all", data_root=name, side=8).class_names == ("class 0", "class 1")
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_training_may_have_any_name(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
-    words = ["train", "--learner", "regression-maml", "--modes", "sinusoid", "--save-every", 1, "--meta-batch", 1, f"--out={name}"]
+    words = [
+        "train",
+        "--learner",
+        "regression-maml",
+        "--modes",
+        "sinusoid",
+        "--save-every",
+        1,
+        "--meta-batch",
+        1,
+        f"--out={name}",
+    ]
     for iterations in (1, 2):  # the second goes on from the first
         result = call(*words, "--iterations", iterations, "--device", "cpu")
         assert result.exit_code == 0, result.output
@@ -93,11 +109,17 @@ def commands(group, names=()):
     """Every command, by its words."""
     for name in group.list_commands(click.Context(group)):
         command = group.get_command(click.Context(group), name)
-        yield from commands(command, (*names, name)) if isinstance(command, click.Group) else [((*names, name), command)]
+        yield from (
+            commands(command, (*names, name)) if isinstance(command, click.Group) else [((*names, name), command)]
+        )
 
 
 PATHS = {
-    (*words, parameter.opts[-1] if isinstance(parameter, click.Option) else parameter.human_readable_name): (words, command, parameter)
+    (*words, parameter.opts[-1] if isinstance(parameter, click.Option) else parameter.human_readable_name): (
+        words,
+        command,
+        parameter,
+    )
     for words, command in commands(main)
     for parameter in command.params
     if isinstance(parameter.type, click.Path)
@@ -119,7 +141,15 @@ def test_an_empty_path_is_not_the_current_folder(tmp_path, monkeypatch, asked):
 
 def test_all_that_takes_a_file_or_folder_is_among_them():
     assert len(PATHS) > 25
-    assert {asked[-1] for asked in PATHS} >= {"--out", "--output", "--data-root", "--config", "--from", "RUN...", "CHECKPOINT..."}
+    assert {asked[-1] for asked in PATHS} >= {
+        "--out",
+        "--output",
+        "--data-root",
+        "--config",
+        "--from",
+        "RUN...",
+        "CHECKPOINT...",
+    }
 
 
 @pytest.mark.parametrize("name", [".", "..", "/", "x", "x.txt", "folder/"])

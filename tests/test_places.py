@@ -74,7 +74,10 @@ def test_tasks_do_not_depend_on_the_word(tmp_path):
     for name, word in {"a/toys": "val", "b/toys": "Valid"}.items():
         files = {f"{word}/{c}/{k}.png": noise(c, k) for c in range(3) for k in range(3)}
         make.write_folder(tmp_path / name, files)
-    one, other = (few_shot(f"toys:{word}", data_root=tmp_path / r, ways=2, queries=1) for r, word in (("a", "val"), ("b", "VALID")))
+    one, other = (
+        few_shot(f"toys:{word}", data_root=tmp_path / r, ways=2, queries=1)
+        for r, word in (("a", "val"), ("b", "VALID"))
+    )
     assert one.name == other.name
     assert torch.equal(one[3].query_x, other[3].query_x)
 
@@ -94,7 +97,13 @@ def test_two_words_for_one_split_are_not_mixed(tmp_path, words):
 
 def test_each_word_stands_for_one_split_of_its_own():
     words = ["train", "Valid", "extra", "test", "testing"]
-    assert split_names(words) == {"train": "train", "Valid": "val", "extra": "extra", "test": "test", "testing": "testing"}
+    assert split_names(words) == {
+        "train": "train",
+        "Valid": "val",
+        "extra": "extra",
+        "test": "test",
+        "testing": "testing",
+    }
 
 
 def test_prepared_files_know_the_words_too_and_generated_modes_their_own(tmp_path):
@@ -147,14 +156,18 @@ def test_an_unlabelled_split_of_a_folder_is_left_out_and_named(tmp_path):
 
 
 def test_splits_without_any_class_folder_are_no_classes(tmp_path):
-    make.write_folder(tmp_path / "toys", {f"{split}/{k}.png": noise(k) for split in ("train", "test") for k in range(2)})
+    make.write_folder(
+        tmp_path / "toys", {f"{split}/{k}.png": noise(k) for split in ("train", "test") for k in range(2)}
+    )
     with pytest.raises(DataError, match="images directly in test, train, which are names of splits.* test/CLASS/IMAGE"):
         find_reader("toys", tmp_path)
 
 
 def test_a_folder_that_is_too_deep_says_where_its_images_are(tmp_path):
     make.write_folder(tmp_path / "toys", {"a/b/c/0.png": IMAGE})
-    with pytest.raises(DataError, match=r"holds no images in class folders .*; found: a. The first image lies at a/b/c/0.png"):
+    with pytest.raises(
+        DataError, match=r"holds no images in class folders .*; found: a. The first image lies at a/b/c/0.png"
+    ):
         find_reader("toys", tmp_path)
 
 
@@ -236,7 +249,17 @@ def test_links_are_followed_to_classes_and_not_in_circles(tmp_path):
 
 
 def test_a_place_that_was_prepared_keeps_its_notes(tmp_path):
-    result = call("datasets", "prepare", "toys", "--from", odd_folder(tmp_path / "toys"), "--data-root", tmp_path / "data", "--side", 9)
+    result = call(
+        "datasets",
+        "prepare",
+        "toys",
+        "--from",
+        odd_folder(tmp_path / "toys"),
+        "--data-root",
+        tmp_path / "data",
+        "--side",
+        9,
+    )
     assert result.exit_code == 0, result.output
     for told in (result.stderr, call("datasets", "list", "--data-root", tmp_path / "data").stdout):
         assert "note: not read: 2 .txt" in told
@@ -249,7 +272,8 @@ ACCENT = "caf\u00e9"
 
 
 @pytest.mark.parametrize(
-    "other", [unicodedata.normalize("NFD", ACCENT), f"{ACCENT} ", f"\u00a0{ACCENT}", f"{ACCENT}\u200b", f"\ufeff{ACCENT}"]
+    "other",
+    [unicodedata.normalize("NFD", ACCENT), f"{ACCENT} ", f"\u00a0{ACCENT}", f"{ACCENT}\u200b", f"\ufeff{ACCENT}"],
 )
 def test_names_that_look_equal_are_equal(tmp_path, other):
     folders(tmp_path / "toys" / "train", ACCENT)
@@ -257,7 +281,9 @@ def test_names_that_look_equal_are_equal(tmp_path, other):
     table(tmp_path / "tables.parquet", [ACCENT, other], split=["train", "test"])
     for name in ("toys", "tables"):
         assert classes_of(name, tmp_path) == {"train": [ACCENT], "test": [ACCENT]}
-        assert shared_classes(find_reader(name, tmp_path).classes()) == [f"train and test share all their classes ({ACCENT})"]
+        assert shared_classes(find_reader(name, tmp_path).classes()) == [
+            f"train and test share all their classes ({ACCENT})"
+        ]
     folders(tmp_path / "one", ACCENT, other)
     assert classes_of("one", tmp_path) == {"all": [ACCENT]}
     assert f"folders whose names look equal are read as one class: {ACCENT}" in said("one", tmp_path)
@@ -336,7 +362,9 @@ def test_a_hive_folder_of_another_key_is_a_column_and_no_configuration(tmp_path)
 def test_configurations_are_asked_for_not_mixed(tmp_path):
     for config in ("cropped", "full"):
         table(tmp_path / "toys" / config / "train-00000-of-00001.parquet", ["a", "b"])
-    with pytest.raises(DataError, match=r"holds 2 configurations \(cropped, full\).*prepare NAME --from .*toys/cropped"):
+    with pytest.raises(
+        DataError, match=r"holds 2 configurations \(cropped, full\).*prepare NAME --from .*toys/cropped"
+    ):
         find_reader("toys", tmp_path)
     assert list(prepared("full", tmp_path / "toys" / "full", tmp_path / "data").classes()) == ["train"]
     table(tmp_path / "toys" / "train.parquet", ["c"])
@@ -374,7 +402,9 @@ def test_a_copy_of_a_file_is_not_read_with_it(tmp_path, one, copy):
     assert find_reader("toys", tmp_path).classes() == classes
     assert find_reader("toys", tmp_path).mark().content == mark
     table(root / one, ["a", "a", "b"], seed=1, **columns)
-    assert find_reader("toys", tmp_path).classes() == (classes if copy.startswith("backup/") else {"train": {"a": 4, "b": 2}})
+    assert find_reader("toys", tmp_path).classes() == (
+        classes if copy.startswith("backup/") else {"train": {"a": 4, "b": 2}}
+    )
 
 
 def test_a_part_that_is_a_copy_of_another_part_is_missing(tmp_path):
@@ -384,7 +414,10 @@ def test_a_part_that_is_a_copy_of_another_part_is_missing(tmp_path):
     assert classes_of("toys", tmp_path) == {"test": ["c"]}
     told = said("toys", tmp_path)
     assert "train is left out" in told
-    assert "train-00001-of-00002.parquet is a copy of train-00000-of-00002.parquet, so that one part of the split is missing" in told
+    assert (
+        "train-00001-of-00002.parquet is a copy of train-00000-of-00002.parquet, so that one part of the split is missing"
+        in told
+    )
 
 
 def test_equal_files_of_two_splits_are_both_read(tmp_path):
@@ -396,7 +429,9 @@ def test_equal_files_of_two_splits_are_both_read(tmp_path):
 def test_images_that_are_twice_in_a_split_are_said_when_it_is_prepared(tmp_path):
     table(tmp_path / "toys" / "train-0.parquet", ["a", "b"])
     table(tmp_path / "toys" / "train-1.parquet", ["a", "b"], split=["train"] * 2)
-    result = call("datasets", "prepare", "toys", "--from", tmp_path / "toys", "--data-root", tmp_path / "data", "--side", 9)
+    result = call(
+        "datasets", "prepare", "toys", "--from", tmp_path / "toys", "--data-root", tmp_path / "data", "--side", 9
+    )
     assert "note: train has 2 images twice, for one " in result.stderr
 
 
@@ -439,14 +474,22 @@ def test_a_split_that_cannot_be_read_does_not_condemn_the_others(tmp_path, how, 
     assert "note: test is left out: " in call("datasets", "list", "--data-root", tmp_path).stdout
     with pytest.raises(DataError, match="^toys:test cannot be used: .*test.parquet"):
         open_dataset("toys:test", data_root=tmp_path)
-    result = call("datasets", "prepare", "toys", "--from", tmp_path / "toys", "--data-root", tmp_path / "data", "--side", 9)
+    result = call(
+        "datasets", "prepare", "toys", "--from", tmp_path / "toys", "--data-root", tmp_path / "data", "--side", 9
+    )
     assert (result.exit_code, "note: test is left out" in result.stderr) == (0, True), result.output
     with pytest.raises(DataError, match="^toys:test cannot be used"):
         open_dataset("toys:test", data_root=tmp_path / "data", side=9)
 
 
 def test_nor_does_an_unlabelled_split_of_the_same_file(tmp_path):
-    table(tmp_path / "toys.parquet", [0, 1, -1, -1], column="label", metadata=NAMES, split=["train", "train", "test", "test"])
+    table(
+        tmp_path / "toys.parquet",
+        [0, 1, -1, -1],
+        column="label",
+        metadata=NAMES,
+        split=["train", "train", "test", "test"],
+    )
     assert classes_of("toys", tmp_path) == {"train": ["ant", "bee"]}
     with pytest.raises(DataError, match=r"toys:test cannot be used: .* has the labels \[-1\]"):
         open_dataset("toys:test", data_root=tmp_path)
@@ -490,13 +533,25 @@ def cast(values, kind):
 def columns(numbers, binary, text, order):
     """Return a table of images of these numbers, in columns of these types."""
     n, names = len(numbers), ["ab"[k % 2] for k in numbers]
-    fields = {"bytes": cast([noise(k) for k in numbers], BINARY[binary]), "path": cast([f"{k}.png" for k in numbers], TEXT[text])}
+    fields = {
+        "bytes": cast([noise(k) for k in numbers], BINARY[binary]),
+        "path": cast([f"{k}.png" for k in numbers], TEXT[text]),
+    }
     if order == "path first":
         fields = dict(reversed(fields.items()))
     elif order == "bytes alone":
         del fields["path"]
-    image = fields["bytes"] if order == "column" else pa.StructArray.from_arrays(list(fields.values()), names=list(fields))
-    return pa.table({"extra": [1.5] * n, "class_name": cast(names, TEXT[text]), "split": cast(["train"] * n, TEXT[text]), "image": image})
+    image = (
+        fields["bytes"] if order == "column" else pa.StructArray.from_arrays(list(fields.values()), names=list(fields))
+    )
+    return pa.table(
+        {
+            "extra": [1.5] * n,
+            "class_name": cast(names, TEXT[text]),
+            "split": cast(["train"] * n, TEXT[text]),
+            "image": image,
+        }
+    )
 
 
 @pytest.mark.parametrize("text", TEXT)
@@ -570,7 +625,9 @@ def test_images_in_two_splits_are_said_when_they_are_prepared(tmp_path):
     make.write_folder(tmp_path / "toys", {
         "train/a/0.png": noise(0), "train/a/1.png": noise(1), "test/b/0.png": noise(2), "test/b/copy.png": noise(1),
     })  # fmt: skip
-    result = call("datasets", "prepare", "toys", "--from", tmp_path / "toys", "--data-root", tmp_path / "data", "--side", 9)
+    result = call(
+        "datasets", "prepare", "toys", "--from", tmp_path / "toys", "--data-root", tmp_path / "data", "--side", 9
+    )
     told = "note: train and test have 1 image in common, for one train/a/1.png and test/b/copy.png"
     assert told in result.stderr
     assert told in call("datasets", "list", "--data-root", tmp_path / "data").stdout
@@ -585,7 +642,10 @@ def test_sources_and_targets_of_one_dataset_are_compared(tmp_path):
         mode: open_tasks(mode, data_root=tmp_path, ways=2, queries=1)
         for mode in ("toys:train", "toys:test", "toys:val", "others:all", "linear:test")
     }
-    sources, targets = [tasks["toys:train"], tasks["others:all"]], [tasks["toys:test"], tasks["toys:val"], tasks["linear:test"]]
+    sources, targets = (
+        [tasks["toys:train"], tasks["others:all"]],
+        [tasks["toys:test"], tasks["toys:val"], tasks["linear:test"]],
+    )
     assert shared_modes(sources, targets) == ["toys: train and test share 2 classes (b, c)"]
     assert shared_modes([tasks["toys:val"]], [tasks["toys:val"]]) == [
         "toys:val is source and target, so their tasks show the same classes and images"
@@ -597,7 +657,21 @@ def test_sources_and_targets_of_one_dataset_are_compared(tmp_path):
 def test_compute_says_what_sources_and_targets_share(tmp_path):
     folders(tmp_path / "toys" / "train", "a", "b", "c")
     folders(tmp_path / "toys" / "test", "b", "c", "d")
-    words = ["train", "--learner", "protonet", "--modes", "strokes", "--ways", 2, "--queries", 1, "--iterations", 1, "--meta-batch", 1]
+    words = [
+        "train",
+        "--learner",
+        "protonet",
+        "--modes",
+        "strokes",
+        "--ways",
+        2,
+        "--queries",
+        1,
+        "--iterations",
+        1,
+        "--meta-batch",
+        1,
+    ]
     assert call(*words, "--out", tmp_path / "trained", "--device", "cpu").exit_code == 0
     (checkpoint,) = (tmp_path / "trained").glob("step-*1.safetensors")
     small = [
@@ -616,7 +690,9 @@ def test_compute_says_what_sources_and_targets_share(tmp_path):
         "--dry-run",
     ]
     result = call("compute", checkpoint, "--source", "toys:train", "--target", "toys:test", *small)
-    assert (result.exit_code, "note: toys: train and test share 2 classes (b, c)" in result.stderr) == (0, True), result.output
+    assert (result.exit_code, "note: toys: train and test share 2 classes (b, c)" in result.stderr) == (0, True), (
+        result.output
+    )
 
 
 def test_a_split_may_be_asked_for_with_a_dash_and_nothing_else():
@@ -634,7 +710,9 @@ def test_files_beside_the_datasets_are_named(tmp_path):
 
 
 def test_verify_looks_at_every_split(tmp_path):
-    make.write_folder(tmp_path / "toys", {f"{split}/a/{split}.png": b"" for split in ("train", "test")} | {"val/a/0.png": IMAGE})
+    make.write_folder(
+        tmp_path / "toys", {f"{split}/a/{split}.png": b"" for split in ("train", "test")} | {"val/a/0.png": IMAGE}
+    )
     result = call("datasets", "verify", "--data-root", tmp_path)
     assert result.exit_code == 1
     assert all(f"{split}.png" in result.stdout for split in ("train", "test"))

@@ -29,7 +29,19 @@ from transference.plain import as_list, as_number, as_record, as_whole, read_jso
         b"#" * 10**6,
         b"x",
     ],
-    ids=["deep", "rather deep", "dotted", "long number", "twice", "bytes", "UTF-16", "byte order mark", "date", "long", "cut"],
+    ids=[
+        "deep",
+        "rather deep",
+        "dotted",
+        "long number",
+        "twice",
+        "bytes",
+        "UTF-16",
+        "byte order mark",
+        "date",
+        "long",
+        "cut",
+    ],
 )
 def test_settings_that_are_none_are_refused(tmp_path, content):
     path = tmp_path / "x.toml"
@@ -47,13 +59,17 @@ def test_settings_in_utf_8_are_read_whatever_the_locale(tmp_path):
 
 def prepared(path, labels, about=None):
     metadata = {"about": json.dumps({"format": FORMAT}) if about is None else about}
-    tensors = {"images": torch.zeros(1, 1, 8, 8, dtype=torch.uint8), "labels": torch.frombuffer(bytearray(labels), dtype=torch.uint8)}
+    tensors = {
+        "images": torch.zeros(1, 1, 8, 8, dtype=torch.uint8),
+        "labels": torch.frombuffer(bytearray(labels), dtype=torch.uint8),
+    }
     safetensors.torch.save_file(tensors, path / "x.8x8x1.safetensors", metadata=metadata)
     return prepared_files(path)[0]
 
 
 @pytest.mark.parametrize(
-    "labels", [b"[" * 100_000, b'{"a":' * 5_000 + b"1" + b"}" * 5_000, b"7", b"\xff", b'{"train": 1}', b'{"a": {}, "a": {}}']
+    "labels",
+    [b"[" * 100_000, b'{"a":' * 5_000 + b"1" + b"}" * 5_000, b"7", b"\xff", b'{"train": 1}', b'{"a": {}, "a": {}}'],
 )
 def test_labels_of_a_prepared_file_are_checked(tmp_path, labels):
     with pytest.raises(DataError, match="is not whole"):

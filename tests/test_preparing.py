@@ -67,7 +67,8 @@ def test_prepared_and_decoded_are_the_same_dataset(tmp_path, channels):
     for split in ("train", "test"):
         for asked in {channels, 3}:
             direct, mapped = (
-                tr.open_dataset(f"toys:{split}", data_root=tmp_path / root, side=SIDE, channels=asked) for root in ("direct", "data")
+                tr.open_dataset(f"toys:{split}", data_root=tmp_path / root, side=SIDE, channels=asked)
+                for root in ("direct", "data")
             )
             same(direct, mapped)
             tasks = [tr.FewShot(dataset, ways=2, shots=1, queries=2) for dataset in (direct, mapped)]
@@ -78,7 +79,8 @@ def test_prepared_and_decoded_are_the_same_dataset(tmp_path, channels):
 def test_colours_are_not_prepared_as_one_channel(tmp_path):
     place = class_folders(tmp_path / "toys")
     with pytest.raises(
-        DataError, match=r"(?s)16 of 16 images of toys cannot be used:\n.*has colours, but 1 channel was asked for.*… and 6 more$"
+        DataError,
+        match=r"(?s)16 of 16 images of toys cannot be used:\n.*has colours, but 1 channel was asked for.*… and 6 more$",
     ):
         prepared("toys", place, tmp_path / "data", channels=1)
 
@@ -95,7 +97,9 @@ def test_archives_of_class_folders_and_shards_of_parquet(tmp_path):
     folder = class_folders(tmp_path / "toys")
     files = {f"toys/{path.relative_to(folder)}": path.read_bytes() for path in folder.rglob("*.png")}
     digests = set()
-    for k, archive in enumerate((make.write_tar(tmp_path / "a.tgz", files), make.write_zip(tmp_path / "a.zip", files), folder)):
+    for k, archive in enumerate(
+        (make.write_tar(tmp_path / "a.tgz", files), make.write_zip(tmp_path / "a.zip", files), folder)
+    ):
         file = prepared("toys", archive, tmp_path / f"data{k}")
         digests.add(file.digest("train", 3))
     assert len(digests) == 1
@@ -108,7 +112,10 @@ def test_archives_of_class_folders_and_shards_of_parquet(tmp_path):
             write_parquet(shards / f"{split}-{k:05d}-of-00002.parquet", plain)
     sizes = prepared("shards", shards, tmp_path / "data").classes()
     assert sizes == {split: {"class 0": 6, "class 1": 6} for split in ("train", "val")}
-    assert "train-00001-of-00002 row 5" in tr.open_dataset("shards:train", data_root=tmp_path / "data", side=SIDE).image_ids
+    assert (
+        "train-00001-of-00002 row 5"
+        in tr.open_dataset("shards:train", data_root=tmp_path / "data", side=SIDE).image_ids
+    )
     same(*(tr.open_dataset("shards:val", data_root=root, side=SIDE) for root in (tmp_path, tmp_path / "data")))
 
 
@@ -187,7 +194,11 @@ def test_images_that_changed_beside_their_prepared_file_are_told(tmp_path, chang
     old = other.read_bytes() if other.exists() else b""
     other.write_bytes(make.encoded(make.noise(77)) if not old else old[:-20] + b"\0" + old[-19:])
     os.utime(other, (0, 0) if change.endswith("ago") else None)
-    message = "has other images than when .* was prepared from it" if change.endswith("ago") else f"{other.name} was written after"
+    message = (
+        "has other images than when .* was prepared from it"
+        if change.endswith("ago")
+        else f"{other.name} was written after"
+    )
     with pytest.raises(DataError, match=rf"{message}.* Prepare .* again with --force"):
         tr.open_dataset("toys:train", data_root=tmp_path, side=SIDE)
     if not old:
@@ -199,7 +210,9 @@ def test_other_splits_beside_the_images_are_those_of_the_mode(tmp_path):
     place = class_folders(tmp_path / "toys")
     prepared("toys", place, tmp_path, split_file=write_list(tmp_path / "own.csv", OWN))
     assert tr.open_dataset("toys:train", data_root=tmp_path, side=SIDE).class_names == ("test 97", "train 98")
-    with pytest.raises(DataError, match="toys is prepared at 9 pixels a side"):  # decoding anew would give the folder's own splits
+    with pytest.raises(
+        DataError, match="toys is prepared at 9 pixels a side"
+    ):  # decoding anew would give the folder's own splits
         tr.open_dataset("toys:train", data_root=tmp_path, side=5)
 
 
@@ -220,7 +233,9 @@ def test_nor_does_a_folder_of_the_same_name_elsewhere_count(tmp_path):
 
 def test_a_size_that_is_not_prepared_is_told(tmp_path):
     prepared("toys", class_folders(tmp_path / "toys", channels=1), tmp_path / "data", channels=1)
-    with pytest.raises(DataError, match=r"toys is prepared at 9 pixels a side in .*, but 28 were asked for. Ask with --side 9"):
+    with pytest.raises(
+        DataError, match=r"toys is prepared at 9 pixels a side in .*, but 28 were asked for. Ask with --side 9"
+    ):
         tr.open_dataset("toys:train", data_root=tmp_path / "data")
     with pytest.raises(DataError, match=r"has no split 'val'; it has train, test"):
         tr.open_dataset("toys:val", data_root=tmp_path / "data", side=SIDE)
@@ -231,7 +246,9 @@ def test_what_was_prepared_otherwise_is_kept(tmp_path):
     file = prepared("toys", place, tmp_path / "data")
     content = file.path.read_bytes()
     assert prepared("toys", place, tmp_path / "data").path.read_bytes() == content, "asking again changes nothing"
-    with pytest.raises(SpecMismatchError, match="was prepared otherwise: inverted False, now True. .* replace the file with --force"):
+    with pytest.raises(
+        SpecMismatchError, match="was prepared otherwise: inverted False, now True. .* replace the file with --force"
+    ):
         prepared("toys", place, tmp_path / "data", invert=True)
     assert file.path.read_bytes() == content
 
@@ -240,10 +257,16 @@ def test_what_was_prepared_otherwise_is_kept(tmp_path):
 def test_a_mode_is_one_dataset_at_all_its_sizes(tmp_path, change):
     place = class_folders(tmp_path / "toys")
     prepared("toys", place, tmp_path / "data")
-    message = {"splits": "split_list None, now", "images": "from other images", "shades": "inverted False, now True"}[change]
+    message = {"splits": "split_list None, now", "images": "from other images", "shades": "inverted False, now True"}[
+        change
+    ]
     if change == "images":
         (place / "test" / "test 97" / "00.png").unlink()
-    settings = {"splits": {"split_file": write_list(tmp_path / "own.csv", OWN)}, "images": {}, "shades": {"invert": True}}[change]
+    settings = {
+        "splits": {"split_file": write_list(tmp_path / "own.csv", OWN)},
+        "images": {},
+        "shades": {"invert": True},
+    }[change]
     with pytest.raises(SpecMismatchError, match=f"{message}.*A mode is one dataset at all its sizes"):
         prepared("toys", place, tmp_path / "data", side=5, **settings)
     assert [file.side for file in prepared_files(tmp_path / "data")] == [SIDE]
@@ -326,7 +349,10 @@ def test_an_interrupted_preparation_goes_on_to_the_same_file(tmp_path, monkeypat
     second = counting(monkeypatch)
     assert prepared("toys", place, tmp_path / "data").path.read_bytes() == expected
     assert len(second) == 16 - kept
-    assert sorted(path.name for path in (tmp_path / "data").rglob("*") if path.is_file()) == ["toys.9x9x3.safetensors", "toys.lock"]
+    assert sorted(path.name for path in (tmp_path / "data").rglob("*") if path.is_file()) == [
+        "toys.9x9x3.safetensors",
+        "toys.lock",
+    ]
 
 
 @pytest.mark.parametrize("same_size", [True, False])
@@ -350,7 +376,8 @@ def test_what_was_done_for_other_images_is_not_used(tmp_path, monkeypatch, same_
 @pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
 def test_a_killed_command_goes_on(tmp_path, kill):
     place = make.write_folder(
-        tmp_path / "toys", {f"c{c}/{k}.png": make.encoded(make.noise([c, k], (400, 300))) for c in range(2) for k in range(150)}
+        tmp_path / "toys",
+        {f"c{c}/{k}.png": make.encoded(make.noise([c, k], (400, 300))) for c in range(2) for k in range(150)},
     )
     words = [
         sys.executable,
@@ -393,7 +420,9 @@ def test_every_damaged_image_is_named_at_once(tmp_path):
     for k in range(3):
         path = place / "train" / "train 98" / f"{k:02d}.png"
         path.write_bytes(path.read_bytes()[:60])
-    with pytest.raises(DataError, match=r"3 of 16 images of toys cannot be used:(\n  .*train 98/0\d.png: the image cannot be.*){3}$"):
+    with pytest.raises(
+        DataError, match=r"3 of 16 images of toys cannot be used:(\n  .*train 98/0\d.png: the image cannot be.*){3}$"
+    ):
         prepared("toys", place, tmp_path / "data")
     assert prepared_files(tmp_path / "data") == []
 
@@ -418,7 +447,8 @@ def test_a_damaged_image_does_not_spoil_what_comes_after_it(tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize(
-    "lines", ["null\n", '{"a": 1, "b": 2, "c": 3}\n', '["train", "train 97"]\n', '["train", "train 97", "another"]\n', "\0\0\0"]
+    "lines",
+    ["null\n", '{"a": 1, "b": 2, "c": 3}\n', '["train", "train 97"]\n', '["train", "train 97", "another"]\n', "\0\0\0"],
 )
 def test_labels_of_another_making_are_not_believed(tmp_path, monkeypatch, lines):
     place = class_folders(tmp_path / "toys")
@@ -438,7 +468,9 @@ def test_archives_win_over_a_folder_that_may_be_half_of_them(tmp_path):
     place = make.write_folder(tmp_path / "place", {"CUB_200_2011/images/1.jpg": b""})
     make.write_tar(place / "CUB_200_2011.tgz", make.cub())
     assert prepared("cub", place, tmp_path / "data").classes()["train"]
-    result = call("datasets", "prepare", "cub", "--from", place, "--data-root", tmp_path / "data", "--side", 5, "--dry-run")
+    result = call(
+        "datasets", "prepare", "cub", "--from", place, "--data-root", tmp_path / "data", "--side", 5, "--dry-run"
+    )
     assert result.exit_code == 0, result.output
     assert "unpacking" in result.stderr
     assert not (tmp_path / "data" / ".preparing" / "unpacked" / "cub").exists(), "nothing is left of it"
@@ -574,7 +606,14 @@ def test_an_id_given_twice_is_refused_before_anything_is_written(tmp_path):
 
     (tmp_path / "pixels").write_bytes(bytes(2 * SIDE**2))
     with pytest.raises(DataError, match="an image id is used twice"):
-        write(tmp_path / "x.9x9x1.safetensors", [("train", "a", "1"), ("train", "b", "1")], tmp_path / "pixels", SIDE, 1, {})
+        write(
+            tmp_path / "x.9x9x1.safetensors",
+            [("train", "a", "1"), ("train", "b", "1")],
+            tmp_path / "pixels",
+            SIDE,
+            1,
+            {},
+        )
     assert not list(tmp_path.glob("*.safetensors"))
 
 
@@ -620,8 +659,12 @@ def test_a_form_that_is_nearly_whole_is_suggested(tmp_path):
 
 def test_what_is_odd_is_said(tmp_path):
     flat = class_folders(tmp_path / "flat", splits=("a", "b"))
-    own = write_list(tmp_path / "own.csv", "class_name,split\na 97,train\na 98,train\nb 97,tets\nb 98,tets\nghost,test\n")
-    place = make.write_folder(tmp_path / "pool", {f"{p.parent.name}/{p.name}": p.read_bytes() for p in flat.rglob("*.png")})
+    own = write_list(
+        tmp_path / "own.csv", "class_name,split\na 97,train\na 98,train\nb 97,tets\nb 98,tets\nghost,test\n"
+    )
+    place = make.write_folder(
+        tmp_path / "pool", {f"{p.parent.name}/{p.name}": p.read_bytes() for p in flat.rglob("*.png")}
+    )
     words = ("datasets", "prepare", "flat", "--from", place, "--data-root", tmp_path / "data", "--split-file", own)
     first, again = call(*words), call(*words)
     assert (first.exit_code, again.exit_code) == (0, 0), first.output
@@ -650,14 +693,20 @@ def test_a_folder_that_no_command_can_name_does_not_hide_the_others(tmp_path):
     class_folders(tmp_path / "my birds")
     class_folders(tmp_path / "toys")
     listed = call("datasets", "list", "--data-root", tmp_path)
-    assert (listed.exit_code, "my birds" in listed.stdout, "2 classes       8 images" in listed.stdout) == (0, True, True), listed.output
+    assert (listed.exit_code, "my birds" in listed.stdout, "2 classes       8 images" in listed.stdout) == (
+        0,
+        True,
+        True,
+    ), listed.output
     verified = call("datasets", "verify", "--data-root", tmp_path)
     assert verified.exit_code == 1
     assert f"toys: {tmp_path / 'toys'}: good" in verified.stdout
 
 
 def test_a_sheet_shows_names_as_they_are(tmp_path):
-    make.write_folder(tmp_path / "odd", {f"{name}/1.png": make.encoded(make.noise(1)) for name in ("$$", "$a_$", "a\x1b[2Jb")})
+    make.write_folder(
+        tmp_path / "odd", {f"{name}/1.png": make.encoded(make.noise(1)) for name in ("$$", "$a_$", "a\x1b[2Jb")}
+    )
     result = call("datasets", "show", "odd", "--data-root", tmp_path, "-o", tmp_path / "odd.png")
     assert result.exit_code == 0, result.output
     (tmp_path / "odd" / "a\x1b[2Jb" / "1.png").write_bytes(b"")

@@ -27,7 +27,9 @@ from transference.errors import StoreError
 from transference.plain import read_json
 
 LEAVES = st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats() | st.text(max_size=8)
-PLAIN = st.recursive(LEAVES, lambda inside: st.lists(inside, max_size=4) | st.dictionaries(st.text(max_size=4), inside, max_size=4))
+PLAIN = st.recursive(
+    LEAVES, lambda inside: st.lists(inside, max_size=4) | st.dictionaries(st.text(max_size=4), inside, max_size=4)
+)
 
 
 # Plain JSON
@@ -86,7 +88,12 @@ def test_copies_of_a_name_look_alike(name):
     assert {as_seen(other) for other in copies} == {as_seen(name)}
 
 
-@given(st.lists(st.sampled_from(["train", "Train", "base", "val", "valid", "dev", "meta-test", "novel", "robin", "extra"]), unique=True))
+@given(
+    st.lists(
+        st.sampled_from(["train", "Train", "base", "val", "valid", "dev", "meta-test", "novel", "robin", "extra"]),
+        unique=True,
+    )
+)
 def test_words_for_splits_never_merge(words):
     found = split_names(words)
     assert set(found) == set(words)

@@ -40,7 +40,9 @@ def example(page, containing):
 
 def commands():
     for page in PAGES:
-        for block in (block for language, block in blocks(page.read_text()) if not language.startswith(("python", "{"))):
+        for block in (
+            block for language, block in blocks(page.read_text()) if not language.startswith(("python", "{"))
+        ):
             joined = block.replace("\\\n", " ")
             for line in joined.splitlines():
                 words = shlex.split(line.split("  #")[0]) if "transference " in line else []
@@ -72,7 +74,9 @@ def replaced(text, *pairs):
 def test_the_readme_is_one_page_and_names_what_ci_runs():
     text = README.read_text()
     assert len(text.split()) <= 700
-    assert (ROOT / ".ci" / "run").read_text().splitlines()[-1] in [line.split("  #")[0].strip() for line in text.splitlines()]
+    assert (ROOT / ".ci" / "run").read_text().splitlines()[-1] in [
+        line.split("  #")[0].strip() for line in text.splitlines()
+    ]
 
 
 def test_the_python_example_runs(tmp_path, monkeypatch):
@@ -146,7 +150,9 @@ def test_the_package_page_shows_the_same_example():
 @pytest.mark.slow
 @pytest.mark.parametrize("module", ["transference", "transference.cli"])
 def test_the_package_is_run_as_the_command(module):
-    run = lambda *words: subprocess.run([sys.executable, "-m", module, *words], capture_output=True, text=True, check=False)
+    run = lambda *words: subprocess.run(
+        [sys.executable, "-m", module, *words], capture_output=True, text=True, check=False
+    )
     listed = run("learners")
     assert listed.returncode == 0, listed.stderr
     assert "kml-protonet" in listed.stdout

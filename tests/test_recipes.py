@@ -73,7 +73,10 @@ def compute(name, checkpoint, *options):
     """Measure as the page's command does, on generated tasks."""
     words = f"compute {checkpoint} --learner {name}:make --source strokes:train --target shapes:test --queries 3 --n-source 2 --n-target 2"
     with contextlib.suppress(SystemExit):
-        main([*words.split(), "--alpha", "0.001", "--device", "cpu", "--controls", "2", "--out", "run", *options], standalone_mode=False)
+        main(
+            [*words.split(), "--alpha", "0.001", "--device", "cpu", "--controls", "2", "--out", "run", *options],
+            standalone_mode=False,
+        )
     run = tr.open_run("run")
     assert (run.pairs()["status"] == "ok").all()
     matrix = run.matrix()
@@ -115,7 +118,9 @@ def test_lightning(folder):
             return torch.optim.Adam(self.parameters(), lr=1e-3)
 
     sys.modules["myproject"].LitEncoder = LitEncoder
-    trainer = lightning.Trainer(max_steps=3, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False)
+    trainer = lightning.Trainer(
+        max_steps=3, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False
+    )
     trainer.fit(LitEncoder(), torch.utils.data.DataLoader(torch.rand(12, 3, 28, 28), batch_size=4))
     trainer.save_checkpoint("mine.ckpt")
     run = compute(write_module("Lightning", folder), "mine.ckpt", "--lookahead", "outer")
@@ -137,10 +142,14 @@ def test_easyfsl(folder, engine):
     name = write_module("easyfsl", folder)
     run = compute(name, "easyfsl_5000.pt", "--engine", engine)
     learner = import_module(name).make()
-    [before] = {loss for (_, target), loss in run.pairs().set_index(["source", "target"])["loss_before"].items() if target == 1}
+    [before] = {
+        loss for (_, target), loss in run.pairs().set_index(["source", "target"])["loss_before"].items() if target == 1
+    }
     [episode] = [tr.few_shot("shapes:test", queries=3, seed=run.tasks().query("role == 'target'")["seed"].iloc[0])[1]]
     expected = learner.episode_loss(tr.load_checkpoint("easyfsl_5000.pt").params, episode)
-    assert before == pytest.approx(float(expected.detach()), rel=1e-5), "of its own prototypes, whatever stood beside it"
+    assert before == pytest.approx(float(expected.detach()), rel=1e-5), (
+        "of its own prototypes, whatever stood beside it"
+    )
 
 
 @pytest.mark.filterwarnings("default")
@@ -168,9 +177,14 @@ def test_duckdb(folder):
     run = tr.measure(learner, tr.Checkpoint(learner.init_params(0), 7), tasks, tasks, n_source=3, n_target=3, replicates=2,
                      lookahead=tr.SGD((0.1, 0.01)), device="cpu", out=folder / "runs" / "ratios")  # fmt: skip
     names = {"duckdb": duckdb}
-    exec(next(block for language, block in blocks(section("DuckDB: pairs and their tasks")) if language == "python"), names)
+    exec(
+        next(block for language, block in blocks(section("DuckDB: pairs and their tasks")) if language == "python"),
+        names,
+    )
     pairs, told = run.pairs().nlargest(10, "loss_ratio"), run.tasks().set_index(["role", "id"])
     np.testing.assert_array_equal(names["worst"]["loss_ratio"], pairs["loss_ratio"])
     assert set(names["worst"]["step"]) == {7}
-    assert [list(classes) for classes in names["worst"]["source"]] == [list(told.loc["source", k].class_names) for k in pairs["source"]]
+    assert [list(classes) for classes in names["worst"]["source"]] == [
+        list(told.loc["source", k].class_names) for k in pairs["source"]
+    ]
     assert list(names["worst"]["target_mode"]) == [told.loc["target", k]["mode"] for k in pairs["target"]]

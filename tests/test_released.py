@@ -48,7 +48,9 @@ CASES = [
 def episodes(folder):
     with np.load(folder / "episodes.npz") as arrays:
         columns = {name: torch.from_numpy(arrays[name]) for name in ("support_x", "support_y", "query_x", "query_y")}
-    return [tr.Episode(**{name: values[k] for name, values in columns.items()}).to(dtype=torch.float64) for k in range(3)]
+    return [
+        tr.Episode(**{name: values[k] for name, values in columns.items()}).to(dtype=torch.float64) for k in range(3)
+    ]
 
 
 @pytest.mark.parametrize(("kind", "block", "file"), CASES)
@@ -66,7 +68,9 @@ def test_released_values(shared, kind, block, file):
     prepared = tr.Exact().prepare(learner, params, tasks)
     np.testing.assert_allclose(prepared.before.loss.numpy(), expected["L_theta"], rtol=1e-9)
     scopes = [key for key in expected if key.startswith("alpha_")]
-    assert {key.split("_")[-1] for key in scopes} == ({"all", "model"} if any(n.startswith("encoder.") for n in params) else {"all"})
+    assert {key.split("_")[-1] for key in scopes} == (
+        {"all", "model"} if any(n.startswith("encoder.") for n in params) else {"all"}
+    )
     for key in scopes:
         _, alpha, _, scope = key.split("_")
         moves = tuple(p for p in MODEL if any(n.startswith(p[:-1]) for n in params)) if scope == "model" else ("*",)

@@ -65,7 +65,11 @@ def test_replicates_are_different_episodes_of_the_same_task_whatever_was_drawn_b
 def test_replicates_of_a_task_have_its_classes_and_independent_draws_of_their_images():
     tasks = tr.few_shot("strokes:train", ways=3, shots=1, queries=2, seed=5)
     classes = [
-        next(c for c in range(len(tasks._dataset.class_names)) if tasks._dataset.starts[c] <= rows[0] < tasks._dataset.starts[c + 1])
+        next(
+            c
+            for c in range(len(tasks._dataset.class_names))
+            if tasks._dataset.starts[c] <= rows[0] < tasks._dataset.starts[c + 1]
+        )
         for rows in tasks._draw(0)
     ]
     counts = Counter()
@@ -74,7 +78,9 @@ def test_replicates_of_a_task_have_its_classes_and_independent_draws_of_their_im
             assert len(set(rows)) == 3
             assert all(tasks._dataset.starts[c] <= row < tasks._dataset.starts[c + 1] for row in rows)
             counts.update(rows)
-    expected = np.concatenate([np.full(tasks._dataset.class_sizes[c], 900 / tasks._dataset.class_sizes[c]) for c in classes])
+    expected = np.concatenate(
+        [np.full(tasks._dataset.class_sizes[c], 900 / tasks._dataset.class_sizes[c]) for c in classes]
+    )
     seen = [counts[row] for c in classes for row in range(tasks._dataset.starts[c], tasks._dataset.starts[c + 1])]
     assert stats.chisquare(seen, expected).pvalue > 1e-3
 
@@ -124,7 +130,10 @@ def test_the_control_with_fresh_episodes_is_the_first_replicate(measured):
 def test_a_run_that_was_killed_goes_on_with_its_replicates(measured):
     whole = measured("whole", replicates=3, tile=(4, 3))
     measured(replicates=3, tile=(4, 3))
-    lost = [*whole.path.glob("pairs/*/*-replicate-2.parquet"), *whole.path.glob("pairs/*/tile-000004-000000-replicate-1.parquet")]
+    lost = [
+        *whole.path.glob("pairs/*/*-replicate-2.parquet"),
+        *whole.path.glob("pairs/*/tile-000004-000000-replicate-1.parquet"),
+    ]
     before = whole.pairs(None)
     for file in lost:
         file.unlink()
@@ -190,7 +199,9 @@ def test_variance_shares_with_replicates_are_those_of_an_analysis_of_variance():
     found = variance_shares([replicated(tables)]).iloc[0]
     names = ["source_task", "target_task", "interaction", "episode"]
     np.testing.assert_allclose(found[names].to_numpy(float), apart / apart.sum(), rtol=1e-8)
-    np.testing.assert_allclose(found[["source", "target", "residual"]].to_numpy(float), together / together.sum(), rtol=1e-8)
+    np.testing.assert_allclose(
+        found[["source", "target", "residual"]].to_numpy(float), together / together.sum(), rtol=1e-8
+    )
     assert found["variance"] == pytest.approx(together.sum(), rel=1e-8)
     assert found[["n_replicates", "n_sources", "n_targets"]].tolist() == [3, 5, 4]
     alone = variance_shares([replicated(tables[:1])]).iloc[0]
@@ -208,7 +219,9 @@ def test_variance_shares_find_the_parts_that_were_put_in():
     np.testing.assert_allclose(found[names].mean(), parts / parts.sum(), atol=0.02)
     one = variance_shares([replicated(drawn(random, (1, 30, 20), SIZES)) for _ in range(150)])
     whole = np.square(SIZES)
-    np.testing.assert_allclose(one[["source", "target", "residual"]].mean(), (whole[:3] + whole[3:]) / whole.sum(), atol=0.02)
+    np.testing.assert_allclose(
+        one[["source", "target", "residual"]].mean(), (whole[:3] + whole[3:]) / whole.sum(), atol=0.02
+    )
 
 
 def test_single_pairs_are_t_tests_against_the_neutral_band():
@@ -222,7 +235,10 @@ def test_single_pairs_are_t_tests_against_the_neutral_band():
     p = {}
     for pair, row in found.iterrows():
         logs = tables[:, *pair][np.isfinite(tables[:, *pair])]
-        p[pair] = stats.ttest_1samp(logs, HIGH, alternative="greater").pvalue, stats.ttest_1samp(logs, 0.0, alternative="less").pvalue
+        p[pair] = (
+            stats.ttest_1samp(logs, HIGH, alternative="greater").pvalue,
+            stats.ttest_1samp(logs, 0.0, alternative="less").pvalue,
+        )
         assert (row["p_negative"], row["p_positive"]) == pytest.approx(p[pair], rel=1e-9)
         assert row["n"] == len(logs)
         ends = stats.ttest_1samp(logs, 0.0).confidence_interval(0.95)
@@ -246,7 +262,12 @@ def test_single_pairs_without_spread_without_ratios_and_of_a_task_on_itself():
     tables[:, 2, 0] = -np.inf
     found = single_pairs([replicated(tables, same_tasks=True)]).set_index(["source_index", "target_index"])
     assert sorted(found.index) == [(0, 1), (0, 2), (1, 0), (1, 2)]
-    assert found["transfer"].to_dict() == {(0, 1): "negative", (0, 2): "undecided", (1, 0): "positive", (1, 2): "undecided"}
+    assert found["transfer"].to_dict() == {
+        (0, 1): "negative",
+        (0, 2): "undecided",
+        (1, 0): "positive",
+        (1, 2): "undecided",
+    }
     nothing = single_pairs([replicated(np.full((2, 2, 2), np.nan))])
     assert len(nothing) == 0
     assert "transfer" in nothing
@@ -264,7 +285,9 @@ def test_false_discoveries_are_as_rare_as_promised_though_pairs_share_their_epis
         of_tasks = drawn(random, (1, *shape[1:]), (*sizes[:3], 0, 0, 0))[0]
         null = random.uniform(size=shape[1:]) < 0.8
         truth = np.where(null, HIGH, HIGH + 5 * np.abs(of_tasks))
-        negative = single_pairs([replicated(truth + drawn(random, shape, (0, 0, 0, *sizes[3:])))]).query("transfer == 'negative'")
+        negative = single_pairs([replicated(truth + drawn(random, shape, (0, 0, 0, *sizes[3:])))]).query(
+            "transfer == 'negative'"
+        )
         false = null[negative["source_index"], negative["target_index"]].sum()
         shares.append(false / max(1, len(negative)))
         found += len(negative)
@@ -287,7 +310,9 @@ def test_of_luck_that_is_not_skewed_pairs_are_found():
 
 def test_both_sides_are_tested_alike():
     random = np.random.default_rng(6)
-    tables = coverage.luck(random, "left-skewed", "source, target, pair", (6, 20, 15)) + 0.1 * random.standard_normal((20, 15))
+    tables = coverage.luck(random, "left-skewed", "source, target, pair", (6, 20, 15)) + 0.1 * random.standard_normal(
+        (20, 15)
+    )
     low, high = np.log(NEUTRAL_BAND)
     found, mirrored = single_pairs([replicated(tables)]), single_pairs([replicated(low + high - tables)])
     np.testing.assert_allclose(found["q_negative"], mirrored["q_positive"], rtol=1e-6)
@@ -304,7 +329,9 @@ def test_the_scale_of_skewness_is_that_of_exponential_luck_whatever_its_spread()
         assert pair_skewness(spread * random.standard_normal((n, 200, 200))).mean() == pytest.approx(0, abs=0.05)
     some = random.exponential(size=(5, 1, 3))
     some[:3, 0, 0], some[:, 0, 1] = np.nan, 0.1
-    assert np.isnan(pair_skewness(some)).tolist() == [[True, True, False]], "two values have no skewness, nor have equal ones"
+    assert np.isnan(pair_skewness(some)).tolist() == [[True, True, False]], (
+        "two values have no skewness, nor have equal ones"
+    )
     assert pair_skewness(some)[0, 2] / stats.skew(some[:, 0, 2]) == pytest.approx(2 / 0.54, rel=0.02)
 
 
@@ -319,7 +346,9 @@ def test_p_values_are_those_of_skewed_luck(n):
         assert (stats.t.sf(t, n - 1) <= level).mean() > 2 * level
     np.testing.assert_allclose(upper_tail(t[:100], n, 0.0), stats.t.sf(t[:100], n - 1), rtol=1e-9)
     far = np.geomspace(1, 1e6, 200)
-    assert (np.diff(upper_tail(far, n, 1.3)) < 0).all(), "the larger the statistic the smaller the p-value, far beyond what was simulated"
+    assert (np.diff(upper_tail(far, n, 1.3)) < 0).all(), (
+        "the larger the statistic the smaller the p-value, far beyond what was simulated"
+    )
 
 
 def test_what_a_table_cannot_tell_is_not_decided_and_says_why(tmp_path):
@@ -372,7 +401,14 @@ def test_counts_are_of_single_pairs_and_variance_shares(measured):
 
 def test_the_command_measures_and_prints_replicates(tmp_path, checkpoint):
     tr.save_checkpoint(checkpoint, tmp_path / "net.safetensors")
-    words = ["compute", str(tmp_path / "net.safetensors"), "--learner", "tests.strangers:PixelPrototypes", "--source", "strokes:train"]
+    words = [
+        "compute",
+        str(tmp_path / "net.safetensors"),
+        "--learner",
+        "tests.strangers:PixelPrototypes",
+        "--source",
+        "strokes:train",
+    ]
     words += ["--target", "shapes:test", "--n-source", "4", "--n-target", "3", "--alpha", "0.1", "--replicates", "3"]
     out = tmp_path / "run"
     result = CliRunner().invoke(main, [*words, "--out", str(out)])
@@ -404,8 +440,28 @@ class FailsElsewhere(PixelPrototypes):
 
 def test_cells_that_fail_in_a_later_replicate_are_told(tmp_path, checkpoint):
     tr.save_checkpoint(checkpoint, tmp_path / "net.safetensors")
-    words = ["compute", str(tmp_path / "net.safetensors"), "--learner", "tests.test_replicates:FailsElsewhere", "--engine", "loop"]
-    words += ["--source", "strokes:train", "--target", "shapes:test", "--ways", "3", "--queries", "2", "--n-source", "4", "--n-target", "2"]
+    words = [
+        "compute",
+        str(tmp_path / "net.safetensors"),
+        "--learner",
+        "tests.test_replicates:FailsElsewhere",
+        "--engine",
+        "loop",
+    ]
+    words += [
+        "--source",
+        "strokes:train",
+        "--target",
+        "shapes:test",
+        "--ways",
+        "3",
+        "--queries",
+        "2",
+        "--n-source",
+        "4",
+        "--n-target",
+        "2",
+    ]
     out = tmp_path / "run"
     result = CliRunner().invoke(main, [*words, "--alpha", "0.1", "--replicates", "3", "--out", str(out)])
     assert result.exit_code == 3

@@ -109,7 +109,14 @@ def test_the_page_holds_what_it_promises(page):
     elements = Elements(page.read_text())
     headings = [text for _, text in elements.headings]
     assert "PixelPrototypes, from strokes and shapes to strokes and shapes" in headings
-    for wanted in ("How to read it", "What was measured", "Controls", "Summary", "Figures", "Most positive and most negative transfer"):
+    for wanted in (
+        "How to read it",
+        "What was measured",
+        "Controls",
+        "Summary",
+        "Figures",
+        "Most positive and most negative transfer",
+    ):
         assert wanted in headings
     assert [text for tag, text in elements.headings if tag == "h1"] == ["Positive and negative transfer between tasks"]
     assert len([text for text in headings if text.startswith("Target:")]) == 2
@@ -130,7 +137,10 @@ def run_digest(page):
 def test_the_page_refers_to_nothing_outside(page):
     elements = Elements(page.read_text())
     addresses = [
-        value for _, attributes in elements.found for name, value in attributes.items() if name in {"src", "href", "srcset", "action"}
+        value
+        for _, attributes in elements.found
+        for name, value in attributes.items()
+        if name in {"src", "href", "srcset", "action"}
     ]
     assert addresses
     assert all(address.startswith(("data:", "#")) for address in addresses)
@@ -150,7 +160,9 @@ def test_every_figure_tells_its_numbers_and_brings_its_data(run, page):
     tables = [pd.read_csv(io.BytesIO(base64.b64decode(href.partition("base64,")[2]))) for href in files.values()]
     assert len(tables) == len(files) == len(figures)
     of_pairs = tables[0]["class"].isin(["positive", "neutral", "negative"])
-    assert tables[0].loc[of_pairs, "count"].sum() == 10 * 6, "every pair of one checkpoint and step size is in a bar or beyond the edges"
+    assert tables[0].loc[of_pairs, "count"].sum() == 10 * 6, (
+        "every pair of one checkpoint and step size is in a bar or beyond the edges"
+    )
     assert {"resampled", "random direction"} <= set(tables[0]["class"])
     matrix = tables[-2].set_index("source").to_numpy()
     np.testing.assert_allclose(matrix, run.matrix(10, ALPHAS[0]), rtol=1e-7)
@@ -163,7 +175,9 @@ def n_figures():
 
 @pytest.mark.usefixtures("without_figures")
 def test_the_sources_shown_are_those_of_the_lowest_and_highest_ratios(run, tmp_path):
-    result = call("report", run.path, "--target", "shapes:1", "--target", "2", "--alpha", 0.1, "-o", tmp_path / "x.html")
+    result = call(
+        "report", run.path, "--target", "shapes:1", "--target", "2", "--alpha", 0.1, "-o", tmp_path / "x.html"
+    )
     assert result.exit_code == 0, result.output
     text = (tmp_path / "x.html").read_text()
     shown = re.findall(r'<article class="extremes">.*?</article>\s*</div>\s*</section>\s*</article>', text, re.DOTALL)
@@ -216,7 +230,10 @@ def test_the_same_runs_give_the_same_bytes(run, page):
     again = run.path.parent / "again.html"
     words = [sys.executable, "-m", "transference.cli", "report", str(run.path), "-o", str(again)]
     subprocess.run(
-        words, check=True, env={**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": os.pathsep.join(sys.path)}, capture_output=True
+        words,
+        check=True,
+        env={**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
     )
     assert again.read_bytes() == page.read_bytes()
     assert not list(page.parent.glob(".*"))
@@ -242,7 +259,16 @@ def nasty(tmp_path_factory):
     learner = PixelPrototypes()
     checkpoint = tr.Checkpoint(learner.init_params(0), 1)
     return tr.measure(
-        learner, checkpoint, tasks, tasks, n_source=3, n_target=2, lookahead=tr.SGD(0.1), controls=0, out=folder / "run", device="cpu"
+        learner,
+        checkpoint,
+        tasks,
+        tasks,
+        n_source=3,
+        n_target=2,
+        lookahead=tr.SGD(0.1),
+        controls=0,
+        out=folder / "run",
+        device="cpu",
     )
 
 
@@ -296,7 +322,9 @@ def test_functions_are_drawn_as_points(tmp_path):
     learner = tr.load_learner("regression-maml", {"inner_steps": 1})
     tasks = [tr.open_tasks(f"{family}:test", shots=4, queries=4, seed=0) for family in ("sinusoid", "linear")]
     checkpoint = tr.Checkpoint(learner.init_params(0), 1)
-    run = tr.measure(learner, checkpoint, tasks, tasks[:1], n_source=3, n_target=1, lookahead=tr.SGD(0.01), out=tmp_path / "run")
+    run = tr.measure(
+        learner, checkpoint, tasks, tasks[:1], n_source=3, n_target=1, lookahead=tr.SGD(0.01), out=tmp_path / "run"
+    )
     write_report([run], tmp_path / "x.html")
     elements = Elements((tmp_path / "x.html").read_text())
     circles = [attributes for tag, attributes in elements.found if tag == "circle"]
@@ -316,7 +344,9 @@ class Zero(PixelPrototypes):
 
 def test_a_run_without_a_single_ratio_has_a_page(sources, targets, tmp_path):
     checkpoint = tr.Checkpoint(Zero().init_params(0), 1)
-    run = tr.measure(Zero(), checkpoint, sources, targets, n_source=2, n_target=2, lookahead=tr.SGD(0.1), out=tmp_path / "run")
+    run = tr.measure(
+        Zero(), checkpoint, sources, targets, n_source=2, n_target=2, lookahead=tr.SGD(0.1), out=tmp_path / "run"
+    )
     write_report([run], tmp_path / "x.html")
     text = (tmp_path / "x.html").read_text()
     assert "of which some have no ratio: 4 zero_loss" in text
@@ -367,7 +397,9 @@ def test_runs_of_other_tasks_are_not_compared(run, nasty, tmp_path):
     headings = [heading for _, heading in Elements((tmp_path / "x.html").read_text()).headings]
     assert "Runs beside each other" not in headings
     assert next(heading for heading in headings if heading.startswith("Target")) == "Target: shapes, task 1"
-    assert sum(heading.startswith("Target") for heading in headings) == 2, "a run without the target shows its own choice"
+    assert sum(heading.startswith("Target") for heading in headings) == 2, (
+        "a run without the target shows its own choice"
+    )
 
 
 @pytest.mark.usefixtures("without_figures")
@@ -409,7 +441,10 @@ def test_controls_are_those_of_the_run(run, page):
     assert section.count("exactly 1</td>") == len(bands) == 2 * len(ALPHAS) * 4
     assert "did not always" not in section
     for row in bands.itertuples():
-        assert f"{ratio(row.resampled_low, row.resampled_high)} to {ratio(row.resampled_high, row.resampled_low)}" in section
+        assert (
+            f"{ratio(row.resampled_low, row.resampled_high)} to {ratio(row.resampled_high, row.resampled_low)}"
+            in section
+        )
         assert (
             f"{ratio(row.random_direction_low, row.random_direction_high)} to {ratio(row.random_direction_high, row.random_direction_low)}"
             in section
@@ -429,7 +464,9 @@ def test_an_unfinished_run_and_no_run_are_told(run, tmp_path):
     shutil.copytree(run.path, tmp_path / "run")
     next((tmp_path / "run").rglob("tile-*.parquet")).unlink()
     result = call("report", tmp_path / "run", "-o", tmp_path / "x.html")
-    assert (result.exit_code, "is incomplete: 1 of 2 tiles. Repeat the command" in result.stderr) == (1, True), result.output
+    assert (result.exit_code, "is incomplete: 1 of 2 tiles. Repeat the command" in result.stderr) == (1, True), (
+        result.output
+    )
     (tmp_path / "empty").mkdir()
     result = call("report", tmp_path / "empty", "-o", tmp_path / "x.html")
     assert (result.exit_code, "is no run folder" in result.stderr) == (1, True)
@@ -463,7 +500,9 @@ def browser():
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed; pip install playwright")
     found = os.environ.get("TRANSFERENCE_BROWSER") or next(filter(None, map(shutil.which, BROWSERS)), None)
     if not found:
-        pytest.skip(f"no browser ({', '.join(BROWSERS)}) is on the path; install one, or name it in TRANSFERENCE_BROWSER")
+        pytest.skip(
+            f"no browser ({', '.join(BROWSERS)}) is on the path; install one, or name it in TRANSFERENCE_BROWSER"
+        )
     with api.sync_playwright() as started:
         opened = started.chromium.launch(executable_path=found)
         yield opened

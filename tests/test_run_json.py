@@ -18,10 +18,19 @@ from transference.plain import read_json
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
     learner = PixelPrototypes()
-    tasks = [tr.FewShot(tr.open_dataset(f"{name}:val"), ways=3, shots=1, queries=2, seed=0) for name in ("strokes", "shapes")]
+    tasks = [
+        tr.FewShot(tr.open_dataset(f"{name}:val"), ways=3, shots=1, queries=2, seed=0) for name in ("strokes", "shapes")
+    ]
     out = tmp_path_factory.mktemp("run_json") / "run"
     return tr.measure(
-        learner, tr.Checkpoint(learner.init_params(0), 10), *tasks, out=out, n_source=2, n_target=2, lookahead=tr.SGD(0.1), controls=1
+        learner,
+        tr.Checkpoint(learner.init_params(0), 10),
+        *tasks,
+        out=out,
+        n_source=2,
+        n_target=2,
+        lookahead=tr.SGD(0.1),
+        controls=1,
     )
 
 
@@ -89,7 +98,10 @@ def test_a_value_of_another_kind_or_size_is_named(run, place, value):
     ("change", "message"),
     [
         (lambda spec: spec["sources"][0].update(n=2**31 - 1), "at most 1,000,000"),
-        (lambda spec: spec.update(replicates=2**15 - 1, tile=[1, 1]) or spec["sources"][0].update(n=1000), "at most 1,000,000"),
+        (
+            lambda spec: spec.update(replicates=2**15 - 1, tile=[1, 1]) or spec["sources"][0].update(n=1000),
+            "at most 1,000,000",
+        ),
         (lambda spec: spec["sources"].append(spec["sources"][0]), "twice"),
         (lambda spec: spec["checkpoints"].append(spec["checkpoints"][0]), "twice"),
         (lambda spec: spec["checkpoints"].append({"step": 5, "digest": "x"}), "order of their steps"),

@@ -37,7 +37,9 @@ print(json.dumps({i: [r.class_names, r.support_ids, r.query_ids] for i, r in rec
 
 
 def ask(hash_seed):
-    out = subprocess.run([sys.executable, "-c", ASK], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": hash_seed})
+    out = subprocess.run(
+        [sys.executable, "-c", ASK], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": hash_seed}
+    )
     return {int(index): record for index, record in json.loads(out.stdout).items()}
 
 
@@ -61,9 +63,10 @@ def test_support_and_query_share_no_image_and_labels_fit(strokes):
         assert len(set(record.support_ids) | set(record.query_ids)) == 5 * (2 + 3)
         assert len(set(record.class_names)) == 5
         for ids, labels in ((record.support_ids, episode.support_y), (record.query_ids, episode.query_y)):
-            assert [record.class_names[y] == image[: len("strokes-000")] for image, y in zip(ids, labels.tolist(), strict=True)] == [
-                True
-            ] * len(ids)
+            assert [
+                record.class_names[y] == image[: len("strokes-000")]
+                for image, y in zip(ids, labels.tolist(), strict=True)
+            ] == [True] * len(ids)
         row = strokes.image_ids.index(record.query_ids[0])
         assert torch.equal(episode.query_x[0], strokes.images[row].float() / 255)
 
@@ -132,13 +135,17 @@ def test_a_stranger_is_known_by_its_first_episode():
 
 
 def test_rotation_turns_all_images_of_a_class_alike(strokes):
-    plain, turned = (tr.FewShot(strokes, ways=5, shots=2, queries=3, seed=1, rotated=rotated) for rotated in (False, True))
+    plain, turned = (
+        tr.FewShot(strokes, ways=5, shots=2, queries=3, seed=1, rotated=rotated) for rotated in (False, True)
+    )
     seen = []
     for index in range(30):
         a, b = plain[index], turned[index]
         assert torch.equal(a.query_y, b.query_y)
         for label in range(5):
-            before, after = (torch.cat([e.support_x[e.support_y == label], e.query_x[e.query_y == label]]) for e in (a, b))
+            before, after = (
+                torch.cat([e.support_x[e.support_y == label], e.query_x[e.query_y == label]]) for e in (a, b)
+            )
             (turns,) = [k for k in range(4) if torch.equal(torch.rot90(before, k, (2, 3)), after)]
             seen.append(turns)
     counts = [seen.count(k) for k in range(4)]

@@ -75,7 +75,12 @@ def test_quantiles_agree_with_numpy():
 def test_a_loss_of_zero_after_is_counted_and_left_out():
     """As version 0.1 exported it, and as a table that comes from elsewhere may have it."""
     row = tr.summarise(pairs([0.0, 0.5, 2.0])).iloc[0]
-    assert (row["n"], row["failed"], row["geometric_mean"], row["q01"]) == (2, 1, pytest.approx(1.0), pytest.approx(0.515))
+    assert (row["n"], row["failed"], row["geometric_mean"], row["q01"]) == (
+        2,
+        1,
+        pytest.approx(1.0),
+        pytest.approx(0.515),
+    )
     assert (row["positive"], row["negative"]) == (0.5, 0.5)
     ratios = np.array([[0.0, 0.5], [2.0, -1.0], [np.inf, np.nan]])
     block = tr.Block.of(ratios, redrawn=[ratios])
@@ -93,7 +98,9 @@ def vanishing(random):
     return [tr.Block.of(np.exp(table), redrawn=[np.exp(table)] * 2) for table in (gone, logs)]
 
 
-@pytest.mark.parametrize("statistic", [tr.intervals, tr.split, tr.variance_shares, tr.single_pairs, lambda b: tr.contrast(b, b)])
+@pytest.mark.parametrize(
+    "statistic", [tr.intervals, tr.split, tr.variance_shares, tr.single_pairs, lambda b: tr.contrast(b, b)]
+)
 def test_no_statistic_tells_a_loss_of_zero_after_from_a_cell_without_a_ratio(statistic):
     zero, missing = vanishing(np.random.default_rng(0))
     pd.testing.assert_frame_equal(statistic([zero]), statistic([missing]))
@@ -110,7 +117,9 @@ def test_blocks_are_summarised_as_their_table_is(tmp_path, learner, checkpoint, 
     others = tr.FewShot(strokes, ways=3, shots=1, queries=2, seed=5)
     settings = {"n_source": 5, "n_target": 4, "lookahead": tr.SGD((1e-2, 3.0)), "tile": (3, 3)}
     later = tr.Checkpoint({name: 2 * value for name, value in checkpoint.params.items()}, step=20)
-    run = tr.measure(learner, [later, checkpoint], [others, targets], [sources, targets], out=tmp_path / "run", **settings)
+    run = tr.measure(
+        learner, [later, checkpoint], [others, targets], [sources, targets], out=tmp_path / "run", **settings
+    )
     pd.testing.assert_frame_equal(
         tr.summarise_blocks(run.blocks()), tr.summarise(run.pairs()).astype({"source_mode": str, "target_mode": str})
     )

@@ -28,7 +28,15 @@ def test_ratios_and_statuses():
     before = np.array([2.0, 0.0, 0.0, 1.0, np.inf, np.nan, 1e-320])
     after = np.array([1.0, 1.0, np.inf, np.nan, 1.0, 1.0, 1e300])
     ratio, status = loss_ratios(before, after)
-    assert [STATUSES[code] for code in status] == ["ok", "zero_loss", "non_finite", "non_finite", "non_finite", "non_finite", "non_finite"]
+    assert [STATUSES[code] for code in status] == [
+        "ok",
+        "zero_loss",
+        "non_finite",
+        "non_finite",
+        "non_finite",
+        "non_finite",
+        "non_finite",
+    ]
     assert ratio[0] == 0.5
     assert np.isnan(ratio[1:]).all()
 
@@ -105,7 +113,9 @@ def test_damage_is_found_and_named(run, harm, folder):
 @pytest.mark.parametrize("folder", ["pairs", "sources", "self_transference"])
 def test_no_flipped_byte_changes_a_table_unnoticed(run, folder):
     path = sorted((run.path / folder).rglob("*.parquet"))[0]
-    values = lambda: pq.read_table(path, partitioning=None).to_pandas().astype({"status": str} if folder != "sources" else {})
+    values = lambda: (
+        pq.read_table(path, partitioning=None).to_pandas().astype({"status": str} if folder != "sources" else {})
+    )
     whole, table = path.read_bytes(), values()
     for position in range(0, len(whole), 61):
         path.write_bytes(whole[:position] + bytes([whole[position] ^ 0x5A]) + whole[position + 1 :])
@@ -164,7 +174,15 @@ def test_a_leftover_of_a_killed_write_is_cleared(run, measure_here):
 
 def test_tasks_of_another_run_are_found(run, tmp_path, learner, checkpoint, sources, targets):
     other = tr.measure(
-        learner, checkpoint, targets, sources, n_source=4, n_target=3, lookahead=tr.SGD(0.1), device="cpu", out=tmp_path / "other"
+        learner,
+        checkpoint,
+        targets,
+        sources,
+        n_source=4,
+        n_target=3,
+        lookahead=tr.SGD(0.1),
+        device="cpu",
+        out=tmp_path / "other",
     )
     (run.path / "tasks.parquet").write_bytes((other.path / "tasks.parquet").read_bytes())
     assert "tasks.parquet belongs elsewhere: it says it is of spec" in tr.verify(run.path).problems[0]
@@ -197,7 +215,9 @@ def test_the_pairs_of_a_tile_are_written_last(tmp_path, monkeypatch, learner, ch
     """A run that is killed in between then has no pairs that it would write again."""
     order = []
     write = TableFile.write
-    monkeypatch.setattr(TableFile, "write", lambda file, content: (order.append(file.whose["kind"]), write(file, content)))
+    monkeypatch.setattr(
+        TableFile, "write", lambda file, content: (order.append(file.whose["kind"]), write(file, content))
+    )
     words = {"n_source": 2, "n_target": 2, "lookahead": tr.SGD(0.1), "controls": 0, "replicates": 2}
     tr.measure(learner, checkpoint, sources, targets, out=tmp_path / "run", **words)
     assert order[1:] == ["self_transference", "sources", "pairs", "pairs"]
@@ -209,7 +229,9 @@ def vanished_in_0_1(run, path):
     content = pq.read_table(path, partitioning=None)
     frame = content.to_pandas()
     frame.loc[0, ["loss_after", "loss_ratio"]] = 0.0, 0.0
-    pq.write_table(pa.Table.from_pandas(frame, schema=content.schema, preserve_index=False), path, write_page_checksum=True)
+    pq.write_table(
+        pa.Table.from_pandas(frame, schema=content.schema, preserve_index=False), path, write_page_checksum=True
+    )
 
 
 def test_a_run_of_version_0_1_is_read_as_cells_are_judged_now(run):
@@ -264,6 +286,8 @@ def test_a_status_that_the_losses_do_not_say_is_found(run, change):
     frame["status"] = pd.Categorical(frame["status"].astype(str), STATUSES)
     for name, value in change.items():
         frame.loc[0, name] = value
-    pq.write_table(pa.Table.from_pandas(frame, schema=content.schema, preserve_index=False), path, write_page_checksum=True)
+    pq.write_table(
+        pa.Table.from_pandas(frame, schema=content.schema, preserve_index=False), path, write_page_checksum=True
+    )
     problems = tr.verify(run.path).problems
     assert any(str(path) in problem and "a status is not what the losses say" in problem for problem in problems)

@@ -17,7 +17,9 @@ def test_golden_choice():
 @pytest.mark.parametrize("seed", ["0", "1", "random"])
 def test_same_numbers_in_a_fresh_process(seed):
     code = "from transference._streams import Stream; print(Stream('golden', 1).choice(10, 4))"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": seed})
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": seed}
+    )
     assert out.stdout.strip() == str(GOLDEN)
 
 

@@ -35,8 +35,12 @@ SURROUNDINGS = {
     "anomaly": torch.autograd.detect_anomaly,
     "a device": lambda: torch.device("meta"),
     "default device": lambda: Setting(lambda: torch.set_default_device("meta"), lambda: torch.set_default_device(None)),
-    "default dtype": lambda: Setting(lambda: torch.set_default_dtype(torch.float64), lambda: torch.set_default_dtype(torch.float32)),
-    "deterministic": lambda: Setting(lambda: torch.use_deterministic_algorithms(True), lambda: torch.use_deterministic_algorithms(False)),
+    "default dtype": lambda: Setting(
+        lambda: torch.set_default_dtype(torch.float64), lambda: torch.set_default_dtype(torch.float32)
+    ),
+    "deterministic": lambda: Setting(
+        lambda: torch.use_deterministic_algorithms(True), lambda: torch.use_deterministic_algorithms(False)
+    ),
     "numpy raises": lambda: np.errstate(all="raise"),
     "warnings are errors": lambda: warnings.catch_warnings(action="error"),
 }
@@ -95,7 +99,9 @@ def test_what_was_loaded_in_inference_mode_can_be_measured(learner, strokes, sha
         tr.save_checkpoint(tr.Checkpoint(learner.init_params(0), step=10), tmp_path / "c_10.safetensors")
         checkpoint = tr.load_checkpoint(tmp_path / "c_10.safetensors")
         sources, targets = (tr.FewShot(data, ways=3, shots=1, queries=2, seed=0) for data in (strokes, shapes))
-        run = tr.measure(learner, checkpoint, sources, targets, n_source=2, n_target=2, lookahead=tr.SGD(0.01), out=tmp_path / "run")
+        run = tr.measure(
+            learner, checkpoint, sources, targets, n_source=2, n_target=2, lookahead=tr.SGD(0.01), out=tmp_path / "run"
+        )
     assert np.isfinite(run.matrix()).all()
 
 

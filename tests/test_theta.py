@@ -37,7 +37,9 @@ class Normed:
     def episode_loss(self, params, episode):
         wide = lambda name: params[f"bn.{name}"][:, None, None]
         hidden = lambda x: F.conv2d(x, params["conv.weight"], stride=4)
-        normed = lambda x: (hidden(x) - wide("running_mean")) / torch.sqrt(wide("running_var") + 1e-5) * wide("weight") + wide("bias")
+        normed = lambda x: (
+            (hidden(x) - wide("running_mean")) / torch.sqrt(wide("running_var") + 1e-5) * wide("weight") + wide("bias")
+        )
         return prototypes(lambda x: torch.tanh(normed(x)), episode)
 
 
@@ -48,7 +50,10 @@ class Constant(Normed):
         statistics = params["bn.running_mean"], params["bn.running_var"]
         hidden = lambda x: F.conv2d(x, params["conv.weight"], stride=4)
         return prototypes(
-            lambda x: torch.tanh(F.batch_norm(hidden(x), *statistics, params["bn.weight"], params["bn.bias"], training=False)), episode
+            lambda x: torch.tanh(
+                F.batch_norm(hidden(x), *statistics, params["bn.weight"], params["bn.bias"], training=False)
+            ),
+            episode,
         )
 
 
@@ -126,7 +131,9 @@ def wide(tensor):
 
 
 def run_here(out, learner, checkpoint, sources, targets, **settings):
-    return tr.measure(learner, checkpoint, sources, targets, out=out, **{"lookahead": tr.SGD(0.1), "controls": 0, **SMALL, **settings})
+    return tr.measure(
+        learner, checkpoint, sources, targets, out=out, **{"lookahead": tr.SGD(0.1), "controls": 0, **SMALL, **settings}
+    )
 
 
 def whole_moves(learner, params, moves=("*",), **checkpoint):
@@ -161,11 +168,19 @@ def test_every_part_of_a_run_sees_the_same_theta(tmp_path, sources, targets):
             return super().episode_loss({**held, **params}, episode)
 
     how = {"lookahead": tr.SGD(alpha), "controls": 2}
-    for estimator in (tr.Exact("loop"), tr.FirstOrder(checked=2, engine="loop"), tr.Calibrated(checked=2, engine="loop")):
+    for estimator in (
+        tr.Exact("loop"),
+        tr.FirstOrder(checked=2, engine="loop"),
+        tr.Calibrated(checked=2, engine="loop"),
+    ):
         kind = type(estimator).__name__
-        whole = run_here(tmp_path / kind, Normed(), tr.Checkpoint(state, 1), sources, targets, estimator=estimator, **how)
+        whole = run_here(
+            tmp_path / kind, Normed(), tr.Checkpoint(state, 1), sources, targets, estimator=estimator, **how
+        )
         parts = {name: state[name] for name in free}
-        alone = run_here(tmp_path / f"{kind}-alone", Given(), tr.Checkpoint(parts, 1), sources, targets, estimator=estimator, **how)
+        alone = run_here(
+            tmp_path / f"{kind}-alone", Given(), tr.Checkpoint(parts, 1), sources, targets, estimator=estimator, **how
+        )
         for table in ("pairs", "sources", "self_transference", "controls"):
             one, other = (getattr(run, table)().select_dtypes("number").to_numpy(float) for run in (whole, alone))
             np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-14, err_msg=f"{kind}: {table}")
@@ -257,7 +272,8 @@ def test_what_only_resembles_a_buffer_moves(name):
 
 
 @pytest.mark.parametrize(
-    "suffixes", [("weight_orig", "weight_u", "weight_v"), ("w.original", "w.0._u", "w.0._v"), ("weight_orig", "weight_mask")]
+    "suffixes",
+    [("weight_orig", "weight_u", "weight_v"), ("w.original", "w.0._u", "w.0._v"), ("weight_orig", "weight_mask")],
 )
 def test_vectors_of_spectral_norm_and_masks_of_pruning_are_constants(suffixes):
     parameter, *others = suffixes
@@ -271,7 +287,9 @@ def test_torchs_own_modules_keep_their_own_parameters():
         nn.utils.parametrizations.spectral_norm(nn.Linear(4, 3)),
         nn.utils.parametrizations.weight_norm(nn.Linear(4, 3)),
         prune.random_unstructured(nn.Linear(4, 3), "weight", 0.5),
-        nn.Sequential(nn.BatchNorm2d(3), nn.InstanceNorm1d(4, affine=True, track_running_stats=True), nn.LSTM(2, 3), nn.PReLU()),
+        nn.Sequential(
+            nn.BatchNorm2d(3), nn.InstanceNorm1d(4, affine=True, track_running_stats=True), nn.LSTM(2, 3), nn.PReLU()
+        ),
         nn.TransformerEncoderLayer(8, 2),
     ]
     for module in modules:
@@ -292,7 +310,9 @@ def test_an_averaged_model_alone_is_theta_and_beside_its_original_a_copy():
 
 
 def test_an_averaged_copy_under_another_key_is_not_read_and_that_is_said(tmp_path):
-    torch.save({"model": {"w": torch.zeros(2)}, "ema": {"w": torch.ones(2)}, "optimizer": {"state": {}}}, tmp_path / "net_1.pt")
+    torch.save(
+        {"model": {"w": torch.zeros(2)}, "ema": {"w": torch.ones(2)}, "optimizer": {"state": {}}}, tmp_path / "net_1.pt"
+    )
     loaded = tr.load_checkpoint(tmp_path / "net_1.pt")
     assert loaded.unread == ("ema",)
     assert torch.equal(loaded.params["w"], torch.zeros(2))
@@ -369,7 +389,12 @@ def test_a_weight_with_a_number_beside_one_without_is_asked_about():
 
 
 def test_a_codebook_that_follows_its_entries_is_constant():
-    state = {"vq.proj": torch.rand(3, 3), "vq.embed": torch.rand(4, 3), "vq.embed_avg": torch.rand(4, 3), "vq.cluster_size": torch.rand(4)}
+    state = {
+        "vq.proj": torch.rand(3, 3),
+        "vq.embed": torch.rand(4, 3),
+        "vq.embed_avg": torch.rand(4, 3),
+        "vq.cluster_size": torch.rand(4),
+    }
     assert whole_moves(Anything(), state) == {"vq.proj"}
 
 
@@ -385,7 +410,11 @@ def test_a_prefix_that_all_names_have_makes_no_module_of_a_dictionary():
 
 
 def test_complex_numbers_are_not_quietly_left_out():
-    state = {"w": torch.rand(3), "z": torch.rand(3).to(torch.complex64), "rope.freqs_cis": torch.rand(3).to(torch.complex64)}
+    state = {
+        "w": torch.rand(3),
+        "z": torch.rand(3).to(torch.complex64),
+        "rope.freqs_cis": torch.rand(3).to(torch.complex64),
+    }
     with pytest.raises(UsageError, match="z would move, but holds complex numbers.*--moves '!z'"):
         whole_moves(Anything(), state)
     assert whole_moves(Anything(), state, ("!z",)) == {"w"}
@@ -394,20 +423,34 @@ def test_complex_numbers_are_not_quietly_left_out():
 def test_equal_tensors_are_asked_about_and_the_answer_counts(tmp_path, sources, targets):
     state = {name: value.clone() for name, value in shared_state().items()}
     checkpoint, loss = tr.Checkpoint(state, 1), Twice().episode_loss
-    with pytest.raises(UsageError, match="Are a.weight and b.weight one tensor\\? .*--moves a.weight=b.weight if they are"):
+    with pytest.raises(
+        UsageError, match="Are a.weight and b.weight one tensor\\? .*--moves a.weight=b.weight if they are"
+    ):
         run_here(tmp_path / "asks", Twice(), checkpoint, sources, targets)
     ratios = {}
-    for name, moves in {"one": ("a.weight=b.weight",), "two": ("*", "a.weight", "b.weight"), "copy": ("!b.weight",)}.items():
-        ratios[name] = run_here(tmp_path / name, Twice(), checkpoint, sources, targets, lookahead=tr.SGD(0.1, moves=moves)).matrix()
+    for name, moves in {
+        "one": ("a.weight=b.weight",),
+        "two": ("*", "a.weight", "b.weight"),
+        "copy": ("!b.weight",),
+    }.items():
+        ratios[name] = run_here(
+            tmp_path / name, Twice(), checkpoint, sources, targets, lookahead=tr.SGD(0.1, moves=moves)
+        ).matrix()
     settings = (loss, state)
-    np.testing.assert_allclose(ratios["one"], oracle(*settings, ["a.weight"], sources, targets, 0.1, ["b.weight"]), rtol=1e-12)
-    np.testing.assert_allclose(ratios["two"], oracle(*settings, ["a.weight", "b.weight"], sources, targets, 0.1), rtol=1e-12)
+    np.testing.assert_allclose(
+        ratios["one"], oracle(*settings, ["a.weight"], sources, targets, 0.1, ["b.weight"]), rtol=1e-12
+    )
+    np.testing.assert_allclose(
+        ratios["two"], oracle(*settings, ["a.weight", "b.weight"], sources, targets, 0.1), rtol=1e-12
+    )
     np.testing.assert_allclose(ratios["copy"], oracle(*settings, ["a.weight"], sources, targets, 0.1), rtol=1e-12)
     assert len({float(matrix[0, 0]) for matrix in ratios.values()}) == 3
 
 
 def test_fresh_tensors_of_one_number_are_not_taken_for_one_tensor():
-    assert whole_moves(Anything(), {"a.bias": torch.zeros(3), "b.bias": torch.zeros(3), "a.w": torch.ones(2), "b.w": torch.ones(2)})
+    assert whole_moves(
+        Anything(), {"a.bias": torch.zeros(3), "b.bias": torch.zeros(3), "a.w": torch.ones(2), "b.w": torch.ones(2)}
+    )
 
 
 # Shared tensors
@@ -498,7 +541,9 @@ def test_a_module_knows_its_shared_tensors_however_the_file_lists_them(tmp_path,
 
 def test_other_values_under_the_names_of_one_tensor_are_refused():
     state = {"a.weight": torch.rand(3, 3, 3, 3), "b.weight": torch.rand(3, 3, 3, 3)}
-    with pytest.raises(LearnerError, match="a.weight and b.weight are one tensor in the learner, but the checkpoint has other values"):
+    with pytest.raises(
+        LearnerError, match="a.weight and b.weight are one tensor in the learner, but the checkpoint has other values"
+    ):
         bind(tr.ModuleLearner(Tied(), prototypes), tr.Checkpoint(state, 1))
     with pytest.raises(UsageError, match="a.weight=b.weight was asked for, but their values differ"):
         theta(Twice(), tr.Checkpoint(state, 1), ("a.weight=b.weight",))
@@ -578,7 +623,12 @@ class Declaring(Anything):
 
 
 def test_a_learner_may_declare_its_constants():
-    state = {"w": torch.rand(3), "bn.running_mean": torch.rand(3), "backbone.0.w": torch.rand(2), "backbone.1.w": torch.rand(2)}
+    state = {
+        "w": torch.rand(3),
+        "bn.running_mean": torch.rand(3),
+        "backbone.0.w": torch.rand(2),
+        "backbone.1.w": torch.rand(2),
+    }
     assert whole_moves(Declaring(("backbone.*",)), state) == {"w", "bn.running_mean"}, "what is declared is all"
     assert whole_moves(Declaring(()), state) == set(state)
     equal = {"a": torch.arange(3.0), "b": torch.arange(3.0)}
@@ -604,8 +654,12 @@ def test_what_moves_may_be_said_in_patterns_and_names(tmp_path, sources, targets
         "unwanted": (("!conv.*", "!bn.running_*"), ["bn.weight", "bn.bias"]),
         "in full": (("*", "bn.running_mean"), [*free, "bn.running_mean"]),
     }.items():
-        ratios = run_here(tmp_path / name, Normed(), checkpoint, sources, targets, lookahead=tr.SGD(0.1, moves=moves)).matrix()
-        np.testing.assert_allclose(ratios, oracle(Normed().episode_loss, state, moving, sources, targets, 0.1), rtol=1e-12)
+        ratios = run_here(
+            tmp_path / name, Normed(), checkpoint, sources, targets, lookahead=tr.SGD(0.1, moves=moves)
+        ).matrix()
+        np.testing.assert_allclose(
+            ratios, oracle(Normed().episode_loss, state, moving, sources, targets, 0.1), rtol=1e-12
+        )
     for moves, message in (
         (
             ("bn.running_*",),
@@ -628,7 +682,9 @@ def test_the_spec_says_what_does_not_move_and_only_that(tmp_path, learner, check
     assert about["theta"]["numbers"] == sum(value.numel() for value in checkpoint.params.values())
     assert tr.open_run(tmp_path / "plain").spec == plain.spec
     held = run_here(tmp_path / "held", Normed(), tr.Checkpoint(normed_state(), 1), sources, targets)
-    assert held.spec.theta == {"constant": {"bn.running_mean": "running statistics", "bn.running_var": "running statistics"}}
+    assert held.spec.theta == {
+        "constant": {"bn.running_mean": "running statistics", "bn.running_var": "running statistics"}
+    }
     assert tr.open_run(tmp_path / "held").spec == held.spec
     declared = type("Normed", (Normed,), {"constants": ("bn.running_var",), "__module__": Normed.__module__})
     with pytest.raises(SpecMismatchError, match="theta.constant.bn.running_mean: running statistics → none"):
@@ -657,12 +713,24 @@ def test_checkpoints_that_would_move_other_tensors_are_refused(tmp_path, sources
 
 def test_the_command_says_it_first(tmp_path):
     torch.save(normed_state(), tmp_path / "net_1000.pt")
-    command = ["compute", str(tmp_path / "net_1000.pt"), "--learner", "tests.test_theta:Normed", "--out", str(tmp_path / "run")]
+    command = [
+        "compute",
+        str(tmp_path / "net_1000.pt"),
+        "--learner",
+        "tests.test_theta:Normed",
+        "--out",
+        str(tmp_path / "run"),
+    ]
     modes = ["--source", "strokes:val", "--target", "shapes:val", "--ways", "2", "--queries", "2"]
-    found = CliRunner().invoke(main, [*command, *modes, "--n-source", "1", "--n-target", "1", "--alpha", "0.1", "--dry-run"])
+    found = CliRunner().invoke(
+        main, [*command, *modes, "--n-source", "1", "--n-target", "1", "--alpha", "0.1", "--dry-run"]
+    )
     assert found.exit_code == 0, found.output
     first, second, *_ = found.stderr.splitlines()
-    assert first == f"{tmp_path / 'net_1000.pt'}: step 1000 (the number at the end of its name, which nothing marks as a step)"
+    assert (
+        first
+        == f"{tmp_path / 'net_1000.pt'}: step 1000 (the number at the end of its name, which nothing marks as a step)"
+    )
     assert second == (
         "3 tensors move, 308 numbers: conv.weight, bn.weight, bn.bias; constant (running statistics): bn.running_mean, bn.running_var; "
         "constant (whole numbers): bn.num_batches_tracked"

@@ -7,7 +7,17 @@ import pytest
 import torch
 
 import transference as tr
-from meta_models import ProtoNet, RegressionMMAML, Training, evaluate, film_maml, kml_protonet, multi_maml, summary, train
+from meta_models import (
+    ProtoNet,
+    RegressionMMAML,
+    Training,
+    evaluate,
+    film_maml,
+    kml_protonet,
+    multi_maml,
+    summary,
+    train,
+)
 from meta_models.training.gradients import BATCHINGS, meta_gradient, usual
 from tests.strangers import Impure, PixelPrototypes
 from transference.devices import channels_last
@@ -39,7 +49,9 @@ def test_an_interrupted_training_ends_at_the_same_parameters(tmp_path, tasks):
     train(ProtoNet(), settings, tasks, out=tmp_path / "twice", iterations=3, save_every=3)
     resumed = train(ProtoNet(), settings, tasks, out=tmp_path / "twice", iterations=9, save_every=3)
     assert [tr.load_checkpoint(p).digest for p in resumed] == [tr.load_checkpoint(p).digest for p in straight]
-    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "twice" / "metrics"), pd.read_parquet(tmp_path / "straight" / "metrics"))
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(tmp_path / "twice" / "metrics"), pd.read_parquet(tmp_path / "straight" / "metrics")
+    )
 
 
 def test_a_training_killed_after_its_metrics_but_before_its_checkpoint_goes_on(tmp_path, tasks):
@@ -47,7 +59,9 @@ def test_a_training_killed_after_its_metrics_but_before_its_checkpoint_goes_on(t
     train(PixelPrototypes(), SETTINGS, tasks, out=tmp_path / "b", iterations=8, save_every=4)
     (tmp_path / "b" / "step-00000008.safetensors").unlink()
     train(PixelPrototypes(), SETTINGS, tasks, out=tmp_path / "b", iterations=8, save_every=4)
-    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "b" / "metrics"), pd.read_parquet(tmp_path / "a" / "metrics"))
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(tmp_path / "b" / "metrics"), pd.read_parquet(tmp_path / "a" / "metrics")
+    )
 
 
 def test_metrics_that_no_checkpoint_followed_are_not_counted_twice(tmp_path, tasks):
@@ -68,7 +82,9 @@ def test_one_update_is_adam_on_the_mean_loss_over_balanced_modes(tmp_path, tasks
     saved = tr.load_checkpoint(path)
     for name, leaf in leaves.items():
         torch.testing.assert_close(saved.params[name], leaf.detach(), rtol=0, atol=1e-5)
-        torch.testing.assert_close(saved.optimizer.slots["exp_avg"][name], optimizer.state[leaf]["exp_avg"], rtol=1e-4, atol=1e-9)
+        torch.testing.assert_close(
+            saved.optimizer.slots["exp_avg"][name], optimizer.state[leaf]["exp_avg"], rtol=1e-4, atol=1e-9
+        )
         assert saved.optimizer.steps[name] == 1
 
 
@@ -77,7 +93,10 @@ def test_the_schedule_halves_the_rate(tmp_path, tasks):
     assert [settings.lr_at(k) for k in (0, 1, 2, 4, 5)] == [0.01, 0.01, 0.005, 0.005, 0.0025]
     paths = train(PixelPrototypes(), settings, tasks, out=tmp_path, iterations=7, save_every=3)
     assert [tr.load_checkpoint(path).optimizer.lr for path in paths] == [0.005, 0.0025, 0.0025], "of the update to come"
-    assert pd.read_parquet(tmp_path / "metrics").drop_duplicates("iteration")["lr"].tolist() == [0.01] * 2 + [0.005] * 3 + [0.0025] * 2
+    assert (
+        pd.read_parquet(tmp_path / "metrics").drop_duplicates("iteration")["lr"].tolist()
+        == [0.01] * 2 + [0.005] * 3 + [0.0025] * 2
+    )
 
 
 def released_rates(updates, every=10_000, lr=1e-3):
@@ -118,7 +137,9 @@ def test_training_can_be_made_longer(tmp_path, tasks):
     paths = train(PixelPrototypes(), SETTINGS, tasks, out=tmp_path, iterations=6, save_every=2)
     assert [tr.load_checkpoint(path).step for path in paths] == [2, 4, 6]
     shorter = train(PixelPrototypes(), SETTINGS, tasks, out=tmp_path, iterations=4, save_every=2)
-    assert [tr.load_checkpoint(path).step for path in shorter] == [2, 4], "what lies beyond is left alone and not claimed"
+    assert [tr.load_checkpoint(path).step for path in shorter] == [2, 4], (
+        "what lies beyond is left alone and not claimed"
+    )
 
 
 def test_what_cannot_be_trained_is_told(tmp_path, tasks):
@@ -174,7 +195,10 @@ def test_a_meta_gradient_is_the_mean_of_the_tasks_gradients(learner, name, tasks
     assert set(found.gradient) == {key for key, leaf in leaves.items() if leaf.grad is not None} != set()
     for key, gradient in found.gradient.items():
         torch.testing.assert_close(gradient, leaves[key].grad, rtol=1e-8, atol=1e-10)
-    accuracies = [float(learner.episode_scores(params, s[k])[1]) if hasattr(learner, "episode_scores") else np.nan for s, k in batch]
+    accuracies = [
+        float(learner.episode_scores(params, s[k])[1]) if hasattr(learner, "episode_scores") else np.nan
+        for s, k in batch
+    ]
     np.testing.assert_allclose(found.accuracies, accuracies, rtol=1e-6)
 
 
@@ -259,7 +283,12 @@ def test_the_best_validated_checkpoint_is_kept(tmp_path, tasks):
     validation = [tr.few_shot(f"{mode}:val", ways=3, shots=1, queries=2) for mode in ("strokes", "shapes")]
     more = {"save_every": 2, "validation": validation, "n_validation": 4}
     straight = train(ProtoNet(), SETTINGS, tasks, out=tmp_path / "straight", iterations=8, **more)
-    table = pd.concat([pd.read_parquet(p).assign(step=int(p.stem[5:])) for p in sorted((tmp_path / "straight" / "validation").iterdir())])
+    table = pd.concat(
+        [
+            pd.read_parquet(p).assign(step=int(p.stem[5:]))
+            for p in sorted((tmp_path / "straight" / "validation").iterdir())
+        ]
+    )
     assert table.groupby("step")["mode"].agg(list).tolist() == [["strokes", "shapes", "mean"]] * 4
     mean = table[table["mode"] == "mean"].set_index("step")["accuracy"]
     best = tr.load_checkpoint(tmp_path / "straight" / "best.safetensors")
@@ -312,7 +341,9 @@ def test_a_gradient_that_is_not_finite_stops_the_training_before_it_is_taken(tmp
     assert not list(tmp_path.glob("step-*"))
 
 
-@pytest.mark.parametrize("wrong", [{"lr": np.nan}, {"lr": 0}, {"clip_norm": -1}, {"halve_every": -3}, {"meta_batch": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"lr": np.nan}, {"lr": 0}, {"clip_norm": -1}, {"halve_every": -3}, {"meta_batch": 0}]
+)
 def test_a_training_out_of_range_is_told(wrong):
     ((name, _),) = wrong.items()
     with pytest.raises(UsageError, match=f"The training was to have {name}"):
@@ -322,7 +353,9 @@ def test_a_training_out_of_range_is_told(wrong):
 
 
 def test_a_mean_over_modes_leaves_no_nan_out():
-    scores = pd.DataFrame({"mode": ["a", "a", "b", "b"], "index": [0, 1, 0, 1], "loss": [np.nan, np.nan, 1.0, 3.0], "accuracy": 0.5})
+    scores = pd.DataFrame(
+        {"mode": ["a", "a", "b", "b"], "index": [0, 1, 0, 1], "loss": [np.nan, np.nan, 1.0, 3.0], "accuracy": 0.5}
+    )
     table = summary(scores).set_index("mode")
     assert np.isnan(table.loc["mean", "loss"])
     assert np.isnan(table.loc["mean", "loss_ci"])

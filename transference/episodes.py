@@ -79,7 +79,11 @@ class Episode(Generic[Inputs]):
 
         def changed(field: str) -> Any:  # noqa: ANN401 - what the field holds, a tensor or tensors by name
             value = getattr(self, field)
-            return change(value) if isinstance(value, Tensor) else {name: change(part) for name, part in _parts(field, value).items()}
+            return (
+                change(value)
+                if isinstance(value, Tensor)
+                else {name: change(part) for name, part in _parts(field, value).items()}
+            )
 
         return replace(self, **{field: changed(field) for field in _FIELDS})
 
@@ -111,10 +115,14 @@ def _parts(field: str, value: object) -> dict[str, Tensor]:
         UsageError: they are something else.
     """
     if not isinstance(value, Mapping):
-        raise UsageError(f"{field} of an episode is a {type(value).__name__}; give a tensor, or a dictionary of tensors by name.")
+        raise UsageError(
+            f"{field} of an episode is a {type(value).__name__}; give a tensor, or a dictionary of tensors by name."
+        )
     for name, part in value.items():
         if not (isinstance(name, str) and isinstance(part, Tensor)):
-            raise UsageError(f"{field}[{name!r}] of an episode is a {type(part).__name__}; give tensors by names that are text.")
+            raise UsageError(
+                f"{field}[{name!r}] of an episode is a {type(part).__name__}; give tensors by names that are text."
+            )
     return {name: value[name] for name in sorted(value)}
 
 

@@ -45,4 +45,7 @@ def in_one_line(text: object) -> str:
 
 def printable(text: object) -> str:
     """Return a text without what a file's name in it could tell a terminal to do, or could not be encoded."""
-    return "".join(letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape").decode() for letter in str(text))
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape").decode()
+        for letter in str(text)
+    )

@@ -31,7 +31,11 @@ class ExactSums(TorchFunctionMode):
     """Calls so far, in any thread, that were not left to torch: who sees that there are none can do without."""
 
     def __torch_function__(
-        self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401 - whatever the function returns
         """Call ``func``, or what stands for it here."""
         del types

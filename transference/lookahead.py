@@ -121,7 +121,9 @@ class Outer:
     def _state(self, source: Source) -> OptimizerState:
         if source.optimizer is None:
             name = type(self).__name__
-            raise CheckpointError(f"{name} was asked for, but the checkpoint holds no optimizer state; use sgd, or save the state with it.")
+            raise CheckpointError(
+                f"{name} was asked for, but the checkpoint holds no optimizer state; use sgd, or save the state with it."
+            )
         return source.optimizer
 
 
@@ -153,7 +155,11 @@ def step_sizes(lookahead: Lookahead) -> tuple[float, ...]:
 
 
 def moving(
-    lookahead: Lookahead, names: Iterable[str], *, tied: Mapping[str, str] | None = None, constants: Collection[str] = ()
+    lookahead: Lookahead,
+    names: Iterable[str],
+    *,
+    tied: Mapping[str, str] | None = None,
+    constants: Collection[str] = (),
 ) -> list[str]:
     """Return the names among ``names`` that the lookahead moves.
 
@@ -195,12 +201,18 @@ def with_alpha(lookahead: Lookahead, checkpoints: Sequence[Checkpoint]) -> Looka
         stepped: Lookahead = dataclasses.replace(cast(Any, lookahead), alpha=(known.pop(),))
         return stepped
     if not known:
-        raise UsageError("No step size was given, and no checkpoint holds the outer learning rate that it was trained with. Give --alpha.")
+        raise UsageError(
+            "No step size was given, and no checkpoint holds the outer learning rate that it was trained with. Give --alpha."
+        )
     found = ", ".join(f"{rate if rate is not None else 'none'} at step {step}" for step, rate in rates.items())
-    raise UsageError(f"No step size was given, and the checkpoints do not share one outer learning rate (found: {found}). Give --alpha.")
+    raise UsageError(
+        f"No step size was given, and the checkpoints do not share one outer learning rate (found: {found}). Give --alpha."
+    )
 
 
 def _check(lookahead: Lookahead) -> None:
     sizes = step_sizes(lookahead)
     if any(not math.isfinite(size) or size < 0 for size in sizes) or len(set(sizes)) != len(sizes):
-        raise UsageError(f"The step sizes {sizes} were asked for; each must be a different finite number, zero or above.")
+        raise UsageError(
+            f"The step sizes {sizes} were asked for; each must be a different finite number, zero or above."
+        )

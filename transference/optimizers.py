@@ -70,7 +70,13 @@ class OptimizerState:
             exp_avg: first moments, each of the parameter's shape.
             exp_avg_sq: second moments, likewise.
         """
-        return cls("adam", lr, {"betas": betas, "eps": eps}, {"exp_avg": exp_avg or {}, "exp_avg_sq": exp_avg_sq or {}}, steps or {})
+        return cls(
+            "adam",
+            lr,
+            {"betas": betas, "eps": eps},
+            {"exp_avg": exp_avg or {}, "exp_avg_sq": exp_avg_sq or {}},
+            steps or {},
+        )
 
     def setting(self, name: str) -> Any:  # noqa: ANN401 - a number, a pair of them, or a switch
         """Return a setting, or torch's default of it."""
@@ -82,7 +88,10 @@ class OptimizerState:
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> OptimizerState:
         """Return the state with its tensors on ``device`` as ``dtype``."""
-        moved = {slot: {name: value.to(device=device, dtype=dtype) for name, value in tree.items()} for slot, tree in self.slots.items()}
+        moved = {
+            slot: {name: value.to(device=device, dtype=dtype) for name, value in tree.items()}
+            for slot, tree in self.slots.items()
+        }
         return replace(self, slots=moved)
 
     def named(self, *candidates: Params) -> OptimizerState:
@@ -97,7 +106,9 @@ class OptimizerState:
             strange = [name for tree in self.slots.values() for name in tree if name not in known]
             if not strange:
                 return self
-            return replace(self, unusable=f"its outer optimizer keeps {strange[0]!r}, which is no tensor of the checkpoint")
+            return replace(
+                self, unusable=f"its outer optimizer keeps {strange[0]!r}, which is no tensor of the checkpoint"
+            )
         for params in candidates:
             names = list(params)
             if len(params) == self.order and self._fits(names, params):
@@ -111,7 +122,11 @@ class OptimizerState:
         )
 
     def _fits(self, names: list[str], params: Params) -> bool:
-        return all(value.shape == params[names[int(number)]].shape for tree in self.slots.values() for number, value in tree.items())
+        return all(
+            value.shape == params[names[int(number)]].shape
+            for tree in self.slots.values()
+            for number, value in tree.items()
+        )
 
 
 def direction(state: OptimizerState, name: str, parameter: Tensor, gradient: Tensor) -> Tensor:

@@ -82,11 +82,22 @@ def as_number(value: object, name: str, low: float = -math.inf, high: float = ma
         ValueError: it is none.
     """
     try:
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and low <= value <= high:
+        if (
+            isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and math.isfinite(value)
+            and low <= value <= high
+        ):
             return float(value)
     except OverflowError:  # a whole number beyond all floats
         pass
-    span = "" if (low, high) == (-math.inf, math.inf) else f" from {low:g} on" if high == math.inf else f" from {low:g} to {high:g}"
+    span = (
+        ""
+        if (low, high) == (-math.inf, math.inf)
+        else f" from {low:g} on"
+        if high == math.inf
+        else f" from {low:g} to {high:g}"
+    )
     raise ValueError(unfit(name, value, f"a finite number{span}"))
 
 
@@ -109,11 +120,15 @@ def as_list(value: object, name: str, *, least: int = 0, most: int = _MOST_ITEMS
     """
     if not isinstance(value, list | tuple) or not least <= len(value) <= most:
         found = f"{len(value)} items" if isinstance(value, list | tuple) else value
-        raise ValueError(unfit(name, found, f"a list of {least} to {most} items" if least < most else f"a list of {least} items"))
+        raise ValueError(
+            unfit(name, found, f"a list of {least} to {most} items" if least < most else f"a list of {least} items")
+        )
     return value
 
 
-def as_record(value: object, name: str, needed: Collection[str] = (), known: Collection[str] | None = None) -> Mapping[str, Any]:
+def as_record(
+    value: object, name: str, needed: Collection[str] = (), known: Collection[str] | None = None
+) -> Mapping[str, Any]:
     """Return values by name.
 
     Args:

@@ -135,7 +135,9 @@ class RunSpec:
     @property
     def sampled(self) -> bool:
         """Whether a random sample of the pairs is measured exactly beside the estimates."""
-        return self.estimates and ("estimates" in self.estimator or any(self.estimator.get(size) for size in ("checked", "share")))
+        return self.estimates and (
+            "estimates" in self.estimator or any(self.estimator.get(size) for size in ("checked", "share"))
+        )
 
     @property
     def calibrated(self) -> bool:
@@ -168,16 +170,26 @@ class RunSpec:
             ValueError: a setting is missing, not known, or of a kind or size that it cannot have; the message names it.
         """
         found = as_record(plain, "the spec", *_fields(cls))
-        learner, estimator = as_record(found["learner"], "learner", ["class"]), as_record(found["estimator"], "estimator", ["kind"])
+        learner, estimator = (
+            as_record(found["learner"], "learner", ["class"]),
+            as_record(found["estimator"], "estimator", ["kind"]),
+        )
         moving = as_record(found["lookahead"], "lookahead", ["kind", "alpha"])
-        for name, kind in (("learner.class", learner["class"]), ("estimator.kind", estimator["kind"]), ("lookahead.kind", moving["kind"])):
+        for name, kind in (
+            ("learner.class", learner["class"]),
+            ("estimator.kind", estimator["kind"]),
+            ("lookahead.kind", moving["kind"]),
+        ):
             as_text(kind, name)
         for name in ("estimates", "calibrated"):
             if not isinstance(estimator.get(name, False), bool):
                 raise ValueError(unfit(f"estimator.{name}", estimator[name], "true or false"))  # noqa: TRY004 - as in plain.py
         if as_text(found["precision"], "precision") not in PRECISIONS:
             raise ValueError(unfit("precision", found["precision"], f"one of {', '.join(PRECISIONS)}"))
-        alphas = [as_number(x, f"lookahead.alpha[{k}]", 0) for k, x in enumerate(as_list(moving["alpha"], "lookahead.alpha", least=1))]
+        alphas = [
+            as_number(x, f"lookahead.alpha[{k}]", 0)
+            for k, x in enumerate(as_list(moving["alpha"], "lookahead.alpha", least=1))
+        ]
         sizes = [as_whole(size, "tile", 1, _MOST_TASKS) for size in as_list(found["tile"], "tile", least=2, most=2)]
         spec = cls(
             checkpoints=tuple(CheckpointRef.from_json(*item) for item in _items(found, "checkpoints")),
@@ -236,7 +248,11 @@ class RunSpec:
         """Return one line per setting in which ``other`` differs, ``name: this → other``."""
         mine, theirs = dict(_leaves(self.to_json())), dict(_leaves(other.to_json()))
         names = [*mine, *(name for name in theirs if name not in mine)]
-        return [f"{name}: {mine.get(name, 'none')} → {theirs.get(name, 'none')}" for name in names if mine.get(name) != theirs.get(name)]
+        return [
+            f"{name}: {mine.get(name, 'none')} → {theirs.get(name, 'none')}"
+            for name in names
+            if mine.get(name) != theirs.get(name)
+        ]
 
 
 def _fields(kind: type) -> tuple[list[str], list[str]]:
@@ -300,10 +316,14 @@ def make_spec(
         UsageError: a number is out of range, something is given twice, there is nothing to measure, or a sampler cannot draw replicates.
     """
     if min(n_source, n_target, *tile) < 1:
-        raise UsageError(f"{n_source} sources, {n_target} targets and tiles of {tile} were asked for; each must be at least 1.")
+        raise UsageError(
+            f"{n_source} sources, {n_target} targets and tiles of {tile} were asked for; each must be at least 1."
+        )
     if not 1 <= replicates <= _MOST_REPLICATES:
         raise UsageError(f"{replicates} replicates were asked for; give 1 to {_MOST_REPLICATES}.")
-    if once := [sampler.name for sampler in (*sources, *targets) if replicates > 1 and not isinstance(sampler, RedrawingSampler)]:
+    if once := [
+        sampler.name for sampler in (*sources, *targets) if replicates > 1 and not isinstance(sampler, RedrawingSampler)
+    ]:
         raise UsageError(
             f"{replicates} replicates were asked for, but {once[0]} has one episode of each task: its sampler has no "
             "redraw(index, replicate). Add one, or measure without replicates."
@@ -377,7 +397,9 @@ def _check_steps(checkpoints: Sequence[Checkpoint]) -> None:
                 f"Tell them apart with --step N for each in turn, or --step {checkpoint.path}=N (in Python: dataclasses.replace)."
             )
         by_step[checkpoint.step] = checkpoint
-    unknown = [checkpoint for checkpoint in checkpoints if (checkpoint.step, checkpoint.step_from) == (0, NOTHING.origin)]
+    unknown = [
+        checkpoint for checkpoint in checkpoints if (checkpoint.step, checkpoint.step_from) == (0, NOTHING.origin)
+    ]
     if unknown and len(checkpoints) > 1:
         raise UsageError(
             f"Of which step is {unknown[0].path}? Neither the file nor its name tells, and it is measured beside others. "

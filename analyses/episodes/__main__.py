@@ -19,7 +19,12 @@ from transference.figures import styled
 from transference.statistics import CLASSES, summarise_replicates
 
 HERE = Path(__file__).parent
-PARTS = {"source_task": "source task", "target_task": "target task", "interaction": "both together", "episode": "draw of the images"}
+PARTS = {
+    "source_task": "source task",
+    "target_task": "target task",
+    "interaction": "both together",
+    "episode": "draw of the images",
+}
 COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#BBBBBB")
 
 
@@ -34,11 +39,17 @@ def main() -> None:
     rest = ("deviation", "same_side", *CLASSES)
     means = found.groupby([*by, "seed"], as_index=False)[[*PARTS, *rest]].mean()
     together = over_seeds(means, by, (*PARTS, *rest))
-    print("Shares of the variance of log ratios, mean over mode pairs and three trainings, 95 % t intervals over trainings:")
+    print(
+        "Shares of the variance of log ratios, mean over mode pairs and three trainings, 95 % t intervals over trainings:"
+    )
     print(shown(together[[name for name in together if not str(name).startswith(rest)]]))
-    print("\nThe standard deviation of one log ratio, how often two draws of a pair lie on the same side of 1, and the shares of one draw:")
+    print(
+        "\nThe standard deviation of one log ratio, how often two draws of a pair lie on the same side of 1, and the shares of one draw:"
+    )
     print(shown(together[[name for name in together if not str(name).startswith(tuple(PARTS))]]))
-    print("\nSingle pairs outside the neutral band, of all trainings together (5 % false discoveries in each mode pair):")
+    print(
+        "\nSingle pairs outside the neutral band, of all trainings together (5 % false discoveries in each mode pair):"
+    )
     kinds = [f"single_{kind}" for kind in ("positive", "negative", "undecided")]
     print(found.groupby(by)[kinds].sum().to_string())
     print("\nMode pairs with single negative pairs:")
@@ -51,13 +62,17 @@ def main() -> None:
 def of_run(run: tr.Run) -> list[dict[str, object]]:
     """Return a row for each mode pair: what `summarise_replicates` tells, the shares, the deviation of a log ratio, and how draws agree."""
     rows, shares = [], tr.summarise_blocks(run.blocks())[list(CLASSES)].to_dict("records")
-    for block, told, share in zip(run.blocks(), summarise_replicates(run.blocks()).to_dict("records"), shares, strict=True):
+    for block, told, share in zip(
+        run.blocks(), summarise_replicates(run.blocks()).to_dict("records"), shares, strict=True
+    ):
         logs = np.log(np.stack([block.loss_ratio, *block.redrawn]))
         helps = (logs < 0).mean(axis=0)  # of the draws of each pair
         n = len(logs)
         same = (helps**2 + (1 - helps) ** 2 - 1 / n) * n / (n - 1)  # of two different draws
         group = GROUPS[block.source_mode != block.target_mode]
-        rows.append({**told, **share, "group": group, "deviation": np.sqrt(told["variance"]), "same_side": float(same.mean())})
+        rows.append(
+            {**told, **share, "group": group, "deviation": np.sqrt(told["variance"]), "same_side": float(same.mean())}
+        )
     return rows
 
 
@@ -73,7 +88,8 @@ def draw(together: pd.DataFrame) -> Figure:
             ax.barh(range(len(rows)), widths, left=left, height=0.72, color=colour, label=words)
             left += widths
         ax.set_yticks(
-            range(len(rows)), [f"{row['group']}, {row['shots']} shot{'s' * (row['shots'] > 1)}, α = {row['alpha']:g}" for row in rows]
+            range(len(rows)),
+            [f"{row['group']}, {row['shots']} shot{'s' * (row['shots'] > 1)}, α = {row['alpha']:g}" for row in rows],
         )
         ax.invert_yaxis()
         ax.set_xlim(0, 1)

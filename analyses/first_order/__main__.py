@@ -55,7 +55,12 @@ def main() -> None:
 
 def draw(together: pd.DataFrame) -> Figure:
     """Draw the three measures over step sizes."""
-    colours = {("sgd", GROUPS[0]): "#0072B2", ("sgd", GROUPS[1]): "#56B4E9", ("adam", GROUPS[0]): "#D55E00", ("adam", GROUPS[1]): "#E69F00"}
+    colours = {
+        ("sgd", GROUPS[0]): "#0072B2",
+        ("sgd", GROUPS[1]): "#56B4E9",
+        ("adam", GROUPS[0]): "#D55E00",
+        ("adam", GROUPS[1]): "#E69F00",
+    }
     with styled():
         figure = Figure(figsize=(6.8, 2.2), layout="constrained")
         axes = figure.subplots(1, len(TOLD))
@@ -63,7 +68,15 @@ def draw(together: pd.DataFrame) -> Figure:
             for (lookahead, group), colour in colours.items():
                 here = together[(together["lookahead"] == lookahead) & (together["group"] == group)]
                 label = f"{'SGD' if lookahead == 'sgd' else 'Adam'}, {group}"
-                ax.plot(here["alpha"], here[name].clip(lower=-0.2), color=colour, linewidth=1.3, marker="o", markersize=2.5, label=label)
+                ax.plot(
+                    here["alpha"],
+                    here[name].clip(lower=-0.2),
+                    color=colour,
+                    linewidth=1.3,
+                    marker="o",
+                    markersize=2.5,
+                    label=label,
+                )
             ax.set_xscale("log")
             ax.set_ylim(-0.25, 1.03)
             ax.set_title(title)

@@ -29,7 +29,9 @@ def main() -> None:
     """Measure what is missing, print the paired differences, draw the figure."""
     at, rows = places(parser(__doc__).parse_args()), []
     configs = {"training_trend": config_of(ANALYSES / "training_trend"), "learners": config_of(HERE)}
-    runs = {(learner, seed): run for name, config in configs.items() for learner, seed, run in measured(name, config, at)}
+    runs = {
+        (learner, seed): run for name, config in configs.items() for learner, seed, run in measured(name, config, at)
+    }
     for learner, other in configs["learners"]["against"].items():
         for seed in SUBJECTS["seeds"]:
             others = last(runs[other, seed])
@@ -42,11 +44,23 @@ def main() -> None:
         for _, seed, run in measured("learners_longer", config, at):
             runs[f"{learner} at {alpha:g}", seed], others = run, last(runs[other, seed])
             for (group, _), block in last(run).items():
-                key = {"learner": f"{learner} at {alpha:g}", "against": other, "seed": seed, "group": group, "alpha": shorter}
+                key = {
+                    "learner": f"{learner} at {alpha:g}",
+                    "against": other,
+                    "seed": seed,
+                    "group": group,
+                    "alpha": shorter,
+                }
                 rows.append({**key, **paired(block, others[group, shorter])})
     shares = pd.DataFrame(
         [
-            {"learner": learner, "seed": seed, "group": group, "alpha": alpha, **tr.summarise_blocks([block]).iloc[0][list(CLASSES)]}
+            {
+                "learner": learner,
+                "seed": seed,
+                "group": group,
+                "alpha": alpha,
+                **tr.summarise_blocks([block]).iloc[0][list(CLASSES)],
+            }
             for (learner, seed), run in runs.items()
             for (group, alpha), block in last(run).items()
         ]
@@ -60,7 +74,9 @@ def main() -> None:
     together = over_seeds(difference, pairs, (*CLASSES, "mean_log"))
     print(shown(together.sort_values(by)))
     print("\nHow long a step is, and what it does to its own task (geometric mean of the ratio), means over trainings:")
-    own = pd.DataFrame([{"learner": learner, **yardstick} for (learner, _), run in runs.items() for yardstick in yardsticks(run)])
+    own = pd.DataFrame(
+        [{"learner": learner, **yardstick} for (learner, _), run in runs.items() for yardstick in yardsticks(run)]
+    )
     print(own.groupby(["alpha", "learner"]).mean().round(4).to_string())
     print("\nIn each training, with p of each difference:")
     print(difference.sort_values([*pairs, "seed"]).round(4).to_string(index=False))
@@ -72,7 +88,9 @@ def main() -> None:
 def last(run: tr.Run) -> dict[tuple[str, float], Block]:
     """Return the last checkpoint's tables by group and step size, and that of the paper's mode pair."""
     found = {(group, alpha): block for (step, alpha, group), block in pooled(run).items() if step == run.steps[-1]}
-    alone = [b for b in run.blocks() if b.checkpoint_step == run.steps[-1] and f"{b.source_mode} → {b.target_mode}" == PAPER]
+    alone = [
+        b for b in run.blocks() if b.checkpoint_step == run.steps[-1] and f"{b.source_mode} → {b.target_mode}" == PAPER
+    ]
     return {**found, **{(PAPER, block.alpha): block for block in alone}}
 
 
@@ -80,7 +98,12 @@ def yardsticks(run: tr.Run) -> list[dict[str, float]]:
     """Return for each step size of the last checkpoint the median length of the step, and the mean self-transference."""
     last = f"checkpoint_step == {run.steps[-1]}"
     lengths = run.sources().query(last).groupby("alpha")["displacement_norm"].median()
-    own = run.self_transference().query(last).groupby("alpha")["loss_ratio"].agg(lambda ratio: np.exp(np.log(ratio).mean()))
+    own = (
+        run.self_transference()
+        .query(last)
+        .groupby("alpha")["loss_ratio"]
+        .agg(lambda ratio: np.exp(np.log(ratio).mean()))
+    )
     accuracy = float(run.pairs().query(last)["accuracy_before"].mean())
     return [{"alpha": alpha, "length": lengths[alpha], "own": own[alpha], "accuracy": accuracy} for alpha in run.alphas]
 

@@ -21,7 +21,11 @@ from transference.figures import COLOURS, styled
 
 HERE = Path(__file__).parent
 CONFIGS = {"sgd": "config.toml", "adam": "adam.toml"}
-PARTS = {"log_ratio": ("black", "log LR"), "first_order": ("#0072B2", "first-order part"), "curvature": ("#D55E00", "curvature")}
+PARTS = {
+    "log_ratio": ("black", "log LR"),
+    "first_order": ("#0072B2", "first-order part"),
+    "curvature": ("#D55E00", "curvature"),
+}
 
 
 def main() -> None:
@@ -40,7 +44,9 @@ def main() -> None:
     found = pd.DataFrame(rows)
     by = ["lookahead", "group", "alpha"]
     together = over_seeds(found, by, (*PARTS, "own", "positive", "negative", "agree", "overshoot")).sort_values(by)
-    print("Mean log ratio and its parts; the targets' own step; shares; pairs whose gradients agree, and pairs hurt although they do.")
+    print(
+        "Mean log ratio and its parts; the targets' own step; shares; pairs whose gradients agree, and pairs hurt although they do."
+    )
     print("Mean of three trainings, 95 % t intervals over trainings:")
     print(shown(together, "{:.4f}"))
     save_table(found, HERE / "data.csv")

@@ -32,7 +32,12 @@ def main() -> None:
             found = tr.summarise_blocks([block]).iloc[0]
             accuracy = float(np.nanmean(block.accuracy_before))
             values.append(
-                {**key, "mean_log": np.log(found["geometric_mean"]), **{name: found[name] for name in CLASSES}, "accuracy": accuracy}
+                {
+                    **key,
+                    "mean_log": np.log(found["geometric_mean"]),
+                    **{name: found[name] for name in CLASSES},
+                    "accuracy": accuracy,
+                }
             )
             if step == run.steps[-1]:
                 changes.append({**key, **paired(block, tables[run.steps[0], alpha, group])})
@@ -63,8 +68,23 @@ def draw(shares: pd.DataFrame, trend: pd.DataFrame) -> Figure:
                 for name in ("positive", "negative"):
                     for _, training in single.groupby("seed"):
                         ax.plot(training["step"], training[name], color=COLOURS[name], linewidth=0.5, alpha=0.6)
-                    ax.plot(mean["step"], mean[name], color=COLOURS[name], linewidth=1.6, marker="o", markersize=3, label=name)
-                    ax.fill_between(mean["step"], mean[f"{name}_low"], mean[f"{name}_high"], color=COLOURS[name], alpha=0.15, linewidth=0)
+                    ax.plot(
+                        mean["step"],
+                        mean[name],
+                        color=COLOURS[name],
+                        linewidth=1.6,
+                        marker="o",
+                        markersize=3,
+                        label=name,
+                    )
+                    ax.fill_between(
+                        mean["step"],
+                        mean[f"{name}_low"],
+                        mean[f"{name}_high"],
+                        color=COLOURS[name],
+                        alpha=0.15,
+                        linewidth=0,
+                    )
                 ax.set_ylim(0, 1)
                 ax.set_xticks(steps)
             row[0].set_ylabel(f"share, α = {alpha:g}")

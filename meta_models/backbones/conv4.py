@@ -58,7 +58,9 @@ def init(generator: torch.Generator, *, channels: int, affine: bool, names: Name
     return params
 
 
-def features(params: Params, images: Tensor, *, film: Sequence[Tensor] | None = None, names: Names = BACKBONE) -> Tensor:
+def features(
+    params: Params, images: Tensor, *, film: Sequence[Tensor] | None = None, names: Names = BACKBONE
+) -> Tensor:
     """Return the feature maps ``[n, 256, s, s]`` of images ``[n, channels, side, side]``.
 
     The images share their batch statistics, so the features of one depend on which others are given with it.
@@ -98,4 +100,7 @@ def torch_default(name: str, shape: tuple[int, ...], generator: torch.Generator)
     """Return ``name.weight`` of the shape and ``name.bias``, uniform on ±1/√fan_in as torch initialises its layers."""
     bound = math.prod(shape[1:]) ** -0.5
     weight, bias = torch.empty(shape), torch.empty(shape[0])
-    return {f"{name}.{part}": t.uniform_(-bound, bound, generator=generator) for part, t in (("weight", weight), ("bias", bias))}
+    return {
+        f"{name}.{part}": t.uniform_(-bound, bound, generator=generator)
+        for part, t in (("weight", weight), ("bias", bias))
+    }

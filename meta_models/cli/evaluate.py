@@ -29,13 +29,27 @@ Examples:
   transference evaluate runs/toy/step-*.safetensors --target strokes:test --target shapes:test --n-tasks 600""",
 )
 @click.argument("checkpoints", nargs=-1, required=True, type=PathType(), metavar="CHECKPOINT...")
-@click.option("--target", "targets", multiple=True, required=True, metavar="NAME:SPLIT", help="Mode to test on; repeat for several.")
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    required=True,
+    metavar="NAME:SPLIT",
+    help="Mode to test on; repeat for several.",
+)
 @click.option("--n-tasks", type=click.IntRange(2), metavar="N", default=1000, show_default=True, help="Tasks per mode.")
 @click.option("--learner", help="Registered name or module:factory.  [default: what the checkpoint says]")
 @episode_options("the checkpoint's")
 @config_option
-@click.option("--seed", type=click.IntRange(0, 2**62), metavar="N", help="Of the tasks.  [default: two above that of the training]")
-@click.option("--data-root", type=PathType(), help="Folder with prepared files, NAME.parquet or NAME/ for each dataset.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**62),
+    metavar="N",
+    help="Of the tasks.  [default: two above that of the training]",
+)
+@click.option(
+    "--data-root", type=PathType(), help="Folder with prepared files, NAME.parquet or NAME/ for each dataset."
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--unsafe-load", is_flag=True, help="Let a checkpoint run code while it loads.")
 @click.option("--json", "json_output", is_flag=True, help="Print the table as JSON.")

@@ -9,7 +9,15 @@ import click
 from meta_models.training import Folder, Training, check_tasks, recipe_of
 from meta_models.training import train as run_training
 from meta_models.training.gradients import BATCHINGS
-from transference.cli.options import EPISODE, PathType, config_option, episode_options, import_from_here, read_config, split_modes
+from transference.cli.options import (
+    EPISODE,
+    PathType,
+    config_option,
+    episode_options,
+    import_from_here,
+    read_config,
+    split_modes,
+)
 from transference.cli.printing import say
 from transference.devices import choose_device, keep_freed_memory
 from transference.errors import UsageError
@@ -17,7 +25,9 @@ from transference.learners import load_learner, offered_config
 from transference.samplers import open_tasks
 
 _RECIPE = "[default: as in the learner's paper]"
-_VALIDATE = "Tasks per mode of the val split that each checkpoint is validated on; the best is kept as best.safetensors."
+_VALIDATE = (
+    "Tasks per mode of the val split that each checkpoint is validated on; the best is kept as best.safetensors."
+)
 _BATCHING = "Tasks of a meta-batch: a thread each (apart), all at once (together), or what suits the device; a training keeps it."
 
 
@@ -32,11 +42,23 @@ Examples:
 @click.option("--modes", required=True, help="Datasets to train on, separated by commas; tasks are shared out evenly.")
 @episode_options("as in the learner's paper", ("shots", "queries"))
 @click.option("--iterations", type=click.IntRange(1), metavar="N", help=f"Outer updates in all.  {_RECIPE}")
-@click.option("--save-every", type=click.IntRange(1), metavar="N", default=5_000, show_default=True, help="Updates between checkpoints.")
+@click.option(
+    "--save-every",
+    type=click.IntRange(1),
+    metavar="N",
+    default=5_000,
+    show_default=True,
+    help="Updates between checkpoints.",
+)
 @click.option("--validate", type=click.IntRange(0), metavar="N", default=0, show_default=True, help=_VALIDATE)
 @click.option("--meta-batch", type=click.IntRange(1), metavar="N", help=f"Tasks per outer update.  {_RECIPE}")
 @click.option("--lr", type=float, metavar="X", help=f"Outer learning rate (Adam).  {_RECIPE}")
-@click.option("--halve-every", type=click.IntRange(0), metavar="N", help=f"Halve the outer rate at updates N, 2N …; 0: never.  {_RECIPE}")
+@click.option(
+    "--halve-every",
+    type=click.IntRange(0),
+    metavar="N",
+    help=f"Halve the outer rate at updates N, 2N …; 0: never.  {_RECIPE}",
+)
 @click.option("--clip-norm", type=float, metavar="X", help=f"Limit of the gradient's norm; 0: none.  {_RECIPE}")
 @click.option("--batching", type=click.Choice(["auto", *BATCHINGS]), default="auto", show_default=True, help=_BATCHING)
 @config_option
@@ -45,9 +67,16 @@ Examples:
     metavar="NAMES",
     help="Datasets of --modes whose classes are turned by 0, 90, 180 or 270° in each task, as is usual for omniglot.",
 )
-@click.option("--data-root", type=PathType(), help="Folder with prepared files, NAME.parquet or NAME/ for each dataset.")
 @click.option(
-    "--seed", type=click.IntRange(0, 2**62), metavar="N", default=0, show_default=True, help="Of the initial parameters and the tasks."
+    "--data-root", type=PathType(), help="Folder with prepared files, NAME.parquet or NAME/ for each dataset."
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**62),
+    metavar="N",
+    default=0,
+    show_default=True,
+    help="Of the initial parameters and the tasks.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--dry-run", is_flag=True, help="Check everything and print what would be trained.")
@@ -92,7 +121,9 @@ def train(
     contradicted = [name for name in own if name in offered and own[name] != offered[name]]
     if contradicted:
         options = ", ".join(f"--{name} {offered[name]}" for name in contradicted)
-        raise UsageError(f"{config} has its own {', '.join(contradicted)}, but the command asks for {options}; leave it out of the file.")
+        raise UsageError(
+            f"{config} has its own {', '.join(contradicted)}, but the command asks for {options}; leave it out of the file."
+        )
     settings = {**offered, **own}
     built = load_learner(learner, settings)
     recipe = recipe_of(built, len(names))
@@ -116,7 +147,12 @@ def train(
     tasks, validation = (
         [
             open_tasks(
-                f"{name}:{split}", data_root=data_root, **shape, seed=seed, rotated=split == "train" and name in rotated, device=where
+                f"{name}:{split}",
+                data_root=data_root,
+                **shape,
+                seed=seed,
+                rotated=split == "train" and name in rotated,
+                device=where,
             )
             for name in names
             if split == "train" or validate
@@ -127,7 +163,9 @@ def train(
     if dry_run:
         check_tasks(built, training, tasks)
         told = "\n".join(f"  {name} = {value}" for name, value in training.to_json().items())
-        say(f"would train for {total} iterations of {training.meta_batch} tasks, saving every {save_every} in {out}:\n{told}")
+        say(
+            f"would train for {total} iterations of {training.meta_batch} tasks, saving every {save_every} in {out}:\n{told}"
+        )
         return
     paths = run_training(
         built,

@@ -21,7 +21,9 @@ _FOR_EACH = 4
 
 
 @undisturbed()
-def evaluate(learner: Learner, params: Params, modes: Mapping[str, TaskSampler], n: int, *, progress: bool = False) -> pd.DataFrame:
+def evaluate(
+    learner: Learner, params: Params, modes: Mapping[str, TaskSampler], n: int, *, progress: bool = False
+) -> pd.DataFrame:
     """Return the scores of tasks ``0 … n-1`` of every mode.
 
     Args:
@@ -84,7 +86,10 @@ def summary(scores: pd.DataFrame) -> pd.DataFrame:
     if len(table) > 1:
         mean: dict[str, object] = {"mode": "mean", "n": int(table["n"].sum())}
         for name in ("loss", "accuracy"):
-            means, halves = table[name].to_numpy(dtype=float), table[f"{name}_ci"].to_numpy(dtype=float)  # numpy leaves no NaN out
+            means, halves = (
+                table[name].to_numpy(dtype=float),
+                table[f"{name}_ci"].to_numpy(dtype=float),
+            )  # numpy leaves no NaN out
             mean |= {name: means.mean(), f"{name}_ci": np.sqrt((halves**2).sum()) / len(table)}
         table = pd.concat([table, pd.DataFrame([mean])], ignore_index=True)
     return table

@@ -79,7 +79,9 @@ class Training:
         wrong += [name for name in ("meta_batch", "lr") if not 0 < getattr(self, name) < math.inf]
         if wrong:
             told = ", ".join(f"{name} {getattr(self, name)}" for name in wrong)
-            raise UsageError(f"The training was to have {told}; meta_batch and lr must be above 0, all of them finite and not negative.")
+            raise UsageError(
+                f"The training was to have {told}; meta_batch and lr must be above 0, all of them finite and not negative."
+            )
 
     def lr_at(self, iteration: int) -> float:
         """Return the outer rate of the update that follows ``iteration`` others.
@@ -142,7 +144,9 @@ def train(
         UsageError: a number is below one.
     """
     if min(iterations, save_every) < 1 or n_validation < 0:
-        raise UsageError(f"{iterations} iterations, saving every {save_every}, {n_validation} validation tasks: the first two must be > 0.")
+        raise UsageError(
+            f"{iterations} iterations, saving every {save_every}, {n_validation} validation tasks: the first two must be > 0."
+        )
     folder, device = Folder(Path(out)), torch.device(device)
     learner = check_tasks(learner, training, tasks)
     folder.check(training.identity(tasks))
@@ -166,7 +170,12 @@ def train(
             if step % save_every == 0 or step == iterations:
                 folder.record("metrics", metrics, step)
                 if n_validation:
-                    scores = evaluate(theta.learner, _detached(params), dict(zip(training.modes, validation, strict=True)), n_validation)
+                    scores = evaluate(
+                        theta.learner,
+                        _detached(params),
+                        dict(zip(training.modes, validation, strict=True)),
+                        n_validation,
+                    )
                     folder.record("validation", summary(scores), step)
                 save_checkpoint(_checkpoint(training, theta, params, optimizer, step), folder.checkpoint(step))
                 folder.keep_best(n_validation)
@@ -198,7 +207,9 @@ def _update(
     try:
         found = meta_gradient(batching, learner, params, batch)
     except EpisodeError as error:
-        raise LearnerError(f"The learner failed at iteration {iteration + 1} {where(error, batch)}: {error}.") from error
+        raise LearnerError(
+            f"The learner failed at iteration {iteration + 1} {where(error, batch)}: {error}."
+        ) from error
     scores: dict[str, list[tuple[float, float]]] = {mode: [] for mode in training.modes}
     for (sampler, _), score in zip(batch, zip(found.losses, found.accuracies, strict=True), strict=True):
         scores[training.modes[tasks.index(sampler)]].append(score)
@@ -219,12 +230,16 @@ def _update(
     ]
     total = torch.stack([g.abs().sum() for g in found.gradient.values()]).sum()
     if not all(math.isfinite(number) for number in (float(total), *(row["loss"] for row in rows))):
-        raise LearnerError(f"The loss or its gradient became infinite or NaN at iteration {iteration + 1}; lower the outer or inner rate.")
+        raise LearnerError(
+            f"The loss or its gradient became infinite or NaN at iteration {iteration + 1}; lower the outer or inner rate."
+        )
     optimizer.step()
     return rows
 
 
-def _start(values: Params, training: Training, last: Checkpoint | None, device: torch.device | str) -> tuple[Params, torch.optim.Adam]:
+def _start(
+    values: Params, training: Training, last: Checkpoint | None, device: torch.device | str
+) -> tuple[Params, torch.optim.Adam]:
     """Return parameters and optimizer, fresh or as the last checkpoint left them."""
     # Sorted, as a file has them: a norm over all parameters sums in the same order before and after a resume.
     params = {name: channels_last(values[name].to(device)).clone().requires_grad_() for name in sorted(values)}
@@ -247,7 +262,9 @@ def _checkpoint(training: Training, theta: Theta, params: Params, optimizer: tor
         exp_avg={name: entry["exp_avg"] for name, entry in state.items()},
         exp_avg_sq={name: entry["exp_avg_sq"] for name, entry in state.items()},
     )
-    return Checkpoint(_detached(theta.everything(params)), step, training.learner, training.config, adam, training.to_json())
+    return Checkpoint(
+        _detached(theta.everything(params)), step, training.learner, training.config, adam, training.to_json()
+    )
 
 
 def _detached(params: Params) -> dict[str, Tensor]:

@@ -214,7 +214,12 @@ def _read_safetensors(path: Path) -> tuple[str | None, dict[str, Any], Mapping[s
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict, it has no iterator
-    except (OSError, AttributeError, KeyError, safetensors.SafetensorError) as error:  # the middle two where torch lacks a dtype
+    except (
+        OSError,
+        AttributeError,
+        KeyError,
+        safetensors.SafetensorError,
+    ) as error:  # the middle two where torch lacks a dtype
         if not isinstance(error, OSError) and re.search("dtype|unknown variant|float[48]", str(error), re.IGNORECASE):
             kind = "holds tensors of a type that cannot be read"
             raise CheckpointError(f"{path} {kind} ({error!s:.120}). Save its parameters as float32.") from error
@@ -238,13 +243,17 @@ def _read_pickle(path: Path, unsafe: bool) -> tuple[str | None, dict[str, Any], 
     except pickle.UnpicklingError as error:
         what = _refused_name(str(error))
         if what is None:
-            raise CheckpointError(f"{path} is truncated or is no checkpoint ({_first_line(error)}). Copy it again.") from error
+            raise CheckpointError(
+                f"{path} is truncated or is no checkpoint ({_first_line(error)}). Copy it again."
+            ) from error
         raise CheckpointError(
             f"{path} holds more than tensors: it wants to use {what}. Nothing of it was executed. "
             "Save its state_dict() alone, or, if you trust whoever made it, repeat with --unsafe-load (unsafe=True)."
         ) from error
     except Exception as error:  # a damaged pickle can fail anywhere inside torch's reader
-        raise CheckpointError(f"{path} is truncated or is no checkpoint ({_first_line(error)}). Copy it again.") from error
+        raise CheckpointError(
+            f"{path} is truncated or is no checkpoint ({_first_line(error)}). Copy it again."
+        ) from error
     if isinstance(content, torch.nn.Module):  # only with unsafe
         content = content.state_dict(keep_vars=True)  # which tells what is frozen
     if not isinstance(content, Mapping):
@@ -256,7 +265,9 @@ def _read_pickle(path: Path, unsafe: bool) -> tuple[str | None, dict[str, Any], 
 
 def _refused_name(message: str) -> str | None:
     """Return the global that ``weights_only`` refused, as torch's message names it; None when the trouble is another one."""
-    match = re.search(r"GLOBAL ([\w.]+)", message) or re.search(r"Unsupported (?:class|operand|global) ([\w.]+)", message)
+    match = re.search(r"GLOBAL ([\w.]+)", message) or re.search(
+        r"Unsupported (?:class|operand|global) ([\w.]+)", message
+    )
     return match[1] if match else None
 
 
@@ -302,7 +313,9 @@ def _by_name(checkpoint: Checkpoint) -> dict[str, Tensor]:
 
 def _from_header(header: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path) -> Checkpoint:
     if header.get("format") != _FORMAT:
-        raise CheckpointError(f"{path} is of the format {header.get('format')!r}; this version reads {_FORMAT!r}. Upgrade transference.")
+        raise CheckpointError(
+            f"{path} is of the format {header.get('format')!r}; this version reads {_FORMAT!r}. Upgrade transference."
+        )
 
     def below(prefix: str) -> Params:
         return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
@@ -316,7 +329,9 @@ def _from_header(header: Mapping[str, Any], tensors: Mapping[str, Tensor], path:
     params = below(_PARAMS)
     if not params:
         raise ValueError("it has no parameters")
-    params |= {other: params[as_text(first, "tied")] for other, first in as_record(header.get("tied", {}), "tied").items()}
+    params |= {
+        other: params[as_text(first, "tied")] for other, first in as_record(header.get("tied", {}), "tied").items()
+    }
     optimizer = None
     if header["optimizer"] is not None:
         slots: dict[str, Params] = {}

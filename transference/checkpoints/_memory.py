@@ -16,7 +16,13 @@ def same_memory(tensors: Mapping[str, Tensor]) -> dict[str, str]:
     found = {}
     for name, value in tensors.items():
         if _lies_somewhere(value):
-            where = (value.untyped_storage().data_ptr(), value.storage_offset(), value.shape, value.stride(), value.dtype)
+            where = (
+                value.untyped_storage().data_ptr(),
+                value.storage_offset(),
+                value.shape,
+                value.stride(),
+                value.dtype,
+            )
             if (first := seen.setdefault(where, name)) != name:
                 found[name] = first
     return found
@@ -32,7 +38,11 @@ def overlapping(tensors: Mapping[str, Tensor]) -> tuple[tuple[str, str], ...]:
     for name, value in tensors.items():
         if _lies_somewhere(value) and name not in same:
             stored.setdefault(value.untyped_storage().data_ptr(), []).append(name)
-    return tuple(chain.from_iterable(_pairs({name: tensors[name] for name in names}) for names in stored.values() if len(names) > 1))
+    return tuple(
+        chain.from_iterable(
+            _pairs({name: tensors[name] for name in names}) for names in stored.values() if len(names) > 1
+        )
+    )
 
 
 def _lies_somewhere(value: Tensor) -> bool:

@@ -14,7 +14,16 @@ from transference.plain import as_list, as_number, as_record, as_text, as_whole
 _MOST_UPDATES = 2**53
 """Whatever writes JSON keeps whole numbers as far as this."""
 
-_KEYS = ("optimizer_state_dict", "optimizer_states", "optimizer", "optimizer_state", "optim", "opt", "outer_optimizer", "meta_optimizer")
+_KEYS = (
+    "optimizer_state_dict",
+    "optimizer_states",
+    "optimizer",
+    "optimizer_state",
+    "optim",
+    "opt",
+    "outer_optimizer",
+    "meta_optimizer",
+)
 """Where programs put an optimizer's state beside the model's; Lightning has a list of them."""
 
 _PLAIN = {"betas", "eps"}
@@ -26,10 +35,14 @@ def to_header(state: OptimizerState | None) -> dict[str, Any] | None:
     if state is None:
         return None
     steps = dict(sorted(state.steps.items()))
-    usual = {name: value for name, value in state.settings.items() if name in _PLAIN or value != DEFAULTS[state.kind][name]}
+    usual = {
+        name: value for name, value in state.settings.items() if name in _PLAIN or value != DEFAULTS[state.kind][name]
+    }
     if state.kind == "adam" and usual.keys() <= _PLAIN:
         return {"lr": state.lr, "betas": list(state.setting("betas")), "eps": state.setting("eps"), "steps": steps}
-    settings = {name: list(value) if isinstance(value, tuple) else value for name, value in sorted(state.settings.items())}
+    settings = {
+        name: list(value) if isinstance(value, tuple) else value for name, value in sorted(state.settings.items())
+    }
     return {"kind": state.kind, "lr": state.lr, "settings": settings, "steps": steps}
 
 
@@ -48,7 +61,11 @@ def from_header(header: object, slots: Mapping[str, Params], params: Params) -> 
     kind = as_text(found.get("kind", "adam"), "optimizer.kind")
     if kind not in DEFAULTS:
         raise ValueError(f"the optimizer is {kind!r}, which this version does not know")
-    told = as_record(found["settings"], "optimizer.settings") if "kind" in found else {name: found[name] for name in sorted(_PLAIN)}
+    told = (
+        as_record(found["settings"], "optimizer.settings")
+        if "kind" in found
+        else {name: found[name] for name in sorted(_PLAIN)}
+    )
     steps = {
         name: as_whole(n, f"optimizer.steps of {name}", 0, _MOST_UPDATES)
         for name, n in as_record(found["steps"], "optimizer.steps").items()
@@ -74,7 +91,9 @@ def of_torch(content: Mapping[str, Any]) -> OptimizerState | None:
     states = [found] if _is_state(found) else list(found)
     if len(states) != 1:
         return OptimizerState(
-            "sgd", 0.0, unusable=f"its file holds {len(states)} optimizers under {key}, and none says which is the outer one"
+            "sgd",
+            0.0,
+            unusable=f"its file holds {len(states)} optimizers under {key}, and none says which is the outer one",
         )
     try:
         return _of_torch(states[0])
@@ -84,16 +103,22 @@ def of_torch(content: Mapping[str, Any]) -> OptimizerState | None:
 
 def _of_torch(content: Mapping[str, Any]) -> OptimizerState:
     groups = [
-        as_record(group, "a parameter group", ("params", "lr")) for group in as_list(content["param_groups"], "param_groups", least=1)
+        as_record(group, "a parameter group", ("params", "lr"))
+        for group in as_list(content["param_groups"], "param_groups", least=1)
     ]
-    settings = [{name: value for name, value in group.items() if name not in ("params", "param_names")} for group in groups]
+    settings = [
+        {name: value for name, value in group.items() if name not in ("params", "param_names")} for group in groups
+    ]
     if any(one != settings[0] for one in settings[1:]):
         raise ValueError("its parameter groups differ in their settings")
     kind, numbers = _kind(settings[0]), [number for group in groups for number in group["params"]]
     names = [name for group in groups for name in group.get("param_names", ())]
     called = dict(zip(numbers, names if len(names) == len(numbers) else map(str, range(len(numbers))), strict=True))
     kept = {called[number]: entry for number, entry in content["state"].items() if entry}
-    slots = {slot: {name: entry[slot] for name, entry in kept.items() if isinstance(entry.get(slot), Tensor)} for slot in SLOTS[kind]}
+    slots = {
+        slot: {name: entry[slot] for name, entry in kept.items() if isinstance(entry.get(slot), Tensor)}
+        for slot in SLOTS[kind]
+    }
     steps = {name: int(entry["step"]) for name, entry in kept.items() if "step" in entry}
     told = {name: value for name, value in settings[0].items() if name in DEFAULTS[kind]}
     lr = as_number(_plain(settings[0]["lr"]), "lr", 0)
@@ -111,7 +136,9 @@ def _kind(group: Mapping[str, Any]) -> str:
     if not {"betas", "eps", "amsgrad"} <= group.keys() or "momentum_decay" in group:
         raise ValueError(f"it is neither SGD, Adam nor AdamW; its settings are {', '.join(map(str, group))}")
     if "decoupled_weight_decay" not in group and group.get("weight_decay"):
-        raise ValueError(f"with a weight decay of {group['weight_decay']} it may be Adam or AdamW, which its file does not say")
+        raise ValueError(
+            f"with a weight decay of {group['weight_decay']} it may be Adam or AdamW, which its file does not say"
+        )
     return "adamw" if group.get("decoupled_weight_decay") else "adam"
 
 
@@ -129,7 +156,8 @@ def _settings(kind: str, told: Mapping[str, Any]) -> dict[str, Any]:
             found[name] = bool(value)
         elif isinstance(usual, tuple):
             found[name] = tuple(
-                as_number(_plain(one), f"optimizer.{name}", 0, 1) for one in as_list(value, f"optimizer.{name}", least=2, most=2)
+                as_number(_plain(one), f"optimizer.{name}", 0, 1)
+                for one in as_list(value, f"optimizer.{name}", least=2, most=2)
             )
         else:
             found[name] = as_number(_plain(value), f"optimizer.{name}", 0)

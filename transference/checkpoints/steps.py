@@ -138,7 +138,9 @@ def _count(value: object) -> int | None:
         value = value.item() if value.numel() == 1 else None
     if isinstance(value, str):
         value = int(value) if value.isascii() and value.isdigit() and len(value) < _DIGITS else None
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value or value < 0 or value > MOST_STEPS or value % 1:  # noqa: PLR0124 - NaN
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if not 0 <= value <= MOST_STEPS or value % 1:  # nor NaN, which lies nowhere
         return None
     return int(value)
 

@@ -30,7 +30,9 @@ def check_beside(figure: Path) -> None:
         UsageError: a file of another origin has the name of the figure's data or record.
     """
     data, record = figure.with_suffix(".csv"), figure.with_suffix(".json")
-    foreign = record if record.exists() and not _is_ours(record) else data if data.exists() and not record.exists() else None
+    foreign = (
+        record if record.exists() and not _is_ours(record) else data if data.exists() and not record.exists() else None
+    )
     if foreign:
         raise UsageError(
             f"{figure} was asked for; its data would replace {foreign}, which was not written with a figure. Choose another -o."

@@ -95,9 +95,15 @@ def _told() -> Iterator[None]:
     except OSError as error:  # a disk that is full, a folder that is a file, a name without permission
         _leave(_of_the_system(error), 1)
     except MemoryError as error:
-        _leave(f"Memory ran out ({in_one_line(error) or 'of this machine'}). Ask for less at a time, or take a machine with more.", 1)
+        _leave(
+            f"Memory ran out ({in_one_line(error) or 'of this machine'}). Ask for less at a time, or take a machine with more.",
+            1,
+        )
     except UnicodeEncodeError as error:  # a folder's name that is no text, where text is to be written
-        _leave(f"{in_one_line(error.object)[:200]} cannot be written as {error.encoding} ({error.reason}). Give it another name.", 1)
+        _leave(
+            f"{in_one_line(error.object)[:200]} cannot be written as {error.encoding} ({error.reason}). Give it another name.",
+            1,
+        )
     except (KeyboardInterrupt, click.Abort) as error:
         terminated = isinstance(error, TerminatedError) or isinstance(error.__cause__, TerminatedError)
         raise click.exceptions.Exit((TERMINATED if terminated else INTERRUPTED).tell()) from error
@@ -114,7 +120,9 @@ def _of_the_system(error: OSError) -> str:
         return str(error)
     where = " → ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
     advice = _ADVICE.get(error.errno)
-    return (f"{where}: " if where else "") + error.strerror + (f". {advice}, then repeat the command." if advice else "")
+    return (
+        (f"{where}: " if where else "") + error.strerror + (f". {advice}, then repeat the command." if advice else "")
+    )
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

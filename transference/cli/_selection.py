@@ -61,7 +61,9 @@ def select(kind: Kind, runs: tuple[Run, ...], selection: Selection) -> tuple[tup
         parts, names = ((runs[0], _steps(kind, runs[0], selection.steps)),), (str(runs[0].path),)
     alphas = [_alphas(kind, run, selection.alpha) for run, _ in parts]
     if alphas[0] != alphas[-1]:
-        one, other = (f"{run.path} has the step size {alpha:g}" for (run, _), (alpha,) in zip(parts, alphas, strict=True))
+        one, other = (
+            f"{run.path} has the step size {alpha:g}" for (run, _), (alpha,) in zip(parts, alphas, strict=True)
+        )
         raise UsageError(f"{one}, {other}; compare runs at one step size.")
     return tuple(_table(run, steps, alphas[0], selection) for run, steps in parts), names
 
@@ -79,10 +81,14 @@ def _steps(kind: Kind, run: Run, steps: tuple[int, ...]) -> tuple[int, ...]:
     """
     if kind.every_step:
         if steps:
-            raise UsageError(f"--step was given; --kind {kind.name} draws every checkpoint. Leave it out, or choose another kind.")
+            raise UsageError(
+                f"--step was given; --kind {kind.name} draws every checkpoint. Leave it out, or choose another kind."
+            )
         return run.steps
     if len(steps) > 1:
-        raise UsageError(f"--step was given {len(steps)} times; this kind draws one checkpoint. Two are for --kind {_two_at_a_time()}.")
+        raise UsageError(
+            f"--step was given {len(steps)} times; this kind draws one checkpoint. Two are for --kind {_two_at_a_time()}."
+        )
     return (run.choose_step(steps[0] if steps else None),)
 
 
@@ -130,7 +136,9 @@ def _table(run: Run, steps: tuple[int, ...], alphas: tuple[float, ...], selectio
 
     def blocks() -> list[Block]:
         found = (block for block in run.blocks() if block.alpha in alphas and block.checkpoint_step in steps)
-        return [block for block in found if block.source_mode in modes["source"] and block.target_mode in modes["target"]]
+        return [
+            block for block in found if block.source_mode in modes["source"] and block.target_mode in modes["target"]
+        ]
 
     def rows(frame: pd.DataFrame, **columns: str) -> pd.DataFrame:
         here = frame["alpha"].isin(alphas) & frame["checkpoint_step"].isin(steps)
@@ -170,7 +178,9 @@ def _check_same_tasks(first: Run, second: Run) -> None:
     lines = [line for line in first.spec.differences(second.spec) if line.startswith(("sources", "targets"))]
     if lines:
         differences = "\n".join(f"  {line}" for line in lines)
-        raise UsageError(f"{first.path} and {second.path} are of different tasks, which cannot be compared pair by pair:\n{differences}")
+        raise UsageError(
+            f"{first.path} and {second.path} are of different tasks, which cannot be compared pair by pair:\n{differences}"
+        )
 
 
 def _names(first: _Part, second: _Part) -> tuple[str, str]:
@@ -185,4 +195,6 @@ def _names(first: _Part, second: _Part) -> tuple[str, str]:
 def _learner(run: Run) -> str:
     """Return the name of a run's learner, of its class where it has none."""
     named = {checkpoint.get("learner") for checkpoint in run.about().get("checkpoints", [])}
-    return str(named.pop() if len(named) == 1 and None not in named else str(run.spec.learner["class"]).rpartition(".")[2])
+    return str(
+        named.pop() if len(named) == 1 and None not in named else str(run.spec.learner["class"]).rpartition(".")[2]
+    )

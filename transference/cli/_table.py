@@ -58,7 +58,12 @@ def summary_text(summary: pd.DataFrame) -> str:
 
 
 def print_summary(
-    run: Run, band: tuple[float, float] = NEUTRAL_BAND, *, as_json: bool = False, with_intervals: bool | None = None, controls: bool = False
+    run: Run,
+    band: tuple[float, float] = NEUTRAL_BAND,
+    *,
+    as_json: bool = False,
+    with_intervals: bool | None = None,
+    controls: bool = False,
 ) -> None:
     """Print the summary of a run, with what its exact pairs say of its estimates if it has any.
 
@@ -70,12 +75,23 @@ def print_summary(
         controls: print the controls of every mode pair, instead of one line.
     """
     wanted = run.spec.n_cells <= _LARGE if with_intervals is None else with_intervals
-    summary, exact = _summary_with_intervals(run, band) if wanted else summarise_blocks(run.blocks(), band=band), run.exact_pairs()
+    summary, exact = (
+        _summary_with_intervals(run, band) if wanted else summarise_blocks(run.blocks(), band=band),
+        run.exact_pairs(),
+    )
     replicated = summarise_replicates(run.blocks(), band=band) if run.spec.replicates > 1 else None
     calibrated = calibrate(run.blocks(), exact, band=band) if run.spec.calibrated else None
     if as_json:
-        rows = summary if replicated is None else summary.merge(replicated.rename(columns={"note": "single_note"}), on=list(GROUP))
-        rows = calibrated.drop(columns="n").rename(columns=_in_json).merge(rows, on=list(GROUP)) if calibrated is not None else rows
+        rows = (
+            summary
+            if replicated is None
+            else summary.merge(replicated.rename(columns={"note": "single_note"}), on=list(GROUP))
+        )
+        rows = (
+            calibrated.drop(columns="n").rename(columns=_in_json).merge(rows, on=list(GROUP))
+            if calibrated is not None
+            else rows
+        )
         say(json_text(rows))
         return
     parts = [summary_text(summary)]
@@ -99,7 +115,9 @@ def _summary_with_intervals(run: Run, band: tuple[float, float]) -> pd.DataFrame
     for name in (name for name in ends["statistic"].unique() if name in summary):
         mine = ends.loc[ends["statistic"] == name, [*GROUP, "low", "high"]]
         summary = summary.merge(mine.rename(columns={"low": f"{name}_low", "high": f"{name}_high"}), on=list(GROUP))
-    notes = ends.groupby(list(GROUP), sort=False)["note"].agg(lambda reasons: "; ".join(note for note in reasons.unique() if note))
+    notes = ends.groupby(list(GROUP), sort=False)["note"].agg(
+        lambda reasons: "; ".join(note for note in reasons.unique() if note)
+    )
     summary = summary.merge(notes.rename("intervals_note").reset_index(), on=list(GROUP))
     return summary.merge(parts.drop(columns=["n", "log_ratio", "log_ratio_low", "log_ratio_high"]), on=list(GROUP))
 
@@ -123,7 +141,9 @@ def replicates_text(replicated: pd.DataFrame) -> str:
 
 def controls_line(bands: pd.DataFrame) -> str:
     """Return in a sentence what the controls of a run say."""
-    zero = "exactly 1" if bands["zero_exact"].all() else "NOT exactly 1: the learner is no pure function of its parameters"
+    zero = (
+        "exactly 1" if bands["zero_exact"].all() else "NOT exactly 1: the learner is no pure function of its parameters"
+    )
     parts = [f"a step of size zero gives {zero}"]
     if bands["float64"].notna().any():
         parts.append(f"float64 changes a log ratio by {bands['float64'].max():.1g} at most")
@@ -154,7 +174,9 @@ def controls_text(bands: pd.DataFrame) -> str:
 def _band(bands: pd.DataFrame, name: str) -> list[str]:
     """Return the ends of a control, as text."""
     text = partial(_digits, form="{:.3f}")
-    return [f"{text(low)} – {text(high)}" for low, high in zip(bands[f"{name}_low"], bands[f"{name}_high"], strict=True)]
+    return [
+        f"{text(low)} – {text(high)}" for low, high in zip(bands[f"{name}_low"], bands[f"{name}_high"], strict=True)
+    ]
 
 
 def _keys(table: pd.DataFrame) -> dict[str, pd.Series | list[str]]:
@@ -180,9 +202,12 @@ def _reasons(table: pd.DataFrame, notes: pd.Series) -> list[str]:
     if not len(where):
         return []
     rows = pd.Series(
-        [f"{modes}, checkpoint {step}, α {alpha}" for step, alpha, modes in zip(*_keys(table).values(), strict=True)], table.index
+        [f"{modes}, checkpoint {step}, α {alpha}" for step, alpha, modes in zip(*_keys(table).values(), strict=True)],
+        table.index,
     )
-    return [f"–: {note} ({'; '.join(rows[group.index])})." for note, group in notes[where].groupby(notes[where], sort=False)]
+    return [
+        f"–: {note} ({'; '.join(rows[group.index])})." for note, group in notes[where].groupby(notes[where], sort=False)
+    ]
 
 
 def _with_ends(table: pd.DataFrame, name: str, form: str) -> list[str]:
@@ -191,7 +216,10 @@ def _with_ends(table: pd.DataFrame, name: str, form: str) -> list[str]:
     if f"{name}_low" not in table:
         return values
     ends = zip(values, table[f"{name}_low"], table[f"{name}_high"], strict=True)
-    return [f"{value} [{_digits(low, form)}, {_digits(high, form)}]" if math.isfinite(low) else value for value, low, high in ends]
+    return [
+        f"{value} [{_digits(low, form)}, {_digits(high, form)}]" if math.isfinite(low) else value
+        for value, low, high in ends
+    ]
 
 
 def _digits(value: float, form: str) -> str:

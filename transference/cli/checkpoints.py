@@ -64,7 +64,9 @@ def open_checkpoints(
         echo_note(checkpoint)
     settings = {**loaded[0].config, **read_config(config)}
     built = load_learner(learner or loaded[0], settings)
-    decided = {name: _trained_with(loaded, name, EPISODE[name]) if value is None else value for name, value in shape.items()}
+    decided = {
+        name: _trained_with(loaded, name, EPISODE[name]) if value is None else value for name, value in shape.items()
+    }
     return Subject(loaded, built, decided)
 
 
@@ -99,7 +101,9 @@ def _with_steps(checkpoints: list[Checkpoint], given: Sequence[str]) -> list[Che
             raise UsageError(f"--step {text[:40]!r} was given; a step is a number of updates, from 0 to {MOST_STEPS}.")
         fitting = _fitting(path, paths)
         if len(fitting) != 1:
-            raise UsageError(f"--step {path}={text} names {len(fitting)} of the checkpoints; they are: {', '.join(paths)}.")
+            raise UsageError(
+                f"--step {path}={text} names {len(fitting)} of the checkpoints; they are: {', '.join(paths)}."
+            )
         if found.setdefault(fitting[0], int(text)) != int(text):
             raise UsageError(f"--step was given twice for {fitting[0]}, {found[fitting[0]]} and {text}; give it once.")
     return [

@@ -9,7 +9,14 @@ import click
 
 from transference.cli._table import print_summary
 from transference.cli.checkpoints import open_checkpoints
-from transference.cli.options import FAILED_CELLS, PathType, RenamedChoice, config_option, episode_options, import_from_here
+from transference.cli.options import (
+    FAILED_CELLS,
+    PathType,
+    RenamedChoice,
+    config_option,
+    episode_options,
+    import_from_here,
+)
 from transference.cli.printing import say
 from transference.devices import choose_device, keep_freed_memory
 from transference.engines import ALIASES, ENGINES
@@ -36,10 +43,18 @@ Examples:
       --alpha 0.01 --out runs/mine""",
 )
 @click.argument("checkpoints", nargs=-1, required=True, type=PathType(), metavar="CHECKPOINT...")
-@click.option("--source", "sources", multiple=True, required=True, metavar="NAME:SPLIT", help="Source mode; repeat for several.")
-@click.option("--target", "targets", multiple=True, required=True, metavar="NAME:SPLIT", help="Target mode; repeat for several.")
-@click.option("--n-source", type=click.IntRange(1), metavar="N", default=300, show_default=True, help="Source tasks per mode.")
-@click.option("--n-target", type=click.IntRange(1), metavar="N", default=20, show_default=True, help="Target tasks per mode.")
+@click.option(
+    "--source", "sources", multiple=True, required=True, metavar="NAME:SPLIT", help="Source mode; repeat for several."
+)
+@click.option(
+    "--target", "targets", multiple=True, required=True, metavar="NAME:SPLIT", help="Target mode; repeat for several."
+)
+@click.option(
+    "--n-source", type=click.IntRange(1), metavar="N", default=300, show_default=True, help="Source tasks per mode."
+)
+@click.option(
+    "--n-target", type=click.IntRange(1), metavar="N", default=20, show_default=True, help="Target tasks per mode."
+)
 @click.option(
     "--step",
     "steps",
@@ -59,7 +74,11 @@ Examples:
     help="The step on each source: plain, or that of the checkpoint's own outer optimizer (adam: only where that is Adam).",
 )
 @click.option(
-    "--alpha", type=float, metavar="X", multiple=True, help="Step size; repeat for several.  [default: the checkpoint's outer rate]"
+    "--alpha",
+    type=float,
+    metavar="X",
+    multiple=True,
+    help="Step size; repeat for several.  [default: the checkpoint's outer rate]",
 )
 @click.option(
     "--moves",
@@ -77,7 +96,12 @@ Examples:
     "exact pairs.",
 )
 @click.option("--share", type=float, metavar="X", help="Of pairs that calibrated measures exactly.  [default: 0.02]")
-@click.option("--half-width", type=float, metavar="X", help="Calibrated measures more, until all intervals are so narrow to either side.")
+@click.option(
+    "--half-width",
+    type=float,
+    metavar="X",
+    help="Calibrated measures more, until all intervals are so narrow to either side.",
+)
 @click.option(
     "--engine",
     type=RenamedChoice(["auto", *ENGINES], ALIASES),
@@ -86,7 +110,10 @@ Examples:
     help="How episodes are evaluated; auto takes the fastest of a short trial. They differ in the last digits.",
 )
 @click.option(
-    "--controls", type=click.IntRange(0), metavar="N", help="Pairs of each mode pair with controls; 0: none.  [default: 1 %, 8 at least]"
+    "--controls",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Pairs of each mode pair with controls; 0: none.  [default: 1 %, 8 at least]",
 )
 @click.option(
     "--replicates",
@@ -97,14 +124,18 @@ Examples:
     help="Episodes of each task, every pair measured with each; what is said of a single pair needs 5 or more.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="Of all losses and gradients.")
+@click.option(
+    "--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="Of all losses and gradients."
+)
 @click.option(
     "--tile",
     type=(click.IntRange(1), click.IntRange(1)),
     metavar="SOURCES TARGETS",
     help="Sources, targets per file.  [default: 25 64, of estimates 1000 256; more sources in large tables]",
 )
-@click.option("--data-root", type=PathType(), help="Folder with prepared files, NAME.parquet or NAME/ for each dataset.")
+@click.option(
+    "--data-root", type=PathType(), help="Folder with prepared files, NAME.parquet or NAME/ for each dataset."
+)
 @click.option("--unsafe-load", is_flag=True, help="Let a checkpoint run code while it loads. Recorded in run.json.")
 @click.option("--dry-run", is_flag=True, help="Check everything, print tiles done and to do, compute nothing.")
 @click.option("--json", "json_output", is_flag=True, help="Print the summary as JSON.")
@@ -150,7 +181,9 @@ def compute(
     import_from_here()
     keep_freed_memory()
     given = {"ways": ways, "shots": shots, "queries": queries, "side": side, "channels": channels}
-    subject = open_checkpoints(checkpoints, learner=learner, config=config, shape=given, unsafe=unsafe_load, steps=steps)
+    subject = open_checkpoints(
+        checkpoints, learner=learner, config=config, shape=given, unsafe=unsafe_load, steps=steps
+    )
     shape, seed = subject.shape, seed if seed is not None else subject.trained_with("seed", 0) + 1
     where, step = choose_device(device), _LOOKAHEADS[lookahead](alpha=alpha, moves=moves)
     found = theta(subject.learner, subject.checkpoints[0], moves)
@@ -187,7 +220,10 @@ def compute(
         say(f"\n{out}")
     if failed := run.failed():
         told = ", ".join(f"{n} {status}" for status, n in sorted(failed.items()))
-        say(f"{failed.total()} of {run.spec.n_cells} cells failed ({told}); the column status in the table says which", err=True)
+        say(
+            f"{failed.total()} of {run.spec.n_cells} cells failed ({told}); the column status in the table says which",
+            err=True,
+        )
         raise SystemExit(FAILED_CELLS)
 
 
@@ -201,5 +237,7 @@ def _estimator(name: str, share: float | None, half_width: float | None, engine:
         return Calibrated(engine=engine, share=Calibrated.share if share is None else share, half_width=half_width)
     for option, value in (("--share", share), ("--half-width", half_width)):
         if value is not None:
-            raise UsageError(f"{option} {value:g} was given with --estimator {name}; it belongs to --estimator calibrated.")
+            raise UsageError(
+                f"{option} {value:g} was given with --estimator {name}; it belongs to --estimator calibrated."
+            )
     return FirstOrder(engine=engine) if name == "first-order" else Exact(engine)

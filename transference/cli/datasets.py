@@ -72,7 +72,9 @@ def _lines(entry: dict[str, Any]) -> list[str]:
     """Return what is told of one dataset, line by line."""
     if "error" in entry:
         return [f"cannot be used: {entry['error']}"]
-    sizes = [f"{split:8} {size['classes']:5} classes {size['images']:7} images" for split, size in entry["splits"].items()]
+    sizes = [
+        f"{split:8} {size['classes']:5} classes {size['images']:7} images" for split, size in entry["splits"].items()
+    ]
     if entry["where"] == "generated":
         return [*sizes, "generated"]
     prepared = f"prepared at {', '.join(entry['prepared'])}" if entry["prepared"] else "not prepared"
@@ -115,13 +117,30 @@ Examples:
 @click.option("--from", "place", type=PathType(), help="Archive, folder or parquet file that holds the images.")
 @click.option("--download", is_flag=True, help="Download the archives first, into DATA_ROOT/.downloads; they are kept.")
 @click.option("--data-root", type=PathType(), required=True, help="Folder for the prepared file.")
-@click.option("--side", type=click.IntRange(1), metavar="N", default=EPISODE["side"], show_default=True, help="Image side in pixels.")
 @click.option(
-    "--channels", type=click.Choice(["1", "3"]), help="Image channels.  [default: 3; for omniglot 1, which serves commands that ask for 3]"
+    "--side",
+    type=click.IntRange(1),
+    metavar="N",
+    default=EPISODE["side"],
+    show_default=True,
+    help="Image side in pixels.",
 )
-@click.option("--form", metavar="NAME", help="Which of the five lies there as distributed.  [default: the one called NAME]")
-@click.option("--split-file", metavar="FILE|NAME", help="csv with class_name,split; or a list that comes with the package.")
-@click.option("--invert", is_flag=True, help="Exchange light and dark: for black ink on white, in a parquet file or class folders.")
+@click.option(
+    "--channels",
+    type=click.Choice(["1", "3"]),
+    help="Image channels.  [default: 3; for omniglot 1, which serves commands that ask for 3]",
+)
+@click.option(
+    "--form", metavar="NAME", help="Which of the five lies there as distributed.  [default: the one called NAME]"
+)
+@click.option(
+    "--split-file", metavar="FILE|NAME", help="csv with class_name,split; or a list that comes with the package."
+)
+@click.option(
+    "--invert",
+    is_flag=True,
+    help="Exchange light and dark: for black ink on white, in a parquet file or class folders.",
+)
 @click.option("--force", is_flag=True, help="Replace a prepared file of other images or settings.")
 @click.option("--dry-run", is_flag=True, help="Look, unpack if need be, and print what would be prepared.")
 def prepare(
@@ -165,11 +184,18 @@ def prepare(
     if not download and place is None:
         raise UsageError(_where_from(name, find_original(form or name)))
     place = place if place is not None else _download(form or name, data_root)
-    settings: dict[str, Any] = {"form": form, "split_file": split_file, "invert": invert, "channels": int(channels) if channels else None}
+    settings: dict[str, Any] = {
+        "form": form,
+        "split_file": split_file,
+        "invert": invert,
+        "channels": int(channels) if channels else None,
+    }
     with preparation(name, place, data_root, side=side, **settings, say=_note) as asked:
         if asked.absent:
             few = ", ".join(asked.absent[:3])
-            _note(f"{len(asked.absent)} entries of the split list have no images here ({few}{', …' if len(asked.absent) > 3 else ''})")
+            _note(
+                f"{len(asked.absent)} entries of the split list have no images here ({few}{', …' if len(asked.absent) > 3 else ''})"
+            )
         if asked.empty:
             _note(f"there are no images for {', '.join(asked.empty)}")
         if odd := [split for split in asked.reader.classes() if split not in (*SPLITS, "all")]:
@@ -180,7 +206,9 @@ def prepare(
             _echo_splits(name, asked.reader)
             return
         if not force and is_done(asked):
-            _note("it is prepared already, and nothing was done; datasets verify reads every image, --force prepares it again")
+            _note(
+                "it is prepared already, and nothing was done; datasets verify reads every image, --force prepares it again"
+            )
         done = run(asked, force=force, progress=True)
     _tell(done)
     _echo_splits(name, done)
@@ -261,7 +289,9 @@ def _verified(name: str, data_root: Path) -> Iterator[tuple[object, str]]:
             if problems:
                 problems.append(f"prepare {name} again with --force")
             else:  # what it was prepared from may lie beside it, and have changed
-                open_dataset(f"{name}:{next(iter(file.classes()))}", data_root=data_root, side=file.side, channels=file.channels)
+                open_dataset(
+                    f"{name}:{next(iter(file.classes()))}", data_root=data_root, side=file.side, channels=file.channels
+                )
             yield file.path, "; ".join(problems)
         except TransferenceError as error:
             yield file.path, str(error)
@@ -290,8 +320,17 @@ Examples:
 )
 @click.argument("mode", metavar="NAME[:SPLIT]")
 @click.option("--data-root", type=PathType(), help=_PLACES)
-@click.option("--side", type=click.IntRange(1), metavar="N", help="Pixels along each edge.  [default: as prepared, else 28]")
-@click.option("--classes", type=click.IntRange(1), metavar="N", default=8, show_default=True, help="Rows, shared out among the splits.")
+@click.option(
+    "--side", type=click.IntRange(1), metavar="N", help="Pixels along each edge.  [default: as prepared, else 28]"
+)
+@click.option(
+    "--classes",
+    type=click.IntRange(1),
+    metavar="N",
+    default=8,
+    show_default=True,
+    help="Rows, shared out among the splits.",
+)
 @click.option("--images", type=click.IntRange(1), metavar="N", default=10, show_default=True, help="Columns.")
 @click.option("-o", "--output", type=PathType(), required=True, help="PNG, PDF or SVG.")
 def show(mode: str, data_root: Path | None, side: int | None, classes: int, images: int, output: Path) -> None:
@@ -307,7 +346,9 @@ def show(mode: str, data_root: Path | None, side: int | None, classes: int, imag
     rows: list[tuple[str, Any]] = []
     for number, split in enumerate(splits):
         share = classes // len(splits) + (number < classes % len(splits))
-        rows += _rows(open_dataset(f"{name}:{split}", data_root=data_root, side=side), share, images, with_split=":" not in mode)
+        rows += _rows(
+            open_dataset(f"{name}:{split}", data_root=data_root, side=side), share, images, with_split=":" not in mode
+        )
     save(contact_sheet([pictures for _, pictures in rows], [label for label, _ in rows]), output)
     say(output)
 

@@ -24,10 +24,19 @@ Examples:
 )
 @click.option("--out", type=PathType(), default=Path("demo"), show_default=True, help="Folder for everything.")
 @click.option(
-    "--iterations", type=click.IntRange(_STAGES), metavar="N", default=240, show_default=True, help="Outer updates of the training."
+    "--iterations",
+    type=click.IntRange(_STAGES),
+    metavar="N",
+    default=240,
+    show_default=True,
+    help="Outer updates of the training.",
 )
-@click.option("--n-source", type=click.IntRange(1), metavar="N", default=40, show_default=True, help="Source tasks per mode.")
-@click.option("--n-target", type=click.IntRange(1), metavar="N", default=6, show_default=True, help="Target tasks per mode.")
+@click.option(
+    "--n-source", type=click.IntRange(1), metavar="N", default=40, show_default=True, help="Source tasks per mode."
+)
+@click.option(
+    "--n-target", type=click.IntRange(1), metavar="N", default=6, show_default=True, help="Target tasks per mode."
+)
 @click.pass_context
 def demo(ctx: click.Context, out: Path, iterations: int, n_source: int, n_target: int) -> None:
     """Train a ProtoNet on the three generated modes, measure it at four stages, and draw what came out."""

@@ -50,7 +50,9 @@ def export(run: Path, file: Path) -> None:
 
 def _write_matrices(run: Run, file: BinaryIO) -> None:
     matrices = {
-        f"step={step},alpha={alpha!r}{f',replicate={replicate}' if replicate else ''}": run.matrix(step, alpha, replicate)
+        f"step={step},alpha={alpha!r}{f',replicate={replicate}' if replicate else ''}": run.matrix(
+            step, alpha, replicate
+        )
         for step in run.steps
         for alpha in run.alphas
         for replicate in range(run.spec.replicates)

@@ -76,8 +76,16 @@ class PathType(click.Path):
             UsageError: it is empty.
         """
         if os.fspath(value) == "":
-            asked = max(param.opts, key=len) if isinstance(param, click.Option) else param.human_readable_name if param else "a path"
-            raise UsageError(f"{asked} was given as an empty name. Is a variable of the shell not set? The current folder is called '.'.")
+            asked = (
+                max(param.opts, key=len)
+                if isinstance(param, click.Option)
+                else param.human_readable_name
+                if param
+                else "a path"
+            )
+            raise UsageError(
+                f"{asked} was given as an empty name. Is a variable of the shell not set? The current folder is called '.'."
+            )
         return super().convert(value, param, ctx)
 
 
@@ -118,7 +126,9 @@ def read_config(config: Path | None) -> dict[str, Any]:
     try:
         text = config.read_bytes()
         if len(text) > _MOST_BYTES:
-            raise UsageError(f"{config} has {len(text):,} bytes, and settings have at most {_MOST_BYTES:,}. Is it the right file?")
+            raise UsageError(
+                f"{config} has {len(text):,} bytes, and settings have at most {_MOST_BYTES:,}. Is it the right file?"
+            )
         if _DEEP_KEY.search(words := text.decode()):
             raise UsageError(f"{config} has a name of more than a hundred parts. Is it the right file?")
         settings = tomllib.loads(words)
@@ -155,5 +165,7 @@ def split_modes(text: str, option: str = "--modes") -> tuple[str, ...]:
     """
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     if not names or len(set(names)) != len(names) or any(":" in name for name in names):
-        raise UsageError(f"{option} {text!r} was asked for; give different dataset names without a split, for example omniglot,cifar100.")
+        raise UsageError(
+            f"{option} {text!r} was asked for; give different dataset names without a split, for example omniglot,cifar100."
+        )
     return names

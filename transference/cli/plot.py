@@ -41,7 +41,11 @@ def _parameter(option: Option[Any]) -> str:
 def _options_of_kinds(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that belong to some kinds only, each named after these in its help."""
     for option in reversed(_OF_KINDS.values()):
-        flag = f"--{option.name}/--no-{option.name}" if option.type is bool and option.default is None else f"--{option.name}"
+        flag = (
+            f"--{option.name}/--no-{option.name}"
+            if option.type is bool and option.default is None
+            else f"--{option.name}"
+        )
         words = f"{', '.join(_names_of(option)).capitalize()}: {option.help}"
         settings = {"is_flag": True} if option.type is bool else {"type": option.type, "metavar": option.metavar}
         command = click.option(flag, _parameter(option), default=option.default, help=words, **settings)(command)
@@ -59,12 +63,16 @@ Examples:
 )
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=PathType())
 @click.option("--kind", type=click.Choice(list(_KINDS)), required=True, help="What to draw; see below.")
-@click.option("--alpha", type=float, metavar="X", help="Step size; needed when the run has several, since shares depend on it.")
+@click.option(
+    "--alpha", type=float, metavar="X", help="Step size; needed when the run has several, since shares depend on it."
+)
 @click.option("--step", "steps", type=int, multiple=True, help="Checkpoint; twice to compare two.  [default: the last]")
 @click.option("--source", "sources", multiple=True, help="Draw only this source mode; repeat for several.")
 @click.option("--target", "targets", multiple=True, help="Draw only this target mode; repeat for several.")
 @_options_of_kinds
-@click.option("--bins", type=click.IntRange(1), metavar="N", default=BINS, show_default=True, help="Bars of a histogram.")
+@click.option(
+    "--bins", type=click.IntRange(1), metavar="N", default=BINS, show_default=True, help="Bars of a histogram."
+)
 @click.option(
     "--range",
     "limits",
@@ -118,4 +126,7 @@ def plot(
 def _warn_of_estimates(run: Run) -> None:
     """Say of a run of estimates that it is one."""
     if run.spec.estimates:
-        say(f"{run.path} holds estimates ({run.spec.estimator['kind']}); transference summary tells how far they can be trusted", err=True)
+        say(
+            f"{run.path} holds estimates ({run.spec.estimator['kind']}); transference summary tells how far they can be trusted",
+            err=True,
+        )

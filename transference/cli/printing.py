@@ -51,7 +51,9 @@ def _plainer(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     letters = error.object[error.start : error.end]
-    return "".join(_PLAIN.get(letter) or letter.encode("ascii", "backslashreplace").decode() for letter in letters), error.end
+    return "".join(
+        _PLAIN.get(letter) or letter.encode("ascii", "backslashreplace").decode() for letter in letters
+    ), error.end
 
 
 def begin_in_utf8() -> None:

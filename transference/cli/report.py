@@ -30,8 +30,15 @@ Examples:
     "[default: of each mode the one whose loss ratios spread most]",
 )
 @click.option("--alpha", type=float, metavar="X", help="Step size at which these are shown.  [default: the smallest]")
-@click.option("--side", type=click.IntRange(1), metavar="N", help="Image side of the runs in pixels.  [default: what run.json says]")
-@click.option("--channels", type=click.IntRange(1), metavar="N", help="Image channels of the runs.  [default: what run.json says]")
+@click.option(
+    "--side",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Image side of the runs in pixels.  [default: what run.json says]",
+)
+@click.option(
+    "--channels", type=click.IntRange(1), metavar="N", help="Image channels of the runs.  [default: what run.json says]"
+)
 @band_option
 @click.option("-o", "--output", type=PathType(), required=True, help="The page, .html.")
 def report(
@@ -52,6 +59,8 @@ def report(
 
     if output.suffix not in (".html", ".htm"):
         raise UsageError(f"{output} was asked for; the name of a page ends in .html.")
-    options = ReportOptions(data_root=data_root, targets=targets, alpha=alpha, band=neutral, side=side, channels=channels)
+    options = ReportOptions(
+        data_root=data_root, targets=targets, alpha=alpha, band=neutral, side=side, channels=channels
+    )
     write_report([open_run(run) for run in runs], output, options)
     say(output)

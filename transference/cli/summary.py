@@ -21,10 +21,17 @@ Examples:
 )
 @click.argument("run", type=PathType())
 @band_option
-@click.option("--intervals/--no-intervals", "with_intervals", default=None, help="With 95 % intervals.  [default: up to 2 million pairs]")
+@click.option(
+    "--intervals/--no-intervals",
+    "with_intervals",
+    default=None,
+    help="With 95 % intervals.  [default: up to 2 million pairs]",
+)
 @click.option("--controls", is_flag=True, help="Print the controls of every mode pair.")
 @click.option("--json", "json_output", is_flag=True, help="Print every column as JSON.")
-def summary(run: Path, neutral: tuple[float, float], with_intervals: bool | None, controls: bool, json_output: bool) -> None:
+def summary(
+    run: Path, neutral: tuple[float, float], with_intervals: bool | None, controls: bool, json_output: bool
+) -> None:
     """Print mean and shares of the loss ratios, per checkpoint, step size, source mode and target mode.
 
     With intervals for another draw of the tasks; with the mean log ratio as a sum of its first-order part, which is negative where

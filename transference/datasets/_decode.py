@@ -65,10 +65,14 @@ def decode(source: bytes | Path, where: str) -> Image.Image:
         # Pillow only warns at this size, and turning its warnings into errors for a moment is not safe in threads.
         if fitting := image.width * image.height <= MOST_PIXELS and max(image.size) <= MOST_ALONG_AN_EDGE:
             image.load()
-    except Exception as error:  # a damaged file makes Pillow's plugins raise anything: struct.error, IndexError, zlib.error, …
+    except (
+        Exception
+    ) as error:  # a damaged file makes Pillow's plugins raise anything: struct.error, IndexError, zlib.error, …
         raise DataError(f"{where}: the image cannot be decoded ({error}). Replace or remove the file.") from error
     if not fitting:
-        raise DataError(f"{where}: {image.width} × {image.height} pixels could be a decompression bomb. Scale it down, or remove the file.")
+        raise DataError(
+            f"{where}: {image.width} × {image.height} pixels could be a decompression bomb. Scale it down, or remove the file."
+        )
     return _upright(image)
 
 

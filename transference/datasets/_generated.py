@@ -50,7 +50,9 @@ class GeneratedMode:
 
     def classes(self) -> dict[str, dict[str, int]]:
         """Return 64, 16 and 20 classes of 30 images."""
-        return {split: {f"{self.name}-{c:03d}": _IMAGES_PER_CLASS for c in classes} for split, classes in _CLASSES.items()}
+        return {
+            split: {f"{self.name}-{c:03d}": _IMAGES_PER_CLASS for c in classes} for split, classes in _CLASSES.items()
+        }
 
     def mark(self) -> Mark:
         """Return the name: what is drawn never changes."""

@@ -127,7 +127,10 @@ class DatasetReader(Located, Protocol):
 
 def split_sizes(reader: Classified) -> dict[str, SplitSize]:
     """Return how many classes and images each split has."""
-    return {split: SplitSize(sum(n > 0 for n in sizes.values()), sum(sizes.values())) for split, sizes in reader.classes().items()}
+    return {
+        split: SplitSize(sum(n > 0 for n in sizes.values()), sum(sizes.values()))
+        for split, sizes in reader.classes().items()
+    }
 
 
 def check_size(side: int, channels: int) -> None:
@@ -137,7 +140,9 @@ def check_size(side: int, channels: int) -> None:
         DataError: they cannot.
     """
     if channels not in (1, 3) or side < 1:
-        raise DataError(f"Images of {side} pixels and {channels} channels were asked for; the side must be positive, the channels 1 or 3.")
+        raise DataError(
+            f"Images of {side} pixels and {channels} channels were asked for; the side must be positive, the channels 1 or 3."
+        )
 
 
 def read_split(reader: DatasetReader, split: str, side: int, channels: int) -> ImageDataset:
@@ -204,7 +209,9 @@ def require_split(reader: Located, split: str) -> str:
 def no_split(name: str, where: str, split: str, splits: Iterable[str]) -> str:
     """Return what to say where a split does not exist."""
     found = list(splits)
-    hint = f" To split it by class: transference datasets prepare {name} --split-file FILE …" if found == ["all"] else ""
+    hint = (
+        f" To split it by class: transference datasets prepare {name} --split-file FILE …" if found == ["all"] else ""
+    )
     return f"{name} ({where}) has no split {split!r}; it has {', '.join(found) or 'none'}.{hint}"
 
 
@@ -228,7 +235,9 @@ def assemble(name: str, split: str, labels: Sequence[Label], images: Tensor, dig
     """
     image_ids = tuple(image_id for _, image_id in labels)
     if len(set(image_ids)) != len(image_ids):
-        raise DataError(f"{name}:{split} uses an image id twice; ids must be unique, or a task could not be told from another.")
+        raise DataError(
+            f"{name}:{split} uses an image id twice; ids must be unique, or a task could not be told from another."
+        )
     sizes = Counter(class_name for class_name, _ in labels)
     return ImageDataset(name, split, images, tuple(sizes), (0, *accumulate(sizes.values())), image_ids, digest)
 
@@ -273,4 +282,6 @@ def require_folder(path: Path) -> None:
         DataError: it is not.
     """
     if not path.is_dir():
-        raise DataError(f"The data root {path} is not a folder; give the folder that holds the images with --data-root.")
+        raise DataError(
+            f"The data root {path} is not a folder; give the folder that holds the images with --data-root."
+        )

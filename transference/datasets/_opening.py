@@ -10,7 +10,15 @@ from pathlib import Path
 
 from transference.datasets._containers import file_containers, places_of, plain_reader
 from transference.datasets._generated import GeneratedMode
-from transference.datasets._images import DatasetReader, ImageDataset, check_size, no_split, read_split, require_folder, require_split
+from transference.datasets._images import (
+    DatasetReader,
+    ImageDataset,
+    check_size,
+    no_split,
+    read_split,
+    require_folder,
+    require_split,
+)
 from transference.datasets._names import as_seen
 from transference.datasets._unread import by_suffix, say, unread
 from transference.datasets.originals import find_original
@@ -30,7 +38,9 @@ def parse_mode(text: str) -> tuple[str, str]:
     """
     match = _MODE.fullmatch(as_seen(text))
     if not match:
-        raise UsageError(f"{text!r} does not name a mode and a split; write it as NAME:SPLIT, for example omniglot:train.")
+        raise UsageError(
+            f"{text!r} does not name a mode and a split; write it as NAME:SPLIT, for example omniglot:train."
+        )
     return match["name"], match["split"]
 
 
@@ -83,7 +93,9 @@ def _source(name: str, data_root: str | Path | None, side: int, channels: int) -
     if beside:
         return beside
     if side in {file.side for file in ready}:
-        raise DataError(f"{name} is prepared with 3 channels in {data_root}, but 1 was asked for. Ask with --channels 3.")
+        raise DataError(
+            f"{name} is prepared with 3 channels in {data_root}, but 1 was asked for. Ask with --channels 3."
+        )
     sides = " and ".join(str(file.side) for file in ready)
     raise DataError(
         f"{name} is prepared at {sides} pixels a side in {data_root}, but {side} were asked for. "
@@ -122,7 +134,9 @@ def find_reader(name: str, data_root: str | Path | None = None) -> DatasetReader
     if root is None:
         advice = f"give the folder that holds it with --data-root. Without one there are: {', '.join(known)}."
         raise DataError(f"There is no generated mode {name!r}; {advice}{hint}")
-    raise DataError(f"There is no dataset {name!r}, neither generated nor in {root}; there are: {', '.join(known)}.{hint}")
+    raise DataError(
+        f"There is no dataset {name!r}, neither generated nor in {root}; there are: {', '.join(known)}.{hint}"
+    )
 
 
 def dataset_names(data_root: str | Path | None = None) -> list[str]:
@@ -168,16 +182,22 @@ def _beside(name: str, root: Path, ready: list[Prepared]) -> DatasetReader | Non
     places = places_of(name, root)
     if not places and name not in entry_points(group=_GROUP).names:
         return None
-    if len(places) == 1 and all(file.about.get("in_data_root") and file.about.get("from") == places[0].name for file in ready):
+    if len(places) == 1 and all(
+        file.about.get("in_data_root") and file.about.get("from") == places[0].name for file in ready
+    ):
         _check_older(places[0], ready)
         if not all(file.about.get("as_it_is") for file in ready):
             return None  # other splits or shades: only the prepared files are the mode
         reader = plain_reader(places[0])
         if all(file.about.get("images") == reader.mark().content for file in ready):
             return reader
-        raise DataError(f"{places[0]} has other images than when {ready[0].path} was prepared from it. Prepare {name} again with --force.")
+        raise DataError(
+            f"{places[0]} has other images than when {ready[0].path} was prepared from it. Prepare {name} again with --force."
+        )
     found = [*map(str, places), *(["the registered mode"] if not places else [])]
-    raise DataError(f"Both {' and '.join(found)} and the prepared file {ready[0].path} could be {name}; rename or move one of them.")
+    raise DataError(
+        f"Both {' and '.join(found)} and the prepared file {ready[0].path} could be {name}; rename or move one of them."
+    )
 
 
 def _check_older(place: Path, ready: list[Prepared]) -> None:
@@ -189,4 +209,6 @@ def _check_older(place: Path, ready: list[Prepared]) -> None:
     first = min(file.path.stat().st_mtime for file in ready)
     for path in (place, *place.rglob("*")) if place.is_dir() else (place,):
         if path.is_file() and path.stat().st_mtime > first:
-            raise DataError(f"{path} was written after {ready[0].path}, which was prepared from it. Prepare it again with --force.")
+            raise DataError(
+                f"{path} was written after {ready[0].path}, which was prepared from it. Prepare it again with --force."
+            )

@@ -62,7 +62,13 @@ class ParquetImages:
             configurations.
     """
 
-    def __init__(self, paths: Path | Sequence[Path], name: str | None = None, root: Path | None = None, beside: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        paths: Path | Sequence[Path],
+        name: str | None = None,
+        root: Path | None = None,
+        beside: Sequence[str] = (),
+    ) -> None:
         alone = isinstance(paths, Path)
         root = root or (paths.parent if isinstance(paths, Path) else paths[0].parent)
         self.name = name or as_seen(paths.stem if isinstance(paths, Path) else root.name)
@@ -112,11 +118,17 @@ class ParquetImages:
             mine = chosen[chosen["shard"] == number]
             row_of = self._row_of(shard)
             images = shard.images(mine["row"].to_numpy())
-            for row, class_name, path, content in zip(mine["row"], mine["class_name"], mine["path"], images, strict=True):
+            for row, class_name, path, content in zip(
+                mine["row"], mine["class_name"], mine["path"], images, strict=True
+            ):
                 where = f"{shard.path}, row {row} ({path})"
                 if content is None:
-                    raise DataError(f"{where}: the row holds no image bytes; files that only point to images are not supported.")
-                yield Picture(str(class_name), str(path) if unique else row_of.format(row), partial(decode, content, where))
+                    raise DataError(
+                        f"{where}: the row holds no image bytes; files that only point to images are not supported."
+                    )
+                yield Picture(
+                    str(class_name), str(path) if unique else row_of.format(row), partial(decode, content, where)
+                )
 
     def mark(self) -> Mark:
         """Return that of the files with their footers, which have statistics and positions of every column."""
@@ -214,9 +226,13 @@ class _Shard:
                 self._schema: pa.Schema = opened.schema_arrow
                 self._n_rows = int(opened.metadata.num_rows)
         except _DAMAGED as error:
-            raise DataError(f"{self.path} cannot be read as a parquet file ({error}). Copy or prepare it again.") from error
+            raise DataError(
+                f"{self.path} cannot be read as a parquet file ({error}). Copy or prepare it again."
+            ) from error
         if self._n_rows > _MOST_ROWS:
-            raise DataError(f"{self.path} has {self._n_rows} rows, more than {_MOST_ROWS}; cut it into several files if you trust it.")
+            raise DataError(
+                f"{self.path} has {self._n_rows} rows, more than {_MOST_ROWS}; cut it into several files if you trust it."
+            )
         columns = self._schema.names
         if len(set(columns)) < len(columns):
             raise DataError(f"{self.path} has two columns of one name among {', '.join(columns)}; rename one of them.")
@@ -275,7 +291,9 @@ class _Shard:
             named = [None if name is None else as_seen(str(name)).strip() or None for name in given]
             frame["class_name"] = pd.Series(named, dtype=object)
             if "label" in names and frame.groupby("class_name")["label"].nunique().max() > 1:
-                raise DataError(f"{self.path} uses one class_name for several labels; give each class a name of its own.")
+                raise DataError(
+                    f"{self.path} uses one class_name for several labels; give each class a name of its own."
+                )
         split = frame["split"].astype(str) if "split" in names else self.file.split or "all"
         told = {"split": split, "class_name": frame["class_name"], "given": given, "row": np.arange(self._n_rows)}
         return pd.DataFrame({**told, "path": pd.Series(self._paths(), dtype=object)}, index=frame.index)
@@ -362,9 +380,13 @@ class _Shard:
             features = json.loads(raw)["info"]["features"] if raw else {}
             names = features.get(self.label, {}).get("names") or []
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise DataError(f"{self.path} has huggingface metadata that cannot be read ({error!r}). Add a class_name column.") from error
+            raise DataError(
+                f"{self.path} has huggingface metadata that cannot be read ({error!r}). Add a class_name column."
+            ) from error
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise DataError(f"{self.path} has huggingface metadata with label names that are no list of texts. Add a class_name column.")
+            raise DataError(
+                f"{self.path} has huggingface metadata with label names that are no list of texts. Add a class_name column."
+            )
         return [as_seen(name) for name in names] or None
 
 

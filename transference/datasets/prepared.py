@@ -50,7 +50,9 @@ def prepared_files(data_root: Path, name: str | None = None) -> list[Prepared]:
     """Return the prepared files in a folder, of one mode or of all, by name and size."""
     found = [(match, path) for path in sorted(data_root.glob("*.safetensors")) if (match := _FILE.fullmatch(path.name))]
     files = [Prepared(path, match["name"], int(match["side"]), int(match["channels"])) for match, path in found]
-    return sorted((file for file in files if name in (None, file.name)), key=lambda file: (file.name, file.side, file.channels))
+    return sorted(
+        (file for file in files if name in (None, file.name)), key=lambda file: (file.name, file.side, file.channels)
+    )
 
 
 @dataclass(frozen=True)
@@ -210,7 +212,9 @@ class _Split:
             ValueError: classes or ids are out of order or repeated, or digests are missing.
         """
         split = cls([(name, list(ids)) for name, ids in content["classes"]], dict(content["digests"]))
-        if any(isinstance(ids, str) for _, ids in content["classes"]) or not all(isinstance(word, str) for word in split.words):
+        if any(isinstance(ids, str) for _, ids in content["classes"]) or not all(
+            isinstance(word, str) for word in split.words
+        ):
             raise TypeError("names, ids and digests are texts")
         if set(split.digests) != served:
             raise ValueError(f"there are digests for {sorted(split.digests)} channels, not for {sorted(served)}")
@@ -221,7 +225,11 @@ class _Split:
     @property
     def words(self) -> tuple[object, ...]:
         """Return everything that should be text."""
-        return (*self.digests.values(), *(name for name, _ in self.classes), *(image_id for _, ids in self.classes for image_id in ids))
+        return (
+            *self.digests.values(),
+            *(name for name, _ in self.classes),
+            *(image_id for _, ids in self.classes for image_id in ids),
+        )
 
     @property
     def labels(self) -> list[Label]:
@@ -252,7 +260,9 @@ def write(path: Path, rows: Sequence[Row], pixels: Path, side: int, channels: in
     order = sorted(range(len(rows)), key=lambda i: (rank[rows[i][0]], rows[i][1:]))
     shape = (len(rows), channels, side, side)
     if len({(split, image_id) for split, _, image_id in rows}) < len(rows):
-        raise DataError(f"{path.name}: an image id is used twice; ids must be unique in a split, or a task could not be told from another.")
+        raise DataError(
+            f"{path.name}: an image id is used twice; ids must be unique in a split, or a task could not be told from another."
+        )
     blank = {str(served): "-" * 32 for served in {channels, 3}}
     head, labels_at = _head(shape, _labels(rows, order, dict.fromkeys(rank, blank)), about)
 
@@ -268,7 +278,9 @@ def write(path: Path, rows: Sequence[Row], pixels: Path, side: int, channels: in
     write_aside(path, put)
 
 
-def _copy(source: IO[bytes], file: IO[bytes], order: Sequence[int], rows: Sequence[Row], shape: tuple[int, ...]) -> dict[str, str]:
+def _copy(
+    source: IO[bytes], file: IO[bytes], order: Sequence[int], rows: Sequence[Row], shape: tuple[int, ...]
+) -> dict[str, str]:
     """Copy the images of one split in this order, and return their digests by number of channels."""
     labels = [rows[i][1:] for i in order]
     served = [(channels, content_digest(labels, (len(order), channels, *shape[1:]))) for channels in {shape[0], 3}]

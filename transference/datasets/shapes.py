@@ -28,7 +28,9 @@ def _draw(of_class: Stream, of_image: Stream, image: int) -> Canvas:
     u, v = across * np.cos(turn) + down * np.sin(turn), (down * np.cos(turn) - across * np.sin(turn)) / stretch
     distance, angle = np.hypot(u, v), np.arctan2(v, u)
     outline = radius * (1 - depth / 2 + depth / 2 * np.cos(lobes * angle))
-    inside = np.clip((outline - distance) * SIDE + 0.5, 0, 1) * np.clip((distance - hole * radius * (1 - depth)) * SIDE + 0.5, 0, 1)
+    inside = np.clip((outline - distance) * SIDE + 0.5, 0, 1) * np.clip(
+        (distance - hole * radius * (1 - depth)) * SIDE + 0.5, 0, 1
+    )
 
     colour = np.array(colorsys.hsv_to_rgb(float(hue) % 1.0, 0.75, float(of_image.uniform(0.6, 0.95))))
     ground = of_image.uniform(0.8, 0.95) + 0.04 * of_image.normal((3,))

@@ -22,7 +22,10 @@ def _draw(of_class: Stream, of_image: Stream, image: int) -> Canvas:
     phases = of_image.uniform(0.0, 2 * np.pi, (2,))
 
     x, y = grid()
-    waves = [np.sin(2 * np.pi * f * (x * np.cos(a) + y * np.sin(a)) + p) for a, f, p in zip(angles, frequencies, phases, strict=True)]
+    waves = [
+        np.sin(2 * np.pi * f * (x * np.cos(a) + y * np.sin(a)) + p)
+        for a, f, p in zip(angles, frequencies, phases, strict=True)
+    ]
     mix = 0.5 + 0.5 * np.tanh(sharpness * ((1 - balance) * waves[0] + balance * waves[1]))[..., None]
     light = of_image.uniform(0.8, 1.15)
     return np.asarray(light * (mix * colours[0] + (1 - mix) * colours[1]) + 0.03 * of_image.normal((*x.shape, 3)))

@@ -79,7 +79,9 @@ class Resplit:
             for picture in self._reader.pictures(old):
                 if self._list.split_of(picture.class_name) == split:
                     known = len(self._found) == 1 or picture.image_id.startswith(f"{old}/")
-                    yield Picture(picture.class_name, picture.image_id if known else f"{old}/{picture.image_id}", picture.load)
+                    yield Picture(
+                        picture.class_name, picture.image_id if known else f"{old}/{picture.image_id}", picture.load
+                    )
 
     def mark(self) -> Mark:
         """Return that of the images."""

@@ -17,7 +17,11 @@ def usable(tensor: Tensor) -> Tensor:
 def channels_last(tensor: Tensor) -> Tensor:
     """Return images or a kernel with their channels last in memory, where CPUs convolve faster; others as allocated."""
     tensor = as_allocated(tensor)
-    return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 and tensor.device.type == "cpu" else tensor
+    return (
+        tensor.contiguous(memory_format=torch.channels_last)
+        if tensor.dim() == 4 and tensor.device.type == "cpu"
+        else tensor
+    )
 
 
 def as_allocated(tensor: Tensor) -> Tensor:
@@ -27,7 +31,9 @@ def as_allocated(tensor: Tensor) -> Tensor:
     other paths, whose sums run in another order: the same loss differs in its last digits from that on a tensor just computed.
     """
     tensor = tensor.resolve_neg()
-    if tensor.stride() == _plain_strides(tensor) and (tensor.device.type != "cpu" or tensor.data_ptr() % _ALIGNMENT == 0):
+    if tensor.stride() == _plain_strides(tensor) and (
+        tensor.device.type != "cpu" or tensor.data_ptr() % _ALIGNMENT == 0
+    ):
         return tensor
     return torch.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device).copy_(tensor.detach())
 

@@ -40,7 +40,10 @@ def undisturbed() -> Iterator[None]:
 def restored() -> Iterator[None]:
     """Put settings of torch, numpy and warnings back after the block, as the import of a file may change them for the whole process."""
     grad, dtype, threads = torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_num_threads()
-    deterministic, warn_only = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    deterministic, warn_only = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
     anomaly, device, errors = torch.is_anomaly_enabled(), torch.get_default_device(), np.geterr()
     try:
         with warnings.catch_warnings():

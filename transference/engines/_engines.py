@@ -67,10 +67,14 @@ class Engine(Protocol):
     def __call__(self, learner: Learner, episodes: Sequence[Episode]) -> Evaluate:
         """Load episodes, once, and return what evaluates the learner on them."""
 
-    def gradients(self, learner: Learner, params: Params, episodes: Sequence[Episode], names: Sequence[str]) -> list[Scored]:
+    def gradients(
+        self, learner: Learner, params: Params, episodes: Sequence[Episode], names: Sequence[str]
+    ) -> list[Scored]:
         """Return, for each episode, loss and accuracy, and the gradient of the loss with respect to the named parameters."""
 
-    def mean_gradient(self, learner: Learner, params: Params, episodes: Sequence[Episode], names: Sequence[str]) -> MeanGradient:
+    def mean_gradient(
+        self, learner: Learner, params: Params, episodes: Sequence[Episode], names: Sequence[str]
+    ) -> MeanGradient:
         """Return the gradient of the mean loss; by ``apart`` and ``together`` the same for any number of threads."""
 
 
@@ -98,7 +102,9 @@ class OneByOne:
             return _OneByOne(self, partial(_scores_in_turns, turns), turns.all, laid_out)
         return _OneByOne(self, partial(read_scores, learner), [learner], laid_out)
 
-    def gradients(self, learner: Learner, params: Params, episodes: Sequence[Episode], names: Sequence[str]) -> list[Scored]:
+    def gradients(
+        self, learner: Learner, params: Params, episodes: Sequence[Episode], names: Sequence[str]
+    ) -> list[Scored]:
         """Compute them in the same layout, and on threads of their own if ``threads``; nothing is compiled."""
         with workers() if self.threads else nullcontext() as pool:
             learners, laid_out = InTurns(learner), {name: self.layout(value) for name, value in params.items()}
@@ -110,7 +116,9 @@ class OneByOne:
             with untouched(learners.all, laid_out):
                 return list((pool.map if pool else map)(gradient, episodes))
 
-    def mean_gradient(self, learner: Learner, params: Params, episodes: Sequence[Episode], names: Sequence[str]) -> MeanGradient:
+    def mean_gradient(
+        self, learner: Learner, params: Params, episodes: Sequence[Episode], names: Sequence[str]
+    ) -> MeanGradient:
         """Add up the episodes' gradients in their order."""
         with workers() if self.threads else nullcontext():  # the sums, too, with a single kernel thread
             found = self.gradients(learner, params, episodes, names)
@@ -168,13 +176,17 @@ class Vmap:
         chosen = [numbers[k : k + self.block] for numbers in groups for k in range(0, len(numbers), self.block)]
         return _Vmapped(learner, [_Block.of(loaded, numbers, self.block) for numbers in chosen])
 
-    def gradients(self, learner: Learner, params: Params, episodes: Sequence[Episode], names: Sequence[str]) -> list[Scored]:
+    def gradients(
+        self, learner: Learner, params: Params, episodes: Sequence[Episode], names: Sequence[str]
+    ) -> list[Scored]:
         """Compute them one after the other: few learners let a gradient be batched through their inner loop."""
         laid_out = {name: as_allocated(value) for name, value in params.items()}
         with untouched([learner], laid_out):
             return [loss_gradient(learner, laid_out, episode.map(as_allocated), names) for episode in episodes]
 
-    def mean_gradient(self, learner: Learner, params: Params, episodes: Sequence[Episode], names: Sequence[str]) -> MeanGradient:
+    def mean_gradient(
+        self, learner: Learner, params: Params, episodes: Sequence[Episode], names: Sequence[str]
+    ) -> MeanGradient:
         """Take the gradient of the sum of the losses, of all that can go together in one call.
 
         On a thread of its own with a single kernel thread: with more, sums on a CPU would change their last digits.

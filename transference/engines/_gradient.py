@@ -43,7 +43,9 @@ class MeanGradient:
         return cls(mean, [loss for loss, _ in scores], [accuracy for _, accuracy in scores])
 
 
-def loss_gradient(learner: Learner, params: Params, episode: Episode, names: Sequence[str]) -> tuple[tuple[float, float], Params]:
+def loss_gradient(
+    learner: Learner, params: Params, episode: Episode, names: Sequence[str]
+) -> tuple[tuple[float, float], Params]:
     """Return ``L(θ)`` with the accuracy, and the gradient of the loss with respect to the named parameters.
 
     Through the inner loop too, where the learner has one. A parameter that the loss does not depend on has no entry in the gradient: no

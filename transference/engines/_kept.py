@@ -76,7 +76,9 @@ class KeptGradients:
             return
         alike = tuple((name, value.shape, value.dtype, value.device) for name, value in gradient.items())
         # An expanded scalar has the shape, dtype and device of the gradient without its memory.
-        blanks = self._blanks.setdefault(alike, [(name, value.new_empty(()).expand(value.shape)) for name, value in gradient.items()])
+        blanks = self._blanks.setdefault(
+            alike, [(name, value.new_empty(()).expand(value.shape)) for name, value in gradient.items()]
+        )
         self._kept[number] = self._end, loss, blanks
         self._end = self._file.tell()
 

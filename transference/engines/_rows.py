@@ -23,7 +23,9 @@ class GradientRows:
 
     def __init__(self, n: int, params: Params) -> None:
         ends = torch.tensor([value.numel() for value in params.values()]).cumsum(0).tolist()
-        self._slots = {name: slice(end - value.numel(), end) for (name, value), end in zip(params.items(), ends, strict=True)}
+        self._slots = {
+            name: slice(end - value.numel(), end) for (name, value), end in zip(params.items(), ends, strict=True)
+        }
         self._shapes = {name: value.shape for name, value in params.items()}
         self._rows = next(iter(params.values())).new_zeros(n, ends[-1])
 

@@ -56,7 +56,9 @@ class Trial:
     def __str__(self) -> str:
         """Say it in one line."""
         others = ", ".join(f"{name} {took:.3g}" for name, took in self.milliseconds.items() if name != self.chosen)
-        return f"engine {self.chosen}: {self.milliseconds[self.chosen]:.3g} ms a pair" + (f" ({others})" if others else "")
+        return f"engine {self.chosen}: {self.milliseconds[self.chosen]:.3g} ms a pair" + (
+            f" ({others})" if others else ""
+        )
 
 
 def trial(learner: Learner, params: Params, episodes: Sequence[Episode], n_pairs: int) -> Trial:

@@ -35,7 +35,9 @@ class Tangents:
         self._gradients = GradientRows(len(targets), params)
         scores: list[tuple[float, float]] = []
         for start in range(0, len(targets), _AT_ONCE):
-            for score, gradient in find_engine(engine).gradients(learner, params, targets[start : start + _AT_ONCE], list(params)):
+            for score, gradient in find_engine(engine).gradients(
+                learner, params, targets[start : start + _AT_ONCE], list(params)
+            ):
                 self._gradients[len(scores)] = gradient
                 scores.append(score)
         loss, accuracy = torch.tensor(scores, dtype=torch.float64).unbind(1)

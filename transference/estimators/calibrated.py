@@ -34,7 +34,9 @@ class Calibrated(FirstOrder):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 < self.share <= 1:
-            raise UsageError(f"A share of {self.share} of the pairs was to be measured exactly; give more than 0 and at most 1.")
+            raise UsageError(
+                f"A share of {self.share} of the pairs was to be measured exactly; give more than 0 and at most 1."
+            )
         if self.half_width is not None and not self.half_width > 0:
             raise UsageError(f"Intervals of {self.half_width} to either side were asked for; give more than 0.")
 

@@ -23,7 +23,9 @@ from transference.statistics import CLASSES, GROUP, NEUTRAL_BAND, classify, meas
 
 PANEL = (2.1, 1.5)  # inches
 
-CONTROLS: Option[bool | None] = Option("controls", None, "draw the controls of the run behind the bars.  [default: where it has some]")
+CONTROLS: Option[bool | None] = Option(
+    "controls", None, "draw the controls of the run behind the bars.  [default: where it has some]"
+)
 
 READING = "Grey: resampling noise, how far other images of the same tasks move a ratio; hatched: random directions (95 % each)."
 """How the controls are read, for a caption."""
@@ -31,10 +33,19 @@ READING = "Grey: resampling noise, how far other images of the same tasks move a
 _MUCH = 0.2
 """The share of the pairs outside of the limits from which on it is said."""
 
-_OWN: dict[str, Any] = {"color": "black", "linestyle": "none", "markersize": 4, "markeredgewidth": 0.7, "markerfacecolor": "white"}
+_OWN: dict[str, Any] = {
+    "color": "black",
+    "linestyle": "none",
+    "markersize": 4,
+    "markeredgewidth": 0.7,
+    "markerfacecolor": "white",
+}
 _CONTROLS: dict[str, tuple[str, dict[str, Any]]] = {
     "resampled": ("resampled, 95 %", {"facecolor": "0.82", "edgecolor": "none", "linewidth": 0}),
-    "random_direction": ("random direction, 95 %", {"facecolor": "none", "edgecolor": "0.55", "hatch": "////", "linewidth": 0}),
+    "random_direction": (
+        "random direction, 95 %",
+        {"facecolor": "none", "edgecolor": "0.55", "hatch": "////", "linewidth": 0},
+    ),
 }
 """What a ratio must leave behind to mean something: a plain grey and a hatch, so that each is seen where they lie over each other."""
 
@@ -70,7 +81,9 @@ def draw_histogram(
         UsageError: the limits are not in order.
     """
     if not -np.inf < limits[0] < limits[1] < np.inf:
-        raise UsageError(f"The range {limits[0]} to {limits[1]} was asked for; the first must be below the second, both finite.")
+        raise UsageError(
+            f"The range {limits[0]} to {limits[1]} was asked for; the first must be below the second, both finite."
+        )
     values, own_values = np.asarray(ratios, dtype=float), np.asarray(own, dtype=float)
     kinds = classify(values, band)
     edges = np.linspace(*limits, bins + 1)
@@ -80,7 +93,9 @@ def draw_histogram(
     floor = np.zeros(bins)
     for kind, part in zip(CLASSES, parts, strict=True):
         counts, _ = np.histogram(part, edges)
-        ax.stairs(floor + counts, edges, baseline=floor, fill=True, color=COLOURS[kind])  # one shape for all bars: 36 panels draw at once
+        ax.stairs(
+            floor + counts, edges, baseline=floor, fill=True, color=COLOURS[kind]
+        )  # one shape for all bars: 36 panels draw at once
         floor = floor + counts
     ax.axvline(1.0, color="black", linewidth=0.6, linestyle=(0, (4, 2)))
     ax.set_xlim(*limits)
@@ -148,7 +163,11 @@ def binned(
         kinds = classify(values, band)
         for kind in CLASSES:
             part = values[kinds == kind]
-            counts = [int((part < limits[0]).sum()), *np.histogram(part, edges[1:-1])[0].tolist(), int((part > limits[1]).sum())]
+            counts = [
+                int((part < limits[0]).sum()),
+                *np.histogram(part, edges[1:-1])[0].tolist(),
+                int((part > limits[1]).sum()),
+            ]
             bars = {"class": kind, "low": edges[:-1], "high": edges[1:], "count": counts}
             rows.append(pd.DataFrame({**dict(zip(GROUP, key, strict=True)), **bars}))
         if failed := len(group) - len(values):
@@ -159,12 +178,18 @@ def binned(
     own = own.assign(low=own["loss_ratio"], high=own["loss_ratio"], count=1, source_mode="")
     own["class"] = "self-transference"
     columns = [*GROUP, "class", "low", "high", "count"]
-    heights = pd.concat([part[columns] for part in (*rows, own) if len(part)], ignore_index=True).astype({"count": "Int64"})
+    heights = pd.concat([part[columns] for part in (*rows, own) if len(part)], ignore_index=True).astype(
+        {"count": "Int64"}
+    )
     if bands is None or not len(bands):
         return heights
-    there = bands.merge(pairs[list(GROUP)].drop_duplicates().astype({"source_mode": str, "target_mode": str}), on=list(GROUP))
+    there = bands.merge(
+        pairs[list(GROUP)].drop_duplicates().astype({"source_mode": str, "target_mode": str}), on=list(GROUP)
+    )
     ends = [
-        there[[*GROUP, f"{name}_low", f"{name}_high"]].set_axis([*GROUP, "low", "high"], axis=1).assign(**{"class": name.replace("_", " ")})
+        there[[*GROUP, f"{name}_low", f"{name}_high"]]
+        .set_axis([*GROUP, "low", "high"], axis=1)
+        .assign(**{"class": name.replace("_", " ")})
         for name in _CONTROLS
     ]
     return pd.concat([heights, *ends], ignore_index=True)[columns]
@@ -191,7 +216,11 @@ def _controls(pairs: pd.DataFrame, bands: pd.DataFrame | None) -> dict[str, Any]
     found = bands
     for name in GROUP:
         found = found[found[name] == pairs[name].iloc[0]]
-    return {name: (float(found[f"{name}_low"].iloc[0]), float(found[f"{name}_high"].iloc[0])) for name in _CONTROLS} if len(found) else {}
+    return (
+        {name: (float(found[f"{name}_low"].iloc[0]), float(found[f"{name}_high"].iloc[0])) for name in _CONTROLS}
+        if len(found)
+        else {}
+    )
 
 
 def _mark_own(ax: Axes, own: NDArray[np.float64], limits: tuple[float, float]) -> None:
@@ -199,12 +228,22 @@ def _mark_own(ax: Axes, own: NDArray[np.float64], limits: tuple[float, float]) -
     below, above = int((own < limits[0]).sum()), int((own > limits[1]).sum())
     inside = own[(own >= limits[0]) & (own <= limits[1])]
     height = ax.get_xaxis_transform()
-    for marker, x in (("v", inside), ("<", np.full(min(below, 1), limits[0])), (">", np.full(min(above, 1), limits[1]))):
+    for marker, x in (
+        ("v", inside),
+        ("<", np.full(min(below, 1), limits[0])),
+        (">", np.full(min(above, 1), limits[1])),
+    ):
         if len(x):  # an empty line has no extent, which the layout cannot place
             ax.plot(x, np.full(len(x), 0.95), marker=marker, transform=height, clip_on=False, **_OWN)
     for count, edge, offset, align in ((below, limits[0], -5, "right"), (above, limits[1], 5, "left")):
         if count:
-            where: dict[str, Any] = {"xycoords": height, "textcoords": "offset points", "ha": align, "va": "center", "fontsize": 6}
+            where: dict[str, Any] = {
+                "xycoords": height,
+                "textcoords": "offset points",
+                "ha": align,
+                "va": "center",
+                "fontsize": 6,
+            }
             ax.annotate(f"{count}", (edge, 0.95), (offset, 0), **where)
 
 

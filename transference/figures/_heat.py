@@ -14,7 +14,9 @@ from transference.errors import UsageError
 from transference.figures._kind import Option
 from transference.figures._style import FAILED, literal
 
-LIMIT: Option[float | None] = Option("limit", None, "where the colours end, so that figures share one scale.", type=float, metavar="RATIO")
+LIMIT: Option[float | None] = Option(
+    "limit", None, "where the colours end, so that figures share one scale.", type=float, metavar="RATIO"
+)
 
 _SPAN_QUANTILE = 0.98
 _X_LETTERS, _Y_LETTERS = 26, 34  # as many fit along the axes
@@ -31,7 +33,9 @@ def span_of(logs: NDArray[np.float64], limit: float | None) -> float:
     """
     if limit is not None:
         if not 1 < limit < np.inf:
-            raise UsageError(f"A scale that ends at the ratio {limit:g} was asked for; it must be above 1, for example 1.2.")
+            raise UsageError(
+                f"A scale that ends at the ratio {limit:g} was asked for; it must be above 1, for example 1.2."
+            )
         return float(np.log(limit))
     sizes = np.abs(logs[np.isfinite(logs)])
     return max(float(np.quantile(sizes, _SPAN_QUANTILE)) if len(sizes) else 0.0, 1e-3)

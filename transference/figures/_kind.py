@@ -105,7 +105,11 @@ class Table:
             self.steps if step is None else (step,),
             self.alphas if alpha is None else (alpha,),
             self.band,
-            blocks=lambda: (block for block in self.blocks() if alpha in (None, block.alpha) and step in (None, block.checkpoint_step)),
+            blocks=lambda: (
+                block
+                for block in self.blocks()
+                if alpha in (None, block.alpha) and step in (None, block.checkpoint_step)
+            ),
             pairs=part(self.pairs),
             self_transference=part(self.self_transference),
             summary=part(self.summary),

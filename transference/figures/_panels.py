@@ -75,7 +75,9 @@ def check_single(table: pd.DataFrame, *columns: str) -> None:
         found = table[column].unique()
         if len(found) != 1:
             values = ", ".join(f"{value:g}" for value in found) or "none"
-            raise UsageError(f"The table holds the values {values} of {column}; this figure draws one. Select its rows first.")
+            raise UsageError(
+                f"The table holds the values {values} of {column}; this figure draws one. Select its rows first."
+            )
 
 
 def title_of(table: pd.DataFrame) -> str:
@@ -119,7 +121,9 @@ def _wrapped(name: str, inches: float) -> str:
     return "\n".join(lines)
 
 
-def legend(figure: Figure, handles: Sequence[Artist], title: str = "", below: bool = False, handle: float = 1.0) -> None:
+def legend(
+    figure: Figure, handles: Sequence[Artist], title: str = "", below: bool = False, handle: float = 1.0
+) -> None:
     """Put a legend with the figure's title above its panels, or below, in as many columns as fit.
 
     Args:

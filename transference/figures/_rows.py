@@ -33,7 +33,9 @@ def width_for(headings: Sequence[tuple[str, float]]) -> float:
     return COLUMN + 0.065 * max(0, max(len(literal(source)) for source, _ in headings) - _LETTERS)
 
 
-def label_rows(ax: Axes, headings: Sequence[tuple[str, float]], rows: Sequence[tuple[str, str, float]], table: pd.DataFrame) -> None:
+def label_rows(
+    ax: Axes, headings: Sequence[tuple[str, float]], rows: Sequence[tuple[str, str, float]], table: pd.DataFrame
+) -> None:
     """Name the rows of a figure at its left, and say which intervals hold only for the one task of a side."""
     words = []
     for source, target, _ in rows:

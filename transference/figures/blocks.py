@@ -43,7 +43,9 @@ def blocks(table: pd.DataFrame, *, limit: float | None = None) -> Figure:
         figure = new_figure(width, 1.9 + above + max(0.6, _CELL[1] * len(sources)))
         draw_blocks(figure.subplots(), table, limit=limit, wide=(width - margin) / len(targets) > _WIDE)
         notes = _notes(table)
-        notes_below = "bold: the 95 % interval excludes 1" + "".join(f"\n{sign} {given}" for given, sign in notes.items())
+        notes_below = "bold: the 95 % interval excludes 1" + "".join(
+            f"\n{sign} {given}" for given, sign in notes.items()
+        )
         figure.suptitle(f"{title_of(table)}\n{notes_below}", fontsize=8)
     return figure
 

@@ -26,7 +26,9 @@ _HATCH = "////"
 _DIFFERENCES = ("positive", "negative")
 
 
-def compare(contrast: pd.DataFrame, first: pd.DataFrame, second: pd.DataFrame, names: tuple[str, str] = ("a", "b")) -> Figure:
+def compare(
+    contrast: pd.DataFrame, first: pd.DataFrame, second: pd.DataFrame, names: tuple[str, str] = ("a", "b")
+) -> Figure:
     """Draw the shares of both, a pair of bars for each mode pair, and the paired differences with 95 % intervals and p-values.
 
     Args:
@@ -47,7 +49,13 @@ def compare(contrast: pd.DataFrame, first: pd.DataFrame, second: pd.DataFrame, n
                 value, low, high, p = numbers(found, kind, "value", "low", "high", "p")
                 if np.isfinite(low + high):
                     gaps.plot([low, high], [place + offset] * 2, color=COLOURS[kind], linewidth=1.2)
-                gaps.plot(value, place + offset, marker="o" if kind == "positive" else "s", markersize=3.5, color=COLOURS[kind])
+                gaps.plot(
+                    value,
+                    place + offset,
+                    marker="o" if kind == "positive" else "s",
+                    markersize=3.5,
+                    color=COLOURS[kind],
+                )
                 where: dict[str, Any] = {
                     "xycoords": gaps.get_yaxis_transform(),
                     "textcoords": "offset points",

@@ -42,7 +42,9 @@ def matrix(pairs: pd.DataFrame, *, clustered: bool = False, limit: float | None 
         figure = new_figure(3.5, 3.9)
         draw_matrix(figure.subplots(), pairs, clustered=clustered, limit=limit)
         if clustered:
-            handles = [Patch(color=colour, label=in_legend(name)) for name, colour in mode_colours(all_modes(pairs)).items()]
+            handles = [
+                Patch(color=colour, label=in_legend(name)) for name, colour in mode_colours(all_modes(pairs)).items()
+            ]
             legend(figure, handles, below=True)
         figure.suptitle(title_of(pairs) + (", clustered" if clustered else ""), fontsize=8)
     return figure
@@ -134,7 +136,11 @@ def _strips(ax: Axes, pairs: pd.DataFrame, table: pd.DataFrame) -> None:
         numbers = np.array([place.index(names[task]) for task in ids])
         strip = ax.inset_axes(where)
         strip.pcolormesh(
-            numbers[:, None] if role == "source" else numbers[None, :], cmap=palette, vmin=-0.5, vmax=len(place) - 0.5, rasterized=True
+            numbers[:, None] if role == "source" else numbers[None, :],
+            cmap=palette,
+            vmin=-0.5,
+            vmax=len(place) - 0.5,
+            rasterized=True,
         )
         strip.set_axis_off()
         if role == "source":
@@ -157,7 +163,9 @@ def _draw(request: PlotRequest) -> Drawn:
     rows, columns = ({int(task): place for place, task in enumerate(ids)} for ids in (table.index, table.columns))
     data = pairs[["checkpoint_step", "alpha", "source", "target", "source_mode", "target_mode", "loss_ratio"]]
     data = data.assign(row=data["source"].map(rows), column=data["target"].map(columns))
-    return Drawn(matrix(pairs, clustered=clustered, limit=limit), data.sort_values(["row", "column"], ignore_index=True))
+    return Drawn(
+        matrix(pairs, clustered=clustered, limit=limit), data.sort_values(["row", "column"], ignore_index=True)
+    )
 
 
 def _describe(table: Table) -> Description:

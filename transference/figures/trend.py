@@ -34,7 +34,9 @@ def trend(table: pd.DataFrame) -> Figure:
             for ax, target in zip(row, targets, strict=True):
                 draw_trend(ax, of_pair(table, source, target))
         head_grid(axes, sources, targets, panel)
-        handles = [Line2D([], [], color=COLOURS[kind], marker=_MARKERS[kind], markersize=3.5, label=kind) for kind in CLASSES]
+        handles = [
+            Line2D([], [], color=COLOURS[kind], marker=_MARKERS[kind], markersize=3.5, label=kind) for kind in CLASSES
+        ]
         legend(figure, handles, f"step size α = {table['alpha'].iloc[0]:g}, 95 % intervals{_given(table)}", handle=1.8)
         figure.supxlabel("checkpoint", fontsize=8)
         figure.supylabel("share of the pairs of tasks", fontsize=8)
@@ -57,9 +59,13 @@ def draw_trend(ax: Axes, table: pd.DataFrame) -> Axes:
     """
     for kind in CLASSES:
         line = table[table["statistic"] == kind].sort_values("checkpoint_step")
-        at, value, low, high = (line[name].to_numpy(dtype=float) for name in ("checkpoint_step", "value", "low", "high"))
+        at, value, low, high = (
+            line[name].to_numpy(dtype=float) for name in ("checkpoint_step", "value", "low", "high")
+        )
         ax.fill_between(at, low, high, color=COLOURS[kind], alpha=0.18, linewidth=0)
-        ax.vlines(at, low, high, color=COLOURS[kind], linewidth=0.7, alpha=0.7)  # also where a single checkpoint makes no band
+        ax.vlines(
+            at, low, high, color=COLOURS[kind], linewidth=0.7, alpha=0.7
+        )  # also where a single checkpoint makes no band
         ax.plot(at, value, color=COLOURS[kind], marker=_MARKERS[kind], markersize=3, linewidth=1.0)
     ax.set_ylim(0, 1)
     ax.set_yticks([0, 0.5, 1])

@@ -62,7 +62,15 @@ def _bars(table: pd.DataFrame) -> Figure:
         share_bar(ax, shares, place, _BAR)
         for (low, high), offset in zip(share_ends(shares), (-0.12, 0.12), strict=True):
             if np.isfinite(low + high):
-                ax.plot([low, high], [place + offset] * 2, color="black", linewidth=0.9, marker="|", markersize=3.5, markeredgewidth=0.9)
+                ax.plot(
+                    [low, high],
+                    [place + offset] * 2,
+                    color="black",
+                    linewidth=0.9,
+                    marker="|",
+                    markersize=3.5,
+                    markeredgewidth=0.9,
+                )
         for x, kind, word in zip(_COLUMNS, CLASSES, percents(shares), strict=True):
             where: dict[str, Any] = {
                 "xycoords": ax.get_yaxis_transform(),
@@ -75,7 +83,8 @@ def _bars(table: pd.DataFrame) -> Figure:
     label_rows(ax, headings, rows, table)
     share_axis(ax)
     ax.set_xlabel(
-        "share of the pairs of tasks\nupper interval: of positive, from the left\nlower interval: of negative, from the right", fontsize=7
+        "share of the pairs of tasks\nupper interval: of positive, from the left\nlower interval: of negative, from the right",
+        fontsize=7,
     )
     interval = Line2D([], [], color="black", linewidth=0.9, marker="|", markersize=3.5, label="95 % intervals")
     legend(figure, [*class_patches(), interval], title_of(table))
@@ -105,7 +114,14 @@ def draw_ring(ax: Axes, shares: pd.DataFrame) -> Axes:
     sizes = np.nan_to_num(shares.loc[list(CLASSES), "value"].to_numpy(dtype=float))
     ring = {"width": 0.32, "edgecolor": "white", "linewidth": 0.8}
     if sizes.any():
-        ax.pie(sizes, colors=[COLOURS[kind] for kind in CLASSES], startangle=90, counterclock=False, wedgeprops=ring, radius=1.2)
+        ax.pie(
+            sizes,
+            colors=[COLOURS[kind] for kind in CLASSES],
+            startangle=90,
+            counterclock=False,
+            wedgeprops=ring,
+            radius=1.2,
+        )
     for y, kind, word in zip((0.36, 0.0, -0.36), CLASSES, percents(shares), strict=True):
         ax.text(0, y, word, ha="center", va="center", color=LETTERS[kind], fontweight="bold", fontsize=7)
     ax.set(xlim=(-1.25, 1.25), ylim=(-1.25, 1.25), aspect="equal", xticks=[], yticks=[])

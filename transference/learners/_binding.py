@@ -67,7 +67,9 @@ def _by_expected_names(tensors: Params, learner: ConfiguredLearner, moves: Seque
 
 
 def _check_tensors(found: Params, expected: Params, checkpoint: Checkpoint) -> None:
-    shapes: Callable[[Params], dict[str, tuple[int, ...]]] = lambda tree: {name: tuple(value.shape) for name, value in tree.items()}
+    shapes: Callable[[Params], dict[str, tuple[int, ...]]] = lambda tree: {
+        name: tuple(value.shape) for name, value in tree.items()
+    }
     have, want = shapes(found), shapes(expected)
     problems = {
         "missing": [f"{name} {want[name]}" for name in want if name not in have],
@@ -75,7 +77,9 @@ def _check_tensors(found: Params, expected: Params, checkpoint: Checkpoint) -> N
         "of another shape": [f"{n} {have[n]} instead of {want[n]}" for n in want if n in have and have[n] != want[n]],
     }
     if any(problems.values()):
-        told = "; ".join(f"{what}: {', '.join(names[:4])}{' …' * (len(names) > 4)}" for what, names in problems.items() if names)
+        told = "; ".join(
+            f"{what}: {', '.join(names[:4])}{' …' * (len(names) > 4)}" for what, names in problems.items() if names
+        )
         raise LearnerError(
             f"{checkpoint.path or 'The checkpoint'} does not fit the learner ({told}). "
             "Is it a checkpoint of another learner, or of other settings? See --learner."

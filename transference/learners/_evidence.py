@@ -36,7 +36,9 @@ _SCALARS = "a counter"
 """A larger tensor of such a name, or a fraction, is something else: a learned step size perhaps."""
 
 _OBSERVED = re.compile(r"(?:^|[./])(?:activation_post_process|weight_fake_quant)[./]")
-_ENCODING = re.compile(r"(?:^|[./_])(?:pe|pos|position|positional|embed|encoding)(?:$|[./_])|pos_?e(?:nc|mb)", re.IGNORECASE)
+_ENCODING = re.compile(
+    r"(?:^|[./_])(?:pe|pos|position|positional|embed|encoding)(?:$|[./_])|pos_?e(?:nc|mb)", re.IGNORECASE
+)
 _POWER_VECTOR = re.compile(r"^(.*?)(?:_[uv]|\.\d+\._[uv])$")
 
 _AVERAGED = "ema|shadow|swa|averaged|polyak|teacher|momentum_encoder|key_encoder|encoder_k|target_(?:net|network|encoder|model|params)"
@@ -94,9 +96,18 @@ def doubtful(tensors: Mapping[str, Tensor]) -> dict[str, str]:
     inner = {name: name[begin:] for name in tensors}
     # What has a dot is a module's, which has buffers, and so is what stands beside a module's weight.
     beside_weight = "weight" in inner.values()
-    found = {name: why for name, rest in inner.items() if (why := _against(rest, tensors[name], "." in rest or beside_weight))}
+    found = {
+        name: why
+        for name, rest in inner.items()
+        if (why := _against(rest, tensors[name], "." in rest or beside_weight))
+    }
     found |= dict.fromkeys(_statistics(tensors), "statistics of batch norm may be called so")
-    found |= {name: f"it may be made of {name}{end}" for name in tensors for end in ("_orig", "_bar") if f"{name}{end}" in tensors}
+    found |= {
+        name: f"it may be made of {name}{end}"
+        for name in tensors
+        for end in ("_orig", "_bar")
+        if f"{name}{end}" in tensors
+    }
     for name, value in tensors.items():  # weight0 beside weight
         first = re.sub(r"(weight|bias)_?\d+$", r"\1", name)
         if first != name and first in tensors and tensors[first].shape == value.shape:
@@ -189,7 +200,9 @@ def _alone(name: str, value: Tensor, tensors: Mapping[str, Tensor]) -> str | Non
         return "running statistics"
     if named or _OBSERVED.search(name):
         return named[0] if named else "an observer's"
-    if re.search(f"{_BEGIN}(?:mask|bias)$", name) and (f"{name.removesuffix('_mask')}_orig" in tensors or _is_mask(name, value)):
+    if re.search(f"{_BEGIN}(?:mask|bias)$", name) and (
+        f"{name.removesuffix('_mask')}_orig" in tensors or _is_mask(name, value)
+    ):
         return "a mask"
     if _ENCODING.search(name) and _is_sinusoid(value):
         return "a fixed encoding of positions"

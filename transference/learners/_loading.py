@@ -35,7 +35,9 @@ def load_learner(source: str | Checkpoint, config: Mapping[str, Any] | None = No
     """
     if isinstance(source, Checkpoint):
         if source.learner is None:
-            raise LearnerError(f"{source.path or 'The checkpoint'} does not say what learner it is; name one with --learner.")
+            raise LearnerError(
+                f"{source.path or 'The checkpoint'} does not say what learner it is; name one with --learner."
+            )
         if ":" in source.learner:
             raise LearnerError(
                 f"{source.path or 'The checkpoint'} was written by {source.learner!r}, which is not a registered learner. "
@@ -70,7 +72,9 @@ def _registered(name: str) -> Callable[..., Any]:
         names = learner_names()
         close = difflib.get_close_matches(name, names, n=1)
         hint = f" Did you mean {close[0]}?" if close else ""
-        raise LearnerError(f"There is no learner {name!r}; there are: {', '.join(names)}, or give module:factory.{hint}")
+        raise LearnerError(
+            f"There is no learner {name!r}; there are: {', '.join(names)}, or give module:factory.{hint}"
+        )
     with restored():
         factory: Callable[..., Any] = next(iter(found)).load()
     return factory
@@ -82,9 +86,13 @@ def _imported(source: str) -> Callable[..., Any]:
         with restored():  # what a learner's file sets for its own training has no say in ours
             factory: Callable[..., Any] = getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError) as error:
-        raise LearnerError(f"The learner {source!r} cannot be imported ({error}). Give module:factory, importable from here.") from error
+        raise LearnerError(
+            f"The learner {source!r} cannot be imported ({error}). Give module:factory, importable from here."
+        ) from error
     except (Exception, SystemExit) as error:
-        raise LearnerError(f"The learner {source!r} cannot be imported: {told(error)}. Mend the file, and repeat the command.") from error
+        raise LearnerError(
+            f"The learner {source!r} cannot be imported: {told(error)}. Mend the file, and repeat the command."
+        ) from error
     return factory
 
 
@@ -95,9 +103,15 @@ def _build(factory: Callable[..., Any], name: str, config: Mapping[str, Any]) ->
     except TransferenceError:
         raise
     except (TypeError, ValueError) as error:
-        raise LearnerError(f"The learner {name!r} cannot be built with the settings {dict(config)} ({error}).") from error
+        raise LearnerError(
+            f"The learner {name!r} cannot be built with the settings {dict(config)} ({error})."
+        ) from error
     except (Exception, SystemExit) as error:
-        raise LearnerError(f"The learner {name!r} cannot be built with the settings {dict(config)}: {told(error)}.") from error
+        raise LearnerError(
+            f"The learner {name!r} cannot be built with the settings {dict(config)}: {told(error)}."
+        ) from error
     if not isinstance(learner, Learner):
-        raise LearnerError(f"{name!r} gave a {type(learner).__name__}, which has no method episode_loss(params, episode).")
+        raise LearnerError(
+            f"{name!r} gave a {type(learner).__name__}, which has no method episode_loss(params, episode)."
+        )
     return learner

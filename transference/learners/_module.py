@@ -37,7 +37,9 @@ class ModuleLearner:
         tensor(1.0986, grad_fn=<NllLossBackward0>)
     """
 
-    def __init__(self, module: nn.Module, loss: Callable[[nn.Module, Episode], Tensor], buffers: Params | None = None) -> None:
+    def __init__(
+        self, module: nn.Module, loss: Callable[[nn.Module, Episode], Tensor], buffers: Params | None = None
+    ) -> None:
         self._call = _Call(module, loss)
         self._loss = loss
         self._frozen = {name for name, parameter in module.named_parameters() if not parameter.requires_grad}
@@ -48,7 +50,10 @@ class ModuleLearner:
         """Return ``loss(module, episode)`` with ``params`` in the module, ``[]``."""
         # In-place updates of buffers (running statistics) fall on copies, and are thrown away with them.
         like = next(iter(params.values()))
-        buffers = {name: b.to(like.device, like.dtype if b.is_floating_point() else None, copy=True) for name, b in self._buffers.items()}
+        buffers = {
+            name: b.to(like.device, like.dtype if b.is_floating_point() else None, copy=True)
+            for name, b in self._buffers.items()
+        }
         leaves = {name: p.detach() if name in self._frozen else _leaf(p) for name, p in params.items()}
         values = {**leaves, **buffers}
         # Torch would tie the names itself, but puts a module that has two names twice, and then cannot take it back.
@@ -65,7 +70,9 @@ class ModuleLearner:
     @property
     def constants(self) -> tuple[str, ...]:
         """Names, as patterns, of the module's parameters that require no gradient."""
-        return tuple(glob.escape(name) for name, parameter in self._call.module.named_parameters() if not parameter.requires_grad)
+        return tuple(
+            glob.escape(name) for name, parameter in self._call.module.named_parameters() if not parameter.requires_grad
+        )
 
     @property
     def tied(self) -> tuple[tuple[str, ...], ...]:
@@ -98,10 +105,18 @@ class ModuleLearner:
             value = next((buffers[name] for name in (first, *others) if name in buffers), None)
             own = {name: b for name, b in buffers.items() if name not in others}
             buffers = own if value is None else {**own, first: value}
-        saved = {name: tuple(self._buffers[name].shape) for name in self._call.module.state_dict() if name in self._buffers}
-        wrong = [f"{name} {shape}" for name, shape in saved.items() if name not in buffers or tuple(buffers[name].shape) != shape]
+        saved = {
+            name: tuple(self._buffers[name].shape) for name in self._call.module.state_dict() if name in self._buffers
+        }
+        wrong = [
+            f"{name} {shape}"
+            for name, shape in saved.items()
+            if name not in buffers or tuple(buffers[name].shape) != shape
+        ]
         if wrong:
-            raise LearnerError(f"The checkpoint lacks these buffers of the module, or has them in another shape: {', '.join(wrong)}.")
+            raise LearnerError(
+                f"The checkpoint lacks these buffers of the module, or has them in another shape: {', '.join(wrong)}."
+            )
         return ModuleLearner(self._call.module, self._loss, {**self._buffers, **buffers})
 
 
@@ -136,7 +151,10 @@ def _slots(module: nn.Module) -> dict[str, str]:
     first: dict[int, str] = {}
     found = {}
     for prefix, part in module.named_modules(prefix=""):
-        for name, tensor in (*part.named_parameters(recurse=False, remove_duplicate=False), *part.named_buffers(recurse=False)):
+        for name, tensor in (
+            *part.named_parameters(recurse=False, remove_duplicate=False),
+            *part.named_buffers(recurse=False),
+        ):
             slot = f"{prefix}.{name}" if prefix else name
             found[slot] = first.setdefault(id(tensor), slot)
     return found

@@ -40,7 +40,9 @@ class Moves:
         return name in self.wanted
 
 
-def chosen(moves: Sequence[str], names: Iterable[str], tied: Mapping[str, str], constants: Collection[str] = ()) -> list[str]:
+def chosen(
+    moves: Sequence[str], names: Iterable[str], tied: Mapping[str, str], constants: Collection[str] = ()
+) -> list[str]:
     """Return those of the names of θ that ``moves`` select.
 
     Args:
@@ -58,11 +60,17 @@ def chosen(moves: Sequence[str], names: Iterable[str], tied: Mapping[str, str], 
     for pattern in said.wanted:
         if not _any(everything, (pattern,)):
             held = [name for name in constants if fnmatchcase(name, pattern)]
-            hint = f"{held[0]} is held constant; to move it, write its name in full" if held else f"there are: {', '.join(names)}"
+            hint = (
+                f"{held[0]} is held constant; to move it, write its name in full"
+                if held
+                else f"there are: {', '.join(names)}"
+            )
             raise UsageError(f"No parameter is called {pattern!r}, yet it was asked to move; {hint}.")
     for pattern in said.unwanted:
         if not _any([*everything, *constants], (pattern,)):
-            raise UsageError(f"No parameter is called {pattern!r}, yet it was asked not to move; there are: {', '.join(names)}.")
+            raise UsageError(
+                f"No parameter is called {pattern!r}, yet it was asked not to move; there are: {', '.join(names)}."
+            )
     return [name for name in names if said.select(called[name])]
 
 

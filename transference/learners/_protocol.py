@@ -124,7 +124,9 @@ def read_scores(learner: Learner, params: Params, episode: Episode, *, exact: bo
         raise EpisodeError(told(error), episode) from error
     if shapes != [(), ()]:
         name = "episode_scores" if isinstance(learner, ScoringLearner) else "episode_loss"
-        raise EpisodeError(f"{name} must return scalars []; it returned the shapes {', '.join(map(str, shapes))}", episode)
+        raise EpisodeError(
+            f"{name} must return scalars []; it returned the shapes {', '.join(map(str, shapes))}", episode
+        )
     return loss, accuracy
 
 
@@ -156,7 +158,8 @@ class EpisodeError(LearnerError):
         try:
             mine, theirs = dict(self.episode.items()), dict(episode.items())
             return mine.keys() == theirs.keys() and all(
-                mine[name].shape == value.shape and torch.equal(mine[name], value.to(mine[name])) for name, value in theirs.items()
+                mine[name].shape == value.shape and torch.equal(mine[name], value.to(mine[name]))
+                for name, value in theirs.items()
             )
         except RuntimeError:  # a batch of `torch.vmap` cannot be compared
             return False

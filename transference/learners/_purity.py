@@ -47,11 +47,17 @@ def check_pure(learner: Learner, params: Params, episode: Episode) -> None:
         ) from error
     if not isinstance(loss, Tensor) or loss.dim() != 0:
         if not isinstance(loss, Tensor):
-            raise LearnerError(f"episode_loss must return a scalar tensor []; it returned {type(loss).__name__}. Leave out .item().")
+            raise LearnerError(
+                f"episode_loss must return a scalar tensor []; it returned {type(loss).__name__}. Leave out .item()."
+            )
         found = tuple(loss.shape)
-        raise LearnerError(f"episode_loss must return a scalar tensor []; it returned shape {found}. Take the mean over the queries.")
+        raise LearnerError(
+            f"episode_loss must return a scalar tensor []; it returned shape {found}. Take the mean over the queries."
+        )
     if not loss.requires_grad:
-        raise LearnerError("episode_loss does not depend on params: no gradient reaches them. Does it use the module's own parameters?")
+        raise LearnerError(
+            "episode_loss does not depend on params: no gradient reaches them. Does it use the module's own parameters?"
+        )
     now = _snapshot(learner, params, episode)
     moved = [name for name, value in now.items() if name not in before or not same(value, before[name])]
     if moved:
@@ -60,7 +66,9 @@ def check_pure(learner: Learner, params: Params, episode: Episode) -> None:
             "(running statistics of batch norm are the usual culprit; ModuleLearner takes care of them)."
         )
     if not torch.equal(random_state, torch.get_rng_state()):
-        raise LearnerError("episode_loss draws random numbers (dropout, augmentation, noise?). Switch them off: losses could not repeat.")
+        raise LearnerError(
+            "episode_loss draws random numbers (dropout, augmentation, noise?). Switch them off: losses could not repeat."
+        )
     first, second, scored = first.detach(), second.detach(), scored.detach()
     tolerance = 1e-5 if first.dtype == torch.float32 else 1e-10  # some GPU kernels sum in varying order
     if not torch.allclose(first, second, rtol=tolerance, atol=0.0, equal_nan=True):

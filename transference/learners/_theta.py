@@ -47,13 +47,20 @@ class Bound:
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Bound:
         """Return the same with its constants on ``device``, those with fractions as ``dtype``."""
         return replace(
-            self, constants={name: value.to(device, dtype if value.is_floating_point() else None) for name, value in self.constants.items()}
+            self,
+            constants={
+                name: value.to(device, dtype if value.is_floating_point() else None)
+                for name, value in self.constants.items()
+            },
         )
 
     def everything(self, params: Params) -> Params:
         """Return all tensors that the learner reads, by each of their names."""
         like = next(iter(params.values()))
-        held = {name: v.to(like.device, like.dtype if v.is_floating_point() else v.dtype) for name, v in self.constants.items()}
+        held = {
+            name: v.to(like.device, like.dtype if v.is_floating_point() else v.dtype)
+            for name, v in self.constants.items()
+        }
         found = {**params, **held}
         return {**found, **{other: found[name] for other, name in self.tied.items()}}
 
@@ -87,7 +94,9 @@ class Theta:
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Theta:
         """Return the same with its tensors on ``device`` as ``dtype``."""
         learner = self.learner.to(device, dtype) if isinstance(self.learner, Bound) else self.learner
-        return replace(self, learner=learner, params={name: value.to(device, dtype) for name, value in self.params.items()})
+        return replace(
+            self, learner=learner, params={name: value.to(device, dtype) for name, value in self.params.items()}
+        )
 
     def everything(self, params: Params) -> Params:
         """Return other values of θ together with the constants, shared tensors by each of their names."""
@@ -158,15 +167,29 @@ def tell_apart(
     said = Moves.of(moves or ())
     tied = shared(learner, tensors, said)
     own = {tied.get(name, name): tensors[name] for name in tensors}
-    why = {name: _COMPLEX if value.is_complex() else _INTEGERS for name, value in own.items() if not value.is_floating_point()}
+    why = {
+        name: _COMPLEX if value.is_complex() else _INTEGERS
+        for name, value in own.items()
+        if not value.is_floating_point()
+    }
     floats = {name: value for name, value in own.items() if name not in why}
     held = _held(learner, own, frozen, tied)
     if moves is not None:
-        _refuse_complex([name for name, what in why.items() if what == _COMPLEX and name not in held and said.select(_called(name, tied))])
-    why |= {name: reason for name, reason in held.items() if name in floats and not any(map(said.name, _called(name, tied)))}
+        _refuse_complex(
+            [
+                name
+                for name, what in why.items()
+                if what == _COMPLEX and name not in held and said.select(_called(name, tied))
+            ]
+        )
+    why |= {
+        name: reason for name, reason in held.items() if name in floats and not any(map(said.name, _called(name, tied)))
+    }
     params = {name: value for name, value in floats.items() if name not in why}
     if not params:
-        raise LearnerError(f"Nothing is left to move: all of {', '.join(list(own)[:5])}{' …' * (len(own) > 5)} are constants.")
+        raise LearnerError(
+            f"Nothing is left to move: all of {', '.join(list(own)[:5])}{' …' * (len(own) > 5)} are constants."
+        )
     if moves is not None and not isinstance(learner, ConfiguredLearner):
         moving = {name: value for name, value in params.items() if said.select(_called(name, tied))}
         if declared_constants(learner) is None and frozen is None:
@@ -176,7 +199,9 @@ def tell_apart(
             _ask_which_is_made_of_the_other(overlaps, moving, said)
     why = {name: why[name] for name in own if name in why}
     bound = Bound(learner, {name: own[name] for name in why}, tied) if why or tied else learner
-    return Theta(bound, params, why, tied, frozenset(name for name, reason in why.items() if reason in {_INTEGERS, _COMPLEX}))
+    return Theta(
+        bound, params, why, tied, frozenset(name for name, reason in why.items() if reason in {_INTEGERS, _COMPLEX})
+    )
 
 
 def collapse(names: Iterable[str]) -> str:
@@ -209,13 +234,23 @@ def _held(learner: Learner, tensors: Params, frozen: Collection[str] | None, tie
     """
     declared = declared_constants(learner)
     if declared is None:
-        return _evidence.evident(tensors) if frozen is None else {name: "frozen in the file" for name in tensors if name in frozen}
+        return (
+            _evidence.evident(tensors)
+            if frozen is None
+            else {name: "frozen in the file" for name in tensors if name in frozen}
+        )
     called = {name: _called(name, tied) for name in tensors}
     for pattern in declared:
         if not any(fnmatchcase(name, pattern) for names in called.values() for name in names):
-            raise LearnerError(f"The learner declares {pattern!r} constant, but no tensor is called so; there are: {collapse(tensors)}.")
+            raise LearnerError(
+                f"The learner declares {pattern!r} constant, but no tensor is called so; there are: {collapse(tensors)}."
+            )
     said = f"a constant of {type(learner).__name__}"
-    return {name: said for name, names in called.items() if any(fnmatchcase(n, pattern) for n in names for pattern in declared)}
+    return {
+        name: said
+        for name, names in called.items()
+        if any(fnmatchcase(n, pattern) for n in names for pattern in declared)
+    }
 
 
 def declared_constants(learner: Learner) -> Sequence[str] | None:
@@ -236,8 +271,12 @@ def declared_tied(learner: Learner) -> Sequence[Sequence[str]] | None:
     Raises:
         LearnerError: its ``tied`` are no groups of names.
     """
-    groups = lambda value: isinstance(value, tuple | list) and len(value) > 1 and all(isinstance(name, str) for name in value)
-    found: Sequence[Sequence[str]] | None = _checked(learner, "tied", groups, 'groups of names, such as (("embed.weight", "head.weight"),)')
+    groups = lambda value: (
+        isinstance(value, tuple | list) and len(value) > 1 and all(isinstance(name, str) for name in value)
+    )
+    found: Sequence[Sequence[str]] | None = _checked(
+        learner, "tied", groups, 'groups of names, such as (("embed.weight", "head.weight"),)'
+    )
     return found
 
 
@@ -260,13 +299,19 @@ def shared(learner: Learner, tensors: Params, said: Moves) -> dict[str, str]:
     for group in declared or ():
         there = [name for name in group if name in tensors]
         if any(not torch.equal(tensors[there[0]], tensors[name]) for name in there[1:]):
-            raise LearnerError(f"{' and '.join(there)} are one tensor in the learner, but the checkpoint has other values for each.")
+            raise LearnerError(
+                f"{' and '.join(there)} are one tensor in the learner, but the checkpoint has other values for each."
+            )
         found |= {name: group[0] for name in group[1:] if there}
     for first, *others in said.tied:
         if missing := [name for name in (first, *others) if name not in tensors]:
-            raise UsageError(f"{'='.join((first, *others))} was asked for, but there is no {missing[0]!r}; there are: {collapse(tensors)}.")
+            raise UsageError(
+                f"{'='.join((first, *others))} was asked for, but there is no {missing[0]!r}; there are: {collapse(tensors)}."
+            )
         if any(not torch.equal(tensors[first], tensors[name]) for name in others):
-            raise UsageError(f"{'='.join((first, *others))} was asked for, but their values differ: they are no shared tensor.")
+            raise UsageError(
+                f"{'='.join((first, *others))} was asked for, but their values differ: they are no shared tensor."
+            )
         root = found.get(first, first)
         joined = {found.get(name, name) for name in others} - {root}
         found |= dict.fromkeys(joined, root) | {name: root for name, old in found.items() if old in joined}

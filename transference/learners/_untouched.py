@@ -17,7 +17,9 @@ _DEVICE, _DTYPE = "torch's default device", "torch's default dtype"
 
 
 @contextmanager
-def untouched(learners: Sequence[Learner] = (), params: Params | None = None, episodes: Sequence[Episode] = ()) -> Iterator[None]:
+def untouched(
+    learners: Sequence[Learner] = (), params: Params | None = None, episodes: Sequence[Episode] = ()
+) -> Iterator[None]:
     """Make sure that calls of a learner in the block leave as it was all that later calls share with them.
 
     Values are compared, since ``.data`` passes by torch's own count of changes. That count serves for episodes, which are larger.
@@ -30,7 +32,10 @@ def untouched(learners: Sequence[Learner] = (), params: Params | None = None, ep
     Raises:
         EpisodeError: some changed, so that other calls answered for something else than they were asked.
     """
-    before = [{name: tensor.detach().clone() for name, tensor in tensors.items()} for tensors in _all_tensors(learners, params or {})]
+    before = [
+        {name: tensor.detach().clone() for name, tensor in tensors.items()}
+        for tensors in _all_tensors(learners, params or {})
+    ]
     versions, settings = _versions(episodes), _settings()
     yield
     changed = [name for name, value in _settings().items() if value != settings[name]]
@@ -39,7 +44,9 @@ def untouched(learners: Sequence[Learner] = (), params: Params | None = None, ep
         torch.set_default_device(settings[_DEVICE])
     for then, now in zip(before, _all_tensors(learners, params or {}), strict=True):
         changed += [name for name, value in then.items() if name not in now or not same(now[name], value)]
-    changed += [name for (name, then_at), (_, now_at) in zip(versions, _versions(episodes), strict=True) if now_at != then_at]
+    changed += [
+        name for (name, then_at), (_, now_at) in zip(versions, _versions(episodes), strict=True) if now_at != then_at
+    ]
     if names := list(dict.fromkeys(changed)):
         raise EpisodeError(
             f"it changed {', '.join(names[:_NAMED])}{' …' * (len(names) > _NAMED)}, which other tasks are measured with, so none of these "

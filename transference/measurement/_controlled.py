@@ -42,6 +42,9 @@ def _some(spec: RunSpec, role: str, sets: tuple[TaskSet, ...]) -> list[list[int]
     """Return the ids of some tasks of each mode, in random order."""
     ends = np.cumsum([tasks.n for tasks in sets])
     return [
-        [int(end) - tasks.n + k for k in Stream("controls", role, tasks.sampler).choice(tasks.n, min(tasks.n, spec.controls))]
+        [
+            int(end) - tasks.n + k
+            for k in Stream("controls", role, tasks.sampler).choice(tasks.n, min(tasks.n, spec.controls))
+        ]
         for tasks, end in zip(sets, ends, strict=True)
     ]

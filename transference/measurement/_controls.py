@@ -56,13 +56,17 @@ def measure_controls(
         if isinstance(error, LearnerError) and not isinstance(error.__cause__, _NO_FLOAT64):
             raise
     if stepper.sources.redrawable and targets.redrawable:
-        [found["resampled"]] = measure_pairs(exact, replace(stepper, sources=stepper.sources.redrawn(1)), targets.redrawn(1), cells)
+        [found["resampled"]] = measure_pairs(
+            exact, replace(stepper, sources=stepper.sources.redrawn(1)), targets.redrawn(1), cells
+        )
     return found
 
 
 def _zero(step: Step) -> Step:
     displacement = step.displacement
-    return replace(step, displacement=displacement and {name: torch.zeros_like(value) for name, value in displacement.items()})
+    return replace(
+        step, displacement=displacement and {name: torch.zeros_like(value) for name, value in displacement.items()}
+    )
 
 
 def _random_direction(step: Step) -> Step:

@@ -89,8 +89,12 @@ def measure(
         learner, checkpoints, sources, targets, n_source=n_source, n_target=n_target, lookahead=lookahead, estimator=estimator,
         replicates=replicates, controls=controls, device=device, precision=precision, tile=tile,
     )  # fmt: skip
-    store = Store(Path(out).absolute())  # one place from here on, wherever a learner may change the working directory to
-    question.as_begun(store)  # what cannot be, and a folder of another spec, is refused before anything is waited for or written
+    store = Store(
+        Path(out).absolute()
+    )  # one place from here on, wherever a learner may change the working directory to
+    question.as_begun(
+        store
+    )  # what cannot be, and a folder of another spec, is refused before anything is waited for or written
     held = nullcontext() if dry_run else store.writing(waiting=lambda: question.as_begun(store), say=_say)
     with held, full_precision(), threads_of(store):
         return _measure(question.as_begun(store), store, command, progress=progress, dry_run=dry_run)
@@ -115,8 +119,12 @@ def _measure(question: Question, store: Store, command: Sequence[str] | None, *,
                 _say(str(found))
         if not store.has_tasks():
             store.write_tasks(work.tasks())
-        done = sum(spec.n_cells_of(tile) for ref in spec.checkpoints for tile in spec.tiles(ref.step) if store.has(tile))
-        with tqdm(total=spec.n_cells, initial=done, unit="pair", unit_scale=True, disable=not progress, mininterval=0.5) as bar:
+        done = sum(
+            spec.n_cells_of(tile) for ref in spec.checkpoints for tile in spec.tiles(ref.step) if store.has(tile)
+        )
+        with tqdm(
+            total=spec.n_cells, initial=done, unit="pair", unit_scale=True, disable=not progress, mininterval=0.5
+        ) as bar:
             for ref in spec.checkpoints:
                 _measure_at(ref.step, spec, store, work, bar)
     return Run(store.path)

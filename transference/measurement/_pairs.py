@@ -57,7 +57,9 @@ def measure_pairs(
                 with blamed("target", drawn, at, partial(after, steps)):
                     for k, change in enumerate(changes):
                         changed = [change(step) for step in steps]
-                        rows[k] += read_pairs(prepared, [(step, j) for step in changed for j in here[step.source]], places)
+                        rows[k] += read_pairs(
+                            prepared, [(step, j) for step in changed for j in here[step.source]], places
+                        )
     return rows
 
 
@@ -77,7 +79,11 @@ def read_pairs(prepared: Prepared, cells: Sequence[tuple[Step, int]], places: Ma
 def after(steps: Sequence[Step]) -> str:
     """Return whose steps were taken, for messages."""
     sources = list(dict.fromkeys(str(step.source) for step in steps))
-    return f", after a step on source task {sources[0]}{f' to {sources[-1]}' if len(sources) > 1 else ''}" if sources else ""
+    return (
+        f", after a step on source task {sources[0]}{f' to {sources[-1]}' if len(sources) > 1 else ''}"
+        if sources
+        else ""
+    )
 
 
 def prepare(subject: Subject, targets: Drawn, estimator: Estimator) -> Prepared:

@@ -17,7 +17,9 @@ from transference.errors import SpecMismatchError
 from transference.store import Store
 
 
-def provenance(checkpoints: Sequence[Checkpoint], device: torch.device, command: Sequence[str] | None) -> dict[str, Any]:
+def provenance(
+    checkpoints: Sequence[Checkpoint], device: torch.device, command: Sequence[str] | None
+) -> dict[str, Any]:
     """Return what a reader of run.json wants to know; a resumed run is held to the torch and the threads named here."""
     return {
         "command": list(command) if command else None,
@@ -65,7 +67,9 @@ def check_same_code(store: Store, first_sources: Mapping[int, Mapping[str, float
     """
     versions = store.about().get("versions", {})
     if versions.get("torch", version("torch")) != version("torch"):
-        raise SpecMismatchError(f"{store.path} was begun with torch {versions['torch']}; this is {version('torch')}. Choose a new --out.")
+        raise SpecMismatchError(
+            f"{store.path} was begun with torch {versions['torch']}; this is {version('torch')}. Choose a new --out."
+        )
     for step, first in first_sources.items():
         stored = store.first_source(step)
         for name, now in first.items() if stored else ():

@@ -87,7 +87,9 @@ class Question:
         Raises:
             UsageError: there is no such device, or no step size.
         """
-        ordered = (checkpoints,) if isinstance(checkpoints, Checkpoint) else tuple(sorted(checkpoints, key=lambda c: c.step))
+        ordered = (
+            (checkpoints,) if isinstance(checkpoints, Checkpoint) else tuple(sorted(checkpoints, key=lambda c: c.step))
+        )
         from_samplers, to_samplers = _listed(sources), _listed(targets)
         estimated = estimator.sample is not None
         return cls(
@@ -115,14 +117,18 @@ class Question:
         begun = store.spec().estimator.get("engine") if store.run_json.exists() else None
         mine = self.estimator.engine
         same = mine == "auto" or (begun is not None and ALIASES.get(mine, mine) == ALIASES.get(begun, begun))
-        found = replace(self, estimator=with_engine(self.estimator, begun)) if begun and same and begun != mine else self
+        found = (
+            replace(self, estimator=with_engine(self.estimator, begun)) if begun and same and begun != mine else self
+        )
         store.check(found.spec)
         return found
 
     def tasks(self, dtype: torch.dtype | None = None) -> tuple[Tasks, Tasks]:
         """Return the source tasks and the target tasks, on the device."""
         dtype = dtype or self.dtype
-        return Tasks(self.sources, self.n_source, self.device, dtype), Tasks(self.targets, self.n_target, self.device, dtype)
+        return Tasks(self.sources, self.n_source, self.device, dtype), Tasks(
+            self.targets, self.n_target, self.device, dtype
+        )
 
     @property
     def dtype(self) -> torch.dtype:

@@ -44,7 +44,8 @@ class TileRows:
         """Return one row per pair and step size."""
         steps = enumerate(self._steps)
         rows = [
-            pair_rows(int(of["source"]), self._targets, of["alpha"], self._before, self._after(k), self._first_order[k]) for k, of in steps
+            pair_rows(int(of["source"]), self._targets, of["alpha"], self._before, self._after(k), self._first_order[k])
+            for k, of in steps
         ]
         return pairs_table(rows, replicate)
 

@@ -42,11 +42,19 @@ def rounds(store: Store, spec: RunSpec, sample: ExactSample, step: int) -> Itera
                 yield number, tile, _chosen(tile, spec.n_target, modes, sample.seed, before, shares)
         if sample.half_width is None:
             return
-        before, shares = shares, np.maximum(shares, _shares_for(sample.half_width, store, spec, step, modes, cells, shares))
+        before, shares = (
+            shares,
+            np.maximum(shares, _shares_for(sample.half_width, store, spec, step, modes, cells, shares)),
+        )
 
 
 def _chosen(
-    tile: Tile, n_target: int, modes: list[NDArray[np.int64]], seed: int, above: NDArray[np.float64], below: NDArray[np.float64]
+    tile: Tile,
+    n_target: int,
+    modes: list[NDArray[np.int64]],
+    seed: int,
+    above: NDArray[np.float64],
+    below: NDArray[np.float64],
 ) -> Chosen:
     """Return the cells of a tile whose number is at least ``above`` and less than ``below`` in their mode pair."""
     columns = slice(*tile.targets)
@@ -83,5 +91,7 @@ def _shares_for(
                 # The variance falls with n as (1 - n/N)/n; a width that cannot be told asks for twice as many.
                 n = max(1.0, float(here.sum()))
                 spread = n * (width / wanted) ** 2 / (1 - min(n / n_pairs, 0.999)) if np.isfinite(width) else 2 * n
-                needed.flat[k] = max(needed.flat[k], min(1.0, max(_SPARE * spread / (1 + spread / n_pairs) / n_pairs, _SPARE * share)))
+                needed.flat[k] = max(
+                    needed.flat[k], min(1.0, max(_SPARE * spread / (1 + spread / n_pairs) / n_pairs, _SPARE * share))
+                )
     return needed

@@ -48,12 +48,16 @@ class Subject:
     step: int
 
     @classmethod
-    def of(cls, learner: Learner, checkpoint: Checkpoint, lookahead: Lookahead, device: torch.device, dtype: torch.dtype) -> Subject:
+    def of(
+        cls, learner: Learner, checkpoint: Checkpoint, lookahead: Lookahead, device: torch.device, dtype: torch.dtype
+    ) -> Subject:
         """Return the checkpoint on a device and in a precision."""
         checkpoint = replace(checkpoint, params={name: usable(value) for name, value in checkpoint.params.items()})
         found = theta(learner, checkpoint, lookahead.moves).to(device, dtype)
         names = moving(lookahead, found.params, tied=found.tied, constants=found.constants)
-        state = checkpoint.optimizer and checkpoint.optimizer.named(found.params, _numbers(checkpoint.params)).to(device, dtype)
+        state = checkpoint.optimizer and checkpoint.optimizer.named(found.params, _numbers(checkpoint.params)).to(
+            device, dtype
+        )
         return cls(found.learner, found.params, tuple(names), state, found.report(names), checkpoint.step)
 
 
@@ -70,7 +74,13 @@ class Step:
     def row(self) -> dict[str, float]:
         """Return the source's own row."""
         norms = [np.nan if tree is None else _trees.norm(tree) for tree in (self.gradient, self.displacement)]
-        return {"source": self.source, "alpha": self.alpha, "loss": self.loss, "gradient_norm": norms[0], "displacement_norm": norms[1]}
+        return {
+            "source": self.source,
+            "alpha": self.alpha,
+            "loss": self.loss,
+            "gradient_norm": norms[0],
+            "displacement_norm": norms[1],
+        }
 
 
 @dataclass(frozen=True)
@@ -126,7 +136,9 @@ class Stepper:
                         kept.put(i, *known[i])
             scores: list[tuple[float, Params | None]] = [known.get(i, (np.nan, None)) for i in some]
             yield [
-                step for i, (loss, gradient) in zip(some, scores, strict=True) for step in self.steps_of(i, loss, gradient, self.sources)
+                step
+                for i, (loss, gradient) in zip(some, scores, strict=True)
+                for step in self.steps_of(i, loss, gradient, self.sources)
             ]
 
 

@@ -24,7 +24,9 @@ class Tasks:
         replicate: which episode of every task: the sampler's own, or from 1 on another one of the same classes, or the same function.
     """
 
-    def __init__(self, samplers: Sequence[TaskSampler], n: int, device: torch.device, dtype: torch.dtype, replicate: int = 0) -> None:
+    def __init__(
+        self, samplers: Sequence[TaskSampler], n: int, device: torch.device, dtype: torch.dtype, replicate: int = 0
+    ) -> None:
         self.samplers, self._n, self._device, self._dtype, self._replicate = samplers, n, device, dtype, replicate
 
     def __len__(self) -> int:

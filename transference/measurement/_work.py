@@ -103,7 +103,9 @@ class Work:
             Those of a few sources.
         """
         stepper = self._stepper(tile.step, tile.replicate)
-        again = tile.targets[1] - tile.targets[0] < len(self._targets)  # each gradient is needed once for every block of targets
+        again = tile.targets[1] - tile.targets[0] < len(
+            self._targets
+        )  # each gradient is needed once for every block of targets
         steps = stepper.walk(range(*tile.sources), self._kept_at(tile.step, tile.replicate) if again else None)
         while True:
             with blamed("source", Drawn(stepper.sources, range(*tile.sources)), tile.step):
@@ -125,7 +127,9 @@ class Work:
                 for j, gradient in zip(own, gradients, strict=True)
                 for a_step in stepper.steps_of(j, np.nan, gradient, self._targets)
             ]
-            ready, first = (prepared, targets[0]) if exact is self.estimator else (prepare(stepper.subject, drawn, exact), own[0])
+            ready, first = (
+                (prepared, targets[0]) if exact is self.estimator else (prepare(stepper.subject, drawn, exact), own[0])
+            )
             with blamed("target", drawn, step, lambda: ", after a step on itself"):
                 pairs += read_pairs(ready, [(a_step, a_step.source) for a_step in steps], {j: j - first for j in own})
         return pairs_table(pairs)
@@ -133,7 +137,9 @@ class Work:
     def sample(self, tile: Tile, cells: Mapping[int, Sequence[int]]) -> pa.Table:
         """Return some pairs of a tile, given as targets by source, measured exactly."""
         self._prepared = None  # what the estimates needed makes room for the targets' images
-        [pairs] = measure_pairs(self._exact, self._stepper(tile.step), self._targets, cells, kept=self._kept_at(tile.step))
+        [pairs] = measure_pairs(
+            self._exact, self._stepper(tile.step), self._targets, cells, kept=self._kept_at(tile.step)
+        )
         return pairs_table(pairs)
 
     def controls(self, step: int, cells: Mapping[int, Sequence[int]]) -> pa.Table:
@@ -142,7 +148,9 @@ class Work:
         exact = self._exact
         if exact.engine.startswith("compiled"):  # compiling again for float64 takes longer than these pairs
             exact = with_engine(exact, "threads")
-        found = measure_controls(exact, self._stepper(step), self._targets, cells, lambda: self._question.subject(step, torch.float64))
+        found = measure_controls(
+            exact, self._stepper(step), self._targets, cells, lambda: self._question.subject(step, torch.float64)
+        )
         return pa.concat_tables([control_table(name, rows) for name, rows in found.items()])
 
     def tasks(self) -> pa.Table:
@@ -166,13 +174,19 @@ class Work:
             self._prepared = key, prepare(self._subjects[step], drawn, self.estimator)
         return self._prepared[1]
 
-    def _own_gradients(self, stepper: Stepper, prepared: Prepared, own: Sequence[int], first: int) -> list[Params | None]:
+    def _own_gradients(
+        self, stepper: Stepper, prepared: Prepared, own: Sequence[int], first: int
+    ) -> list[Params | None]:
         """Return the targets' own gradients, of the parameters that move; they may have been prepared."""
         names = set(stepper.subject.moving)
         known = [prepared.gradient(j - first) for j in own]
         if all(gradient is not None for gradient in known):
-            return [{name: g for name, g in gradient.items() if name in names} for gradient in known if gradient is not None]
-        return [None if scored is None else scored[1] for scored in halved(stepper.gradients, Drawn(self._targets, own))]
+            return [
+                {name: g for name, g in gradient.items() if name in names} for gradient in known if gradient is not None
+            ]
+        return [
+            None if scored is None else scored[1] for scored in halved(stepper.gradients, Drawn(self._targets, own))
+        ]
 
     def _kept_at(self, step: int, replicate: int = 0) -> KeptGradients:
         """Return the gradients kept at one checkpoint, of one replicate; those of another are let go."""

@@ -70,13 +70,18 @@ def settings(run: Run) -> dict[str, list[str]]:
     rest = [name for name in spec.learner if name != "class"]
     versions = {**about.get("versions", {}), "Python": about.get("python", "unknown")}
     listed = {
-        "Learner": [str(spec.learner.get("class", "")), ", ".join(f"{name} {_plain(spec.learner[name])}" for name in rest)],
+        "Learner": [
+            str(spec.learner.get("class", "")),
+            ", ".join(f"{name} {_plain(spec.learner[name])}" for name in rest),
+        ],
         "Checkpoints": [f"step {ref.step:,}, digest {ref.digest}" for ref in spec.checkpoints],
         "Source tasks": [f"{tasks.sampler}, tasks 0 to {tasks.n - 1}" for tasks in spec.sources],
         "Target tasks": [f"{tasks.sampler}, tasks 0 to {tasks.n - 1}" for tasks in spec.targets],
         "Step": [", ".join(f"{name} {_plain(value)}" for name, value in spec.lookahead.items())],
         "Estimator": [", ".join(f"{name} {_plain(value)}" for name, value in spec.estimator.items())],
-        "Numbers": [f"{spec.precision} on {about.get('device', spec.device)}, threads {about.get('threads', 'unknown')}"],
+        "Numbers": [
+            f"{spec.precision} on {about.get('device', spec.device)}, threads {about.get('threads', 'unknown')}"
+        ],
         "Versions": [", ".join(f"{name} {number}" for name, number in versions.items())],
         "Digest of the run": [spec.digest],
     }

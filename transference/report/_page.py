@@ -68,7 +68,10 @@ def build_page(runs: Sequence[Run], options: ReportOptions) -> str:
             f"The target {', '.join(unknown)} was asked for, and no run has it. Give MODE:INDEX, or an id; the targets' modes are {modes}."
         )
     parts = zip(runs, alphas, wanted, strict=True)
-    sections = [_section(run, k, alpha, list(dict.fromkeys(found.values())), options) for k, (run, alpha, found) in enumerate(parts, 1)]
+    sections = [
+        _section(run, k, alpha, list(dict.fromkeys(found.values())), options)
+        for k, (run, alpha, found) in enumerate(parts, 1)
+    ]
     shown = {"runs": sections, "comparisons": _comparisons(runs, options.band), "band": options.band}
     return _environment().get_template("page.html").render(**shown, version=version("transference"), style=_style())
 
@@ -125,7 +128,9 @@ def _csv(data: pd.DataFrame) -> str | None:
 def extreme_tasks(run: Run, alpha: float, targets: list[int], options: ReportOptions) -> dict[str, Any]:
     """Return the targets that are shown in full, each with the support sets of the sources of its lowest and highest ratios."""
     side, channels = _facts.image_shape(run)
-    draws = SupportSets((*run.spec.sources, *run.spec.targets), options.data_root, options.side or side, options.channels or channels)
+    draws = SupportSets(
+        (*run.spec.sources, *run.spec.targets), options.data_root, options.side or side, options.channels or channels
+    )
     place = Place(run, run.tasks(), run.steps[-1], alpha)
     chosen = rank_sources(place, targets or choose_targets(place), options.band)
     modes = {role: run.modes(role) for role in ("source", "target")}
@@ -138,12 +143,26 @@ def extreme_tasks(run: Run, alpha: float, targets: list[int], options: ReportOpt
         return [(one, task("source", one.source)) for one in sources]
 
     def shown(one: RankedTarget) -> dict[str, Any]:
-        target, sides = task("target", one.target), {"lowest": with_tasks(one.lowest), "highest": with_tasks(one.highest)}
-        y = [y for drawn in (target, *(t for side in sides.values() for _, t in side)) if drawn.points for y in drawn.points.y]
+        target, sides = (
+            task("target", one.target),
+            {"lowest": with_tasks(one.lowest), "highest": with_tasks(one.highest)},
+        )
+        y = [
+            y
+            for drawn in (target, *(t for side in sides.values() for _, t in side))
+            if drawn.points
+            for y in drawn.points.y
+        ]
         return {"task": target, **sides, "span": (min(y), max(y)) if y else None}
 
     cards = [shown(one) for one in chosen]
-    return {"step": place.step, "alpha": alpha, "targets": cards, "asked": bool(targets), "problems": sorted(set(draws.problems.values()))}
+    return {
+        "step": place.step,
+        "alpha": alpha,
+        "targets": cards,
+        "asked": bool(targets),
+        "problems": sorted(set(draws.problems.values())),
+    }
 
 
 def _comparisons(runs: Sequence[Run], band: tuple[float, float]) -> list[dict[str, Any]]:

@@ -49,7 +49,8 @@ def calibrated_rows(run: Run, band: tuple[float, float]) -> Rows:
         return []
     rows = rows_of(calibrate(run.blocks(), run.exact_pairs(), band=band))
     return [
-        {**row, **{name: (row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in ("geometric_mean", *CLASSES)}} for row in rows
+        {**row, **{name: (row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in ("geometric_mean", *CLASSES)}}
+        for row in rows
     ]
 
 
@@ -69,7 +70,8 @@ def contrast_rows(run: Run, other: Run, band: tuple[float, float]) -> Rows:
     rows: Rows = []
     for alpha in sorted(set(run.alphas) & set(other.alphas)):
         last = [
-            [block for block in one.blocks() if block.checkpoint_step == one.steps[-1] and block.alpha == alpha] for one in (run, other)
+            [block for block in one.blocks() if block.checkpoint_step == one.steps[-1] and block.alpha == alpha]
+            for one in (run, other)
         ]
         table = contrast(*last, band=band)
         for modes, group in table.groupby(["source_mode", "target_mode"], sort=False):
@@ -84,7 +86,9 @@ def replicated_rows(run: Run, band: tuple[float, float]) -> Rows:
     """Return what replicates tell of single pairs, one row per checkpoint, step size and mode pair; nothing for a run without."""
     if run.spec.replicates == 1:
         return []
-    return [{**row, "note": _of_row(row, row["note"])} for row in rows_of(summarise_replicates(run.blocks(), band=band))]
+    return [
+        {**row, "note": _of_row(row, row["note"])} for row in rows_of(summarise_replicates(run.blocks(), band=band))
+    ]
 
 
 def _of_row(row: dict[str, Any], note: str) -> str:

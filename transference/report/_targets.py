@@ -85,7 +85,10 @@ def choose_targets(place: Place) -> list[int]:
     logs = np.log(place.table(place.alpha))
     modes = place.run.modes("target")
     spread = np.array([np.std(column[np.isfinite(column)]) if np.isfinite(column).any() else -1.0 for column in logs.T])
-    widest = [max((k for k, mode in enumerate(modes) if mode == name), key=lambda k: spread[k]) for name in dict.fromkeys(modes)]
+    widest = [
+        max((k for k, mode in enumerate(modes) if mode == name), key=lambda k: spread[k])
+        for name in dict.fromkeys(modes)
+    ]
     return sorted(sorted(widest, key=lambda k: -spread[k])[:_AT_MOST])
 
 
@@ -105,5 +108,7 @@ def rank_sources(place: Place, targets: Sequence[int], band: tuple[float, float]
         order = known[np.argsort(here[known, target], kind="stable")].tolist()
         n = min(MOST, (len(order) + 1) // 2)
         lowest, highest = order[:n], order[n:][::-1][:MOST]
-        chosen.append(RankedTarget(target, *(tuple(one(source, target) for source in side) for side in (lowest, highest))))
+        chosen.append(
+            RankedTarget(target, *(tuple(one(source, target) for source in side) for side in (lowest, highest)))
+        )
     return chosen

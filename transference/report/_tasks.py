@@ -41,7 +41,9 @@ class Points:
         """Return where the points stand in a plot of 100 × 60, x from -5 to 5 and y over ``span``."""
         low, high = span
         height = max(high - low, 1e-9)
-        return [(round(10 * (x + 5), 2), round(60 * (high - y) / height, 2)) for x, y in zip(self.x, self.y, strict=True)]
+        return [
+            (round(10 * (x + 5), 2), round(60 * (high - y) / height, 2)) for x, y in zip(self.x, self.y, strict=True)
+        ]
 
 
 @dataclass(frozen=True)
@@ -93,18 +95,26 @@ class SupportSets:
         if sampler is None:
             return plain
         drawn = sampler.describe(index)
-        if drawn.class_names != names or drawn.support_ids != (None if row["support_ids"] is None else tuple(row["support_ids"])):
+        if drawn.class_names != names or drawn.support_ids != (
+            None if row["support_ids"] is None else tuple(row["support_ids"])
+        ):
             self._open[name] = None
-            self.problems[name] = f"Task {index} of {name} is not what it was when the run was measured. Use the version in its run.json."
+            self.problems[name] = (
+                f"Task {index} of {name} is not what it was when the run was measured. Use the version in its run.json."
+            )
             return plain
         images = sampler[index].support_x.numpy()
         if images.ndim == 2:
-            points = Points(names[0], *(tuple(axis[:, 0].tolist()) for axis in (images, sampler[index].support_y.numpy())))
+            points = Points(
+                names[0], *(tuple(axis[:, 0].tolist()) for axis in (images, sampler[index].support_y.numpy()))
+            )
             return Task(mode, plain.name, index, plain.id, points=points)
         shots = len(images) // len(names)
         by_class = images.reshape(len(names), shots, *images.shape[1:])
         more = max(0, shots - MOST_SHOTS)
-        rows = tuple(ClassRow(name, tuple(map(as_png, of[:MOST_SHOTS])), more) for name, of in zip(names, by_class, strict=True))
+        rows = tuple(
+            ClassRow(name, tuple(map(as_png, of[:MOST_SHOTS])), more) for name, of in zip(names, by_class, strict=True)
+        )
         return Task(mode, plain.name, index, plain.id, rows, shots=shots)
 
     def _sampler(self, name: str) -> DescribingSampler | None:

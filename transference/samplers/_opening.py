@@ -72,7 +72,9 @@ def open_tasks(
     )
 
 
-def reopen_tasks(name: str, *, data_root: str | Path | None = None, side: int = 28, channels: int = 3) -> DescribingSampler:
+def reopen_tasks(
+    name: str, *, data_root: str | Path | None = None, side: int = 28, channels: int = 3
+) -> DescribingSampler:
     """Return the sampler whose ``name`` this is, as a run folder has it beside every task.
 
     Args:
@@ -91,7 +93,9 @@ def reopen_tasks(name: str, *, data_root: str | Path | None = None, side: int = 
     """
     who = _parse(name)
     if isinstance(who, FunctionFamilyName):
-        return FunctionFamily(who.family, who.split, shots=who.shots, queries=who.queries, noise=who.noise, seed=who.seed)
+        return FunctionFamily(
+            who.family, who.split, shots=who.shots, queries=who.queries, noise=who.noise, seed=who.seed
+        )
     dataset = open_dataset(f"{who.mode}:{who.split}", data_root=data_root, side=side, channels=channels)
     # Version 0.1 called some splits by other words, and tasks are drawn by the name of their sampler.
     dataset = replace(dataset, split=who.split)
@@ -107,4 +111,6 @@ def _parse(name: str) -> FewShotName | FunctionFamilyName:
     for kind in (FewShotName, FunctionFamilyName):
         with suppress(UsageError):
             return kind.parse(name)
-    raise UsageError(f"The tasks {name!r} come from a sampler that this package does not have, and cannot be drawn again by name.")
+    raise UsageError(
+        f"The tasks {name!r} come from a sampler that this package does not have, and cannot be drawn again by name."
+    )

@@ -90,4 +90,6 @@ def check_replicate(replicate: int, name: str) -> None:
         IndexError: it is below 1.
     """
     if replicate < 1:
-        raise IndexError(f"Replicate {replicate} of a task of {name} was asked for; replicates of a task are numbered from 1.")
+        raise IndexError(
+            f"Replicate {replicate} of a task of {name} was asked for; replicates of a task are numbered from 1."
+        )

@@ -39,7 +39,9 @@ class FewShotName:
 
     def __str__(self) -> str:
         turned = "/rotated" if self.rotated else ""
-        return f"{self.mode}:{self.split}/{self.ways}-way/{self.shots}-shot/{self.queries}-query/seed-{self.seed}{turned}"
+        return (
+            f"{self.mode}:{self.split}/{self.ways}-way/{self.shots}-shot/{self.queries}-query/seed-{self.seed}{turned}"
+        )
 
     @classmethod
     def parse(cls, text: str) -> FewShotName:
@@ -50,7 +52,9 @@ class FewShotName:
         """
         match = _NAME.fullmatch(text)
         if not match:
-            raise UsageError(f"{text!r} is no few-shot task name; one looks like {cls('omniglot', 'train', 5, 1, 15, 0)}.")
+            raise UsageError(
+                f"{text!r} is no few-shot task name; one looks like {cls('omniglot', 'train', 5, 1, 15, 0)}."
+            )
         found = match.groupdict()
         numbers = {key: int(found[key]) for key in ("ways", "shots", "queries", "seed")}
         return cls(found["mode"], found["split"], **numbers, rotated=bool(found["rotated"]))
@@ -76,7 +80,14 @@ class FewShot:
     """
 
     def __init__(
-        self, dataset: ImageDataset, *, ways: int = 5, shots: int = 1, queries: int = 15, seed: int = 0, rotated: bool = False
+        self,
+        dataset: ImageDataset,
+        *,
+        ways: int = 5,
+        shots: int = 1,
+        queries: int = 15,
+        seed: int = 0,
+        rotated: bool = False,
     ) -> None:
         if min(ways, shots, queries) < 1 or seed < 0:
             raise UsageError(
@@ -84,8 +95,12 @@ class FewShot:
             )
         mode = f"{dataset.name}:{dataset.split}"
         if len(dataset.class_names) < ways:
-            raise DataError(f"{mode} has {len(dataset.class_names)} classes, but {ways} ways were asked for. Ask for fewer ways.")
-        small = [name for name, size in zip(dataset.class_names, dataset.class_sizes, strict=True) if size < shots + queries]
+            raise DataError(
+                f"{mode} has {len(dataset.class_names)} classes, but {ways} ways were asked for. Ask for fewer ways."
+            )
+        small = [
+            name for name, size in zip(dataset.class_names, dataset.class_sizes, strict=True) if size < shots + queries
+        ]
         if small:
             least = min(dataset.class_sizes)
             raise DataError(
@@ -138,7 +153,10 @@ class FewShot:
         """Return classes and image ids of task number ``index``."""
         who, data = self.identity, self._dataset
         drawn = self._draw(index)
-        class_of = [next(c for c, (start, stop) in enumerate(pairwise(data.starts)) if start <= rows[0] < stop) for rows in drawn]
+        class_of = [
+            next(c for c, (start, stop) in enumerate(pairwise(data.starts)) if start <= rows[0] < stop)
+            for rows in drawn
+        ]
         return TaskRecord(
             mode=who.mode,
             split=who.split,
@@ -164,7 +182,10 @@ class FewShot:
         classes = stream.choice(len(data.class_names), who.ways)
         stream = Stream("few-shot task drawn anew", str(replace(who, rotated=False)), index) if replicate else stream
         for _ in range(max(1, replicate)):  # one stream holds all further replicates, in turn
-            rows = [[data.starts[c] + k for k in stream.choice(data.class_sizes[c], who.shots + who.queries)] for c in classes]
+            rows = [
+                [data.starts[c] + k for k in stream.choice(data.class_sizes[c], who.shots + who.queries)]
+                for c in classes
+            ]
         return rows
 
     def _turns(self, index: int) -> list[int]:

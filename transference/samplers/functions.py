@@ -86,7 +86,9 @@ class FunctionFamilyName:
     seed: int
 
     def __str__(self) -> str:
-        return f"{self.family}:{self.split}/{self.shots}-shot/{self.queries}-query/noise-{self.noise!r}/seed-{self.seed}"
+        return (
+            f"{self.family}:{self.split}/{self.shots}-shot/{self.queries}-query/noise-{self.noise!r}/seed-{self.seed}"
+        )
 
     @classmethod
     def parse(cls, text: str) -> FunctionFamilyName:
@@ -97,7 +99,9 @@ class FunctionFamilyName:
         """
         match = _NAME.fullmatch(text)
         if not match:
-            raise UsageError(f"{text!r} is no name of a function family; one looks like {cls('sinusoid', 'train', 5, 5, 0.3, 0)}.")
+            raise UsageError(
+                f"{text!r} is no name of a function family; one looks like {cls('sinusoid', 'train', 5, 5, 0.3, 0)}."
+            )
         found = match.groupdict()
         numbers = {key: int(found[key]) for key in ("shots", "queries", "seed")}
         return cls(found["family"], found["split"], noise=float(found["noise"]), **numbers)

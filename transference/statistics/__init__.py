@@ -10,7 +10,16 @@ from transference.statistics._controls import control_bands
 from transference.statistics._crossed import enough_for, intervals
 from transference.statistics._replicates import RATE, single_pairs, summarise_replicates
 from transference.statistics._split import split
-from transference.statistics._summary import CLASSES, GROUP, NEUTRAL_BAND, QUANTILES, classify, measured, summarise, summarise_blocks
+from transference.statistics._summary import (
+    CLASSES,
+    GROUP,
+    NEUTRAL_BAND,
+    QUANTILES,
+    classify,
+    measured,
+    summarise,
+    summarise_blocks,
+)
 from transference.statistics._variance import variance_shares
 
 __all__ = [

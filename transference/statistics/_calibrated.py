@@ -70,7 +70,9 @@ def calibrate(
     return pd.DataFrame(rows)
 
 
-def widest(exact: _Floats, estimates: _Floats, n_pairs: int, *, band: tuple[float, float] = NEUTRAL_BAND, level: float = 0.95) -> float:
+def widest(
+    exact: _Floats, estimates: _Floats, n_pairs: int, *, band: tuple[float, float] = NEUTRAL_BAND, level: float = 0.95
+) -> float:
     """Return the largest half-width of a mode pair's intervals: of the mean log ratio and of the three shares.
 
     Args:
@@ -88,7 +90,12 @@ def widest(exact: _Floats, estimates: _Floats, n_pairs: int, *, band: tuple[floa
 
 
 def _estimates(
-    exact: _Floats, first_order: _Floats, all_first_order: _Floats, n_pairs: int, band: tuple[float, float], level: float
+    exact: _Floats,
+    first_order: _Floats,
+    all_first_order: _Floats,
+    n_pairs: int,
+    band: tuple[float, float],
+    level: float,
 ) -> Iterator[tuple[float, float]]:
     """Yield value and half-width of each of `QUANTITIES`."""
     with np.errstate(divide="ignore"):
@@ -110,7 +117,9 @@ def _estimates(
         yield _regression_estimate((classes == name).astype(float), here, everywhere[k], n_pairs, level, unseen=2.0)
 
 
-def _shares_expected(log_ratio: _Floats, first_order: _Floats, band: tuple[float, float]) -> Callable[[_Floats], list[_Floats]]:
+def _shares_expected(
+    log_ratio: _Floats, first_order: _Floats, band: tuple[float, float]
+) -> Callable[[_Floats], list[_Floats]]:
     """Return what tells, for estimates, the probability of each class and whether it is named, ``[n, 2]`` for each class."""
     design = np.column_stack([np.ones_like(first_order), first_order])
     coefficients = np.linalg.lstsq(design, log_ratio, rcond=None)[0]

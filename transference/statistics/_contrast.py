@@ -71,7 +71,9 @@ def contrast(
             found, note = _difference(mine, cells, name != "geometric_mean", level, draws, seed)
             ends = np.array(found[:3])
             value, start, end = (np.exp(ends) if name == "geometric_mean" else np.clip(ends, -1.0, 1.0)).tolist()
-            rows.append({**modes, "statistic": name, "value": value, "low": start, "high": end, "p": found.p, "note": note})
+            rows.append(
+                {**modes, "statistic": name, "value": value, "low": start, "high": end, "p": found.p, "note": note}
+            )
     return pd.DataFrame(rows)
 
 

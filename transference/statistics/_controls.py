@@ -47,7 +47,9 @@ def control_bands(controls: pd.DataFrame, *, level: float = 0.95) -> pd.DataFram
         with np.errstate(divide="ignore"):
             logs = np.log(group["loss_ratio"].where(group["loss_ratio"] > 0))
         table = group.assign(log=logs).pivot(index=keys, columns="control", values="log").reindex(columns=_NAMES)
-        measured, resampled, random = (table[name].to_numpy(np.float64) for name in ("measured", "resampled", "random_direction"))
+        measured, resampled, random = (
+            table[name].to_numpy(np.float64) for name in ("measured", "resampled", "random_direction")
+        )
         # log ratio = that of the pair + noise of the draw, and two independent draws differ by noise of twice the variance: one draw
         # moves a ratio by the difference over √2. Which draw came first says nothing, so both signs count, and the mean is 0.
         moved = resampled - measured

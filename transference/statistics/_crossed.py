@@ -45,7 +45,12 @@ _QUANTILES = {f"q{round(q * 100):02d}": q for q in QUANTILES}
 
 
 def intervals(
-    blocks: Iterable[Block], *, band: tuple[float, float] = NEUTRAL_BAND, level: float = 0.95, draws: int = DRAWS, seed: int = 0
+    blocks: Iterable[Block],
+    *,
+    band: tuple[float, float] = NEUTRAL_BAND,
+    level: float = 0.95,
+    draws: int = DRAWS,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """Summarise the loss ratios of each mode pair, with intervals for another draw of sources and targets.
 
@@ -74,7 +79,9 @@ def intervals(
         error, df, drawn = standard_error(block, draws, seed)
         ratio = without_diagonal(block)
         quantile = float(stdtrit(df, (1 + level) / 2)) if df > 0 else np.nan
-        with np.errstate(divide="ignore", invalid="ignore"):  # a ratio of 0 has the logarithm -inf: a mean of 0, without an interval
+        with np.errstate(
+            divide="ignore", invalid="ignore"
+        ):  # a ratio of 0 has the logarithm -inf: a mean of 0, without an interval
             for name, (value, low, high) in _statistics(ratio, band, error, quantile, df):
                 found = {"statistic": name, "value": value, "low": low, "high": high, "drawn": drawn}
                 if name in _QUANTILES and 0 < df < (enough := enough_for(_QUANTILES[name], level)) - 1:
@@ -126,7 +133,9 @@ def _statistics(
     with np.errstate(divide="ignore"):
         logs = np.log(ratio)
     known = logs[ok]
-    of_logs: StandardError = lambda cells: error(cells) if np.isfinite(cells[ok]).all() else np.nan  # a ratio of 0 has the logarithm -inf
+    of_logs: StandardError = lambda cells: (
+        error(cells) if np.isfinite(cells[ok]).all() else np.nan
+    )  # a ratio of 0 has the logarithm -inf
     yield "geometric_mean", _exponential(known.mean(), quantile * of_logs(logs))
     inner = np.quantile(known, [0.25, 0.75])
     between = known[(known >= inner[0]) & (known <= inner[1])]
@@ -204,7 +213,11 @@ def _residuals(cells: _Floats) -> tuple[_Floats, int]:
 def two_way_error(cells: _Floats) -> float:
     """Return the cluster-robust standard error of a mean over cells: what rows share and columns share, less what was counted twice."""
     left, n = _residuals(cells)
-    sides = [float(np.sum(left.sum(axis=axis) ** 2)) * size / (size - 1) for axis, size in ((1, len(left)), (0, left.shape[1])) if size > 1]
+    sides = [
+        float(np.sum(left.sum(axis=axis) ** 2)) * size / (size - 1)
+        for axis, size in ((1, len(left)), (0, left.shape[1]))
+        if size > 1
+    ]
     if not sides or not n:
         return np.nan
     # Rows squared and columns squared both hold each cell squared, which counts once.

@@ -30,7 +30,12 @@ RATE = 0.05
 
 
 def single_pairs(
-    blocks: Iterable[Block], *, band: tuple[float, float] = NEUTRAL_BAND, rate: float = RATE, level: float = 0.95, method: str = "bh"
+    blocks: Iterable[Block],
+    *,
+    band: tuple[float, float] = NEUTRAL_BAND,
+    rate: float = RATE,
+    level: float = 0.95,
+    method: str = "bh",
 ) -> pd.DataFrame:
     """Tell of which pairs of tasks the mean log ratio, over draws of their episodes, lies outside the neutral band.
 
@@ -93,17 +98,24 @@ def single_pairs(
             "source_index": sources,
             "target_index": targets,
             "n": n,
-            **{name: np.exp(values) for name, values in (("geometric_mean", mean), ("low", mean - half), ("high", mean + half))},
+            **{
+                name: np.exp(values)
+                for name, values in (("geometric_mean", mean), ("low", mean - half), ("high", mean + half))
+            },
             **{f"p_{name}": values for name, values in p.items()},
             **{f"q_{name}": values for name, values in q.items()},
-            "transfer": np.where(q["negative"] <= rate, "negative", np.where(q["positive"] <= rate, "positive", "undecided")),
+            "transfer": np.where(
+                q["negative"] <= rate, "negative", np.where(q["positive"] <= rate, "positive", "undecided")
+            ),
             "note": note,
         }
         parts.append(pd.DataFrame(found))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
-def summarise_replicates(blocks: Iterable[Block], *, band: tuple[float, float] = NEUTRAL_BAND, rate: float = RATE) -> pd.DataFrame:
+def summarise_replicates(
+    blocks: Iterable[Block], *, band: tuple[float, float] = NEUTRAL_BAND, rate: float = RATE
+) -> pd.DataFrame:
     """Count the pairs that `single_pairs` tells apart, beside the parts of the variance that `variance_shares` does.
 
     Args:

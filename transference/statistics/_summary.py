@@ -53,7 +53,9 @@ def measured(pairs: pd.DataFrame) -> NDArray[np.float64]:
     return pairs.loc[there, "loss_ratio"].to_numpy(dtype=np.float64, copy=True)
 
 
-def summarise(pairs: pd.DataFrame, *, band: tuple[float, float] = NEUTRAL_BAND, by: Sequence[str] = GROUP) -> pd.DataFrame:
+def summarise(
+    pairs: pd.DataFrame, *, band: tuple[float, float] = NEUTRAL_BAND, by: Sequence[str] = GROUP
+) -> pd.DataFrame:
     """Summarise the loss ratios of each group of pairs.
 
     Args:
@@ -98,7 +100,9 @@ def summarise_blocks(blocks: Iterable[Block], *, band: tuple[float, float] = NEU
     return pd.DataFrame(rows)
 
 
-def _summary(ratio: NDArray[np.float64], n_pairs: int, accuracy: NDArray[np.float64], band: tuple[float, float]) -> dict[str, Any]:
+def _summary(
+    ratio: NDArray[np.float64], n_pairs: int, accuracy: NDArray[np.float64], band: tuple[float, float]
+) -> dict[str, Any]:
     """Summarise the ratios of one group, which are put into another order: a large table is not copied more than once."""
     low, high = checked_band(band)
     n = len(ratio)

@@ -23,7 +23,9 @@ def read_about(path: Path) -> dict[str, Any]:
         StoreError: there is none, or it is damaged.
     """
     if not path.is_file():
-        raise StoreError(f"{path.parent} is no run folder: it has no run.json. Give the --out of a transference compute.")
+        raise StoreError(
+            f"{path.parent} is no run folder: it has no run.json. Give the --out of a transference compute."
+        )
     try:
         about = dict(as_record(read_json(path.read_bytes()), "the file", ["digest", "spec"]))
         as_text(about["digest"], "digest")
@@ -33,7 +35,9 @@ def read_about(path: Path) -> dict[str, Any]:
             f"{path} is damaged: {error}. Put the file that compute wrote back, or measure anew into another --out."
         ) from error
     if about.get("format", FORMAT) != FORMAT:
-        raise StoreError(f"{path} is of the format {about['format']!r}; this version reads {FORMAT!r}. Upgrade transference.")
+        raise StoreError(
+            f"{path} is of the format {about['format']!r}; this version reads {FORMAT!r}. Upgrade transference."
+        )
     return about
 
 

@@ -17,7 +17,9 @@ Columns: TypeAlias = dict[str, Any]
 _OK, _NON_FINITE, _ZERO_LOSS, _OUT_OF_MEMORY = range(len(STATUSES))
 
 
-def loss_ratios(before: NDArray[np.float64], after: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
+def loss_ratios(
+    before: NDArray[np.float64], after: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
     """Return ``after / before`` and each cell's status, elementwise; the ratio is NaN unless the status is ``ok``.
 
     A ratio is there where its logarithm is: a loss of 0 on either side gives none rather than one that is clipped, or one of 0 that would

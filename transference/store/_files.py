@@ -97,7 +97,10 @@ class TableFile:
     def _opened(self) -> Iterator[pq.ParquetFile]:
         try:
             # Opened as a file: pyarrow would take a name with a colon for an address, and encodes names in UTF-8.
-            with pa.OSFile(os.fsencode(self.path)) as source, pq.ParquetFile(source, page_checksum_verification=True) as file:
+            with (
+                pa.OSFile(os.fsencode(self.path)) as source,
+                pq.ParquetFile(source, page_checksum_verification=True) as file,
+            ):
                 yield file
         except (OSError, pa.ArrowException, UnicodeDecodeError) as error:  # the last of a column's name
             raise self._damaged(error) from error
@@ -110,10 +113,14 @@ class TableFile:
         """
         found = file.schema_arrow
         if [(column.name, column.type) for column in found] != [(column.name, column.type) for column in self.schema]:
-            raise StoreError(f"{self.path} has the columns {_columns(found)}; expected {_columns(self.schema)}. {_MEND}")
+            raise StoreError(
+                f"{self.path} has the columns {_columns(found)}; expected {_columns(self.schema)}. {_MEND}"
+            )
         label = self._label((found.metadata or {}).get(_KEY))
         if self.rows is not None and file.metadata.num_rows != self.rows:
-            raise StoreError(f"{self.path} does not hold the {self.rows} rows that it should, but {file.metadata.num_rows}. {_MEND}")
+            raise StoreError(
+                f"{self.path} does not hold the {self.rows} rows that it should, but {file.metadata.num_rows}. {_MEND}"
+            )
         return label
 
     def _label(self, text: bytes | None) -> Mapping[str, Any]:
@@ -131,9 +138,13 @@ class TableFile:
             as_record(label[_COLUMNS], "its label's columns")
         except ValueError as error:
             raise self._damaged(error) from error
-        wrong = [f"{name} {label.get(name)} (here {value})" for name, value in self.whose.items() if label.get(name) != value]
+        wrong = [
+            f"{name} {label.get(name)} (here {value})" for name, value in self.whose.items() if label.get(name) != value
+        ]
         if wrong:
-            raise StoreError(f"{self.path} belongs elsewhere: it says it is of {', '.join(wrong)}. Was it copied or renamed? {_MEND}")
+            raise StoreError(
+                f"{self.path} belongs elsewhere: it says it is of {', '.join(wrong)}. Was it copied or renamed? {_MEND}"
+            )
         return label
 
     def _damaged(self, error: Exception) -> StoreError:
@@ -155,7 +166,9 @@ def column_digest(column: pa.ChunkedArray) -> str:
         words = sorted(pc.unique(column).to_pylist())
         growing.update(json.dumps(words).encode())
         for chunk in column.chunks:
-            codes = np.array([words.index(word) if word in words else -1 for word in chunk.dictionary.to_pylist()], "<i4")
+            codes = np.array(
+                [words.index(word) if word in words else -1 for word in chunk.dictionary.to_pylist()], "<i4"
+            )
             growing.update(codes[chunk.indices.to_numpy()].data)
     else:
         growing.update(json.dumps(column.to_pylist()).encode())

@@ -79,7 +79,9 @@ class Store:
         """
         content = {"format": FORMAT, "digest": spec.digest, "spec": spec.to_json(), **about}
         try:
-            write_aside(self.run_json, lambda aside: aside.write_text(json.dumps(content, indent=2) + "\n"), exclusive=True)
+            write_aside(
+                self.run_json, lambda aside: aside.write_text(json.dumps(content, indent=2) + "\n"), exclusive=True
+            )
         except FileExistsError:
             self.check(spec)
 
@@ -106,7 +108,9 @@ class Store:
                 "measure anew into another --out."
             ) from error
         if about["digest"] != spec.digest:
-            raise StoreError(f"{self.run_json} was altered: its digest is {about['digest']}, that of its spec {spec.digest}.")
+            raise StoreError(
+                f"{self.run_json} was altered: its digest is {about['digest']}, that of its spec {spec.digest}."
+            )
         return spec
 
     def writing(self, *, waiting: Callable[[], object], say: Callable[[str], object]) -> AbstractContextManager[None]:

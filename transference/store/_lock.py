@@ -59,7 +59,11 @@ def one_writer(folder: Path, *, waiting: Callable[[], object], say: Callable[[st
         return
     try:
         sweep(folder)
-        here = {"host": socket.gethostname(), "process": os.getpid(), "since": datetime.now().astimezone().isoformat(timespec="seconds")}
+        here = {
+            "host": socket.gethostname(),
+            "process": os.getpid(),
+            "since": datetime.now().astimezone().isoformat(timespec="seconds"),
+        }
         write_aside(note, lambda aside: aside.write_text(json.dumps(here) + "\n"))
         yield
     finally:

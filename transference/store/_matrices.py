@@ -45,7 +45,14 @@ def read_matrices(files: Sequence[TableFile], alpha: float, shape: tuple[int, in
     ratios, accuracies = np.full(shape, np.nan), np.full(shape[1], np.nan, np.float32)
     changes = np.full(shape, np.nan) if estimated else ratios
     slopes = np.full(shape, np.nan, np.float32)
-    names = ["source", "target", "loss_ratio", "first_order", "accuracy_before", *(["loss_before", "loss_after"] if estimated else [])]
+    names = [
+        "source",
+        "target",
+        "loss_ratio",
+        "first_order",
+        "accuracy_before",
+        *(["loss_before", "loss_after"] if estimated else []),
+    ]
     for content in _in_turn(files, [*names, "alpha"]):
         here = pa.compute.equal(content["alpha"], alpha)
         rows = content if pa.compute.all(here).as_py() else content.filter(here)

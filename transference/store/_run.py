@@ -139,8 +139,12 @@ class Run:
             StoreError: files are missing or damaged.
         """
         if self.spec.sampled and not all(self._store.exact_rounds(self.spec, step) for step in self.steps):
-            raise StoreError(f"{self.path} lacks exact pairs that belong to it. Repeat the command in its run.json to finish it.")
-        frame = pd.concat([self._store.sample(self.spec, step).assign(checkpoint_step=step) for step in self.steps], ignore_index=True)
+            raise StoreError(
+                f"{self.path} lacks exact pairs that belong to it. Repeat the command in its run.json to finish it."
+            )
+        frame = pd.concat(
+            [self._store.sample(self.spec, step).assign(checkpoint_step=step) for step in self.steps], ignore_index=True
+        )
         frame.insert(0, "checkpoint_step", frame.pop("checkpoint_step"))
         self._add_mode(frame, "source", "source_mode")
         self._add_mode(frame, "target", "target_mode")
@@ -175,11 +179,20 @@ class Run:
         """
         self._check_complete()
         labels = [ranges(self.modes(role)) for role in ("source", "target")]
-        return (block for step in self.steps for alpha in sorted(self.alphas) for block in self._blocks_at(step, alpha, *labels))
+        return (
+            block
+            for step in self.steps
+            for alpha in sorted(self.alphas)
+            for block in self._blocks_at(step, alpha, *labels)
+        )
 
-    def _blocks_at(self, step: int, alpha: float, sources: list[tuple[str, slice]], targets: list[tuple[str, slice]]) -> Iterator[Block]:
+    def _blocks_at(
+        self, step: int, alpha: float, sources: list[tuple[str, slice]], targets: list[tuple[str, slice]]
+    ) -> Iterator[Block]:
         found = self._matrices(step, alpha)
-        others_episodes = [self._matrices(step, alpha, replicate).loss_ratio for replicate in range(1, self.spec.replicates)]
+        others_episodes = [
+            self._matrices(step, alpha, replicate).loss_ratio for replicate in range(1, self.spec.replicates)
+        ]
         for (source_mode, rows), tasks in zip(sources, self.spec.sources, strict=True):
             for (target_mode, columns), others in zip(targets, self.spec.targets, strict=True):
                 yield Block(
@@ -281,7 +294,9 @@ class Run:
         tasks = tasks[tasks["role"] == role].sort_values("id")
         sampler, mode = tasks["sampler"].astype(str), tasks["mode"].astype(str)
         candidates = (mode, mode + ":" + tasks["split"].astype(str), sampler)
-        names: list[str] = next(n for n in candidates if sampler.groupby(n).nunique().max() == 1 and n.notna().all()).tolist()
+        names: list[str] = next(
+            n for n in candidates if sampler.groupby(n).nunique().max() == 1 and n.notna().all()
+        ).tolist()
         return names
 
     def _check_replicate(self, replicate: int | None) -> None:
@@ -291,7 +306,9 @@ class Run:
             UsageError: it has not.
         """
         if replicate is not None and not 0 <= replicate < self.spec.replicates:
-            raise UsageError(f"Replicate {replicate} of {self.path} was asked for; it has {self.spec.replicates}, numbered from 0.")
+            raise UsageError(
+                f"Replicate {replicate} of {self.path} was asked for; it has {self.spec.replicates}, numbered from 0."
+            )
 
     def _check_complete(self) -> None:
         """Make sure that every tile is there.
@@ -302,14 +319,18 @@ class Run:
         tiles = list(self._tiles())
         done = sum(map(self._store.has, tiles))
         if done < len(tiles):
-            raise StoreError(f"{self.path} is incomplete: {done} of {len(tiles)} tiles. Repeat the command in its run.json to finish it.")
+            raise StoreError(
+                f"{self.path} is incomplete: {done} of {len(tiles)} tiles. Repeat the command in its run.json to finish it."
+            )
 
     def _tiles(self, replicate: int | None = None) -> Iterator[Tile]:
         return (tile for step in self.steps for tile in self.spec.tiles(step, replicate))
 
 
 def _stack(parts: list[tuple[int, pa.Table]]) -> pd.DataFrame:
-    tables = [part.add_column(0, "checkpoint_step", pa.repeat(pa.scalar(step, pa.int64()), len(part))) for step, part in parts]
+    tables = [
+        part.add_column(0, "checkpoint_step", pa.repeat(pa.scalar(step, pa.int64()), len(part))) for step, part in parts
+    ]
     frame: pd.DataFrame = pa.concat_tables(tables).unify_dictionaries().to_pandas()
     return frame
 

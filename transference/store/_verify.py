@@ -122,7 +122,9 @@ class _Verifier:
         ]
         found = list(zip(*(content[name].to_pylist() for name in ("role", "id", "sampler", "index")), strict=True))
         if found != expected:
-            self._problems.append(f"{self._layout.tasks.path} does not name the tasks of this run, in their order. {_MEND}")
+            self._problems.append(
+                f"{self._layout.tasks.path} does not name the tasks of this run, in their order. {_MEND}"
+            )
 
     def _check_tile(self, tile: Tile) -> None:
         alphas, sources, targets = self._spec.alphas, range(*tile.sources), range(*tile.targets)
@@ -158,9 +160,16 @@ class _Verifier:
         sizes = [[min(tasks.n, most) for tasks in sets] for sets in (self._spec.sources, self._spec.targets)]
         n_rows = len(self._spec.alphas) * sum(min(most, n * m) for n in sizes[0] for m in sizes[1])
         frame = content.select(["control", "source", "target", "alpha"]).to_pandas()
-        cells = [set(zip(*(rows[name] for name in frame.columns[1:]), strict=True)) for _, rows in frame.groupby("control", observed=True)]
+        cells = [
+            set(zip(*(rows[name] for name in frame.columns[1:]), strict=True))
+            for _, rows in frame.groupby("control", observed=True)
+        ]
         names = frame["control"].unique()
-        sound = "measured" in names and set(names) <= {*CONTROL_NAMES, *OLD_CONTROL_NAMES} and len(frame) == n_rows * len(names)
+        sound = (
+            "measured" in names
+            and set(names) <= {*CONTROL_NAMES, *OLD_CONTROL_NAMES}
+            and len(frame) == n_rows * len(names)
+        )
         if not (sound and all(some == cells[0] and len(some) == n_rows for some in cells) and self._within(content)):
             self._problems.append(f"{file.path} does not hold the controls that it should. {_MEND}")
 
@@ -173,7 +182,9 @@ class _Verifier:
             self._problems.append(f"{file.path} holds rows of another tile, or one twice. {_MEND}")
         self._check_cells(file, content, tile.step)
 
-    def _within(self, content: pa.Table, sources: tuple[int, int] | None = None, targets: tuple[int, int] | None = None) -> bool:
+    def _within(
+        self, content: pa.Table, sources: tuple[int, int] | None = None, targets: tuple[int, int] | None = None
+    ) -> bool:
         """Whether all ids lie in these ranges, by default the run's, and all step sizes are the run's."""
         spans = {"source": sources or (0, self._spec.n_source), "target": targets or (0, self._spec.n_target)}
         ids = {name: content[name].to_numpy() for name in spans}
@@ -182,32 +193,49 @@ class _Verifier:
 
     def _check_ids(self, file: TableFile, content: pa.Table, **ids: Sequence[float]) -> None:
         """Check that the rows are all combinations of these ids, the last named running fastest; in version 0.1 in any order."""
-        expected = [grid.ravel() for grid in np.meshgrid(*(np.asarray(list(values)) for values in ids.values()), indexing="ij")]
+        expected = [
+            grid.ravel() for grid in np.meshgrid(*(np.asarray(list(values)) for values in ids.values()), indexing="ij")
+        ]
         found = [content[name].to_numpy() for name in ids]
         if not self._layout.labelled:
             expected, found = ([column[np.lexsort(columns)] for column in columns] for columns in (expected, found))
         if not all(np.array_equal(one, other) for one, other in zip(found, expected, strict=True)):
-            self._problems.append(f"{file.path} does not hold the {file.rows} rows that it should, in their order. {_MEND}")
+            self._problems.append(
+                f"{file.path} does not hold the {file.rows} rows that it should, in their order. {_MEND}"
+            )
 
     def _check_cells(self, file: TableFile, content: pa.Table, step: int, replicate: int = 0) -> Counter[str]:
         """Check what each row says by itself, and its loss at θ against other files; return the number of rows of each status."""
         before, after, ratio = (content[name].to_numpy() for name in ("loss_before", "loss_after", "loss_ratio"))
         status = np.array(content["status"].to_pylist(), dtype=object)
         expected, codes = loss_ratios(before, after)
-        follows = (status == np.array(STATUSES, dtype=object)[codes]) & ((ratio == expected) | (np.isnan(ratio) & np.isnan(expected)))
+        follows = (status == np.array(STATUSES, dtype=object)[codes]) & (
+            (ratio == expected) | (np.isnan(ratio) & np.isnan(expected))
+        )
         follows |= (status == "out_of_memory") & np.isnan(after) & np.isnan(ratio)
         if not follows.all():
-            self._problems.append(f"{file.path}: a ratio is not after / before, or a status is not what the losses say. {_MEND}")
+            self._problems.append(
+                f"{file.path}: a ratio is not after / before, or a status is not what the losses say. {_MEND}"
+            )
         if not (content["replicate"].to_numpy() == replicate).all():
             self._problems.append(f"{file.path} holds rows of another replicate than {replicate}. {_MEND}")
-        of_table = ~np.isin(content["control"].to_pylist(), _OF_OTHER_EPISODES) if "control" in content.column_names else slice(None)
+        of_table = (
+            ~np.isin(content["control"].to_pylist(), _OF_OTHER_EPISODES)
+            if "control" in content.column_names
+            else slice(None)
+        )
         self._hold_equal(file.path, step, replicate, content["target"].to_numpy()[of_table], before[of_table])
         return Counter(status.tolist())
 
-    def _hold_equal(self, file: Path, step: int, replicate: int, targets: NDArray[np.int32], losses: NDArray[np.float64]) -> None:
+    def _hold_equal(
+        self, file: Path, step: int, replicate: int, targets: NDArray[np.int32], losses: NDArray[np.float64]
+    ) -> None:
         """Check that the loss of each target at θ is the same in all rows, here and wherever it was read before."""
         ids, first, inverse = np.unique(targets, return_index=True, return_inverse=True)
-        known = [self._before.setdefault((step, replicate, j), (losses[k], file)) for j, k in zip(ids.tolist(), first, strict=True)]
+        known = [
+            self._before.setdefault((step, replicate, j), (losses[k], file))
+            for j, k in zip(ids.tolist(), first, strict=True)
+        ]
         there = np.array([loss for loss, _ in known])[inverse]
         apart = ~np.isclose(losses, there, rtol=_TOLERANCE, atol=_TOLERANCE, equal_nan=True)
         if apart.any():
@@ -226,7 +254,9 @@ class _Verifier:
             return None
 
     def _require(self, *files: TableFile) -> None:
-        self._problems += [f"{file.path} is missing. Repeat the command in run.json." for file in files if not file.exists()]
+        self._problems += [
+            f"{file.path} is missing. Repeat the command in run.json." for file in files if not file.exists()
+        ]
 
     def _name_strangers(self) -> None:
         """Name what lies in the folder and is no part of the run: a problem where whoever opens the folder as it is would read it."""
@@ -234,7 +264,9 @@ class _Verifier:
         ours = {root / name for name in ("run.json", *LOCK_NAMES)} | {file.path for file in self._layout.published()}
         strangers = sorted((path for path in root.rglob("*") if path.is_file() and path not in ours), key=str)
         read = [path for path in strangers if path.suffix == ".parquet" and path.relative_to(root).parts[0] in FOLDERS]
-        self._problems += [f"{path} belongs to no tile of this run. Was it copied from another one? Remove it." for path in read]
+        self._problems += [
+            f"{path} belongs to no tile of this run. Was it copied from another one? Remove it." for path in read
+        ]
         if others := [str(path.relative_to(root)) for path in strangers if path not in read]:
             more = f", and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
             self._notes.append(f"not of the run, and not read: {', '.join(others[:_SHOWN])}{more}")

@@ -48,7 +48,17 @@ _SLACK = 2**20
 _HEADER = 2**24
 """The most that is read in one go. The tar reader asks for as many bytes as an extended header claims to have."""
 
-_BROKEN = (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, zlib.error, struct.error, NotImplementedError, RuntimeError, ValueError)
+_BROKEN = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    EOFError,
+    OSError,
+    zlib.error,
+    struct.error,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+)
 
 
 def is_archive(path: Path) -> bool:
@@ -106,7 +116,9 @@ class _Account:
         """
         self.files += 1
         if self.files > self.limits.files:
-            raise DataError(f"{self.archive} holds more than {self.limits.files} files; unpack it by hand if you trust it.")
+            raise DataError(
+                f"{self.archive} holds more than {self.limits.files} files; unpack it by hand if you trust it."
+            )
 
     def add_bytes(self, n: int) -> None:
         """Count unpacked bytes.
@@ -121,7 +133,9 @@ class _Account:
                 if self._most == self.limits.size
                 else f"more than {self.limits.ratio:g} times its own size"
             )
-            raise DataError(f"{self.archive} unpacks to {why}, as a decompression bomb would; unpack it by hand if you trust it.")
+            raise DataError(
+                f"{self.archive} unpacks to {why}, as a decompression bomb would; unpack it by hand if you trust it."
+            )
 
 
 def _write(entries: Iterator[_Entry], place: Path, account: _Account) -> None:
@@ -138,7 +152,9 @@ def _write(entries: Iterator[_Entry], place: Path, account: _Account) -> None:
                     account.add_bytes(len(part))
                     file.write(part)
         except FileExistsError as error:
-            raise DataError(f"{account.archive} holds {entry.name} twice; which one is meant cannot be known.") from error
+            raise DataError(
+                f"{account.archive} holds {entry.name} twice; which one is meant cannot be known."
+            ) from error
 
 
 def _checked(name: str, account: _Account) -> PurePosixPath:
@@ -158,7 +174,9 @@ def _checked(name: str, account: _Account) -> PurePosixPath:
         or len(path.parts) > account.limits.depth
     )
     if bad and path.parts:  # "./", which many archives begin with, is the target itself
-        raise DataError(f"{account.archive} holds {name!r}, which is not a plain relative name; an archive of images has no such entry.")
+        raise DataError(
+            f"{account.archive} holds {name!r}, which is not a plain relative name; an archive of images has no such entry."
+        )
     return path
 
 
@@ -171,13 +189,22 @@ def _zip_entries(archive: Path, limits: Limits) -> Iterator[_Entry]:
     with zipfile.ZipFile(archive) as file:
         infos = file.infolist()
         if len(infos) > limits.files:
-            raise DataError(f"{archive} holds {len(infos)} files, more than {limits.files}; unpack it by hand if you trust it.")
+            raise DataError(
+                f"{archive} holds {len(infos)} files, more than {limits.files}; unpack it by hand if you trust it."
+            )
         for info in infos:
             mode = info.external_attr >> 16
             if mode and stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise DataError(f"{archive} holds {info.filename!r}, a link or device; an archive of images has regular files only.")
-            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # the others are unpacked without any bound
-                raise DataError(f"{archive} holds {info.filename!r}, compressed in a way that is not read; unpack it by hand.")
+                raise DataError(
+                    f"{archive} holds {info.filename!r}, a link or device; an archive of images has regular files only."
+                )
+            if info.compress_type not in (
+                zipfile.ZIP_STORED,
+                zipfile.ZIP_DEFLATED,
+            ):  # the others are unpacked without any bound
+                raise DataError(
+                    f"{archive} holds {info.filename!r}, compressed in a way that is not read; unpack it by hand."
+                )
             if info.flag_bits & 0x1:
                 raise DataError(f"{archive} holds {info.filename!r}, which is encrypted; unpack it by hand.")
             yield _Entry(info.filename, None if info.is_dir() else lambda info=info: file.open(info))  # type: ignore[misc]
@@ -234,7 +261,9 @@ class _Guarded(io.RawIOBase):
             DataError: that is more than any header of an honest archive needs, or in sum more than the limits allow.
         """
         if not 0 <= size <= _HEADER:
-            raise DataError(f"{self._account.archive} has a header that claims {size} bytes; an archive of images has no such header.")
+            raise DataError(
+                f"{self._account.archive} has a header that claims {size} bytes; an archive of images has no such header."
+            )
         part = self._stream.read(size)
         self._account.add_bytes(len(part))
         return part

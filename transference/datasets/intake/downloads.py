@@ -101,7 +101,10 @@ def download(
     part = folder / f".{remote.name}.part"
     opener = urllib.request.build_opener(_Redirects(schemes))
     _check_scheme(remote.url, remote.url, schemes)
-    with _alone(part), tqdm(total=remote.size, unit="B", unit_scale=True, desc=remote.name, disable=not progress) as bar:
+    with (
+        _alone(part),
+        tqdm(total=remote.size, unit="B", unit_scale=True, desc=remote.name, disable=not progress) as bar,
+    ):
         failures, last, most = 0, "", _size(part)
         while failures < patience.attempts:
             try:
@@ -146,7 +149,9 @@ def _alone(part: Path) -> Iterator[None]:
         with FileLock(part.with_suffix(".lock"), timeout=0):
             yield
     except Timeout as error:
-        raise UsageError(f"{part.parent} is being downloaded into by another process; wait for it, or stop it.") from error
+        raise UsageError(
+            f"{part.parent} is being downloaded into by another process; wait for it, or stop it."
+        ) from error
 
 
 def _fetch(opener: urllib.request.OpenerDirector, remote: Remote, part: Path, timeout: float, bar: tqdm[Never]) -> bool:
@@ -180,12 +185,16 @@ def _fetch(opener: urllib.request.OpenerDirector, remote: Remote, part: Path, ti
         bar.total, bar.n = known, have
         with part.open("r+b" if have else "wb") as file:
             file.seek(have)
-            while block := answer.read1(_PART):  # what has come so far; a plain read would lose it when the server stalls
+            while block := answer.read1(
+                _PART
+            ):  # what has come so far; a plain read would lose it when the server stalls
                 have += len(block)
                 if have > most:
                     file.close()
                     part.unlink()
-                    raise DataError(f"{remote.url} sends more than the {most} bytes expected; it is not the file that was meant.")
+                    raise DataError(
+                        f"{remote.url} sends more than the {most} bytes expected; it is not the file that was meant."
+                    )
                 file.write(block)
                 bar.update(len(block))
     return have == known if known is not None else True
@@ -207,7 +216,13 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         self._schemes = schemes
 
     def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: http.client.HTTPMessage, newurl: str
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
     ) -> urllib.request.Request | None:
         """Check the new address, and keep the range that was asked for.
 
@@ -221,12 +236,16 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 def _check_scheme(url: str, asked: str, schemes: Collection[str]) -> None:
     if urlsplit(url).scheme not in schemes:
         led = f"{asked} leads to {url}" if url != asked else url
-        raise DataError(f"{led}, which is not {' or '.join(schemes)}; a file that comes over an open line can be exchanged on the way.")
+        raise DataError(
+            f"{led}, which is not {' or '.join(schemes)}; a file that comes over an open line can be exchanged on the way."
+        )
 
 
 def _check(path: Path, remote: Remote, told: str) -> None:
     if (found := _digest(path, remote)) != remote.digest:
-        raise DataError(f"{told}: its digest is {found}, expected was {remote.digest}. Move it away, or get the file by hand.")
+        raise DataError(
+            f"{told}: its digest is {found}, expected was {remote.digest}. Move it away, or get the file by hand."
+        )
 
 
 def _digest(path: Path, remote: Remote) -> str:

@@ -40,7 +40,9 @@ def read_pickle(path: Path) -> dict[str, Any]:
             content = _Restricted(file, encoding="bytes").load()
         plain: dict[str, Any] = _Plain()(content if isinstance(content, dict) else {"content": content})
     except Exception as error:  # a hostile or damaged pickle can make the unpickler raise anything
-        raise DataError(f"{path} cannot be read as a pickle of plain data ({error}). Is it the original file? Copy it again.") from error
+        raise DataError(
+            f"{path} cannot be read as a pickle of plain data ({error}). Is it the original file? Copy it again."
+        ) from error
     return plain
 
 
@@ -105,7 +107,11 @@ class _Array(_StandIn):
         self._take(state[4], state[1], "F" if state[3] else "C")
 
     def _take(self, raw: object, shape: object, order: object) -> None:
-        if not isinstance(shape, tuple) or not all(isinstance(n, int) and n >= 0 for n in shape) or order not in ("C", "F"):
+        if (
+            not isinstance(shape, tuple)
+            or not all(isinstance(n, int) and n >= 0 for n in shape)
+            or order not in ("C", "F")
+        ):
             raise pickle.UnpicklingError(f"it holds an array of shape {shape!r}")
         self.raw, self.shape, self.order = raw, shape, order
 

@@ -56,7 +56,9 @@ class Listed:
     split: str = "all"
 
 
-def gather(name: str, folder: Path, images: Iterable[Listed], load: Callable[[Path, str], Image.Image] = decode) -> Gathered:
+def gather(
+    name: str, folder: Path, images: Iterable[Listed], load: Callable[[Path, str], Image.Image] = decode
+) -> Gathered:
     """Return a reader of listed files.
 
     Args:
@@ -117,11 +119,15 @@ def lines(path: Path, columns: int) -> list[list[str]]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read ({error}); it comes with the dataset. Unpack or copy it again.") from error
+        raise DataError(
+            f"{path} cannot be read ({error}); it comes with the dataset. Unpack or copy it again."
+        ) from error
     rows = [line.strip().split(maxsplit=columns - 1) for line in text.splitlines() if line.strip()]
     for number, row in enumerate(rows, start=1):
         if len(row) < columns:
-            raise DataError(f"{path}, line {number}: {columns} words are needed, found {' '.join(row)!r}. Unpack or copy it again.")
+            raise DataError(
+                f"{path}, line {number}: {columns} words are needed, found {' '.join(row)!r}. Unpack or copy it again."
+            )
     return rows
 
 

@@ -42,7 +42,9 @@ def read(roots: Sequence[Path]) -> Gathered | None:
     for batch in ("train", "test"):
         path = folder / batch
         if not path.is_file():
-            raise DataError(f"fc100: {path} is missing; the images of train and test are pooled. Unpack the archive again.")
+            raise DataError(
+                f"fc100: {path} is missing; the images of train and test are pooled. Unpack the archive again."
+            )
         pictures += list(_batch(read_pickle(path), names, path))
     mark = mark_files(((name, checksum(folder / name)), folder / name) for name in ("train", "test", "meta"))
     return Gathered("fc100", str(folder), {"all": pictures}, mark)
@@ -56,9 +58,13 @@ def _batch(content: dict[str, Any], names: list[str], path: Path) -> Iterator[Pi
     """
     data, labels = content.get("data"), _column(content, "fine_labels", int, path)
     if not isinstance(data, np.ndarray) or data.shape != (len(labels), 3 * _SIDE**2):
-        raise DataError(f"{path} has no data uint8 [{len(labels)}, {3 * _SIDE**2}], one row per label. Is it CIFAR-100's python version?")
+        raise DataError(
+            f"{path} has no data uint8 [{len(labels)}, {3 * _SIDE**2}], one row per label. Is it CIFAR-100's python version?"
+        )
     if not set(labels) <= set(range(len(names))):
-        raise DataError(f"{path} has labels up to {max(labels)}, but {len(names)} class names. Unpack the archive again.")
+        raise DataError(
+            f"{path} has labels up to {max(labels)}, but {len(names)} class names. Unpack the archive again."
+        )
     files = _column(content, "filenames", str, path) if "filenames" in content else []
     known = len(set(files)) == len(files) == len(labels)
     for row, (pixels, label) in enumerate(zip(data.reshape(-1, 3, _SIDE, _SIDE), labels, strict=True)):

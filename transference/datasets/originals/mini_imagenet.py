@@ -43,7 +43,9 @@ def read(roots: Sequence[Path]) -> Gathered | None:
 def _needed(roots: Sequence[Path], name: str) -> Path:
     found = find(roots, name)
     if not found:
-        raise DataError(f"mini-imagenet: {name} is missing in {roots[0]}; all three of train, val and test are needed. Copy it there.")
+        raise DataError(
+            f"mini-imagenet: {name} is missing in {roots[0]}; all three of train, val and test are needed. Copy it there."
+        )
     return found
 
 
@@ -57,13 +59,17 @@ def _listed(roots: Sequence[Path], split: str, path: Path) -> Iterator[Listed]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, skipinitialspace=True)
             if not {"filename", "label"} <= set(reader.fieldnames or ()):
-                raise DataError(f"{path} has the columns {', '.join(reader.fieldnames or ()) or '(none)'}; it needs filename and label.")
+                raise DataError(
+                    f"{path} has the columns {', '.join(reader.fieldnames or ()) or '(none)'}; it needs filename and label."
+                )
             rows = [(str(row["filename"] or "").strip(), str(row["label"] or "").strip()) for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read as csv ({error}). Copy the list again.") from error
     if not rows:
         raise DataError(f"{path} lists no image. Copy the list again.")
-    folder = find(roots, "images") or next((root for root in roots if (root / rows[0][0]).is_file()), roots[0] / "images")
+    folder = find(roots, "images") or next(
+        (root for root in roots if (root / rows[0][0]).is_file()), roots[0] / "images"
+    )
     for number, (name, label) in enumerate(rows, start=2):
         if not name or not label:
             raise DataError(f"{path}, line {number}: a file name and a label are needed, found {name!r} and {label!r}.")
@@ -78,11 +84,20 @@ def _cached(path: Path) -> Iterator[Picture]:
     """
     content = read_pickle(path)
     images, classes = content.get("image_data"), content.get("class_dict")
-    if not isinstance(images, np.ndarray) or images.ndim != 4 or images.shape[3] != 3 or not isinstance(classes, Mapping):
-        raise DataError(f"{path} has {', '.join(content)}; a mini-ImageNet cache has image_data uint8 [n, side, side, 3] and class_dict.")
+    if (
+        not isinstance(images, np.ndarray)
+        or images.ndim != 4
+        or images.shape[3] != 3
+        or not isinstance(classes, Mapping)
+    ):
+        raise DataError(
+            f"{path} has {', '.join(content)}; a mini-ImageNet cache has image_data uint8 [n, side, side, 3] and class_dict."
+        )
     positions = {name: _positions(rows, len(images), name, path) for name, rows in classes.items()}
     if sorted(row for rows in positions.values() for row in rows) != list(range(len(images))):
-        raise DataError(f"{path}: not every one of the {len(images)} images belongs to exactly one class. Copy the file again.")
+        raise DataError(
+            f"{path}: not every one of the {len(images)} images belongs to exactly one class. Copy the file again."
+        )
     for name, rows in positions.items():
         for row in rows:
             yield Picture(name, f"{name}/{row:06d}", partial(Image.fromarray, images[row]))

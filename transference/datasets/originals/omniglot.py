@@ -27,7 +27,9 @@ def read(roots: Sequence[Path]) -> Gathered | None:
     halves = [half for half in (*parts, find(roots, "images_evaluation")) if half]
     if not halves:
         return None
-    images = {image.image_id: image for half in halves for image in _drawings(half)}  # the two small sets share alphabets
+    images = {
+        image.image_id: image for half in halves for image in _drawings(half)
+    }  # the two small sets share alphabets
     return gather("omniglot", halves[0].parent, images.values(), _ink)
 
 
@@ -50,8 +52,16 @@ OMNIGLOT = Original(
     read=read,
     archives={f"{name}.zip": name for name in ("images_background", "images_evaluation", *_SMALL)},
     remotes=(
-        Remote(f"{_ADDRESS}/images_background.zip", 9_464_212, "sha256:ad41ab679c8b5d90b271ef46be6987cc81211774a695c29dcc5367b2b26ee640"),
-        Remote(f"{_ADDRESS}/images_evaluation.zip", 6_462_886, "sha256:1f61a8f3366785b057fc117d9228e78a16e3d976c8953b2a10fcc74cf0609cee"),
+        Remote(
+            f"{_ADDRESS}/images_background.zip",
+            9_464_212,
+            "sha256:ad41ab679c8b5d90b271ef46be6987cc81211774a695c29dcc5367b2b26ee640",
+        ),
+        Remote(
+            f"{_ADDRESS}/images_evaluation.zip",
+            6_462_886,
+            "sha256:1f61a8f3366785b057fc117d9228e78a16e3d976c8953b2a10fcc74cf0609cee",
+        ),
     ),
     split_list="omniglot",
     channels=1,

@@ -48,7 +48,9 @@ __all__ = ["Preparation", "is_done", "preparation", "prepare"]
 _WORK = ".preparing"
 _OF_THE_MODE = {"images": None, "split_list": None, "inverted": None, "decoding": 1}
 """Settings that all prepared files of a mode must share, and what they were before they were written down."""
-_OTHER_DECODING = "by a version that decodes otherwise ({}, now {}; since 2, photographs are turned upright as EXIF data say)"
+_OTHER_DECODING = (
+    "by a version that decodes otherwise ({}, now {}; since 2, photographs are turned upright as EXIF data say)"
+)
 
 
 @dataclass(frozen=True)
@@ -127,11 +129,15 @@ def preparation(
     check_new_name(name)
     original = find_original(form or name)
     if form and not original:
-        raise UsageError(f"No dataset {form!r} is known in the form in which it is distributed; there are: {', '.join(original_names())}.")
+        raise UsageError(
+            f"No dataset {form!r} is known in the form in which it is distributed; there are: {', '.join(original_names())}."
+        )
     channels = channels or (original.channels if original else 3)
     check_size(side, channels)
     if not place.exists():
-        raise DataError(f"{place} does not exist; give the archive, folder or parquet file that holds {name} with --from.")
+        raise DataError(
+            f"{place} does not exist; give the archive, folder or parquet file that holds {name} with --from."
+        )
     if data_root.exists():
         require_folder(data_root)
     work = data_root / _WORK
@@ -167,7 +173,9 @@ def preparation(
                 raise
             shutil.rmtree(unpacked, ignore_errors=True)  # after an interruption it is kept, to go on with
     except Timeout as error:
-        raise UsageError(f"{name} is being prepared in {data_root} by another process; wait for it, or stop it.") from error
+        raise UsageError(
+            f"{name} is being prepared in {data_root} by another process; wait for it, or stop it."
+        ) from error
 
 
 def prepare(asked: Preparation, *, force: bool = False, progress: bool = False) -> Prepared:

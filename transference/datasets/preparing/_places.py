@@ -54,7 +54,9 @@ def _roots(place: Path, original: Original | None, unpacked: Path, say: Callable
         raise DataError(f"{place} is no zip or tar archive (plain, gzip or bzip2){files} and no folder. Is it whole?")
     for archive in archives:
         state = archive.stat()
-        folder = unpacked / f"{archive.name}.{fingerprint([str(archive.resolve()), state.st_size, state.st_mtime_ns])[:12]}"
+        folder = (
+            unpacked / f"{archive.name}.{fingerprint([str(archive.resolve()), state.st_size, state.st_mtime_ns])[:12]}"
+        )
         if not folder.exists():
             say(f"unpacking {archive}")
             unpack(archive, folder)
@@ -70,7 +72,9 @@ def _plain(name: str, place: Path, roots: Sequence[Path], original: Original | N
         DataError: there are none.
     """
     root = roots[-1]
-    while root != place and len(inside := _visible(root)) == 1 and inside[0].is_dir() and not known_split(inside[0].name):
+    while (
+        root != place and len(inside := _visible(root)) == 1 and inside[0].is_dir() and not known_split(inside[0].name)
+    ):
         root = inside[0]  # an archive of one folder
     try:
         return plain_reader(root, name)
@@ -78,7 +82,9 @@ def _plain(name: str, place: Path, roots: Sequence[Path], original: Original | N
         if original:
             expected = f" {original.title} is expected as {original.expects}."
         else:
-            expected = "".join(f" It looks like {found} as it is distributed: add --form {found}." for found in _forms(place, roots))
+            expected = "".join(
+                f" It looks like {found} as it is distributed: add --form {found}." for found in _forms(place, roots)
+            )
         raise DataError(f"{place} holds no dataset that can be read as {name}: {error}{expected}") from error
 
 
@@ -87,7 +93,9 @@ def _forms(place: Path, roots: Sequence[Path]) -> Iterator[str]:
     for name in original_names():
         if original := find_original(name):
             try:
-                found = any(place.name == file or (place / file).is_file() for file in original.archives) or original.read(roots)
+                found = any(
+                    place.name == file or (place / file).is_file() for file in original.archives
+                ) or original.read(roots)
             except DataError:  # it lacks something, but it is of this form
                 found = True
             if found:

@@ -52,7 +52,9 @@ class Scratch:
             split, picture = next(pictures, ("", None))
             if picture is None or row != (split, picture.class_name, picture.image_id):
                 self.remove()
-                raise DataError(f"{self._folder} held other images than those found now. It is removed; repeat the command.")
+                raise DataError(
+                    f"{self._folder} held other images than those found now. It is removed; repeat the command."
+                )
         yield from pictures
 
     def add(self, row: Row, pixels: NDArray[np.uint8]) -> None:
@@ -89,7 +91,9 @@ class Scratch:
         if not self._labels.exists() or not self.pixels.exists():
             return []
         rows: list[Row] = []
-        for line in self._labels.read_text(errors="replace").splitlines(keepends=True)[: self.pixels.stat().st_size // self._n_bytes]:
+        for line in self._labels.read_text(errors="replace").splitlines(keepends=True)[
+            : self.pixels.stat().st_size // self._n_bytes
+        ]:
             try:
                 split, class_name, image_id = json.loads(line)
             except (ValueError, TypeError):  # a half line of a killed process, or what a power cut left

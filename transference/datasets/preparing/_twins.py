@@ -27,7 +27,10 @@ def same_pixels(rows: Sequence[Row], pixels: Path, n_bytes: int) -> list[str]:
             digest = hashlib.blake2b(file.read(n_bytes), digest_size=16).digest()
             if (earlier := first.setdefault(split, {}).setdefault(digest, image_id)) != image_id:
                 again.setdefault(split, []).append(f"{earlier} and {image_id}")
-    told = [f"{split} has {counted(len(again[split]), 'image')} twice, for one {again[split][0]}" for split in in_order(again)]
+    told = [
+        f"{split} has {counted(len(again[split]), 'image')} twice, for one {again[split][0]}"
+        for split in in_order(again)
+    ]
     for one, other in combinations(in_order(first), 2):
         if both := sorted(first[one].keys() & first[other].keys(), key=first[one].__getitem__):
             example = f"{first[one][both[0]]} and {first[other][both[0]]}"

@@ -52,7 +52,10 @@ class SplitList:
     def splits(self) -> tuple[str, ...]:
         """The splits of the list, train, val and test first."""
         named = dict.fromkeys(self.entries.values())
-        return (*(split for split in SPLITS if split in named), *(split for split in named if split not in (*SPLITS, _LEFT_OUT)))
+        return (
+            *(split for split in SPLITS if split in named),
+            *(split for split in named if split not in (*SPLITS, _LEFT_OUT)),
+        )
 
     def split_of(self, class_name: str) -> str | None:
         """Return the split of a class, None if it is to be left out or is not listed."""
@@ -67,7 +70,9 @@ class SplitList:
         """
         unknown = sorted(name for name in class_names if self._find(name) is None)
         if unknown:
-            close = difflib.get_close_matches(unknown[0], [entry for entry in self.entries if entry not in class_names], n=1)
+            close = difflib.get_close_matches(
+                unknown[0], [entry for entry in self.entries if entry not in class_names], n=1
+            )
             hint = f" Is {unknown[0]} the list's {close[0]}?" if close else ""
             raise DataError(
                 f"{where} has {len(unknown)} of {len(class_names)} classes that the split list {self.name} does not name "
@@ -77,7 +82,11 @@ class SplitList:
     def absent(self, class_names: Collection[str]) -> list[str]:
         """Return the entries of which there are no images, those that are to be left out aside."""
         groups = {f"{name.rpartition('/')[0]}/*" for name in class_names}
-        return [entry for entry, split in self.entries.items() if split != _LEFT_OUT and entry not in class_names and entry not in groups]
+        return [
+            entry
+            for entry, split in self.entries.items()
+            if split != _LEFT_OUT and entry not in class_names and entry not in groups
+        ]
 
     def _find(self, class_name: str) -> str | None:
         group = class_name.rpartition("/")[0]
@@ -118,7 +127,9 @@ def parse(text: str, name: str) -> SplitList:
     """
     rows = csv.DictReader(text.splitlines(), skipinitialspace=True)
     if not {"class_name", "split"} <= set(rows.fieldnames or ()):
-        raise DataError(f"{name} has the columns {', '.join(rows.fieldnames or ()) or '(none)'}; a split list has class_name and split.")
+        raise DataError(
+            f"{name} has the columns {', '.join(rows.fieldnames or ()) or '(none)'}; a split list has class_name and split."
+        )
     entries: dict[str, str] = {}
     for row in _rows(rows, name):
         class_name, split = as_seen(row["class_name"] or "").strip(), (row["split"] or "").strip()
@@ -127,9 +138,13 @@ def parse(text: str, name: str) -> SplitList:
                 f"{name}, line {rows.line_num}: more columns than the header names; put a class with a comma in its name in quotes."
             )
         if not class_name or not split.isidentifier():
-            raise DataError(f"{name}, line {rows.line_num}: a class and a split are needed, found {class_name!r} and {split!r}.")
+            raise DataError(
+                f"{name}, line {rows.line_num}: a class and a split are needed, found {class_name!r} and {split!r}."
+            )
         if entries.setdefault(class_name, split) != split:
-            raise DataError(f"{name} puts {class_name} into both {entries[class_name]} and {split}; keep one of the two rows.")
+            raise DataError(
+                f"{name} puts {class_name} into both {entries[class_name]} and {split}; keep one of the two rows."
+            )
     if not entries:
         raise DataError(f"{name} lists no class; write one row per class, for example: robin,train")
     ordered = "\n".join(f"{key},{value}" for key, value in sorted(entries.items()))
