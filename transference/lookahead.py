@@ -148,6 +148,10 @@ class Adam(Outer):
         return state
 
 
+LOOKAHEADS: dict[str, Callable[..., Lookahead]] = {"sgd": SGD, "adam": Adam, "outer": Outer}
+"""By the names that the command knows; each takes ``alpha`` and ``moves``."""
+
+
 def step_sizes(lookahead: Lookahead) -> tuple[float, ...]:
     """Return the step sizes as a tuple, whether one was given or several."""
     alpha = lookahead.alpha

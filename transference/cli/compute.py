@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
+from typing import Any, cast
 
 import click
 
@@ -21,16 +23,14 @@ from transference.cli.printing import say
 from transference.devices import choose_device, keep_freed_memory
 from transference.engines import ALIASES, ENGINES
 from transference.errors import UsageError
-from transference.estimators import Calibrated, Estimator, Exact, FirstOrder
+from transference.estimators import ESTIMATORS, Estimator
 from transference.learners import theta
-from transference.lookahead import SGD, Adam, Outer, moving
+from transference.lookahead import LOOKAHEADS, moving
 from transference.measurement import measure
 from transference.samplers import open_tasks, shared_modes
 from transference.spec import PRECISIONS
 
 _SEED_HELP = "Of the source tasks; targets take the next.  [default: one above that of the training, whose tasks are then not met again]"
-
-_LOOKAHEADS: dict[str, type[SGD] | type[Outer]] = {"sgd": SGD, "adam": Adam, "outer": Outer}
 
 
 @click.command(
@@ -68,7 +68,7 @@ Examples:
 @click.option("--seed", type=click.IntRange(0, 2**62), metavar="N", help=_SEED_HELP)
 @click.option(
     "--lookahead",
-    type=click.Choice(sorted(_LOOKAHEADS)),
+    type=click.Choice(sorted(LOOKAHEADS)),
     default="sgd",
     show_default=True,
     help="The step on each source: plain, or that of the checkpoint's own outer optimizer (adam: only where that is Adam).",
@@ -89,7 +89,7 @@ Examples:
 )
 @click.option(
     "--estimator",
-    type=click.Choice(["exact", "first-order", "calibrated"]),
+    type=click.Choice([*ESTIMATORS]),
     default="exact",
     show_default=True,
     help="How losses after the step are read; first-order needs one gradient per task, and says how good it is; calibrated corrects it by "
@@ -185,7 +185,7 @@ def compute(
         checkpoints, learner=learner, config=config, shape=given, unsafe=unsafe_load, steps=steps
     )
     shape, seed = subject.shape, seed if seed is not None else subject.trained_with("seed", 0) + 1
-    where, step = choose_device(device), _LOOKAHEADS[lookahead](alpha=alpha, moves=moves)
+    where, step = choose_device(device), LOOKAHEADS[lookahead](alpha=alpha, moves=moves)
     found = theta(subject.learner, subject.checkpoints[0], moves)
     say(found.told(moving(step, found.params, tied=found.tied, constants=found.constants)), err=True)
     source_tasks = [open_tasks(mode, data_root=data_root, **shape, seed=seed, device=where) for mode in sources]
@@ -233,11 +233,17 @@ def _estimator(name: str, share: float | None, half_width: float | None, engine:
     Raises:
         UsageError: it does not have the settings that were given with it.
     """
-    if name == "calibrated":
-        return Calibrated(engine=engine, share=Calibrated.share if share is None else share, half_width=half_width)
-    for option, value in (("--share", share), ("--half-width", half_width)):
-        if value is not None:
+    make, given = ESTIMATORS[name], {"share": share, "half_width": half_width}
+    settings = {setting: value for setting, value in given.items() if value is not None}
+    for setting, value in settings.items():
+        having = [other for other, kind in ESTIMATORS.items() if setting in _settings(kind)]
+        if name not in having:
+            option = f"--{setting.replace('_', '-')}"
             raise UsageError(
-                f"{option} {value:g} was given with --estimator {name}; it belongs to --estimator calibrated."
+                f"{option} {value:g} was given with --estimator {name}; it belongs to --estimator {' or '.join(having)}."
             )
-    return FirstOrder(engine=engine) if name == "first-order" else Exact(engine)
+    return cast("Estimator", make(engine=engine, **settings))
+
+
+def _settings(kind: type[Any]) -> set[str]:
+    return {field.name for field in dataclasses.fields(kind)}
