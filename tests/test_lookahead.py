@@ -239,6 +239,51 @@ def test_a_reptile_step_fits(tmp_path):
     assert run.spec.lookahead == {"kind": "reptile", "alpha": [0.5], "moves": ["*"], "inner_steps": 3, "inner_lr": 0.1}
 
 
+@dataclass(frozen=True)
+class WithTheNext:
+    """``d = -α (g_i + g_k) / 2`` with the task k after i, conflicting parts taken off each other (PCGrad; Yu et al., 2020)."""
+
+    alpha: float = 0.1
+    moves: tuple[str, ...] = ("*",)
+
+    def displacements(self, source):
+        after = source.tasks[(source.number + 1) % len(source.tasks)]
+        _, other = loss_gradient(source.learner, source.params, after, list(source.gradient))
+        flat = [torch.cat([g[name].flatten() for name in source.gradient]) for g in (source.gradient, other)]
+        product = flat[0] @ flat[1]
+        if product < 0:
+            flat = [
+                flat[0] - product / flat[1].square().sum() * flat[1],
+                flat[1] - product / flat[0].square().sum() * flat[0],
+            ]
+        parts = torch.split((flat[0] + flat[1]) / 2, [g.numel() for g in source.gradient.values()])
+        pieces = zip(source.gradient.items(), parts, strict=True)
+        return [{name: -self.alpha * part.reshape(g.shape) for (name, g), part in pieces}]
+
+
+def test_a_step_on_several_tasks_combined_fits(tmp_path):
+    module = net().eval()
+    run = tr.measure(
+        tr.ModuleLearner(module, loss), tr.Checkpoint(module.state_dict(), step=1), Points(), Points(), n_source=3, n_target=2,
+        lookahead=WithTheNext(), precision="fp64", device="cpu", out=tmp_path / "run",
+    )  # fmt: skip
+    wide = net().eval().double()
+    points = [Points()[k].to(dtype=torch.float64) for k in range(3)]
+
+    mine, other = (gradients(wide, points[k]) for k in (2, 0))  # the last is followed by the first
+    assert sum((a * b).sum() for a, b in zip(mine, other, strict=True)) > 0, "no conflict: the plain mean"
+    before = [float(loss(wide, points[k]).detach()) for k in range(2)]
+    with torch.no_grad():
+        for p, a, b in zip(wide.parameters(), mine, other, strict=True):
+            p.sub_(0.1 * (a + b) / 2)
+    after = [float(loss(wide, points[k]).detach()) for k in range(2)]
+    assert run.matrix()[2].tolist() == pytest.approx([a / b for a, b in zip(after, before, strict=True)], rel=1e-9)
+
+
+def gradients(module, episode):
+    return torch.autograd.grad(loss(module, episode), list(module.parameters()))
+
+
 def test_moving_takes_patterns():
     assert moving(tr.SGD(0.1), PARAMS) == ["a.weight", "b.bias"]
     assert moving(tr.SGD(0.1, moves=("a.*",)), PARAMS) == ["a.weight"]

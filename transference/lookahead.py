@@ -20,6 +20,16 @@ from transference.learners import Learner, chosen
 from transference.optimizers import OptimizerState, direction
 
 
+class Episodes(Protocol):
+    """Tasks by number, each drawn when it is asked for."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+
+    def __getitem__(self, task: int, /) -> Episode[Any]:
+        """Return the episode of a task."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Source:
     """A source task at θ, as a lookahead sees it.
@@ -29,19 +39,21 @@ class Source:
         params: θ, by name.
         gradient: ``∇L_i(θ)`` of the parameters that move and that the loss depends on; shapes as in ``params``.
         optimizer: the checkpoint's outer optimizer, where it has one.
-        draw: returns the task's episode.
+        tasks: all that are measured in this role; a step on several of them combined asks for the others.
+        number: of this task among them.
     """
 
     learner: Learner
     params: Params
     gradient: Params
     optimizer: OptimizerState | None
-    draw: Callable[[], Episode[Any]]
+    tasks: Episodes
+    number: int = 0
 
     @cached_property
     def episode(self) -> Episode[Any]:
         """The task's episode. It is drawn when a lookahead asks for it, since most need the gradient alone."""
-        return self.draw()
+        return self.tasks[self.number]
 
 
 class Lookahead(Protocol):

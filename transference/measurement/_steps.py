@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -106,10 +105,10 @@ class Stepper:
 
     def steps_of(self, source: int, loss: float, gradient: Params | None, tasks: Tasks) -> list[Step]:
         """Return one source's steps, one per step size; it is one of ``tasks``."""
-        sizes, at, draw = step_sizes(self.lookahead), self.subject, partial(tasks.__getitem__, source)
+        sizes, at = step_sizes(self.lookahead), self.subject
 
         def move(gradients: Sequence[Params]) -> list[list[Params]]:
-            sources = [Source(at.learner, at.params, one, at.optimizer, draw) for one in gradients]
+            sources = [Source(at.learner, at.params, one, at.optimizer, tasks, source) for one in gradients]
             return [self.lookahead.displacements(one) for one in sources]
 
         found = halved(move, [gradient] if gradient is not None else [])
