@@ -11,7 +11,7 @@ from meta_models.backbones import conv4
 from transference import Params
 
 Modulators = tuple[Tensor, ...]
-"""What the generators made for one task."""
+"""The modulators that the generators made for one task."""
 
 
 @runtime_checkable

@@ -20,8 +20,8 @@ def write_aside(path: Path, write: Callable[[Path], object], *, exclusive: bool 
     """Let ``write`` make a file beside ``path``, then give it that name: under it nothing unfinished is ever seen.
 
     The aside's name carries host, process and a random part, so that writers on several machines that share a disk never write into one
-    another's. Its permissions are those of any new file, whatever ``write`` does. Asides that a killed process of this very machine left of
-    this very file are swept; what anybody else may still be writing is let be (see `sweep`). A device or a pipe is written to as it is.
+    another's. Its permissions are those of any new file, whatever ``write`` does. Stale temporary files that a killed process of this machine
+    left of this file are removed; those that anybody else may still be writing stay (see `sweep`). A device or a pipe is written to as it is.
 
     Args:
         path: the file's name; its folder is made if need be.
@@ -95,7 +95,7 @@ def _publish(aside: Path, path: Path, exclusive: bool) -> None:
 
 
 def _stem(path: Path) -> str:
-    """Return what the names of a file's asides begin with."""
+    """Return what the names of a file's temporary files begin with."""
     name = path.name
     while len(os.fsencode(name)) > _NAME_BYTES:
         name = name[:-1]

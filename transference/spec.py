@@ -22,10 +22,10 @@ PRECISIONS = ("fp32", "fp64")
 """What losses may be computed in. TF32 and bfloat16 flip the sign of many small effects."""
 
 _MOST_REPLICATES = 2**15 - 1
-"""What the table's column holds."""
+"""The largest number that the table's column holds."""
 
 _MOST_TASKS = 2**31 - 1
-"""What the table's columns hold."""
+"""The largest number that the table's columns hold."""
 
 _MOST_TILES = 10**6
 """Files in a run folder: more are slow to list on any disk."""

@@ -22,7 +22,7 @@ FAILED_CELLS = 3
 """Exit code of a command that is done, but for some cells that failed."""
 
 _MOST_BYTES = 2**16
-"""Of a file with settings."""
+"""The largest file of settings that is read."""
 
 _DEEP_KEY = re.compile(r"(?:[^\s.=,]{1,50}\s{0,5}\.\s{0,5}){100}")
 """A key of so many parts that the library would take hours over it."""

@@ -73,7 +73,7 @@ class Picture:
 
 
 class SplitSize(NamedTuple):
-    """How much a split holds."""
+    """The size of a split."""
 
     classes: int
     images: int
@@ -94,14 +94,14 @@ class Mark(NamedTuple):
 
 
 class Classified(Protocol):
-    """What knows its classes."""
+    """Something that knows its classes."""
 
     def classes(self) -> Mapping[str, Mapping[str, int]]:
         """Return the number of images of each class of each split, without decoding anything."""
 
 
 class Located(Classified, Protocol):
-    """What knows its name and place as well."""
+    """Something that knows its name and place as well."""
 
     @property
     def name(self) -> str:

@@ -41,7 +41,7 @@ _BATCH, _BUFFER = 256, 2**20
 _INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})")
 _MOST_ROWS = 5_000_000
 _DAMAGED = (OSError, pa.ArrowException, ValueError)
-"""What pyarrow raises for a damaged file."""
+"""The errors that pyarrow raises for a damaged file."""
 
 
 _NO_NAMES = ("", "-1")

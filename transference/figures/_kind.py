@@ -17,7 +17,7 @@ T = TypeVar("T")
 Read: TypeAlias = Callable[[], pd.DataFrame]
 
 BINS, LIMITS = 60, (0.8, 1.3)
-"""Of the paper's histograms."""
+"""The bins of the paper's histograms."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from transference.errors import LearnerError, TransferenceError
 from transference.exact_sums import ExactSums
 
 _LIBRARIES = str(Path(torch.__file__).parent), str(Path(__file__).parent), exact_sums.__file__
-"""Where a learner's own code is not."""
+"""Folders of libraries: a learner's own code lies elsewhere."""
 
 _LETTERS = 300
 
@@ -152,7 +152,7 @@ class EpisodeError(LearnerError):
         self.episode = episode
 
     def is_on(self, episode: Episode) -> bool:
-        """Whether it failed on this episode."""
+        """Return whether the learner failed on this episode."""
         if self.episode is None:
             return False
         try:

@@ -132,7 +132,7 @@ class Question:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of parameters and images."""
+        """The precision of parameters and images."""
         return torch.float64 if self.precision == "fp64" else torch.float32
 
     def subject(self, step: int, dtype: torch.dtype | None = None) -> Subject:

@@ -20,7 +20,7 @@ CLASSES = ("positive", "neutral", "negative")
 """Transfer that lowered the target's loss, left it alone, or raised it."""
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
-"""Of the loss ratios, in every summary."""
+"""The quantiles of the loss ratios that every summary has."""
 
 _PART = 100_000
 """Ratios whose logarithms are in memory together."""

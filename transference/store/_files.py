@@ -46,7 +46,7 @@ class TableFile:
     rows: int | None = None
 
     def exists(self) -> bool:
-        """Whether it is published."""
+        """Return whether the file is published."""
         return self.path.is_file()
 
     def require(self) -> None:
@@ -59,7 +59,7 @@ class TableFile:
             raise self._damaged(FileNotFoundError("there is no such file"))
 
     def write(self, content: pa.Table) -> None:
-        """Publish it."""
+        """Write the table aside, and rename it to its place."""
         label = {**self.whose, _COLUMNS: {name: column_digest(content[name]) for name in content.column_names}}
         labelled = content.replace_schema_metadata({_KEY: json.dumps(label)})
         whole = pa.BufferOutputStream()  # given a name, pyarrow would take one with a colon for an address

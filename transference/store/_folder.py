@@ -150,11 +150,11 @@ class Store:
         return self._layout
 
     def has(self, tile: Tile) -> bool:
-        """Whether the tile is published."""
+        """Return whether the tile is published."""
         return self.begun and all(file.exists() for file in self.layout.of(tile))
 
     def has_tasks(self) -> bool:
-        """Whether the table of tasks is there."""
+        """Return whether the table of tasks is there."""
         return self.begun and self.layout.tasks.exists()
 
     def write_tasks(self, tasks: pa.Table) -> None:

@@ -84,7 +84,7 @@ class _Verifier:
         """The loss at θ of each checkpoint, replicate and target, and where it was read first."""
 
     def run(self) -> Verification:
-        """Check everything."""
+        """Check every file of the run."""
         tiles = list(self._layout.tiles())
         missing = [tile for tile in tiles if not all(file.exists() for file in self._layout.of(tile))]
         if not self._layout.labelled:

@@ -101,7 +101,7 @@ class _Entry:
 
 
 class _Account:
-    """What an archive has used of its limits."""
+    """How much an archive has used of its limits."""
 
     def __init__(self, archive: Path, limits: Limits) -> None:
         self.archive, self.limits = archive, limits

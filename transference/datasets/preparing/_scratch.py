@@ -65,7 +65,7 @@ class Scratch:
             self._flush()
 
     def remove(self) -> None:
-        """Forget everything."""
+        """Remove what was kept."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def __enter__(self) -> None:
