@@ -20,8 +20,9 @@ def write_aside(path: Path, write: Callable[[Path], object], *, exclusive: bool 
     """Let ``write`` make a file beside ``path``, then give it that name: under it nothing unfinished is ever seen.
 
     The aside's name carries host, process and a random part, so that writers on several machines that share a disk never write into one
-    another's. Its permissions are those of any new file, whatever ``write`` does. Stale temporary files that a killed process of this machine
-    left of this file are removed; those that anybody else may still be writing stay (see `sweep`). A device or a pipe is written to as it is.
+    another's. Its permissions are those of any new file, whatever ``write`` does. Stale temporary files
+    of this file that a killed process of this machine left are removed; those that anybody else may still be writing
+    stay (see `sweep`). A device or a pipe is written to as it is.
 
     Args:
         path: the file's name; its folder is made if need be.
