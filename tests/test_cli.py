@@ -452,7 +452,7 @@ def test_exact_pairs_that_fail_fail_a_calibrated_run(fresh, tmp_path):
         ([*MODES, "--learner", "maml"], 1, "missing: classifier.fully_connected.weight"),
         ([*MODES, "--alpha", "-1"], 2, "zero or above"),
         ([*MODES, "--device", "cuda:42"], 2, "this machine has cpu and"),
-        ([*MODES, "--lookahead", "momentum"], 2, "is not one of 'adam', 'sgd'"),
+        ([*MODES, "--lookahead", "momentum"], 2, "is not one of 'adam', 'outer', 'sgd'"),
     ],
 )
 def test_bad_input_is_told_and_writes_nothing(trained, tmp_path, words, code, message):

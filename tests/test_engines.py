@@ -318,7 +318,7 @@ def test_an_engine_that_cannot_take_the_learner_is_told_before_anything_is_begun
     """It looks at the values of labels, which `torch.vmap` does not allow."""
     with pytest.raises(
         UsageError,
-        match=r"engine 'together' .* cannot evaluate this learner, .*item.*int\(tensor\).*Take --engine auto",
+        match=r"engine 'vmap' .* cannot evaluate this learner, .*item.*int\(tensor\).*Take --engine auto",
     ):
         tr.measure(learner, checkpoint, sources, sources, n_source=2, n_target=2, lookahead=tr.SGD(0.1),
                    estimator=estimator(engine="vmap"), out=tmp_path / "run")  # fmt: skip
@@ -326,7 +326,7 @@ def test_an_engine_that_cannot_take_the_learner_is_told_before_anything_is_begun
 
 
 def test_an_engine_that_does_not_exist_is_told():
-    with pytest.raises(UsageError, match="The engine 'warp' was asked for; it must be auto or one of loop, apart"):
+    with pytest.raises(UsageError, match="The engine 'warp' was asked for; it must be auto or one of loop, threads"):
         tr.Exact("warp")
 
 
@@ -374,7 +374,7 @@ def test_an_engine_that_cannot_take_the_gradient_is_refused_and_never_chosen(mon
     learner = PlainLayoutOnly()
     params, episodes = learner.init_params(0), [tr.few_shot("strokes:val", ways=3, queries=2)[k] for k in range(2)]
     _trial.check_engine("loop", learner, params, episodes[0])
-    with pytest.raises(UsageError, match=r"The engine 'apart' was asked for, .* no kernel for this layout") as caught:
+    with pytest.raises(UsageError, match=r"The engine 'threads' was asked for, .* no kernel for this layout") as caught:
         _trial.check_engine("threads", learner, params, episodes[0])
     assert "\n" not in str(caught.value)
     monkeypatch.setattr(_trial, "_SHORT", 0.0)

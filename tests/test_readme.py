@@ -90,7 +90,8 @@ def test_the_python_example_runs(tmp_path, monkeypatch):
         ("tr.load_learner(checkpoints[0])", "PixelPrototypes()"),
         ('"omniglot:train", data_root="data"', '"strokes:val"'),
         ('"birds:test", data_root="data"', '"shapes:val"'),
-        ("n_source=300, n_target=20", "n_source=3, n_target=2"),
+        ("n_source=300", "n_source=3"),
+        ("n_target=20", "n_target=2"),
     )
     names = {"paths": sorted(tmp_path.glob("*.pt")), "PixelPrototypes": PixelPrototypes}
     exec(code, names)
