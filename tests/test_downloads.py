@@ -120,6 +120,7 @@ def test_a_server_that_stops_for_good_leaves_a_part_that_is_continued(tmp_path):
     assert asked[0][1] == 100_000
 
 
+@pytest.mark.slow
 def test_a_server_that_stalls_is_given_up(tmp_path):
     def behaviour(handler, start):
         if start:

@@ -41,6 +41,7 @@ def test_any_tiling_gives_the_same_table(tmp_path, learner, checkpoint, sources,
     assert tiled.spec.digest != whole.spec.digest or tile == (6, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tile", [(1, 1), (4, 3), (3, 4)])
 def test_any_tiling_gives_the_same_estimates(tmp_path, learner, checkpoint, sources, targets, tile):
     settings = {"estimator": tr.FirstOrder(checked=4, engine="loop"), "n_source": 35, "n_target": 18}
