@@ -166,6 +166,10 @@ def test_what_cannot_be_stepped_with_is_refused_in_words_and_by_nobody_else(make
     with pytest.raises(CheckpointError, match=f"No step of the checkpoint's own can be taken: .*{told}"):
         measured(tmp_path / "step-4.pt", tmp_path / "run", tr.Outer(0.1))
     assert not (tmp_path / "run").exists(), "found before the folder is begun"
+    loaded = tr.load_checkpoint(tmp_path / "step-4.pt")
+    assert loaded.unread == (("optimizer",) if loaded.optimizer.unusable else ()), (
+        "what is wrong with the file alone is named at once"
+    )
     assert len(measured(tmp_path / "step-4.pt", tmp_path / "run", tr.SGD(0.1)).pairs()) == 4
 
 
@@ -183,6 +187,9 @@ def test_two_optimizers_are_one_too_many(tmp_path):
     module = net()
     state = trained(module, torch.optim.SGD(module.parameters(), lr=0.01))
     torch.save({"state_dict": module.state_dict(), "optimizer_states": [state, state]}, tmp_path / "step-4.pt")
+    assert tr.load_checkpoint(tmp_path / "step-4.pt").unread == ("optimizer_states",)
+    torch.save({"state_dict": module.state_dict(), "optim": state, "inner": state}, tmp_path / "step-5.pt")
+    assert tr.load_checkpoint(tmp_path / "step-5.pt").unread == ("inner",), "the other one is read"
     with pytest.raises(CheckpointError, match="holds 2 optimizers under optimizer_states"):
         measured(tmp_path / "step-4.pt", tmp_path / "run", tr.Outer(0.1))
     with pytest.raises(UsageError, match="Give --alpha"):

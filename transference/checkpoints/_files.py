@@ -28,7 +28,7 @@ from torch import Tensor
 from transference import _trees
 from transference.checkpoints import _tensors
 from transference.checkpoints._memory import overlapping, same_memory
-from transference.checkpoints._optimizers import from_header, of_torch, to_header
+from transference.checkpoints._optimizers import from_header, of_torch, to_header, unread_optimizers
 from transference.checkpoints.steps import step_of
 from transference.devices import as_allocated
 from transference.episodes import Params
@@ -68,7 +68,8 @@ class Checkpoint:
         step_from: where the step was inferred from, as words; None where the file is ours and has it.
         overlaps: pairs of names whose tensors shared numbers in the file without being one, as a transposed view does; here
             each has its own.
-        unread: keys of the file under which there are tensors that were not read, such as an averaged copy beside the model.
+        unread: keys of the file under which there are tensors that were not read, such as an averaged copy beside the model,
+            or an optimizer that no step can be taken with.
     """
 
     params: Params
@@ -179,16 +180,16 @@ def _read(path: Path, unsafe: bool, plain: bool) -> Checkpoint:
             recognise: Layout = layout.load()
             if (found := recognise(content, path)) is not None:
                 return replace(found, path=path, unsafe=unsafe)
-        params, counted = _state_dict(content, path), step_of(beside, path)
+        params, counted, optimizer = _state_dict(content, path), step_of(beside, path), of_torch(content)
         return Checkpoint(
             {name: value.detach() for name, value in params.items()},
             step=counted.step,
             path=path,
             unsafe=unsafe,
-            optimizer=of_torch(content),
+            optimizer=optimizer,
             frozen=frozen_names(params),
             step_from=counted.origin,
-            unread=_unread(content),
+            unread=(*_unread(content), *unread_optimizers(content, optimizer)),
         )
     try:
         loaded = _from_header(as_record(read_json(header), "the header"), content, path)

@@ -84,8 +84,7 @@ def of_torch(content: Mapping[str, Any]) -> OptimizerState | None:
 
     It numbers the parameters in the order of the model's, unless it was made with names. What cannot be used says why.
     """
-    key = next((key for key in _KEYS if _is_state(content.get(key)) or _are_states(content.get(key))), None)
-    if key is None:
+    if (key := _key(content)) is None:
         return None
     found = content[key]
     states = [found] if _is_state(found) else list(found)
@@ -99,6 +98,17 @@ def of_torch(content: Mapping[str, Any]) -> OptimizerState | None:
         return _of_torch(states[0])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         return OptimizerState("sgd", 0.0, unusable=f"the optimizer under {key} of its file cannot be read ({error})")
+
+
+def unread_optimizers(content: Mapping[str, Any], read: OptimizerState | None) -> tuple[str, ...]:
+    """Return the keys of a file under which there are optimizers that are not read: others than the one that is, or that cannot be used."""
+    own = _key(content) if read and not read.unusable else None
+    return tuple(str(key) for key, value in content.items() if key != own and (_is_state(value) or _are_states(value)))
+
+
+def _key(content: Mapping[str, Any]) -> str | None:
+    """Return where a file holds the optimizer that is looked at."""
+    return next((key for key in _KEYS if _is_state(content.get(key)) or _are_states(content.get(key))), None)
 
 
 def _of_torch(content: Mapping[str, Any]) -> OptimizerState:
