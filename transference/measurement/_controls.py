@@ -73,7 +73,7 @@ def _random_direction(step: Step) -> Step:
     """Return a step as long in a direction that is uniform over all; the same direction at every step size."""
     if step.displacement is None:
         return step
-    noise = {
+    noise = {  # from the stream of version 0.1, under its name, so that the direction stays the one that it was
         name: torch.from_numpy(Stream("placebo", step.source, name).normal(tuple(value.shape))).to(value)
         for name, value in step.displacement.items()
     }

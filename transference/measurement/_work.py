@@ -103,10 +103,12 @@ class Work:
             Those of a few sources.
         """
         stepper = self._stepper(tile.step, tile.replicate)
-        again = tile.targets[1] - tile.targets[0] < len(
+        kept = None
+        if tile.targets[1] - tile.targets[0] < len(
             self._targets
-        )  # each gradient is needed once for every block of targets
-        steps = stepper.walk(range(*tile.sources), self._kept_at(tile.step, tile.replicate) if again else None)
+        ):  # each gradient is needed once for every block of targets
+            kept = self._kept_at(tile.step, tile.replicate)
+        steps = stepper.walk(range(*tile.sources), kept)
         while True:
             with blamed("source", Drawn(stepper.sources, range(*tile.sources)), tile.step):
                 some = next(steps, None)
