@@ -62,9 +62,8 @@ def _time(
     batch = [(tasks[k % len(tasks)], k // len(tasks)) for k in range(asked.meta_batch)]
     theirs = {key: value.to(device).clone().requires_grad_() for key, value in fresh.items()}
     mine = {key: channels_last(value.to(device)).clone().requires_grad_() for key, value in fresh.items()}
-    optimizers = [
-        torch.optim.Adam(params.values(), lr=0.0) for params in (theirs, mine)
-    ]  # the work of a step, without its effect
+    # the work of a step, without its effect
+    optimizers = [torch.optim.Adam(params.values(), lr=0.0) for params in (theirs, mine)]
 
     def straightforward() -> None:
         optimizers[0].zero_grad()

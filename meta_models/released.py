@@ -200,9 +200,8 @@ def _settings(kind: _Kind, path: Path) -> tuple[dict[str, Any], dict[str, int], 
             shape["side"] = _SIDES[dataset]
     shape |= {ours: config.get(theirs, int) for theirs, ours in names.items() if theirs in config.options}
     if regression and "shots" in shape:
-        shape["shots"] -= shape.get(
-            "queries", kind.episode["queries"]
-        )  # those programs count the samples of a function in all
+        # those programs count the samples of a function in all
+        shape["shots"] -= shape.get("queries", kind.episode["queries"])
     for name, value in shape.items():
         if kind.from_shapes.get(name, value) != value:
             shown = kind.from_shapes[name]

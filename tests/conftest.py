@@ -29,9 +29,8 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("repeatable")
 
-signal.signal(
-    signal.SIGINT, signal.default_int_handler
-)  # a suite in the background inherits an ignored one, and hands it on
+# a suite in the background inherits an ignored one, and hands it on
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

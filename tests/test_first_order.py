@@ -191,9 +191,8 @@ def test_gradients_are_computed_once_and_read_back_as_they_were(
 def test_kept_gradients_come_back_to_the_bit(tmp_path):
     kept = KeptGradients(tmp_path)
     first = {
-        "a": torch.randn(3, 1, 3, 3).contiguous(
-            memory_format=torch.channels_last
-        ),  # 27 floats: what follows would not be aligned
+        # 27 floats: what follows would not be aligned
+        "a": torch.randn(3, 1, 3, 3).contiguous(memory_format=torch.channels_last),
         "b": torch.tensor(2.0, dtype=torch.float64),
     }
     kept.put(7, 0.5, first)

@@ -295,9 +295,8 @@ def test_targets_too_large_for_the_memory_are_told(tmp_path, learner, checkpoint
 
     with pytest.raises(UsageError, match="ran out of memory on 4 targets before any step. Take fewer"):
         run_here(tmp_path / "run", learner, checkpoint, sources, targets, estimator=Huge())
-    with pytest.raises(
-        UsageError, match="ran out of memory on 2 targets"
-    ):  # a smaller tile asks for less from the first
+    with pytest.raises(UsageError, match="ran out of memory on 2 targets"):
+        # a smaller tile asks for less from the first
         run_here(tmp_path / "fewer", learner, checkpoint, sources, targets, estimator=Huge(), tile=(6, 2))
 
 

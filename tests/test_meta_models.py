@@ -161,9 +161,8 @@ def test_gradients_agree_with_finite_differences(make):
             )
             continue
         direction = torch.randn(gradient.shape, generator=generator, dtype=torch.float64)
-        direction /= (
-            direction.norm()
-        )  # a short step: the loss has kinks, and after an inner loop jumps, where a ReLU switches
+        # a short step: the loss has kinks, and after an inner loop jumps, where a ReLU switches
+        direction /= direction.norm()
         at = lambda t, name=name, direction=direction: float(
             learner.episode_loss({**params, name: params[name] + t * direction}, episode).detach()
         )

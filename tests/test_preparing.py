@@ -210,9 +210,8 @@ def test_other_splits_beside_the_images_are_those_of_the_mode(tmp_path):
     place = class_folders(tmp_path / "toys")
     prepared("toys", place, tmp_path, split_file=write_list(tmp_path / "own.csv", OWN))
     assert tr.open_dataset("toys:train", data_root=tmp_path, side=SIDE).class_names == ("test 97", "train 98")
-    with pytest.raises(
-        DataError, match="toys is prepared at 9 pixels a side"
-    ):  # decoding anew would give the folder's own splits
+    with pytest.raises(DataError, match="toys is prepared at 9 pixels a side"):
+        # decoding anew would give the folder's own splits
         tr.open_dataset("toys:train", data_root=tmp_path, side=5)
 
 

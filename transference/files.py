@@ -49,9 +49,8 @@ def write_aside(path: Path, write: Callable[[Path], object], *, exclusive: bool 
             os.fsync(file.fileno())
         _publish(aside, path, exclusive)
     except OSError as error:
-        if (
-            error.errno and error.filename is None
-        ):  # a full disk is told when bytes are written, by a file that has forgotten its name
+        if error.errno and error.filename is None:
+            # a full disk is told when bytes are written, by a file that has forgotten its name
             error.filename = str(path)
         raise
     finally:
@@ -85,9 +84,8 @@ def _publish(aside: Path, path: Path, exclusive: bool) -> None:
     try:
         path.hardlink_to(aside)  # as one step on network disks too, unlike asking first whether the name is free
     except FileExistsError:
-        if not path.samefile(
-            aside
-        ):  # a server that was asked twice, since its answer was lost, has linked it the first time
+        if not path.samefile(aside):
+            # a server that was asked twice, since its answer was lost, has linked it the first time
             raise
     except OSError:  # a disk without hard links
         if path.exists():

@@ -86,10 +86,8 @@ def summary(scores: pd.DataFrame) -> pd.DataFrame:
     if len(table) > 1:
         mean: dict[str, object] = {"mode": "mean", "n": int(table["n"].sum())}
         for name in ("loss", "accuracy"):
-            means, halves = (
-                table[name].to_numpy(dtype=float),
-                table[f"{name}_ci"].to_numpy(dtype=float),
-            )  # numpy leaves no NaN out
+            # numpy leaves no NaN out
+            means, halves = (table[name].to_numpy(dtype=float), table[f"{name}_ci"].to_numpy(dtype=float))
             mean |= {name: means.mean(), f"{name}_ci": np.sqrt((halves**2).sum()) / len(table)}
         table = pd.concat([table, pd.DataFrame([mean])], ignore_index=True)
     return table

@@ -66,10 +66,7 @@ def usual(learner: Learner, params: Params, task: Task) -> str:
         return "apart"
     try:
         meta_gradient("together", learner, params, [task, task])
-    except (
-        RuntimeError,
-        ValueError,
-        LearnerError,
-    ):  # not all can be batched; whether it runs at all, the training will show
+    except (RuntimeError, ValueError, LearnerError):
+        # not all can be batched; whether it runs at all, the training will show
         return "apart"
     return "together"

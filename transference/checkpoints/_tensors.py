@@ -76,8 +76,7 @@ def _unfit(tensor: Tensor) -> str | None:
 def _tensors(value: object, name: str, depth: int) -> Iterator[tuple[str, Tensor]]:
     if isinstance(value, Tensor):
         yield name, value
-    elif depth and isinstance(
-        value, Mapping | list | tuple
-    ):  # deeper than any program nests its parameters there are none to find
+    elif depth and isinstance(value, Mapping | list | tuple):
+        # deeper than any program nests its parameters there are none to find
         for key, inside in value.items() if isinstance(value, Mapping) else enumerate(value):
             yield from _tensors(inside, f"{name}.{key}" if name else str(key), depth - 1)

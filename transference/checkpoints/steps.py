@@ -123,9 +123,8 @@ def _said(content: Mapping[str, object], keys: tuple[str, ...]) -> Found | None:
     """Return the first of these counts that the file holds."""
     inside = content.get(_WITHIN)
     for place in (content, inside if isinstance(inside, Mapping) else {}):
-        flat = place is content and all(
-            isinstance(value, Tensor) for value in content.values()
-        )  # there `step` may be a tensor of a network
+        # there `step` may be a tensor of a network
+        flat = place is content and all(isinstance(value, Tensor) for value in content.values())
         for key in keys if not flat else ():
             if (step := _count(place.get(key))) is not None:
                 return Found(step, f"the file says {key} {step}")

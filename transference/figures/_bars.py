@@ -93,9 +93,8 @@ def draw_histogram(
     floor = np.zeros(bins)
     for kind, part in zip(CLASSES, parts, strict=True):
         counts, _ = np.histogram(part, edges)
-        ax.stairs(
-            floor + counts, edges, baseline=floor, fill=True, color=COLOURS[kind]
-        )  # one shape for all bars: 36 panels draw at once
+        # one shape for all bars: 36 panels draw at once
+        ax.stairs(floor + counts, edges, baseline=floor, fill=True, color=COLOURS[kind])
         floor = floor + counts
     ax.axvline(1.0, color="black", linewidth=0.6, linestyle=(0, (4, 2)))
     ax.set_xlim(*limits)

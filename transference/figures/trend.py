@@ -63,9 +63,8 @@ def draw_trend(ax: Axes, table: pd.DataFrame) -> Axes:
             line[name].to_numpy(dtype=float) for name in ("checkpoint_step", "value", "low", "high")
         )
         ax.fill_between(at, low, high, color=COLOURS[kind], alpha=0.18, linewidth=0)
-        ax.vlines(
-            at, low, high, color=COLOURS[kind], linewidth=0.7, alpha=0.7
-        )  # also where a single checkpoint makes no band
+        # also where a single checkpoint makes no band
+        ax.vlines(at, low, high, color=COLOURS[kind], linewidth=0.7, alpha=0.7)
         ax.plot(at, value, color=COLOURS[kind], marker=_MARKERS[kind], markersize=3, linewidth=1.0)
     ax.set_ylim(0, 1)
     ax.set_yticks([0, 0.5, 1])

@@ -89,12 +89,10 @@ def measure(
         learner, checkpoints, sources, targets, n_source=n_source, n_target=n_target, lookahead=lookahead, estimator=estimator,
         replicates=replicates, controls=controls, device=device, precision=precision, tile=tile,
     )  # fmt: skip
-    store = Store(
-        Path(out).absolute()
-    )  # one place from here on, wherever a learner may change the working directory to
-    question.as_begun(
-        store
-    )  # what cannot be, and a folder of another spec, is refused before anything is waited for or written
+    # one place from here on, wherever a learner may change the working directory to
+    store = Store(Path(out).absolute())
+    # what cannot be, and a folder of another spec, is refused before anything is waited for or written
+    question.as_begun(store)
     held = nullcontext() if dry_run else store.writing(waiting=lambda: question.as_begun(store), say=_say)
     with held, full_precision(), threads_of(store):
         return _measure(question.as_begun(store), store, command, progress=progress, dry_run=dry_run)

@@ -104,9 +104,8 @@ class Work:
         """
         stepper = self._stepper(tile.step, tile.replicate)
         kept = None
-        if tile.targets[1] - tile.targets[0] < len(
-            self._targets
-        ):  # each gradient is needed once for every block of targets
+        if tile.targets[1] - tile.targets[0] < len(self._targets):
+            # each gradient is needed once for every block of targets
             kept = self._kept_at(tile.step, tile.replicate)
         steps = stepper.walk(range(*tile.sources), kept)
         while True:

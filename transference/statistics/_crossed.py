@@ -79,9 +79,8 @@ def intervals(
         error, df, drawn = standard_error(block, draws, seed)
         ratio = without_diagonal(block)
         quantile = float(stdtrit(df, (1 + level) / 2)) if df > 0 else np.nan
-        with np.errstate(
-            divide="ignore", invalid="ignore"
-        ):  # a ratio of 0 has the logarithm -inf: a mean of 0, without an interval
+        with np.errstate(divide="ignore", invalid="ignore"):
+            # a ratio of 0 has the logarithm -inf: a mean of 0, without an interval
             for name, (value, low, high) in _statistics(ratio, band, error, quantile, df):
                 found = {"statistic": name, "value": value, "low": low, "high": high, "drawn": drawn}
                 if name in _QUANTILES and 0 < df < (enough := enough_for(_QUANTILES[name], level)) - 1:
@@ -133,9 +132,8 @@ def _statistics(
     with np.errstate(divide="ignore"):
         logs = np.log(ratio)
     known = logs[ok]
-    of_logs: StandardError = lambda cells: (
-        error(cells) if np.isfinite(cells[ok]).all() else np.nan
-    )  # a ratio of 0 has the logarithm -inf
+    # a ratio of 0 has the logarithm -inf
+    of_logs: StandardError = lambda cells: error(cells) if np.isfinite(cells[ok]).all() else np.nan
     yield "geometric_mean", _exponential(known.mean(), quantile * of_logs(logs))
     inner = np.quantile(known, [0.25, 0.75])
     between = known[(known >= inner[0]) & (known <= inner[1])]

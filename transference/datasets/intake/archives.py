@@ -198,10 +198,8 @@ def _zip_entries(archive: Path, limits: Limits) -> Iterator[_Entry]:
                 raise DataError(
                     f"{archive} holds {info.filename!r}, a link or device; an archive of images has regular files only."
                 )
-            if info.compress_type not in (
-                zipfile.ZIP_STORED,
-                zipfile.ZIP_DEFLATED,
-            ):  # the others are unpacked without any bound
+            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                # the others are unpacked without any bound
                 raise DataError(
                     f"{archive} holds {info.filename!r}, compressed in a way that is not read; unpack it by hand."
                 )

@@ -185,9 +185,8 @@ def _fetch(opener: urllib.request.OpenerDirector, remote: Remote, part: Path, ti
         bar.total, bar.n = known, have
         with part.open("r+b" if have else "wb") as file:
             file.seek(have)
-            while block := answer.read1(
-                _PART
-            ):  # what has come so far; a plain read would lose it when the server stalls
+            while block := answer.read1(_PART):
+                # what has come so far; a plain read would lose it when the server stalls
                 have += len(block)
                 if have > most:
                     file.close()

@@ -27,9 +27,8 @@ def read(roots: Sequence[Path]) -> Gathered | None:
     halves = [half for half in (*parts, find(roots, "images_evaluation")) if half]
     if not halves:
         return None
-    images = {
-        image.image_id: image for half in halves for image in _drawings(half)
-    }  # the two small sets share alphabets
+    # the two small sets share alphabets
+    images = {image.image_id: image for half in halves for image in _drawings(half)}
     return gather("omniglot", halves[0].parent, images.values(), _ink)
 
 
