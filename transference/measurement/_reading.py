@@ -43,7 +43,8 @@ def read_all(prepared: Prepared, displacements: Sequence[Params], found: list[Re
     while rest := displacements[len(found) - first :][:at_once]:
         came = len(found)
         try:
-            found.extend(prepared.after(rest))
+            for readings in prepared.after(rest):  # one by one: what came before memory ran out is kept
+                found.append(readings)  # noqa: PERF402
         except (RuntimeError, MemoryError) as error:
             only_out_of_memory(error)
             if len(found) == came and len(rest) == 1:
