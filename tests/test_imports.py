@@ -17,6 +17,7 @@ ORDER = [
     {"learners"},
     {"lookahead"},
     {"samplers"},
+    {"combine"},
     {"engines"},
     {"estimators"},
     {"spec"},

@@ -8,6 +8,16 @@ from .checkpoints import (
     load_checkpoint as load_checkpoint,
     save_checkpoint as save_checkpoint,
 )
+from .combine import (
+    Combination as Combination,
+    MGDA as MGDA,
+    Mean as Mean,
+    PCGrad as PCGrad,
+    Precision as Precision,
+    SmoothWorst as SmoothWorst,
+    Sum as Sum,
+    Uniform as Uniform,
+)
 from .datasets import (
     ImageDataset as ImageDataset,
     open_dataset as open_dataset,
@@ -35,6 +45,7 @@ from .learners import (
 from .lookahead import (
     Adam as Adam,
     Lookahead as Lookahead,
+    Normalised as Normalised,
     Outer as Outer,
     SGD as SGD,
     Source as Source,
@@ -65,6 +76,7 @@ from .statistics import (
     contrast as contrast,
     control_bands as control_bands,
     intervals as intervals,
+    predicted_rows as predicted_rows,
     single_pairs as single_pairs,
     split as split,
     summarise as summarise,

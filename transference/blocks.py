@@ -28,6 +28,9 @@ class Block:
         redrawn: the loss ratios with other episodes of the same tasks, ``[n_sources, n_targets]`` of each further
             replicate.
         tasks: what the sources and the targets are, equal for the same tasks; None where it is not known.
+        weights: of each source that is a combination, the weights of the other source modes' displacements in its own, in the order
+            of these modes, ``[n_sources, n_modes]``; None where the sources are tasks themselves.
+        unexplained: likewise, the length of what such a sum leaves of its displacement, over the displacement's, ``[n_sources]``.
     """
 
     checkpoint_step: int
@@ -41,6 +44,8 @@ class Block:
     same_tasks: bool = False
     redrawn: tuple[NDArray[np.float64], ...] = ()
     tasks: tuple[object, object] | None = None
+    weights: NDArray[np.float64] | None = None
+    unexplained: NDArray[np.float64] | None = None
 
     @classmethod
     def of(

@@ -87,6 +87,25 @@ class Episode(Generic[Inputs]):
 
         return replace(self, **{field: changed(field) for field in _FIELDS})
 
+    def some_queries(self, part: int, parts: int) -> Self:
+        """Return the episode with one part of its queries: every ``parts``-th, from number ``part`` on.
+
+        Where the queries are grouped by class, and each class has a multiple of ``parts``, so does every part hold every class alike.
+
+        Raises:
+            UsageError: the queries cannot be split into parts of one size.
+        """
+        if len(self.query_y) % parts:
+            raise UsageError(
+                f"A task has {len(self.query_y)} queries, which cannot be split into {parts} parts of one size; ask for another number "
+                "of queries, or of parts."
+            )
+        if parts == 1:
+            return self
+        taken = slice(part, None, parts)
+        queries = self.map(lambda tensor: tensor[taken])
+        return replace(self, query_x=queries.query_x, query_y=queries.query_y)
+
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
         """Return the episode on ``device``, its floating-point tensors as ``dtype``; integer labels keep theirs."""
         return self.map(lambda t: t.to(device=device, dtype=dtype if t.is_floating_point() else None))

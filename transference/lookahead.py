@@ -100,6 +100,28 @@ class SGD:
 
 
 @dataclasses.dataclass(frozen=True)
+class Normalised(SGD):
+    """A gradient step whose length is the step size, ``d = -α g / ‖g‖``; no step where the gradient is 0.
+
+    Combinations differ in length as well as in direction, the sum of m gradients from their mean by the factor m: at one length it is
+    the directions that are compared.
+
+    Args:
+        alpha: one step size or several, the lengths of the steps; none means the checkpoint's outer learning rate.
+        moves: patterns of the names of the parameters that move (see `Lookahead.moves`).
+
+    Raises:
+        UsageError: a step size is negative, not finite, or given twice.
+    """
+
+    def displacements(self, source: Source) -> list[Params]:
+        """Return ``-α g / ‖g‖`` for each α."""
+        length = _trees.norm(source.gradient)
+        unit = {name: g / length if length else g for name, g in source.gradient.items()}
+        return super().displacements(dataclasses.replace(source, gradient=unit))
+
+
+@dataclasses.dataclass(frozen=True)
 class Outer:
     """The step that the checkpoint's own outer optimizer would take on this gradient, from its state.
 
@@ -160,7 +182,7 @@ class Adam(Outer):
         return state
 
 
-LOOKAHEADS: dict[str, Callable[..., Lookahead]] = {"sgd": SGD, "adam": Adam, "outer": Outer}
+LOOKAHEADS: dict[str, Callable[..., Lookahead]] = {"sgd": SGD, "normalised": Normalised, "adam": Adam, "outer": Outer}
 """By the names that the command knows; each takes ``alpha`` and ``moves``."""
 
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from transference import _trees, learners, lookahead
+from transference import combine as combine_room
 from transference.checkpoints import NOTHING, Checkpoint
+from transference.combine import Combination
 from transference.errors import UsageError
 from transference.estimators import Calibrated, Estimator, Exact, FirstOrder
 from transference.learners import Learner
@@ -97,6 +99,7 @@ class RunSpec:
         tile: sources and targets per tile; it changes the files, not the numbers.
         replicates: episodes of each task; every pair is measured with each.
         theta: what does not move although it could, and which names are one tensor, names that differ in a number as one.
+        combine: name and settings of the source modes that are combinations of the others; they are the last of ``sources``.
     """
 
     checkpoints: tuple[CheckpointRef, ...]
@@ -111,6 +114,12 @@ class RunSpec:
     tile: tuple[int, int]
     replicates: int = 1
     theta: Mapping[str, Any] = field(default_factory=dict)
+    combine: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def samplers(self) -> tuple[TaskSet, ...]:
+        """The source modes that are no combinations of others."""
+        return self.sources[: len(self.sources) - len(self.combine)]
 
     @property
     def n_source(self) -> int:
@@ -156,10 +165,11 @@ class RunSpec:
     def to_json(self) -> dict[str, Any]:
         """Return the spec as plain JSON values.
 
-        A single replicate is not mentioned, nor a θ of all tensors: run folders written before there was more hold the same spec.
+        A single replicate is not mentioned, nor a θ of all tensors, nor that nothing is combined: run folders written before there was
+        more hold the same spec.
         """
         plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
-        usual = {"replicates": 1, "theta": {}}
+        usual: dict[str, Any] = {"replicates": 1, "theta": {}, "combine": []}
         return {name: value for name, value in plain.items() if name not in usual or value != usual[name]}
 
     @classmethod
@@ -204,12 +214,19 @@ class RunSpec:
             tile=(sizes[0], sizes[1]),
             replicates=as_whole(found.get("replicates", 1), "replicates", 1, _MOST_REPLICATES),
             theta=as_record(found.get("theta", {}), "theta"),
+            combine=tuple(
+                as_record(one, f"combine[{k}]", ["name", "class"])
+                for k, one in enumerate(as_list(found.get("combine", []), "combine"))
+            ),
         )
         steps = [ref.step for ref in spec.checkpoints]
         names = [[tasks.sampler for tasks in sets] for sets in (spec.sources, spec.targets)]
         distinct: list[Sequence[object]] = [steps, alphas, *names]
         if any(len(set(once)) < len(once) for once in distinct):
             raise ValueError("the spec names a checkpoint's step, a step size or a sampler twice")
+        combined = [as_text(one["name"], f"combine[{k}].name") for k, one in enumerate(spec.combine)]
+        if combined and (len(combined) >= len(spec.sources) or combined != names[0][-len(combined) :]):
+            raise ValueError("the combinations are not the last of the sources, after those that they combine")
         if steps != sorted(steps):
             raise ValueError("the checkpoints are not in the order of their steps")
         if excess := spec.excess():
@@ -228,7 +245,7 @@ class RunSpec:
     @property
     def digest(self) -> str:
         """What names the run, equal exactly when the specs are."""
-        return hashlib.blake2b(json.dumps(self.to_json(), sort_keys=True).encode(), digest_size=16).hexdigest()
+        return _digest_of(self.to_json())
 
     def target_blocks(self) -> Iterator[tuple[int, int]]:
         """Yield the blocks of targets that are prepared together, as half-open ranges of task ids."""
@@ -253,6 +270,10 @@ class RunSpec:
             for name in names
             if mine.get(name) != theirs.get(name)
         ]
+
+
+def _digest_of(plain: Mapping[str, Any]) -> str:
+    return hashlib.blake2b(json.dumps(plain, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def _fields(kind: type) -> tuple[list[str], list[str]]:
@@ -294,6 +315,7 @@ def make_spec(
     precision: str,
     tile: tuple[int, int],
     replicates: int = 1,
+    combine: Mapping[str, Combination] | None = None,
 ) -> RunSpec:
     """Return the spec of a measurement.
 
@@ -311,6 +333,7 @@ def make_spec(
         precision: one of `PRECISIONS`.
         tile: sources and targets per tile.
         replicates: episodes of each task.
+        combine: combinations of the source modes, by name.
 
     Raises:
         UsageError: a number is out of range, something is given twice, there is nothing to measure, or a sampler cannot draw replicates.
@@ -335,12 +358,17 @@ def make_spec(
     if not (checkpoints and sources and targets):
         raise UsageError("At least one checkpoint, one source and one target are needed.")
     _check_steps(checkpoints)
-    _check_distinct("source", [sampler.name for sampler in sources])
+    combined = {name: {"name": name, **combine_room.describe(one)} for name, one in (combine or {}).items()}
+    combine_room.check_number(combine or {}, len(sources))
+    _check_distinct("source", [*(sampler.name for sampler in sources), *combined])
     _check_distinct("target", [sampler.name for sampler in targets])
     spec = RunSpec(
         checkpoints=tuple(CheckpointRef(c.step, c.digest) for c in sorted(checkpoints, key=lambda c: c.step)),
         learner=learners.describe(learner),
-        sources=tuple(TaskSet(sampler.name, n_source, sampler_digest(sampler)) for sampler in sources),
+        sources=(
+            *(TaskSet(sampler.name, n_source, sampler_digest(sampler)) for sampler in sources),
+            *(TaskSet(name, n_source, _digest_of(settings)) for name, settings in combined.items()),
+        ),
         targets=tuple(TaskSet(sampler.name, n_target, sampler_digest(sampler)) for sampler in targets),
         lookahead=lookahead.describe(lookahead.with_alpha(step, checkpoints)),
         estimator=describe_estimator(estimator),
@@ -350,6 +378,7 @@ def make_spec(
         tile=tile,
         replicates=replicates,
         theta=_one_theta(learner, checkpoints, step),
+        combine=tuple(combined.values()),
     )
     if excess := spec.excess():
         raise UsageError(f"Too much was asked for: {excess}. Take fewer tasks, or more of them per tile (--tile).")

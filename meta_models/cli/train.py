@@ -9,6 +9,7 @@ import click
 from meta_models.training import Folder, Training, check_tasks, recipe_of
 from meta_models.training import train as run_training
 from meta_models.training.gradients import BATCHINGS
+from transference.cli.combinations import read_combinations
 from transference.cli.options import (
     EPISODE,
     PathType,
@@ -19,6 +20,7 @@ from transference.cli.options import (
     split_modes,
 )
 from transference.cli.printing import say
+from transference.combine import COMBINATIONS, form
 from transference.devices import choose_device, keep_freed_memory
 from transference.errors import UsageError
 from transference.learners import load_learner, offered_config
@@ -60,6 +62,12 @@ Examples:
     help=f"Halve the outer rate at updates N, 2N …; 0: never.  {_RECIPE}",
 )
 @click.option("--clip-norm", type=float, metavar="X", help=f"Limit of the gradient's norm; 0: none.  {_RECIPE}")
+@click.option(
+    "--combine",
+    metavar="NAME",
+    default="",
+    help=f"How the modes' gradients are combined: {', '.join(map(form, COMBINATIONS))}.  [default: the mean over tasks]",
+)
 @click.option("--batching", type=click.Choice(["auto", *BATCHINGS]), default="auto", show_default=True, help=_BATCHING)
 @config_option
 @click.option(
@@ -96,6 +104,7 @@ def train(
     lr: float | None,
     halve_every: int | None,
     clip_norm: float | None,
+    combine: str,
     batching: str,
     config: Path | None,
     rotate: str | None,
@@ -116,6 +125,7 @@ def train(
     names, rotated = split_modes(modes), split_modes(rotate, "--rotate") if rotate else ()
     if not set(rotated) <= set(names):
         raise UsageError(f"--rotate {rotate} was asked for, but the modes are {modes}; name some of these.")
+    name_of_combination = next(iter(read_combinations([combine] if combine else [], names)), "")
     offers = {"modes": list(names), "ways": ways or EPISODE["ways"], "channels": channels or EPISODE["channels"]}
     offered, own = offered_config(learner, offers), read_config(config)
     contradicted = [name for name in own if name in offered and own[name] != offered[name]]
@@ -136,12 +146,13 @@ def train(
         config=settings,
         modes=names,
         **shape,
-        meta_batch=recipe.meta_batch if meta_batch is None else meta_batch,
+        meta_batch=_usual_batch(recipe.meta_batch, len(names) if combine else 1) if meta_batch is None else meta_batch,
         lr=recipe.lr if lr is None else lr,
         halve_every=recipe.halve_every if halve_every is None else halve_every,
         clip_norm=recipe.clip_norm if clip_norm is None else clip_norm,
         seed=seed,
         rotated=rotated,
+        combine=name_of_combination,
     )
     total = recipe.iterations if iterations is None else iterations
     tasks, validation = (
@@ -182,3 +193,8 @@ def train(
     )
     for path in paths:
         say(path)
+
+
+def _usual_batch(tasks: int, modes: int) -> int:
+    """Return how many tasks an update has where as many are wanted of every mode: so many, or up to a multiple."""
+    return -(-tasks // modes) * modes

@@ -26,8 +26,9 @@ from tqdm import tqdm
 from meta_models.backbones import task_encoder
 from meta_models.training._evaluation import evaluate, summary
 from meta_models.training._folder import Folder
-from meta_models.training.gradients import Task, meta_gradient, usual, where
-from transference import Checkpoint, Learner, OptimizerState, Params, load_checkpoint, save_checkpoint
+from meta_models.training.gradients import Task, combined_gradient, meta_gradient, usual, where
+from transference import Checkpoint, Combination, Learner, OptimizerState, Params, load_checkpoint, save_checkpoint
+from transference.combine import check_number, parse_combination
 from transference.devices import channels_last, full_precision, undisturbed, workers
 from transference.errors import LearnerError, UsageError
 from transference.learners import ConfiguredLearner, EpisodeError, Theta, check_pure, tell_apart
@@ -54,9 +55,11 @@ class Training:
         clip_norm: the gradient's norm is limited to this, for encoder and generators and for the rest each; 0 does not limit it.
         seed: of the initial parameters and of the tasks.
         rotated: names of the datasets whose classes are turned by a random number of quarter turns, anew in every task.
+        combine: how the modes' gradients are combined, as `transference.combine.parse_combination` reads it; empty for the mean over
+            tasks.
 
     Raises:
-        UsageError: a number is out of range.
+        UsageError: a number is out of range, or there is no such combination.
     """
 
     learner: str
@@ -73,6 +76,7 @@ class Training:
     clip_norm: float = 0.0
     seed: int = 0
     rotated: tuple[str, ...] = ()
+    combine: str = ""
 
     def __post_init__(self) -> None:
         wrong = [name for name in ("halve_every", "clip_norm", "seed") if not 0 <= getattr(self, name) < math.inf]
@@ -98,8 +102,9 @@ class Training:
     def to_json(self) -> dict[str, Any]:
         """Return the training as plain JSON values."""
         plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
-        if not self.rotated:
-            del plain["rotated"]  # as in trainings that were begun before there was a choice
+        for name in ("rotated", "combine"):
+            if not plain[name]:
+                del plain[name]  # as in trainings that were begun before there was a choice
         return plain
 
 
@@ -116,6 +121,7 @@ def train(
     n_validation: int = 0,
     device: torch.device | str = "cpu",
     batching: str = "auto",
+    combination: Combination | None = None,
     progress: bool = False,
 ) -> list[Path]:
     """Meta-train a learner and save checkpoints; called again, go on from the last one.
@@ -133,6 +139,7 @@ def train(
         device: where to compute.
         batching: ``"apart"`` (a thread per task), ``"together"`` (all tasks at once) or ``"auto"`` (what the folder was begun with, else
             what suits the tasks and the device). They differ in the last digits.
+        combination: one of one's own, of which ``training.combine`` is then the name; by default the one that is called so.
         progress: show a bar with loss and accuracy on stderr.
 
     Returns:
@@ -147,6 +154,10 @@ def train(
         raise UsageError(
             f"{iterations} iterations, saving every {save_every}, {n_validation} validation tasks: the first two must be > 0."
         )
+    if combination is None and training.combine:
+        _, combination = parse_combination(training.combine)
+    if combination:
+        check_combination(training, combination)
     folder, device = Folder(Path(out)), torch.device(device)
     learner = check_tasks(learner, training, tasks)
     folder.check(training.identity(tasks))
@@ -163,7 +174,7 @@ def train(
     bar = tqdm(total=iterations, initial=min(done, iterations), unit="it", disable=not progress, mininterval=0.5)
     with full_precision(), bar, workers():  # the same threads for all updates
         for iteration in range(done, iterations):
-            metrics += _update(theta.learner, training, tasks, params, optimizer, iteration, batching)
+            metrics += _update(theta.learner, training, tasks, params, optimizer, iteration, batching, combination)
             bar.set_postfix(_latest(metrics, len(tasks)), refresh=False)
             bar.update()
             step = iteration + 1
@@ -183,6 +194,25 @@ def train(
     return [path for step, path in folder.saved().items() if step <= iterations]
 
 
+def check_combination(training: Training, combination: Combination) -> None:
+    """Make sure that a combination has every mode's gradient at every update.
+
+    Raises:
+        UsageError: it has not, or there are too few or too many modes for it, or it has no name.
+    """
+    if not training.combine:
+        raise UsageError(
+            "A combination was given, but training.combine does not name it; checkpoints and folder must tell it."
+        )
+    check_number({training.combine: combination}, len(training.modes))
+    n = len(training.modes)
+    if training.meta_batch % n:
+        raise UsageError(
+            f"{training.combine} combines {n} modes, and the meta-batch of {training.meta_batch} tasks is no multiple of that; every mode "
+            f"must have as many tasks. Take --meta-batch {n * max(1, training.meta_batch // n)}."
+        )
+
+
 def _meta_batch(training: Training, tasks: Sequence[TaskSampler], iteration: int) -> list[Task]:
     """Return the tasks of one update."""
     numbers = range(iteration * training.meta_batch, (iteration + 1) * training.meta_batch)
@@ -197,6 +227,7 @@ def _update(
     optimizer: torch.optim.Adam,
     iteration: int,
     batching: str,
+    combination: Combination | None,
 ) -> list[dict[str, Any]]:
     """Take one outer step in place, and return one row of metrics per mode.
 
@@ -205,7 +236,11 @@ def _update(
     """
     batch = _meta_batch(training, tasks, iteration)
     try:
-        found = meta_gradient(batching, learner, params, batch)
+        found = (
+            combined_gradient(combination, batching, learner, params, batch)
+            if combination
+            else meta_gradient(batching, learner, params, batch)
+        )
     except EpisodeError as error:
         raise LearnerError(
             f"The learner failed at iteration {iteration + 1} {where(error, batch)}: {error}."

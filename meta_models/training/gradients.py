@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from transference import Episode, Learner, Params
+from transference import Combination, Episode, Learner, Params
+from transference.combine import combined, parts_of
 from transference.devices import workers
 from transference.engines import MeanGradient, find_engine
 from transference.episodes import has_images
@@ -23,8 +24,12 @@ Task = tuple[TaskSampler, int]
 BATCHINGS = ("apart", "together")
 """The engines of which a training may take one, and keeps it."""
 
+_BOTH = ("losses", "accuracies")
 
-def meta_gradient(batching: str, learner: Learner, params: Params, tasks: Sequence[Task]) -> MeanGradient:
+
+def meta_gradient(
+    batching: str, learner: Learner, params: Params, tasks: Sequence[Task], part: int = 0, parts: int = 1
+) -> MeanGradient:
     """Return the gradient of the mean loss of the tasks.
 
     Args:
@@ -32,6 +37,8 @@ def meta_gradient(batching: str, learner: Learner, params: Params, tasks: Sequen
         learner: the learner.
         params: what moves, all of it.
         tasks: those of one outer update.
+        part: of their queries, that the losses are taken on.
+        parts: into how many they are split.
 
     Raises:
         UsageError: there is no such batching.
@@ -39,13 +46,50 @@ def meta_gradient(batching: str, learner: Learner, params: Params, tasks: Sequen
     if batching not in BATCHINGS:
         raise UsageError(f"The batching {batching!r} was asked for; it must be one of {', '.join(BATCHINGS)}.")
     with workers():
-        return find_engine(batching).mean_gradient(learner, params, draw(tasks), list(params))
+        return find_engine(batching).mean_gradient(learner, params, draw(tasks, part, parts), list(params))
 
 
-def draw(tasks: Sequence[Task]) -> list[Episode]:
-    """Return the tasks' episodes, which several threads draw."""
+def combined_gradient(
+    combination: Combination, batching: str, learner: Learner, params: Params, tasks: Sequence[Task]
+) -> MeanGradient:
+    """Return a combination of the modes' gradients, each of the mean loss of the mode's tasks.
+
+    Args:
+        combination: of as many gradients as there are modes; modes in the order in which their tasks come.
+        batching: as in `meta_gradient`.
+        learner: the learner.
+        params: what moves, all of it.
+        tasks: those of one outer update, of every mode some.
+    """
+    parts = parts_of(combination)
+    by_mode: dict[str, list[int]] = {}
+    for k, (sampler, _) in enumerate(tasks):
+        by_mode.setdefault(sampler.name, []).append(k)
+    found = [
+        [meta_gradient(batching, learner, params, [tasks[k] for k in mine], part, parts) for part in range(parts)]
+        for mine in by_mode.values()
+    ]
+    losses = [[sum(one.losses) / len(one.losses) for one in of_mode] for of_mode in found]
+    gradient = combined(
+        combination, losses, [[one.gradient for one in of_mode] for of_mode in found], " and ".join(by_mode)
+    )
+    scores = dict(item for mine, of in zip(by_mode.values(), found, strict=True) for item in _scores(mine, of))
+    losses_of, accuracies_of = ([scores[k][column] for k in range(len(tasks))] for column in (0, 1))
+    return MeanGradient(gradient, losses_of, accuracies_of)
+
+
+def _scores(tasks: Sequence[int], parts: Sequence[MeanGradient]) -> list[tuple[int, tuple[float, float]]]:
+    """Return loss and accuracy of each task, over all parts of its queries."""
+    means = [
+        [sum(column) / len(parts) for column in zip(*(getattr(one, of) for one in parts), strict=True)] for of in _BOTH
+    ]
+    return list(zip(tasks, zip(*means, strict=True), strict=True))
+
+
+def draw(tasks: Sequence[Task], part: int = 0, parts: int = 1) -> list[Episode]:
+    """Return the tasks' episodes, with one part of their queries, which several threads draw."""
     with workers() as pool:
-        return list(pool.map(lambda task: task[0][task[1]], tasks))
+        return list(pool.map(lambda task: task[0][task[1]].some_queries(part, parts), tasks))
 
 
 def where(error: EpisodeError, tasks: Sequence[Task]) -> str:

@@ -11,6 +11,7 @@ import click
 
 from transference.cli._table import print_summary
 from transference.cli.checkpoints import open_checkpoints
+from transference.cli.combinations import read_combinations
 from transference.cli.options import (
     FAILED_CELLS,
     PathType,
@@ -20,6 +21,7 @@ from transference.cli.options import (
     import_from_here,
 )
 from transference.cli.printing import say
+from transference.combine import COMBINATIONS, form
 from transference.devices import choose_device, keep_freed_memory
 from transference.engines import ALIASES, ENGINES
 from transference.errors import UsageError
@@ -61,6 +63,14 @@ Examples:
     metavar="N",
     multiple=True,
     help="Step of each checkpoint, repeated in their order, or PATH=N of one.  [default: what file or name say]",
+)
+@click.option(
+    "--combine",
+    "combine",
+    multiple=True,
+    metavar="NAME",
+    help="Step on task i of all source modes at once, their gradients combined, as one more source mode; repeat for several: "
+    f"{', '.join(map(form, COMBINATIONS))}.",
 )
 @click.option("--learner", help="Registered name or module:factory.  [default: what the checkpoint says]")
 @episode_options("the checkpoint's")
@@ -144,6 +154,7 @@ def compute(
     checkpoints: tuple[Path, ...],
     sources: tuple[str, ...],
     targets: tuple[str, ...],
+    combine: tuple[str, ...],
     n_source: int,
     n_target: int,
     steps: tuple[str, ...],
@@ -180,6 +191,7 @@ def compute(
     """
     import_from_here()
     keep_freed_memory()
+    combinations = read_combinations(combine, sources, targets)
     given = {"ways": ways, "shots": shots, "queries": queries, "side": side, "channels": channels}
     subject = open_checkpoints(
         checkpoints, learner=learner, config=config, shape=given, unsafe=unsafe_load, steps=steps
@@ -203,6 +215,7 @@ def compute(
         estimator=_estimator(estimator, share, half_width, engine),
         controls=controls,
         replicates=replicates,
+        combine=combinations,
         device=device,
         precision=precision,
         tile=tile,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Hashable
 from pathlib import Path
 from typing import IO
 
@@ -22,7 +23,7 @@ _ALIGNED = 16
 
 
 class KeptGradients:
-    """Gradients by number, in a file without a name that vanishes with the process; memory holds none of them.
+    """Gradients by number or another key, in a file without a name that vanishes with the process; memory holds none of them.
 
     Each source's gradient is needed once for every block of targets. Reading 1.6 MB takes a thousandth of computing them again.
 
@@ -33,7 +34,7 @@ class KeptGradients:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._file: IO[bytes] | None = None
-        self._kept: dict[int, tuple[int, float, list[tuple[str, Tensor]]]] = {}
+        self._kept: dict[Hashable, tuple[int, float, list[tuple[str, Tensor]]]] = {}
         self._blanks: dict[tuple[object, ...], list[tuple[str, Tensor]]] = {}
         self._end = 0
 
@@ -44,7 +45,7 @@ class KeptGradients:
             self._file.close()
             self._file = None
 
-    def get(self, number: int) -> tuple[float, Params] | None:
+    def get(self, number: Hashable) -> tuple[float, Params] | None:
         """Return a loss and its gradient, None if they are not kept."""
         if number not in self._kept or self._file is None:
             return None
@@ -59,7 +60,7 @@ class KeptGradients:
             for (name, blank), piece in zip(blanks, pieces, strict=True)
         }
 
-    def put(self, number: int, loss: float, gradient: Params) -> None:
+    def put(self, number: Hashable, loss: float, gradient: Params) -> None:
         """Keep a loss and its gradient."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)

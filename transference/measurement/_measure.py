@@ -7,7 +7,7 @@ for source i:   g = ∇L_i(θ),  d = lookahead(g)
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from transference.checkpoints import Checkpoint
+from transference.combine import Combination
 from transference.devices import full_precision, undisturbed
 from transference.estimators import Estimator, Exact
 from transference.learners import Learner
@@ -43,6 +44,7 @@ def measure(
     lookahead: Lookahead = SGD(),  # noqa: B008 - frozen
     estimator: Estimator = Exact(),  # noqa: B008 - frozen
     replicates: int = 1,
+    combine: Mapping[str, Combination] | None = None,
     controls: int | None = None,
     device: str = "auto",
     precision: str = "fp32",
@@ -67,6 +69,8 @@ def measure(
         estimator: how the losses after the step are read.
         replicates: episodes of each task. Every pair is measured with each: images drawn anew from the same classes, support and query, of
             source and target; without several nothing can be said of a single pair (`transference.single_pairs`).
+        combine: combinations of the source modes, by name. Each adds a source mode of that name, whose task ``i`` is one step on task ``i``
+            of every source mode, combined (`transference.combine`); `transference.predicted_rows` tells what it was expected to do.
         controls: pairs of each mode pair that have controls at every checkpoint (see ``Run.controls``); by default about one in a hundred,
             8 at least.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
@@ -87,7 +91,7 @@ def measure(
     """
     question = Question.of(
         learner, checkpoints, sources, targets, n_source=n_source, n_target=n_target, lookahead=lookahead, estimator=estimator,
-        replicates=replicates, controls=controls, device=device, precision=precision, tile=tile,
+        replicates=replicates, controls=controls, device=device, precision=precision, tile=tile, combine=combine or {},
     )  # fmt: skip
     # one place from here on, wherever a learner may change the working directory to
     store = Store(Path(out).absolute())

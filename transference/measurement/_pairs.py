@@ -52,7 +52,7 @@ def measure_pairs(
         places = {j: place for place, j in enumerate(some)}
         here = {i: [j for j in wanted if j in places] for i, wanted in cells.items()}
         sources = [i for i, wanted in here.items() if wanted]
-        with blamed("source", Drawn(stepper.sources, sources), at):
+        with blamed("source", Drawn(stepper.sources, stepper.sources.tasks_of(sources)), at):
             for steps in stepper.walk(sources, kept):
                 with blamed("target", drawn, at, partial(after, steps)):
                     for k, change in enumerate(changes):

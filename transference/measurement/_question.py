@@ -10,6 +10,7 @@ from typing import cast
 import torch
 
 from transference.checkpoints import Checkpoint
+from transference.combine import Combination
 from transference.devices import choose_device
 from transference.engines import ALIASES, Trial, check_engine, trial
 from transference.estimators import Estimator, with_engine
@@ -48,6 +49,7 @@ class Question:
         device: where to compute.
         precision: ``"fp32"`` or ``"fp64"``.
         tile: sources and targets per file.
+        combine: combinations of the source modes, by the name of the mode that each adds.
     """
 
     learner: Learner
@@ -63,6 +65,7 @@ class Question:
     device: torch.device
     precision: str
     tile: tuple[int, int]
+    combine: Mapping[str, Combination]
 
     @classmethod
     def of(
@@ -81,6 +84,7 @@ class Question:
         device: str,
         precision: str,
         tile: tuple[int, int] | None,
+        combine: Mapping[str, Combination],
     ) -> Question:
         """Return the question that the arguments of `measure` ask.
 
@@ -95,7 +99,7 @@ class Question:
         return cls(
             learner, ordered, from_samplers, to_samplers, n_source, n_target, with_alpha(lookahead, ordered), estimator, replicates,
             default_controls(n_source, n_target, estimated=estimated) if controls is None else controls, choose_device(device), precision,
-            tile or default_tile(estimator, n_source * len(from_samplers), n_target * len(to_samplers)),
+            tile or default_tile(estimator, n_source * (len(from_samplers) + len(combine)), n_target * len(to_samplers)), dict(combine),
         )  # fmt: skip
 
     @property
@@ -104,7 +108,7 @@ class Question:
         return make_spec(
             self.learner, self.checkpoints, self.sources, self.targets, n_source=self.n_source, n_target=self.n_target,
             step=self.lookahead, estimator=self.estimator, controls=self.controls, device=self.device.type, precision=self.precision,
-            tile=self.tile, replicates=self.replicates,
+            tile=self.tile, replicates=self.replicates, combine=self.combine,
         )  # fmt: skip
 
     def as_begun(self, store: Store) -> Question:
@@ -126,8 +130,9 @@ class Question:
     def tasks(self, dtype: torch.dtype | None = None) -> tuple[Tasks, Tasks]:
         """Return the source tasks and the target tasks, on the device."""
         dtype = dtype or self.dtype
-        return Tasks(self.sources, self.n_source, self.device, dtype), Tasks(
-            self.targets, self.n_target, self.device, dtype
+        return (
+            Tasks(self.sources, self.n_source, self.device, dtype, combine=self.combine),
+            Tasks(self.targets, self.n_target, self.device, dtype),
         )
 
     @property

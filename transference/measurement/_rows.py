@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -9,7 +11,7 @@ from numpy.typing import NDArray
 from transference.estimators import Readings
 from transference.measurement._pairs import as_numpy
 from transference.measurement._steps import Step
-from transference.store import SOURCES, pair_rows, pairs_table, table
+from transference.store import pair_rows, pairs_table, sources_schema, table
 
 
 class TileRows:
@@ -29,7 +31,7 @@ class TileRows:
         self._loss, self._first_order = np.full(shape, np.nan), np.full(shape, np.nan)
         self._accuracy = np.full(shape, np.nan, np.float32)
         self._read = np.zeros(n, bool)
-        self._steps: list[dict[str, float]] = []
+        self._steps: list[dict[str, Any]] = []
 
     def add(self, step: Step, after: Readings | None, first_order: NDArray[np.float64] | None) -> None:
         """Add the row of one step: what was read after it, and the first-order parts; None where memory ran out."""
@@ -49,9 +51,9 @@ class TileRows:
         ]
         return pairs_table(rows, replicate)
 
-    def sources(self) -> pa.Table:
-        """Return one row per source and step size."""
-        return table(SOURCES, self._steps)
+    def sources(self, *, combined: bool) -> pa.Table:
+        """Return one row per source and step size; with what combinations are made of, where there are any."""
+        return table(sources_schema(combined=combined), self._steps)
 
     def _after(self, row: int) -> tuple[NDArray[np.float64], NDArray[np.float32]] | None:
         return (self._loss[row], self._accuracy[row]) if self._read[row] else None

@@ -17,8 +17,9 @@ from transference.engines import KeptGradients, Scored, find_engine
 from transference.episodes import Episode, Params
 from transference.learners import Learner, theta
 from transference.lookahead import Lookahead, Source, moving, step_sizes
+from transference.measurement._combined import Known, combined, made_of
 from transference.measurement._reading import halved
-from transference.measurement._tasks import Drawn, Tasks
+from transference.measurement._tasks import Drawn, Piece, Tasks
 from transference.optimizers import OptimizerState
 
 AT_ONCE = 16
@@ -62,15 +63,22 @@ class Subject:
 
 @dataclass(frozen=True)
 class Step:
-    """One source's loss, gradient and displacement at one step size; None where memory ran out."""
+    """One source's loss, gradient and displacement at one step size; None where memory ran out.
+
+    Attributes:
+        weights: of a combination, what the displacement is made of (see `made_of`).
+        unexplained: likewise.
+    """
 
     source: int
     alpha: float
     loss: float
     gradient: Params | None
     displacement: Params | None
+    weights: Sequence[float] | None = None
+    unexplained: float = np.nan
 
-    def row(self) -> dict[str, float]:
+    def row(self) -> dict[str, Any]:
         """Return the source's own row."""
         norms = [np.nan if tree is None else _trees.norm(tree) for tree in (self.gradient, self.displacement)]
         return {
@@ -79,6 +87,8 @@ class Step:
             "loss": self.loss,
             "gradient_norm": norms[0],
             "displacement_norm": norms[1],
+            "weights": self.weights,
+            "unexplained": self.unexplained,
         }
 
 
@@ -123,22 +133,41 @@ class Stepper:
             kept: where gradients are looked up first, and put.
 
         Yields:
-            The steps of at most `AT_ONCE` sources.
+            The steps of at most `AT_ONCE` sources; of fewer where a source is made of several tasks.
         """
-        for some in batches(numbers, AT_ONCE):
-            known = {i: found for i in some if kept and (found := kept.get(i))}
-            missing = [i for i in some if i not in known]
-            for i, scored in zip(missing, halved(self.gradients, Drawn(self.sources, missing)), strict=True):
-                if scored:
-                    known[i] = scored[0][0], scored[1]
-                    if kept:
-                        kept.put(i, *known[i])
-            scores: list[tuple[float, Params | None]] = [known.get(i, (np.nan, None)) for i in some]
+        for some in batches(numbers, max(1, AT_ONCE // self.sources.most_pieces)):
+            pieces = {i: self.sources.pieces(i) for i in some}
+            known = self._gradients_of(dict.fromkeys(piece for i in some for of in pieces[i] for piece in of), kept)
             yield [
-                step
-                for i, (loss, gradient) in zip(some, scores, strict=True)
-                for step in self.steps_of(i, loss, gradient, self.sources)
+                step for i in some for step in self._steps(i, [[known.get(piece) for piece in of] for of in pieces[i]])
             ]
+
+    def _gradients_of(self, pieces: Iterable[Piece], kept: KeptGradients | None) -> dict[Piece, Known]:
+        """Return loss and gradient of what memory suffices for."""
+        known = {piece: found for piece in pieces if kept and (found := kept.get(piece))}
+        missing = [piece for piece in pieces if piece not in known]
+        for piece, scored in zip(missing, halved(self.gradients, Drawn(self.sources, missing)), strict=True):
+            if scored:
+                known[piece] = scored[0][0], scored[1]
+                if kept:
+                    kept.put(piece, *known[piece])
+        return known
+
+    def _steps(self, source: int, known: Sequence[Sequence[Known | None]]) -> list[Step]:
+        """Return the steps on a source, from loss and gradient of every piece of every task that it is made of."""
+        found = [[piece for piece in pieces if piece] for pieces in known]
+        if any(len(pieces) < len(all_) for pieces, all_ in zip(found, known, strict=True)):
+            return self.steps_of(source, np.nan, None, self.sources)
+        combination = self.sources.combination(source)
+        if combination is None:
+            return self.steps_of(source, *found[0][0], self.sources)
+        (loss, gradient), parts = combined(combination, found, self.sources.tell(source))
+        steps = self.steps_of(source, loss, gradient, self.sources)
+        alone = [self.steps_of(source, part_loss, part, self.sources) for part_loss, part in parts]
+        return [
+            replace(step, **made_of(step.displacement, [of[k].displacement for of in alone]))
+            for k, step in enumerate(steps)
+        ]
 
 
 def _numbers(tensors: Params) -> Params:

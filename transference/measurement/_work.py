@@ -56,6 +56,9 @@ class Work:
         with blamed("source", first, step):
             [((loss, _), gradient)] = stepper.gradients(first)
             stepper.steps_of(0, loss, gradient, self._sources)  # a step that cannot be taken is found now, too
+        for combination in self._sources.firsts_combined():
+            with blamed("source", Drawn(self._sources, self._sources.tasks_of([combination])), step):
+                list(stepper.walk([combination]))
         return {"loss": loss, "gradient_norm": _trees.norm(gradient)}
 
     @property
@@ -78,7 +81,7 @@ class Work:
         for steps in self._walk(tile):
             for row in self._read(prepared, steps, targets, tile.step):
                 rows.add(*row)
-        return rows.pairs(tile.replicate), rows.sources()
+        return rows.pairs(tile.replicate), rows.sources(combined=self._sources.combines)
 
     def _read(self, prepared: Prepared, steps: Sequence[Step], targets: Drawn, at: int) -> Iterator[_Read]:
         """Yield, for each step, what all targets read after it, and to first order.
@@ -104,12 +107,12 @@ class Work:
         """
         stepper = self._stepper(tile.step, tile.replicate)
         kept = None
-        if tile.targets[1] - tile.targets[0] < len(self._targets):
-            # each gradient is needed once for every block of targets
+        if tile.targets[1] - tile.targets[0] < len(self._targets) or self._sources.combines:
+            # each gradient is needed once for every block of targets, and once for every combination
             kept = self._kept_at(tile.step, tile.replicate)
         steps = stepper.walk(range(*tile.sources), kept)
         while True:
-            with blamed("source", Drawn(stepper.sources, range(*tile.sources)), tile.step):
+            with blamed("source", Drawn(stepper.sources, stepper.sources.tasks_of(range(*tile.sources))), tile.step):
                 some = next(steps, None)
             if some is None:
                 return

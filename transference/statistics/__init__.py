@@ -8,6 +8,7 @@ from transference.statistics._calibrated import calibrate, widest
 from transference.statistics._contrast import contrast
 from transference.statistics._controls import control_bands
 from transference.statistics._crossed import enough_for, intervals
+from transference.statistics._predicted import predicted_rows
 from transference.statistics._replicates import RATE, single_pairs, summarise_replicates
 from transference.statistics._split import split
 from transference.statistics._summary import (
@@ -37,6 +38,7 @@ __all__ = [
     "enough_for",
     "intervals",
     "measured",
+    "predicted_rows",
     "single_pairs",
     "split",
     "summarise",

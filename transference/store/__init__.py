@@ -3,14 +3,13 @@
 from transference.store._cells import Columns, control_table, loss_ratios, pair_rows, pairs_table
 from transference.store._folder import Store, table
 from transference.store._run import Run, open_run
-from transference.store._schema import CONTROL_NAMES, CONTROLS, PAIRS, SOURCES, STATUSES, TASKS
+from transference.store._schema import CONTROL_NAMES, CONTROLS, PAIRS, STATUSES, TASKS, sources_schema
 from transference.store._verify import Verification, verify
 
 __all__ = [
     "CONTROLS",
     "CONTROL_NAMES",
     "PAIRS",
-    "SOURCES",
     "STATUSES",
     "TASKS",
     "Columns",
@@ -22,6 +21,7 @@ __all__ = [
     "open_run",
     "pair_rows",
     "pairs_table",
+    "sources_schema",
     "table",
     "verify",
 ]

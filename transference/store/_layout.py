@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from transference.spec import RunSpec, Tile
 from transference.store._files import TableFile
-from transference.store._schema import CONTROLS, PAIRS, SOURCES, TASKS
+from transference.store._schema import CONTROLS, PAIRS, TASKS, sources_schema
 
 FOLDERS = ("pairs", "sources", "self_transference", "controls", "exact")
 """Those of a run folder; in each one folder per checkpoint."""
@@ -45,7 +45,8 @@ class Layout:
         """The sources of a tile; the tiles of other target blocks give the same rows, and write the same file."""
         path = self.path / "sources" / _partition(tile.step) / f"sources-{tile.sources[0]:06d}.parquet"
         rows = (tile.sources[1] - tile.sources[0]) * len(self.spec.alphas)
-        return self._file(path, SOURCES, rows, kind="sources", checkpoint_step=tile.step, sources=list(tile.sources))
+        schema = sources_schema(combined=bool(self.spec.combine))
+        return self._file(path, schema, rows, kind="sources", checkpoint_step=tile.step, sources=list(tile.sources))
 
     def of(self, tile: Tile) -> list[TableFile]:
         """The files of a tile: its pairs, and in the first replicate its sources."""

@@ -193,7 +193,9 @@ class Run:
         others_episodes = [
             self._matrices(step, alpha, replicate).loss_ratio for replicate in range(1, self.spec.replicates)
         ]
+        made_of = self._combinations(step, alpha) if self.spec.combine else {}
         for (source_mode, rows), tasks in zip(sources, self.spec.sources, strict=True):
+            weights, unexplained = made_of.get(tasks.sampler, (None, None))
             for (target_mode, columns), others in zip(targets, self.spec.targets, strict=True):
                 yield Block(
                     checkpoint_step=step,
@@ -204,10 +206,26 @@ class Run:
                     change=found.change[rows, columns],
                     first_order=found.first_order[rows, columns],
                     accuracy_before=found.accuracy_before[columns],
-                    same_tasks=tasks == others,
+                    # A combination's task i is made of task i of every sampler.
+                    same_tasks=tasks == others or (weights is not None and others in self.spec.samplers),
                     tasks=(tasks, others),
                     redrawn=tuple(ratios[rows, columns] for ratios in others_episodes),
+                    weights=weights,
+                    unexplained=unexplained,
                 )
+
+    def _combinations(self, step: int, alpha: float) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        """Return what the sources of each combination are made of (see `Block.weights`), by its name; NaN where it is not known."""
+        table = self.sources()
+        table = table[(table["checkpoint_step"] == step) & (table["alpha"] == alpha)]
+        first, found = sum(tasks.n for tasks in self.spec.samplers), {}
+        for tasks in self.spec.sources[len(self.spec.samplers) :]:
+            rows = table[(first <= table["source"]) & (table["source"] < first + tasks.n)]
+            unknown = np.full(len(self.spec.samplers), np.nan)
+            weights = np.array([unknown if one is None else one for one in rows["weights"]])
+            found[tasks.sampler] = weights, rows["unexplained"].to_numpy(dtype=np.float64)
+            first += tasks.n
+        return found
 
     def _matrices(self, step: int, alpha: float, replicate: int = 0) -> Matrices:
         files = [self._layout.pairs(tile) for tile in self.spec.tiles(step, replicate)]

@@ -56,6 +56,16 @@ SOURCES = pa.schema(
 )
 """One row per source and step size: its own loss at θ, the norms of its gradient (moving parameters) and of its displacement."""
 
+_COMBINED = pa.schema([*SOURCES, ("weights", pa.list_(pa.float64())), ("unexplained", pa.float64())])
+"""In a run with combinations. ``weights``: of a combination, the weight of each source mode's displacement in its own, null of any other
+source; ``unexplained``: the length of what such a sum leaves of the displacement, over the displacement's."""
+
+
+def sources_schema(*, combined: bool) -> pa.Schema:
+    """Return the columns of the sources of a run, which may have combinations of others among them."""
+    return _COMBINED if combined else SOURCES
+
+
 TASKS = pa.schema(
     [
         ("role", pa.string()),

@@ -1,0 +1,378 @@
+"""Combinations as sources of a measurement, and in training."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+from torchjd import aggregation
+
+import transference as tr
+from meta_models import ProtoNet, Training, train
+from tests.strangers import PixelPrototypes
+from transference.errors import LearnerError, UsageError
+from transference.statistics import intervals
+from transference.store import verify
+
+ALPHAS = (3e-4, 3e-3)
+COMBINE = {"mgda": tr.MGDA(), "sum": tr.Sum(), "pcgrad": tr.PCGrad(), "precision:3": tr.Precision(3)}
+N_SOURCE, N_TARGET = 4, 3
+
+
+def tasks(mode, seed, **shape):
+    return tr.few_shot(mode, **{"ways": 3, "shots": 1, "queries": 3, "seed": seed, **shape})
+
+
+MODES = [tasks("strokes:val", 0), tasks("shapes:val", 0)], [tasks("strokes:test", 1), tasks("shapes:test", 1)]
+CHECKPOINT = tr.Checkpoint(PixelPrototypes().init_params(0), step=10)
+
+
+def measured(out, modes=MODES, learner=None, checkpoint=CHECKPOINT, **settings):
+    given = {
+        "n_source": N_SOURCE, "n_target": N_TARGET, "lookahead": tr.SGD(ALPHAS), "estimator": tr.Exact(engine="loop"),
+        "combine": COMBINE, "precision": "fp64", "device": "cpu", "controls": 2, **settings,
+    }  # fmt: skip
+    return tr.measure(learner or PixelPrototypes(), checkpoint, *modes, out=out, **given)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return measured(tmp_path_factory.mktemp("combined") / "run")
+
+
+def loss_and_gradient(params, episode):
+    leaves = {name: value.double().requires_grad_() for name, value in params.items()}
+    loss = PixelPrototypes().episode_loss(leaves, episode)
+    gradients = torch.autograd.grad(loss, list(leaves.values()))
+    return float(loss.detach()), torch.cat([g.flatten() for g in gradients])
+
+
+def in_double(episode):
+    return episode.to(dtype=torch.float64)
+
+
+def combined_by_hand(name, index):
+    """The gradient of a combined source, written out."""
+    episodes = [in_double(sampler[index]) for sampler in MODES[0]]
+    if name == "precision:3":
+        rows = []
+        for e in episodes:
+            parts = [tr.Episode(e.support_x, e.support_y, e.query_x[k::3], e.query_y[k::3], e.mode) for k in range(3)]
+            rows.append(torch.stack([loss_and_gradient(CHECKPOINT.params, part)[1] for part in parts]))
+        means, variances = torch.stack([r.mean(0) for r in rows]), torch.stack([r.var(0) / 3 for r in rows])
+        evidence = torch.where(variances > 0, 1 / variances, 0.0)  # pixels that are black in all parts say nothing
+        return (means * evidence).sum(0) / evidence.sum(0).clamp(min=1e-300)
+    first, second = (loss_and_gradient(CHECKPOINT.params, e)[1] for e in episodes)
+    if name == "sum":
+        return first + second
+    if name == "pcgrad":
+        along = first @ second
+        if along >= 0:
+            return first + second
+        return first - along / (second @ second) * second + second - along / (first @ first) * first
+    weight = (((second - first) @ second) / ((first - second) @ (first - second))).clamp(0, 1)
+    return weight * first + (1 - weight) * second
+
+
+@pytest.mark.parametrize("name", COMBINE)
+def test_a_combined_row_is_what_the_definition_says(run, name):
+    table = run.pairs().query("source_mode == @name")
+    assert len(table) == N_SOURCE * 2 * N_TARGET * len(ALPHAS)
+    for (index, alpha), rows in table.groupby([table["source"] % N_SOURCE, "alpha"]):
+        step, at, moved = -alpha * combined_by_hand(name, index), 0, {}
+        for parameter, value in CHECKPOINT.params.items():
+            moved[parameter] = value.double() + step[at : at + value.numel()].reshape(value.shape)
+            at += value.numel()
+        for _, row in rows.iterrows():
+            episode = in_double(MODES[1][row["target"] // N_TARGET][row["target"] % N_TARGET])
+            after = float(PixelPrototypes().episode_loss(moved, episode))
+            assert row["loss_after"] == pytest.approx(after, rel=1e-9)
+
+
+def test_other_modes_are_what_they_are_without_combinations(run, tmp_path):
+    alone = measured(tmp_path / "alone", combine=None)
+    together = run.pairs()
+    together = together[together["source"] < 2 * N_SOURCE].reset_index(drop=True)
+    columns = ["loss_before", "loss_after", "loss_ratio", "first_order"]
+    assert together[columns].equals(alone.pairs()[columns])
+    assert "combine" not in alone.spec.to_json()
+    assert "weights" not in alone.sources()
+
+
+def test_the_spec_names_the_combinations_and_comes_back(run):
+    assert [one["name"] for one in run.spec.combine] == list(COMBINE)
+    assert run.spec.combine[3] == {
+        "name": "precision:3",
+        "class": "transference.combine.precision.Precision",
+        "parts": 3,
+    }
+    assert tr.RunSpec.from_json(run.spec.to_json()) == run.spec
+    assert run.spec.n_source == (2 + len(COMBINE)) * N_SOURCE
+    assert list(dict.fromkeys(run.modes("source"))) == ["strokes", "shapes", *COMBINE]
+    other = measured(run.path.with_name("other"), combine={"precision:3": tr.Precision(9)}, dry_run=True)
+    assert other.spec.digest != run.spec.digest
+
+
+def test_the_run_is_whole_and_has_controls_of_combinations_too(run):
+    found = verify(run.path)
+    assert not found.problems
+    assert set(run.controls()["source_mode"].unique()) == {"strokes", "shapes", *COMBINE}
+    zero = run.controls().query("control == 'zero'")
+    assert (zero["loss_ratio"] == 1).all()
+
+
+def test_weights_say_what_a_step_is_made_of(run):
+    sources = run.sources()
+    mode = lambda name: sources[sources["mode"] == name]
+    np.testing.assert_allclose(np.stack(mode("sum")["weights"]), 1.0, rtol=1e-9)
+    shares = np.stack(mode("mgda")["weights"])
+    np.testing.assert_allclose(shares.sum(1), 1.0, rtol=1e-9)
+    assert (shares >= -1e-9).all()
+    assert (mode("sum")["unexplained"] < 1e-9).all()
+    assert (mode("precision:3")["unexplained"] > 0.01).all()  # a weight for every number, not for every mode
+    assert mode("strokes")["weights"].isna().all()
+    for block in run.blocks():
+        assert (block.weights is None) == (block.source_mode in ("strokes", "shapes"))
+
+
+def test_a_weighting_of_gradients_is_a_weighting_of_rows(run):
+    table = tr.predicted_rows(run.blocks())
+    assert set(table["combination"]) == set(COMBINE)
+    error = {
+        alpha: np.concatenate([
+            (block.loss_ratio - _by_hand(run, block)).ravel()
+            for block in run.blocks()
+            if block.alpha == alpha and block.source_mode in ("sum", "mgda", "pcgrad")
+        ])
+        for alpha in ALPHAS
+    }  # fmt: skip
+    size = {
+        alpha: np.concatenate([(block.loss_ratio - 1).ravel() for block in run.blocks() if block.alpha == alpha])
+        for alpha in ALPHAS
+    }
+    rms = {alpha: np.sqrt((error[alpha] ** 2).mean() / (size[alpha] ** 2).mean()) for alpha in ALPHAS}
+    assert rms[ALPHAS[0]] <= 0.02
+    assert rms[ALPHAS[1]] >= 2.5 * rms[ALPHAS[0]]
+
+
+def _by_hand(run, combination):
+    """Equation (1), a pair at a time."""
+    alone = [
+        block
+        for block in run.blocks()
+        if block.weights is None and (block.alpha, block.target_mode) == (combination.alpha, combination.target_mode)
+    ]
+    found = np.empty_like(combination.loss_ratio)
+    for i, j in np.ndindex(found.shape):
+        found[i, j] = 1 + sum(
+            w * (one.loss_ratio[i, j] - 1) for w, one in zip(combination.weights[i], alone, strict=True)
+        )
+    return found
+
+
+def test_predicted_rows_hold_intervals_of_both_and_of_their_difference(run):
+    table = tr.predicted_rows(run.blocks()).set_index(["combination", "target_mode", "alpha", "statistic"])
+    (block,) = [b for b in run.blocks() if (b.source_mode, b.target_mode, b.alpha) == ("mgda", "shapes", ALPHAS[1])]
+    row = table.loc[("mgda", "shapes", ALPHAS[1], "geometric_mean")]
+    mine = intervals([block]).set_index("statistic").loc["geometric_mean"]
+    assert row[["measured", "measured_low", "measured_high"]].tolist() == mine[["value", "low", "high"]].tolist()
+    predicted = np.exp(np.log(_by_hand(run, block)).mean())
+    assert row["predicted"] == pytest.approx(predicted, rel=1e-12)
+    assert row["difference"] == pytest.approx(row["measured"] / row["predicted"], rel=1e-12)
+    assert row["difference_low"] < row["difference"] < row["difference_high"]
+    negative = table.loc[("mgda", "shapes", ALPHAS[1], "negative")]
+    assert negative["measured"] == pytest.approx((block.loss_ratio >= tr.NEUTRAL_BAND[1]).mean())
+
+
+def test_predicted_rows_of_a_run_without_combinations_say_what_to_do(tmp_path):
+    alone = measured(tmp_path / "alone", combine=None, controls=0)
+    with pytest.raises(UsageError, match="transference compute --combine"):
+        tr.predicted_rows(alone.blocks())
+
+
+def test_the_table_does_not_depend_on_the_tiling_and_a_lost_tile_comes_again(run, tmp_path):
+    tiled = measured(tmp_path / "tiled", tile=(3, 2))
+    assert tiled.pairs().equals(run.pairs())
+    for mine, other in zip(run.sources()["weights"], tiled.sources()["weights"], strict=True):
+        assert (mine is None) == (other is None)
+        assert mine is None or mine.tolist() == other.tolist()
+    lost = sorted((tiled.path / "pairs").rglob("*.parquet"))[-1]
+    content = lost.read_bytes()
+    lost.unlink()
+    measured(tmp_path / "tiled", tile=(3, 2))
+    assert lost.read_bytes() == content
+
+
+@pytest.mark.parametrize("estimator", [tr.FirstOrder(engine="loop"), tr.Calibrated(engine="loop", share=0.5)])
+def test_estimates_of_combinations(run, tmp_path, estimator):
+    estimated = measured(tmp_path / "estimated", estimator=estimator, lookahead=tr.SGD(1e-4), n_source=6, n_target=5)
+    exact = measured(tmp_path / "exact", lookahead=tr.SGD(1e-4), n_source=6, n_target=5)
+    np.testing.assert_allclose(estimated.matrix(), exact.matrix(), atol=1e-4)
+    assert not verify(estimated.path).problems
+
+
+def test_replicates_step_on_the_redrawn_tasks_of_all_modes(run, tmp_path):
+    again = measured(tmp_path / "again", replicates=2, combine={"sum": tr.Sum()}, lookahead=tr.SGD(1e-5), controls=0)
+    rows = again.matrix(replicate=1) - 1
+    first, second, both = np.split(rows, 3)
+    np.testing.assert_allclose(both, first + second, atol=2e-3 * np.abs(rows).max())
+    assert np.abs(rows - (again.matrix() - 1)).max() > 0.1 * np.abs(rows).max()
+
+
+def test_a_target_that_is_part_of_a_combined_source_is_no_other_task(tmp_path):
+    run = measured(
+        tmp_path / "own", modes=(MODES[0], MODES[0]), n_target=N_SOURCE, combine={"sum": tr.Sum()}, controls=0
+    )
+    assert all(block.same_tasks for block in run.blocks() if block.source_mode == "sum")
+
+
+def test_an_aggregator_of_somebody_elses_is_one_function(tmp_path):
+    run = measured(
+        tmp_path / "upgrad",
+        combine={"upgrad": lambda losses, gradients: aggregation.MGDA()(gradients), "mgda": tr.MGDA()},
+    )
+    theirs, ours = (np.stack(run.sources().query("mode == @name")["weights"]) for name in ("upgrad", "mgda"))
+    np.testing.assert_allclose(theirs, ours, atol=1e-6)
+    assert "<lambda>" in run.spec.combine[0]["class"]
+
+
+class Flat(PixelPrototypes):
+    """Depends on its parameters, but does not change with them."""
+
+    def episode_loss(self, params, episode):
+        return 1 + 0 * super().episode_loss(params, episode)
+
+
+def test_where_all_gradients_are_zero_the_ratio_is_one(tmp_path):
+    run = measured(tmp_path / "flat", learner=Flat(), lookahead=tr.SGD(0.1))
+    table = run.pairs()
+    assert (table["loss_ratio"] == 1).all()
+    assert (table["status"] == "ok").all()
+    assert not tr.predicted_rows(run.blocks())["measured"].isna().any()
+
+
+def test_steps_of_one_length_are_compared_by_direction_alone(tmp_path):
+    run = measured(tmp_path / "one", lookahead=tr.Normalised(0.5), controls=0)
+    np.testing.assert_allclose(run.sources()["displacement_norm"], 0.5, rtol=1e-12)
+    assert run.spec.lookahead["kind"] == "normalised"
+
+
+def test_a_normalised_step_of_no_gradient_stays():
+    source = tr.Source(Flat(), {}, {"w": torch.zeros(3)}, None, None)
+    assert tr.Normalised(0.1).displacements(source)[0]["w"].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("combine", "n_modes", "said"),
+    [
+        ({"mgda": tr.MGDA()}, 1, "mgda combines the source modes, of which there is 1; give two or more"),
+        ({"mgda": tr.MGDA()}, 5, "mgda combines at most 4 modes exactly, and there are 5"),
+        ({"pcgrad": tr.PCGrad()}, 5, "aggregator of one's own"),
+        ({"strokes:val/3-way/1-shot/3-query/seed-0": tr.Sum()}, 2, "is given twice"),
+        ({"precision": tr.Precision(5)}, 2, "9 queries, which cannot be split into 5 parts"),
+    ],
+)
+def test_what_cannot_be_combined_is_refused_before_anything_is_written(tmp_path, combine, n_modes, said):
+    modes = [tasks("strokes:val", seed) for seed in range(n_modes)]
+    with pytest.raises((UsageError, LearnerError), match=said):
+        measured(tmp_path / "run", modes=(modes, MODES[1]), combine=combine)
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_a_combination_that_fails_is_told_before_the_first_tile(tmp_path):
+    with pytest.raises(LearnerError, match=r"The combination of 8 \(bad, task 0\) failed: ZeroDivisionError"):
+        measured(tmp_path / "run", combine={"bad": lambda losses, gradients: 1 / 0})
+
+
+class ReadsTheEpisode(tr.SGD):
+    def displacements(self, source):
+        assert source.episode.query_y is not None
+        return super().displacements(source)
+
+
+def test_a_lookahead_that_reads_the_episode_cannot_step_on_several(tmp_path):
+    with pytest.raises(UsageError, match="combines tasks of 2 modes and has none of its own"):
+        measured(tmp_path / "run", lookahead=ReadsTheEpisode(0.1), combine={"sum": tr.Sum()})
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda spec: spec["combine"].reverse(), "not the last of the sources"),
+        (lambda spec: spec["combine"].extend(2 * spec["combine"]), "not the last of the sources"),
+        (lambda spec: spec["combine"][0].pop("class"), "class"),
+        (lambda spec: spec.update(combine="mgda"), "combine"),
+        (lambda spec: spec["combine"].pop(), "not the last of the sources"),
+    ],
+)
+def test_a_spec_whose_combinations_are_wrong_is_refused(run, change, said):
+    spec = run.spec.to_json()
+    change(spec)
+    if spec["combine"] == run.spec.to_json()["combine"][:-1]:
+        pytest.skip("a prefix of the combinations are the last but one of the sources")
+    with pytest.raises(ValueError, match=said):
+        tr.RunSpec.from_json(spec)
+
+
+TRAINING = Training(
+    learner="protonet",
+    config={"channels": 3},
+    modes=("strokes", "shapes"),
+    ways=2,
+    shots=1,
+    queries=2,
+    side=8,
+    channels=3,
+    meta_batch=4,
+)
+
+
+def trained(out, combine, iterations=4, **settings):
+    learner = ProtoNet(channels=3)
+    sets = [tr.few_shot(f"{mode}:val", ways=2, shots=1, queries=2, side=8, channels=3) for mode in TRAINING.modes]
+    asked = dataclasses.replace(TRAINING, combine=combine)
+    paths = train(learner, asked, sets, out=out, iterations=iterations, save_every=2, **settings)
+    return tr.load_checkpoint(paths[-1])
+
+
+def test_a_training_by_the_mean_is_the_plain_training(tmp_path):
+    plain, mean = trained(tmp_path / "plain", ""), trained(tmp_path / "mean", "mean")
+    for name, value in plain.params.items():
+        torch.testing.assert_close(mean.params[name], value, rtol=1e-3, atol=1e-4)
+    told = json.loads((tmp_path / "mean" / "training.json").read_text())
+    assert told["combine"] == "mean"
+    assert "combine" not in json.loads((tmp_path / "plain" / "training.json").read_text())
+
+
+@pytest.mark.parametrize("combine", ["mgda", "precision:2"])
+def test_a_training_by_a_combination_goes_on_where_it_stopped(tmp_path, combine):
+    whole = trained(tmp_path / "whole", combine)
+    trained(tmp_path / "parts", combine, iterations=2)
+    parts = trained(tmp_path / "parts", combine)
+    assert all(torch.equal(parts.params[name], value) for name, value in whole.params.items())
+    plain = trained(tmp_path / "plain", "")
+    assert any(not torch.allclose(plain.params[name], value, atol=1e-5) for name, value in whole.params.items())
+
+
+def test_a_training_by_an_aggregator_of_ones_own(tmp_path):
+    theirs = trained(
+        tmp_path / "theirs", "their mgda", combination=lambda losses, gradients: aggregation.MGDA()(gradients)
+    )
+    ours = trained(tmp_path / "ours", "mgda")
+    for name, value in ours.params.items():
+        torch.testing.assert_close(theirs.params[name], value, rtol=1e-2, atol=1e-3)
+
+
+def test_trainings_that_cannot_be_combined_are_refused(tmp_path):
+    with pytest.raises(UsageError, match="Take --meta-batch 4"):
+        train(
+            ProtoNet(channels=3),
+            dataclasses.replace(TRAINING, combine="mgda", meta_batch=5),
+            [],
+            out=tmp_path,
+            iterations=1,
+            save_every=1,
+        )
+    with pytest.raises(UsageError, match=r"training\.combine does not name it"):
+        train(ProtoNet(channels=3), TRAINING, [], out=tmp_path, iterations=1, save_every=1, combination=tr.Mean())
