@@ -133,7 +133,7 @@ def test_weights_say_what_a_step_is_made_of(run):
     assert (mode("precision:3")["unexplained"] > 0.01).all()  # a weight for every number, not for every mode
     assert mode("strokes")["weights"].isna().all()
     for block in run.blocks():
-        assert (block.weights is None) == (block.source_mode in ("strokes", "shapes"))
+        assert (block.combination is None) == (block.source_mode in ("strokes", "shapes"))
 
 
 def test_a_weighting_of_gradients_is_a_weighting_of_rows(run):
@@ -161,12 +161,13 @@ def _by_hand(run, combination):
     alone = [
         block
         for block in run.blocks()
-        if block.weights is None and (block.alpha, block.target_mode) == (combination.alpha, combination.target_mode)
+        if block.combination is None
+        and (block.alpha, block.target_mode) == (combination.alpha, combination.target_mode)
     ]
     found = np.empty_like(combination.loss_ratio)
     for i, j in np.ndindex(found.shape):
         found[i, j] = 1 + sum(
-            w * (one.loss_ratio[i, j] - 1) for w, one in zip(combination.weights[i], alone, strict=True)
+            w * (one.loss_ratio[i, j] - 1) for w, one in zip(combination.combination.weights[i], alone, strict=True)
         )
     return found
 

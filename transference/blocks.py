@@ -10,6 +10,40 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
+class Combined:
+    """What sources that are combinations of others are made of, and what these predict of them.
+
+    A displacement ``d = Σ w_i d_i`` changes a loss, to first order in the step, by the sum of what each ``d_i`` does:
+
+        R[d→j] - 1 = Σ_i w_i (R[i→j] - 1) + O(α²)
+
+    Attributes:
+        weights: of the combined modes' displacements in that of each source, in the order of these modes, ``[n_sources, n_modes]``.
+        unexplained: the length of what such a sum leaves of the displacement, over the displacement's, ``[n_sources]``.
+        predicted: the loss ratios that the sum gives, ``[n_sources, n_targets]``; NaN where it is not above 0.
+    """
+
+    weights: NDArray[np.float64]
+    unexplained: NDArray[np.float64]
+    predicted: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls, weights: NDArray[np.float64], unexplained: NDArray[np.float64], modes: Sequence[NDArray[np.float64]]
+    ) -> Combined:
+        """Return it from the rows of the combined modes.
+
+        Args:
+            weights: ``[n_sources, n_modes]``.
+            unexplained: ``[n_sources]``.
+            modes: the loss ratios of each combined mode on the same targets, ``[n_sources, n_targets]``.
+        """
+        changes = [weight[:, None] * (ratio - 1) for weight, ratio in zip(weights.T, modes, strict=True)]
+        ratio: NDArray[np.float64] = 1 + np.sum(changes, axis=0)
+        return cls(weights, unexplained, np.where(ratio > 0, ratio, np.nan))
+
+
+@dataclass(frozen=True)
 class Block:
     """One source mode on one target mode, at one checkpoint and step size.
 
@@ -28,9 +62,7 @@ class Block:
         redrawn: the loss ratios with other episodes of the same tasks, ``[n_sources, n_targets]`` of each further
             replicate.
         tasks: what the sources and the targets are, equal for the same tasks; None where it is not known.
-        weights: of each source that is a combination, the weights of the other source modes' displacements in its own, in the order
-            of these modes, ``[n_sources, n_modes]``; None where the sources are tasks themselves.
-        unexplained: likewise, the length of what such a sum leaves of its displacement, over the displacement's, ``[n_sources]``.
+        combination: of sources that are combinations of others, what these predict of them; None where sources are tasks themselves.
     """
 
     checkpoint_step: int
@@ -44,8 +76,7 @@ class Block:
     same_tasks: bool = False
     redrawn: tuple[NDArray[np.float64], ...] = ()
     tasks: tuple[object, object] | None = None
-    weights: NDArray[np.float64] | None = None
-    unexplained: NDArray[np.float64] | None = None
+    combination: Combined | None = None
 
     @classmethod
     def of(

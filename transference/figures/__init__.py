@@ -7,6 +7,7 @@ from transference.figures.compare import compare
 from transference.figures.contact_sheet import contact_sheet
 from transference.figures.histogram import histogram
 from transference.figures.matrix import arranged, draw_matrix, matrix
+from transference.figures.rows import rows
 from transference.figures.step_size import draw_step_size, step_size
 from transference.figures.training import training
 from transference.figures.trend import draw_trend, trend
@@ -30,6 +31,7 @@ __all__ = [
     "draw_trend",
     "histogram",
     "matrix",
+    "rows",
     "save",
     "step_size",
     "styled",

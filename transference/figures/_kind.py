@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from transference.blocks import Block
-from transference.statistics import control_bands, intervals, split, summarise_blocks
+from transference.statistics import control_bands, intervals, predicted_rows, split, summarise_blocks
 
 T = TypeVar("T")
 Read: TypeAlias = Callable[[], pd.DataFrame]
@@ -36,6 +36,7 @@ class Table:
         intervals: what ``intervals`` returns.
         parts: what ``split`` returns.
         bands: what ``control_bands`` returns; no rows for a run without controls.
+        predicted: what ``predicted_rows`` returns, of a run with combinations.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Table:
     intervals: Read
     parts: Read
     bands: Read
+    predicted: Read
 
     @classmethod
     def of(
@@ -87,6 +89,7 @@ class Table:
             intervals=cache(lambda: intervals(blocks(), band=band)),
             parts=cache(lambda: split(blocks())),
             bands=cache(lambda: control_bands(controls())),
+            predicted=cache(lambda: predicted_rows(blocks(), band=band)),
         )
 
     def at(self, alpha: float | None = None, step: int | None = None) -> Table:
@@ -116,6 +119,7 @@ class Table:
             intervals=part(self.intervals),
             parts=part(self.parts),
             bands=part(self.bands),
+            predicted=part(self.predicted),
         )
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import groupby
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from transference.blocks import Block
+from transference.blocks import Block, Combined
 from transference.errors import UsageError
 from transference.statistics._contrast import contrast
 from transference.statistics._crossed import intervals
@@ -25,13 +23,9 @@ def predicted_rows(
 ) -> pd.DataFrame:
     """Compare, for each combination and target mode, what was measured with what the rows of the combined modes predict.
 
-    A displacement ``d = Σ w_i d_i`` changes a loss, to first order in the step, by the sum of what each ``d_i`` does:
-
-        R[d→j] - 1 = Σ_i w_i (R[i→j] - 1) + O(α²)
-
-    so a weighting of gradients is a weighting of the table's rows, and the table tells what it does to everybody before it is tried.
-    Predicted is that sum, with the weights that the run has of every source (``Block.weights``) and the rows as they were measured: the
-    task that a source ``i`` is of each mode.
+    A weighting of gradients is, to first order, a weighting of the rows (`transference.blocks.Combined`), so the table tells what it
+    does to everybody before it is tried. Predicted is that weighted sum of the rows as they were measured, of the tasks that a source is
+    made of.
 
     Args:
         blocks: what ``Run.blocks()`` returns, of a run with combinations.
@@ -49,7 +43,7 @@ def predicted_rows(
     Raises:
         UsageError: there are no combinations among the blocks.
     """
-    rows = [row for measured, predicted in _both(blocks) for row in _compared(measured, predicted, band, level)]
+    rows = [row for block in blocks if block.combination for row in _compared(block, block.combination, band, level)]
     if not rows:
         raise UsageError(
             "Rows can be predicted of combinations, and the run has none. Measure with transference compute --combine NAME."
@@ -57,37 +51,12 @@ def predicted_rows(
     return pd.DataFrame(rows)
 
 
-def _both(blocks: Iterable[Block]) -> Iterator[tuple[Block, Block]]:
-    """Yield the block of each combination as it was measured and as it is predicted."""
-    for _, group in groupby(blocks, key=lambda block: (block.checkpoint_step, block.alpha)):
-        here = list(group)
-        alone = [block for block in here if block.weights is None]
-        for block in (block for block in here if block.weights is not None):
-            modes = [one for one in alone if one.target_mode == block.target_mode]
-            measured = replace(block, redrawn=())  # the weights are those of the first draw alone
-            yield measured, replace(measured, loss_ratio=predict(block, modes))
-
-
-def predict(combination: Block, modes: Sequence[Block]) -> NDArray[np.float64]:
-    """Return the loss ratios ``[n_sources, n_targets]`` that the rows of the combined modes predict; NaN where there are none above 0.
-
-    Args:
-        combination: with the weights of each of its sources.
-        modes: the modes that it combines on the same targets, in the order of the weights.
-    """
-    assert combination.weights is not None
-    changes = [
-        weight[:, None] * (mode.loss_ratio - 1) for weight, mode in zip(combination.weights.T, modes, strict=True)
-    ]
-    ratio: NDArray[np.float64] = 1 + np.sum(changes, axis=0)
-    return np.where(ratio > 0, ratio, np.nan)
-
-
 def _compared(
-    measured: Block, predicted: Block, band: tuple[float, float], level: float
+    block: Block, combination: Combined, band: tuple[float, float], level: float
 ) -> Iterator[dict[str, object]]:
-    unexplained = np.full(1, np.nan) if measured.unexplained is None else measured.unexplained
-    known = unexplained[np.isfinite(unexplained)]
+    measured = replace(block, redrawn=())  # the weights are those of the first draw alone
+    predicted = replace(measured, loss_ratio=combination.predicted)
+    known = combination.unexplained[np.isfinite(combination.unexplained)]
     tables = {
         "measured": intervals([measured], band=band, level=level),
         "predicted": intervals([predicted], band=band, level=level),

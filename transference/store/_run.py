@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from transference.blocks import Block
+from transference.blocks import Block, Combined
 from transference.errors import StoreError, UsageError
 from transference.spec import RunSpec, Tile
 from transference.store._folder import Store
@@ -193,9 +193,9 @@ class Run:
         others_episodes = [
             self._matrices(step, alpha, replicate).loss_ratio for replicate in range(1, self.spec.replicates)
         ]
-        made_of = self._combinations(step, alpha) if self.spec.combine else {}
+        made_of = self._made_of(step, alpha) if self.spec.combine else {}
+        modes = [found.loss_ratio[rows] for _, rows in sources[: len(self.spec.samplers)]]
         for (source_mode, rows), tasks in zip(sources, self.spec.sources, strict=True):
-            weights, unexplained = made_of.get(tasks.sampler, (None, None))
             for (target_mode, columns), others in zip(targets, self.spec.targets, strict=True):
                 yield Block(
                     checkpoint_step=step,
@@ -207,15 +207,16 @@ class Run:
                     first_order=found.first_order[rows, columns],
                     accuracy_before=found.accuracy_before[columns],
                     # A combination's task i is made of task i of every sampler.
-                    same_tasks=tasks == others or (weights is not None and others in self.spec.samplers),
+                    same_tasks=tasks == others or (tasks.sampler in made_of and others in self.spec.samplers),
                     tasks=(tasks, others),
                     redrawn=tuple(ratios[rows, columns] for ratios in others_episodes),
-                    weights=weights,
-                    unexplained=unexplained,
+                    combination=Combined.of(*made_of[tasks.sampler], [ratios[:, columns] for ratios in modes])
+                    if tasks.sampler in made_of
+                    else None,
                 )
 
-    def _combinations(self, step: int, alpha: float) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
-        """Return what the sources of each combination are made of (see `Block.weights`), by its name; NaN where it is not known."""
+    def _made_of(self, step: int, alpha: float) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        """Return weights and what they leave of the sources of each combination (see `Combined`), by its name; NaN where not known."""
         table = self.sources()
         table = table[(table["checkpoint_step"] == step) & (table["alpha"] == alpha)]
         first, found = sum(tasks.n for tasks in self.spec.samplers), {}
