@@ -16,6 +16,7 @@ from transference.cli.options import (
     config_option,
     episode_options,
     import_from_here,
+    in_order,
     read_config,
     split_modes,
 )
@@ -24,7 +25,7 @@ from transference.combine import COMBINATIONS, form
 from transference.devices import choose_device, keep_freed_memory
 from transference.errors import UsageError
 from transference.learners import load_learner, offered_config
-from transference.samplers import open_tasks
+from transference.samplers import input_shapes, open_tasks
 
 _RECIPE = "[default: as in the learner's paper]"
 _VALIDATE = (
@@ -116,17 +117,23 @@ def train(
 ) -> None:
     """Meta-train a learner and save checkpoints on the way.
 
-    Modes are datasets, of which the train split is used, or function families (sinusoid, linear, quadratic, tanh, abs). Repeating the
-    command goes on from the last checkpoint; a larger --iterations trains longer. OUT/metrics is a table (parquet) with loss and accuracy
-    per iteration and mode, OUT/validation one with those of each checkpoint on the val split.
+    Modes are datasets, of which the train split is used, modalities of paired data (mix[a], mix[a+b], mix[*], or mix[a>b] for support
+    in a and queries in b), or function families (sinusoid, linear, quadratic, tanh, abs). Repeating the command goes on from the last
+    checkpoint; a larger --iterations trains longer. OUT/metrics is a table (parquet) with loss and accuracy per iteration and mode,
+    OUT/validation one with those of each checkpoint on the val split.
     """
     import_from_here()
     keep_freed_memory()
-    names, rotated = split_modes(modes), split_modes(rotate, "--rotate") if rotate else ()
+    names = in_order(split_modes(modes), data_root)
+    rotated = in_order(split_modes(rotate, "--rotate"), data_root) if rotate else ()
     if not set(rotated) <= set(names):
         raise UsageError(f"--rotate {rotate} was asked for, but the modes are {modes}; name some of these.")
     name_of_combination = next(iter(read_combinations([combine] if combine else [], names)), "")
     offers = {"modes": list(names), "ways": ways or EPISODE["ways"], "channels": channels or EPISODE["channels"]}
+    shapes = input_shapes(
+        names, data_root=data_root, side=side or EPISODE["side"], channels=channels or EPISODE["channels"]
+    )
+    offers |= {"modalities": shapes} if shapes else {}
     offered, own = offered_config(learner, offers), read_config(config)
     contradicted = [name for name in own if name in offered and own[name] != offered[name]]
     if contradicted:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from transference.devices import undisturbed
 from transference.episodes import Episode, Params
 from transference.errors import LearnerError
-from transference.learners._protocol import Learner, ScoringLearner, told
+from transference.learners._protocol import Learner, ScoringLearner, inputs_told, told
 from transference.learners._theta import Bound
 
 
@@ -42,8 +42,10 @@ def check_pure(learner: Learner, params: Params, episode: Episode) -> None:
             if "does not require grad" in str(error)
             else ""
         )
+        inputs = inputs_told(learner, episode)
         raise LearnerError(
-            f"The learner failed on the first episode: {told(error)}. The episode was: {episode.describe()}.{hint}"
+            f"The learner failed on the first episode: {told(error)}. "
+            f"The episode was: {episode.describe()}{f'; {inputs}' if inputs else ''}.{hint}"
         ) from error
     if not isinstance(loss, Tensor) or loss.dim() != 0:
         if not isinstance(loss, Tensor):
