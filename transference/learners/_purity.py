@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -13,7 +15,7 @@ from transference.learners._theta import Bound
 
 
 @undisturbed()
-def check_pure(learner: Learner, params: Params, episode: Episode) -> None:
+def check_pure(learner: Learner, params: Params, episode: Episode[Any]) -> None:
     """Evaluate the loss twice, a gradient in between, and make sure that the two agree and that nothing moved.
 
     Args:
@@ -37,11 +39,11 @@ def check_pure(learner: Learner, params: Params, episode: Episode) -> None:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # sys.exit, too: it would end the command as if all were done
-        hint = (
-            " In an inner loop take torch.func.grad, or torch.autograd.grad of tensors that the loop itself made require gradients."
-            if "does not require grad" in str(error)
-            else ""
-        )
+        hint = ""
+        if "does not require grad" in str(error):
+            hint = " In an inner loop take torch.func.grad, or torch.autograd.grad of tensors that the loop itself made require gradients."
+        elif isinstance(error, TypeError | AttributeError) and not isinstance(episode.support_x, Tensor):
+            hint = " Its inputs are tensors by name, one for each modality; is this a learner that takes them so?"
         raise LearnerError(
             f"The learner failed on the first episode: {told(error)}. The episode was: {episode.describe()}.{hint}"
         ) from error
