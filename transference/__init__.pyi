@@ -48,6 +48,7 @@ from .optimizers import (
 from .samplers import (
     FewShot as FewShot,
     FunctionFamily as FunctionFamily,
+    PairedFewShot as PairedFewShot,
     TaskRecord as TaskRecord,
     TaskSampler as TaskSampler,
     few_shot as few_shot,

@@ -26,6 +26,14 @@ from transference.datasets._opening import (
 from transference.datasets._tree import Folder
 from transference.datasets._unread import Unread, shared_classes, unread
 from transference.datasets.folder import ClassFolders
+from transference.datasets.paired import (
+    Modality,
+    PairedDataset,
+    PairedReader,
+    find_paired,
+    open_paired,
+    paired_names,
+)
 from transference.datasets.parquet import ParquetImages
 from transference.datasets.prepared import Prepared, prepared_files
 from transference.datasets.views import Gathered
@@ -40,6 +48,9 @@ __all__ = [
     "Gathered",
     "ImageDataset",
     "Mark",
+    "Modality",
+    "PairedDataset",
+    "PairedReader",
     "ParquetImages",
     "Picture",
     "Prepared",
@@ -49,10 +60,13 @@ __all__ = [
     "check_new_name",
     "dataset_names",
     "decode",
+    "find_paired",
     "find_reader",
     "in_order",
     "mark_files",
     "open_dataset",
+    "open_paired",
+    "paired_names",
     "parse_mode",
     "places_of",
     "prepared_files",

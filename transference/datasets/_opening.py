@@ -27,20 +27,21 @@ from transference.errors import DataError, UsageError
 
 _GROUP = "transference.datasets"
 _NAME = re.compile(r"[\w.-]+")
-_MODE = re.compile(rf"(?P<name>{_NAME.pattern}):(?P<split>[\w-]+)")
+_MODE = re.compile(rf"(?P<name>{_NAME.pattern}(\[[^\[\]:]*\])?):(?P<split>[\w-]+)")
 
 
 def parse_mode(text: str) -> tuple[str, str]:
-    """Split ``"omniglot:train"`` into name and split.
+    """Split ``"omniglot:train"`` into name and split; the name of paired data keeps its brackets, ``"watch[accel]"``.
 
     Raises:
         UsageError: the text is not of that form.
     """
     match = _MODE.fullmatch(as_seen(text))
     if not match:
-        raise UsageError(
-            f"{text!r} does not name a mode and a split; write it as NAME:SPLIT, for example omniglot:train."
-        )
+        bare = _MODE.fullmatch(f"{as_seen(text)}:train")
+        example = bare[0] if bare and "[" in text else "watch[accel]:train" if "[" in text else "omniglot:train"
+        form = "NAME[MODALITIES]:SPLIT" if "[" in text else "NAME:SPLIT"
+        raise UsageError(f"{text!r} does not name a mode and a split; write it as {form}, for example {example}.")
     return match["name"], match["split"]
 
 
@@ -113,8 +114,11 @@ def find_reader(name: str, data_root: str | Path | None = None) -> DatasetReader
     """Return the reader of the mode called ``name``, which decodes its images; prepared files are not looked at.
 
     Raises:
+        UsageError: it names modalities of paired data.
         DataError: there is none, or there are two.
     """
+    if "[" in name:
+        raise UsageError(f"{name} names modalities of paired data, and images were asked for; open it with open_tasks.")
     registered = entry_points(group=_GROUP, name=name)
     root = Path(data_root) if data_root is not None else None
     places = [] if root is None else places_of(name, root)

@@ -1,5 +1,6 @@
 """Which tasks exist, and how to draw one again. A sampler is anything with ``name`` and ``[index] -> Episode``."""
 
+from transference.samplers._drawing import FewShotName
 from transference.samplers._opening import open_tasks, reopen_tasks
 from transference.samplers._protocol import (
     DescribingSampler,
@@ -10,8 +11,10 @@ from transference.samplers._protocol import (
     task_record,
 )
 from transference.samplers._sharing import shared_modes
-from transference.samplers.few_shot import FewShot, FewShotName, few_shot
+from transference.samplers._subsets import Subset, mode_in_order
+from transference.samplers.few_shot import FewShot, few_shot
 from transference.samplers.functions import FAMILIES, FunctionFamily, FunctionFamilyName
+from transference.samplers.paired import PairedFewShot, PairedName, input_shapes
 
 __all__ = [
     "FAMILIES",
@@ -20,10 +23,15 @@ __all__ = [
     "FewShotName",
     "FunctionFamily",
     "FunctionFamilyName",
+    "PairedFewShot",
+    "PairedName",
     "RedrawingSampler",
+    "Subset",
     "TaskRecord",
     "TaskSampler",
     "few_shot",
+    "input_shapes",
+    "mode_in_order",
     "open_tasks",
     "reopen_tasks",
     "sampler_digest",

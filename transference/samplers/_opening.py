@@ -8,11 +8,14 @@ from pathlib import Path
 
 import torch
 
-from transference.datasets import open_dataset, parse_mode, places_of
+from transference.datasets import open_dataset, open_paired, parse_mode, places_of
 from transference.errors import DataError, UsageError
+from transference.samplers._drawing import FewShotName
 from transference.samplers._protocol import DescribingSampler
-from transference.samplers.few_shot import FewShot, FewShotName, few_shot
+from transference.samplers._subsets import find_subset
+from transference.samplers.few_shot import FewShot, few_shot
 from transference.samplers.functions import FAMILIES, FunctionFamily, FunctionFamilyName
+from transference.samplers.paired import PairedFewShot, PairedName
 
 
 def open_tasks(
@@ -28,10 +31,12 @@ def open_tasks(
     channels: int = 3,
     device: torch.device | str = "cpu",
 ) -> DescribingSampler:
-    """Return the tasks of a mode, whatever they are: few-shot classification of images, or regression of functions.
+    """Return the tasks of a mode, whatever they are: classification of images or paired data, or regression of functions.
 
     Args:
-        mode: ``"NAME:SPLIT"``; NAME is a dataset or one of the function families (sinusoid, linear, quadratic, tanh, abs).
+        mode: ``"NAME:SPLIT"``; NAME is a dataset, paired data with some of its modalities in brackets (``watch[accel]``,
+            ``watch[accel+gyro]``, ``watch[*]`` for all, ``watch[accel>gyro]`` for support in one and queries in the other), or
+            one of the function families (sinusoid, linear, quadratic, tanh, abs).
         data_root: the folder with prepared files, ``NAME.parquet`` or ``NAME/``; not needed for generated modes and functions.
         ways: classes per task; functions have none.
         shots: support examples, per class where there are classes.
@@ -43,12 +48,14 @@ def open_tasks(
         device: where episodes are wanted.
 
     Raises:
-        UsageError: a number is out of range, or ``mode`` is not of the form ``NAME:SPLIT``.
+        UsageError: a number is out of range, ``mode`` is not of the form ``NAME:SPLIT``, or names modalities that there are not.
         DataError: there is no such dataset or split, it is damaged, or too small.
 
     Example:
         >>> open_tasks("linear:test", shots=5, queries=5)[3].query_y.shape
         torch.Size([5, 1])
+        >>> open_tasks("mix[a+b]:test")[3].query_x["b"].shape
+        torch.Size([75, 16])
     """
     name, split = parse_mode(mode)
     if name in FAMILIES:
@@ -58,6 +65,12 @@ def open_tasks(
         if rotated:
             raise UsageError(f"{name} is a family of functions, which cannot be rotated; only images can.")
         return FunctionFamily(name, split, shots=shots, queries=queries, seed=seed, device=device)
+    if found := find_subset(name, data_root):
+        reader, subset = found
+        if rotated:
+            raise UsageError(f"{name} is paired data, which cannot be rotated; only images can.")
+        paired = open_paired(reader.name, split, data_root=data_root, side=side, channels=channels).to(device)
+        return PairedFewShot(paired, str(subset), ways=ways, shots=shots, queries=queries, seed=seed)
     return few_shot(
         mode,
         data_root=data_root,
@@ -96,19 +109,25 @@ def reopen_tasks(
         return FunctionFamily(
             who.family, who.split, shots=who.shots, queries=who.queries, noise=who.noise, seed=who.seed
         )
+    if isinstance(who, PairedName):
+        drawn = who.drawn
+        paired = open_paired(drawn.mode, drawn.split, data_root=data_root, side=side, channels=channels)
+        return PairedFewShot(
+            paired, str(who.subset), ways=drawn.ways, shots=drawn.shots, queries=drawn.queries, seed=drawn.seed
+        )
     dataset = open_dataset(f"{who.mode}:{who.split}", data_root=data_root, side=side, channels=channels)
     # Version 0.1 called some splits by other words, and tasks are drawn by the name of their sampler.
     dataset = replace(dataset, split=who.split)
     return FewShot(dataset, ways=who.ways, shots=who.shots, queries=who.queries, seed=who.seed, rotated=who.rotated)
 
 
-def _parse(name: str) -> FewShotName | FunctionFamilyName:
+def _parse(name: str) -> FewShotName | FunctionFamilyName | PairedName:
     """Return the name whose text this is.
 
     Raises:
         UsageError: it is the text of no name.
     """
-    for kind in (FewShotName, FunctionFamilyName):
+    for kind in (FewShotName, PairedName, FunctionFamilyName):
         with suppress(UsageError):
             return kind.parse(name)
     raise UsageError(

@@ -8,10 +8,11 @@ from itertools import product
 from transference.datasets import shared_classes
 from transference.samplers._protocol import DescribingSampler
 from transference.samplers.few_shot import FewShot
+from transference.samplers.paired import PairedFewShot
 
 
 def shared_modes(sources: Sequence[DescribingSampler], targets: Sequence[DescribingSampler]) -> list[str]:
-    """Return what to say of sources and targets of one dataset that show the same classes, a line for each two of them.
+    """Return what to say of sources and targets of one dataset that show the same classes, a line for each two of its splits.
 
     Args:
         sources: the samplers of the sources; only those of images have classes.
@@ -19,13 +20,20 @@ def shared_modes(sources: Sequence[DescribingSampler], targets: Sequence[Describ
     """
     told = []
     for source, target in product(sources, targets):
-        if not isinstance(source, FewShot) or not isinstance(target, FewShot):
+        if not isinstance(source, FewShot | PairedFewShot) or not isinstance(target, FewShot | PairedFewShot):
             continue
-        name, one, other = source.identity.mode, source.identity.split, target.identity.split
-        if name != target.identity.mode:
+        (name, one), (beside, other) = _data(source), _data(target)
+        if name != beside or type(source) is not type(target):
             continue
         if one == other:
-            told.append(f"{name}:{one} is source and target, so their tasks show the same classes and images")
+            things = "images" if isinstance(source, FewShot) else "examples"
+            told.append(f"{name}:{one} is source and target, so their tasks show the same classes and {things}")
         else:
             told += [f"{name}: {said}" for said in shared_classes({one: source.class_names, other: target.class_names})]
     return list(dict.fromkeys(told))
+
+
+def _data(sampler: FewShot | PairedFewShot) -> tuple[str, str]:
+    """Return the dataset and the split that tasks come from, whatever modalities they show."""
+    who = sampler.identity if isinstance(sampler, FewShot) else sampler.identity.drawn
+    return who.mode, who.split

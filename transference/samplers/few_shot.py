@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,51 +11,8 @@ from torch import Tensor
 from transference._streams import Stream
 from transference.datasets import ImageDataset, open_dataset
 from transference.episodes import Episode
-from transference.errors import DataError, UsageError
+from transference.samplers._drawing import Draws, FewShotName
 from transference.samplers._protocol import TaskRecord, check_replicate
-
-_NAME = re.compile(
-    r"(?P<mode>[\w.-]+):(?P<split>[\w-]+)/(?P<ways>\d+)-way/(?P<shots>\d+)-shot/(?P<queries>\d+)-query/seed-(?P<seed>\d+)(?P<rotated>/rotated)?"
-)
-
-
-@dataclass(frozen=True)
-class FewShotName:
-    """The identity of a family of few-shot tasks; as text ``omniglot:train/5-way/1-shot/15-query/seed-0``.
-
-    Where classes are turned, ``/rotated`` follows. The side and channels of the images are not part of it: task 7 shows the same images at
-    28 and at 84 pixels.
-    """
-
-    mode: str
-    split: str
-    ways: int
-    shots: int
-    queries: int
-    seed: int
-    rotated: bool = False
-
-    def __str__(self) -> str:
-        turned = "/rotated" if self.rotated else ""
-        return (
-            f"{self.mode}:{self.split}/{self.ways}-way/{self.shots}-shot/{self.queries}-query/seed-{self.seed}{turned}"
-        )
-
-    @classmethod
-    def parse(cls, text: str) -> FewShotName:
-        """Return the name whose text this is.
-
-        Raises:
-            UsageError: it is the text of no name.
-        """
-        match = _NAME.fullmatch(text)
-        if not match:
-            raise UsageError(
-                f"{text!r} is no few-shot task name; one looks like {cls('omniglot', 'train', 5, 1, 15, 0)}."
-            )
-        found = match.groupdict()
-        numbers = {key: int(found[key]) for key in ("ways", "shots", "queries", "seed")}
-        return cls(found["mode"], found["split"], **numbers, rotated=bool(found["rotated"]))
 
 
 class FewShot:
@@ -89,30 +44,14 @@ class FewShot:
         seed: int = 0,
         rotated: bool = False,
     ) -> None:
-        if min(ways, shots, queries) < 1 or seed < 0:
-            raise UsageError(
-                f"{ways} ways, {shots} shots, {queries} queries, seed {seed} were asked for; the first three must be at least 1."
-            )
-        mode = f"{dataset.name}:{dataset.split}"
-        if len(dataset.class_names) < ways:
-            raise DataError(
-                f"{mode} has {len(dataset.class_names)} classes, but {ways} ways were asked for. Ask for fewer ways."
-            )
-        small = [
-            name for name, size in zip(dataset.class_names, dataset.class_sizes, strict=True) if size < shots + queries
-        ]
-        if small:
-            least = min(dataset.class_sizes)
-            raise DataError(
-                f"{mode}: {shots} shots and {queries} queries need {shots + queries} images a class, but {len(small)} of "
-                f"{len(dataset.class_names)} classes have fewer ({', '.join(small[:3])}; the least has {least}). "
-                f"Ask for fewer queries{', or remove these classes' if len(small) < len(dataset.class_names) else ''}."
-            )
         self.identity = FewShotName(dataset.name, dataset.split, ways, shots, queries, seed, rotated)
         self.name = str(self.identity)
         self.digest = dataset.digest
         self.class_names = dataset.class_names
         self._dataset = dataset
+        self._draws = Draws(
+            replace(self.identity, rotated=False), dataset.class_names, dataset.starts, dataset.image_ids, "images"
+        )
 
     def __getitem__(self, index: int) -> Episode:
         """Return task number ``index``: images float32 in [0, 1], support ``[ways*shots, …]`` and query ``[ways*queries, …]``.
@@ -120,7 +59,7 @@ class FewShot:
         Raises:
             IndexError: the index is negative.
         """
-        return self._episode(index, self._draw(index))
+        return self._episode(index, self._draws.rows(index))
 
     def redraw(self, index: int, replicate: int = 1) -> Episode:
         """Return task number ``index`` with another draw of support and query images from the same classes.
@@ -135,7 +74,7 @@ class FewShot:
             IndexError: the index is negative, or the replicate below 1.
         """
         check_replicate(replicate, self.name)
-        return self._episode(index, self._draw(index, replicate))
+        return self._episode(index, self._draws.rows(index, replicate))
 
     def _episode(self, index: int, drawn: list[list[int]]) -> Episode:
         who = self.identity
@@ -151,42 +90,7 @@ class FewShot:
 
     def describe(self, index: int) -> TaskRecord:
         """Return classes and image ids of task number ``index``."""
-        who, data = self.identity, self._dataset
-        drawn = self._draw(index)
-        class_of = [
-            next(c for c, (start, stop) in enumerate(pairwise(data.starts)) if start <= rows[0] < stop)
-            for rows in drawn
-        ]
-        return TaskRecord(
-            mode=who.mode,
-            split=who.split,
-            ways=who.ways,
-            shots=who.shots,
-            queries=who.queries,
-            seed=who.seed,
-            class_names=tuple(data.class_names[c] for c in class_of),
-            support_ids=tuple(data.image_ids[row] for rows in drawn for row in rows[: who.shots]),
-            query_ids=tuple(data.image_ids[row] for rows in drawn for row in rows[who.shots :]),
-        )
-
-    def _draw(self, index: int, replicate: int = 0) -> list[list[int]]:
-        """Return the image rows of each class drawn, ``[ways][shots + queries]``; replicates above 0 are other images of these classes.
-
-        Raises:
-            IndexError: the index is negative.
-        """
-        if index < 0:
-            raise IndexError(f"Task {index} of {self.name} was asked for; tasks are numbered from 0.")
-        who, data = self.identity, self._dataset
-        stream = Stream("few-shot task", str(replace(who, rotated=False)), index)
-        classes = stream.choice(len(data.class_names), who.ways)
-        stream = Stream("few-shot task drawn anew", str(replace(who, rotated=False)), index) if replicate else stream
-        for _ in range(max(1, replicate)):  # one stream holds all further replicates, in turn
-            rows = [
-                [data.starts[c] + k for k in stream.choice(data.class_sizes[c], who.shots + who.queries)]
-                for c in classes
-            ]
-        return rows
+        return self._draws.record(index, self.identity.mode)
 
     def _turns(self, index: int) -> list[int]:
         """Return the quarter turns of each class."""
