@@ -130,7 +130,7 @@ class ProductOfExperts:
         embeddings = [(self._expert(params, name, support), self._expert(params, name, query)) for name in ours]
         embeddings += [(self._all(params, support), self._all(params, query))] if whole else []
         logits = [prototype_logits(mine, episode.support_y, theirs) for mine, theirs in embeddings]
-        return torch.stack(logits).sum(dim=0) / math.sqrt(self.latent)
+        return torch.stack(logits).sum(dim=0) / self.latent
 
     @property
     def _joint(self) -> bool:

@@ -94,7 +94,7 @@ class SharedLatent:
         """
         support = self._embed(params, encoders.present(self.modalities, episode.support_x, "the support set"))
         query = self._embed(params, encoders.present(self.modalities, episode.query_x, "the query set"))
-        return prototype_logits(support, episode.support_y, query) / math.sqrt(self.latent)
+        return prototype_logits(support, episode.support_y, query) / self.latent
 
     def _embed(self, params: Params, inputs: Params) -> Tensor:
         """Return f(x), ``[n, latent]``, of the modalities that are there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -22,12 +23,13 @@ from transference.cli.printing import say
 from transference.devices import choose_device, keep_freed_memory
 from transference.errors import UsageError
 from transference.learners import load_learner, offered_config
-from transference.samplers import open_tasks
+from transference.samplers import input_shapes, open_tasks
 
 _RECIPE = "[default: as in the learner's paper]"
 _VALIDATE = (
     "Tasks per mode of the val split that each checkpoint is validated on; the best is kept as best.safetensors."
 )
+_MODES = "Datasets to train on, or modalities of paired data (mix[a],mix[a+b]), separated by commas; tasks are shared out evenly."
 _BATCHING = "Tasks of a meta-batch: a thread each (apart), all at once (together), or what suits the device; a training keeps it."
 
 
@@ -36,10 +38,11 @@ _BATCHING = "Tasks of a meta-batch: a thread each (apart), all at once (together
     epilog="""\b
 Examples:
   transference train --learner protonet --modes strokes,shapes --iterations 200 --save-every 50 --out runs/toy
-  transference train --learner maml --modes strokes --iterations 100 --out runs/toy-maml""",
+  transference train --learner maml --modes strokes --iterations 100 --out runs/toy-maml
+  transference train --learner shared-latent --modes "mix[a],mix[b],mix[*]" --out runs/toy-mix""",
 )
 @click.option("--learner", required=True, help="A registered learner (see transference learners) or module:factory.")
-@click.option("--modes", required=True, help="Datasets to train on, separated by commas; tasks are shared out evenly.")
+@click.option("--modes", required=True, help=_MODES)
 @episode_options("as in the learner's paper", ("shots", "queries"))
 @click.option("--iterations", type=click.IntRange(1), metavar="N", help=f"Outer updates in all.  {_RECIPE}")
 @click.option(
@@ -107,17 +110,34 @@ def train(
 ) -> None:
     """Meta-train a learner and save checkpoints on the way.
 
-    Modes are datasets, of which the train split is used, or function families (sinusoid, linear, quadratic, tanh, abs). Repeating the
-    command goes on from the last checkpoint; a larger --iterations trains longer. OUT/metrics is a table (parquet) with loss and accuracy
-    per iteration and mode, OUT/validation one with those of each checkpoint on the val split.
+    Modes are datasets, of which the train split is used, paired data with some of their modalities in brackets, or function
+    families (sinusoid, linear, quadratic, tanh, abs). Repeating the command goes on from the last checkpoint; a larger
+    --iterations trains longer. OUT/metrics is a table (parquet) with loss and accuracy per iteration and mode, OUT/validation
+    one with those of each checkpoint on the val split.
+
+    A learner of modalities is told those of the modes; --config can name more of them, with modalities.NAME = [SHAPE].
     """
     import_from_here()
     keep_freed_memory()
     names, rotated = split_modes(modes), split_modes(rotate, "--rotate") if rotate else ()
     if not set(rotated) <= set(names):
         raise UsageError(f"--rotate {rotate} was asked for, but the modes are {modes}; name some of these.")
-    offers = {"modes": list(names), "ways": ways or EPISODE["ways"], "channels": channels or EPISODE["channels"]}
-    offered, own = offered_config(learner, offers), read_config(config)
+    own = read_config(config)
+    offers: dict[str, Any] = {
+        "modes": list(names),
+        "ways": ways or EPISODE["ways"],
+        "channels": channels or EPISODE["channels"],
+    }
+    if "modalities" not in own:  # a file may name more of them than these modes show
+        offers["modalities"] = input_shapes(
+            names, data_root=data_root, side=side or EPISODE["side"], channels=offers["channels"]
+        )
+    offered = offered_config(learner, offers)
+    if offered.get("modalities") == {}:
+        raise UsageError(
+            f"{learner} takes paired modes, such as mix[a],mix[*], and none was asked for: --modes {modes}. "
+            "Name some, or take a learner of one tensor, such as protonet."
+        )
     contradicted = [name for name in own if name in offered and own[name] != offered[name]]
     if contradicted:
         options = ", ".join(f"--{name} {offered[name]}" for name in contradicted)

@@ -43,7 +43,7 @@ def check_pure(learner: Learner, params: Params, episode: Episode[Any]) -> None:
         if "does not require grad" in str(error):
             hint = " In an inner loop take torch.func.grad, or torch.autograd.grad of tensors that the loop itself made require gradients."
         elif isinstance(error, TypeError | AttributeError) and not isinstance(episode.support_x, Tensor):
-            hint = " Its inputs are tensors by name, one for each modality; is this a learner that takes them so?"
+            hint = " Its inputs are tensors by name, as of paired modes: take a learner of modalities (see transference learners), or let this one read them so."
         raise LearnerError(
             f"The learner failed on the first episode: {told(error)}. The episode was: {episode.describe()}.{hint}"
         ) from error
