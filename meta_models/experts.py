@@ -6,7 +6,7 @@ Madaan, Makino, Chopra & Cho, "Jointly Modeling Inter- & Intra-Modality Dependen
 
 Every p_m is an expert for one modality ("intra"), p_joint one for all of them together ("inter"). They share nothing, have
 equal weights, and are trained as one by the cross-entropy of the product. Each is a prototypical network with an encoder of
-its own, p(y=k | x) = softmax_k(-‖f(x) - c_k‖² / √d), as in ``shared_latent``. Multiplied are the experts for those modalities
+its own, p(y=k | x) = softmax_k(-‖f(x) - c_k‖² / d), as in ``shared_latent``. Multiplied are the experts for those modalities
 that support and queries both have, and the joint one if these are all that the learner knows: so a task of one modality has
 its expert alone, and tasks of different single modalities share no parameter.
 
@@ -22,7 +22,6 @@ accuracy is not below: compare accuracies.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar

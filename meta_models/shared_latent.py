@@ -3,7 +3,7 @@
 Huang, Du, Xue, Chen, Zhao & Huang, "What Makes Multi-modal Learning Better than Single (Provably)", NeurIPS 2021.
 
     z(x) = mean of g_m(x_m) over the modalities m that are there,    f(x) = T·ReLU(z(x)) + t
-    c_k = mean of f(x) over the support of class k,    p(y=k | x) = softmax_k(-‖f(x) - c_k‖² / √d)
+    c_k = mean of f(x) over the support of class k,    p(y=k | x) = softmax_k(-‖f(x) - c_k‖² / d)
 
 with an encoder ``g_m`` for each modality (``backbones/encoders``) and one task map for every subset of them, d numbers
 wide. L is the mean of -log p(y | x) over the queries. Support and queries are embedded each by what is there, so a task may
@@ -12,13 +12,13 @@ different modalities then share no parameter.
 
 From the paper: encoders into a common latent space and one map from it, h ∘ g. Ours: that the latent vectors of the
 modalities that are there are averaged (in the paper's experiments they are concatenated), so that every subset meets the
-same map; prototypes in place of a classifier's head, for classes that are new in every task; the division by √d, which
-keeps the first losses moderate whatever d is; encoders and training. No number of the paper is claimed.
+same map; prototypes in place of a classifier's head, for classes that are new in every task; the division by d, a mean in
+place of a sum of squares, without which fresh networks are so sure of themselves that losses of tens of nats are followed
+by losses of exactly 0, which have no ratio; encoders and training. No number of the paper is claimed.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -87,7 +87,7 @@ class SharedLatent:
         return F.cross_entropy(logits, episode.query_y), correct.float().mean()
 
     def logits(self, params: Params, episode: Episode[Any]) -> Tensor:
-        """Return the scaled negative squared distances ``[n_query, n_support]``, a column per label as in ProtoNet.
+        """Return minus the mean squared differences ``[n_query, n_support]``, a column per label as in ProtoNet.
 
         Raises:
             ValueError: the inputs are no tensors by name, or some that the learner does not know.

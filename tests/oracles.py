@@ -192,13 +192,13 @@ def encoded(params, part, inputs):
 
 
 def log_probabilities(support, query, episode):
-    """log softmax of minus the squared distance to the class means over the root of the width, a row per query, classes in order."""
+    """log softmax of minus the mean squared difference from the class means, a row per query, classes in order."""
     rows = []
     for q in query:
         far = []
         for k in sorted(set(episode.support_y.tolist())):
             mine = [f for f, y in zip(support, episode.support_y.tolist(), strict=True) if y == k]
-            far.append(-((q - sum(mine) / len(mine)) ** 2).sum() / len(q) ** 0.5)
+            far.append(-((q - sum(mine) / len(mine)) ** 2).mean())
         far = torch.stack(far)
         rows.append(far - torch.log(torch.exp(far - far.max()).sum()) - far.max())
     return torch.stack(rows)

@@ -222,9 +222,7 @@ def test_settings_of_one_learner_are_told():
 
 
 @pytest.mark.parametrize("name", ["protonet", "maml", "kml-protonet", "regression-maml"])
-def test_a_learner_of_one_tensor_is_asked_whether_it_takes_several(name):
+def test_of_a_learner_of_one_tensor_it_is_told_that_there_are_several(name):
     learner = tr.load_learner(name)
-    with pytest.raises(
-        LearnerError, match="inputs are tensors by name, as of paired modes: take a learner of modalities"
-    ):
+    with pytest.raises(LearnerError, match="inputs are tensors by name, of which the learner names none"):
         tr.check_pure(learner, learner.init_params(0), paired_episode(FLAT))

@@ -20,6 +20,7 @@ from transference.cli import main
 from transference.figures.kinds import KINDS
 from transference.report import ReportOptions, _figures, write_report
 from transference.report._page import percent, ratio
+from transference.samplers import _drawing
 from transference.statistics import summarise_replicates
 
 pytestmark = pytest.mark.slow
@@ -310,7 +311,8 @@ def test_other_images_under_the_old_name_are_not_shown(nasty, tmp_path):
 
 @pytest.mark.usefixtures("without_figures")
 def test_a_sampler_that_draws_otherwise_is_not_shown(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(tr.FewShot, "_draw", lambda self, index: [[0, 1, 2, 3], [30, 31, 32, 33], [60, 61, 62, 63]])
+    others = [[0, 1, 2, 3], [30, 31, 32, 33], [60, 61, 62, 63]]
+    monkeypatch.setattr(_drawing.Draws, "rows", lambda self, index, replicate=0: others)
     write_report([run], tmp_path / "x.html")
     text = (tmp_path / "x.html").read_text()
     assert "is not what it was when the run was measured" in text

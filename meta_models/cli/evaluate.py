@@ -12,10 +12,10 @@ import pandas as pd
 from meta_models.training import evaluate as run_evaluation
 from meta_models.training import summary
 from transference.cli.checkpoints import open_checkpoints
-from transference.cli.options import PathType, config_option, episode_options, import_from_here
+from transference.cli.options import PathType, config_option, episode_options, import_from_here, in_order
 from transference.cli.printing import say
 from transference.devices import choose_device, full_precision, keep_freed_memory
-from transference.errors import UsageError, in_one_line
+from transference.errors import in_one_line
 from transference.files import write_aside
 from transference.learners import check_pure, theta
 from transference.samplers import open_tasks
@@ -76,8 +76,7 @@ def evaluate(
 
     Every checkpoint meets the same tasks. The interval is 1.96 standard errors over tasks; it says nothing of other classes or trainings.
     """
-    if len(set(targets)) != len(targets):
-        raise UsageError(f"A target is given twice: {', '.join(targets)}.")
+    targets = in_order(targets, data_root, "--target")
     import_from_here()
     keep_freed_memory()
     given = {"ways": ways, "shots": shots, "queries": queries, "side": side, "channels": channels}

@@ -16,6 +16,7 @@ from transference.cli.options import (
     config_option,
     episode_options,
     import_from_here,
+    in_order,
     read_config,
     split_modes,
 )
@@ -110,16 +111,17 @@ def train(
 ) -> None:
     """Meta-train a learner and save checkpoints on the way.
 
-    Modes are datasets, of which the train split is used, paired data with some of their modalities in brackets, or function
-    families (sinusoid, linear, quadratic, tanh, abs). Repeating the command goes on from the last checkpoint; a larger
-    --iterations trains longer. OUT/metrics is a table (parquet) with loss and accuracy per iteration and mode, OUT/validation
-    one with those of each checkpoint on the val split.
+    Modes are datasets, of which the train split is used, modalities of paired data (mix[a], mix[a+b], mix[*], or mix[a>b] for support
+    in a and queries in b), or function families (sinusoid, linear, quadratic, tanh, abs). Repeating the command goes on from the last
+    checkpoint; a larger --iterations trains longer. OUT/metrics is a table (parquet) with loss and accuracy per iteration and mode,
+    OUT/validation one with those of each checkpoint on the val split.
 
-    A learner of modalities is told those of the modes; --config can name more of them, with modalities.NAME = [SHAPE].
+    A learner of modalities is told those of the modes; --config may name more of them, with modalities.NAME = [SHAPE].
     """
     import_from_here()
     keep_freed_memory()
-    names, rotated = split_modes(modes), split_modes(rotate, "--rotate") if rotate else ()
+    names = in_order(split_modes(modes), data_root)
+    rotated = in_order(split_modes(rotate, "--rotate"), data_root) if rotate else ()
     if not set(rotated) <= set(names):
         raise UsageError(f"--rotate {rotate} was asked for, but the modes are {modes}; name some of these.")
     own = read_config(config)
@@ -133,11 +135,6 @@ def train(
             names, data_root=data_root, side=side or EPISODE["side"], channels=offers["channels"]
         )
     offered = offered_config(learner, offers)
-    if offered.get("modalities") == {}:
-        raise UsageError(
-            f"{learner} takes paired modes, such as mix[a],mix[*], and none was asked for: --modes {modes}. "
-            "Name some, or take a learner of one tensor, such as protonet."
-        )
     contradicted = [name for name in own if name in offered and own[name] != offered[name]]
     if contradicted:
         options = ", ".join(f"--{name} {offered[name]}" for name in contradicted)

@@ -175,8 +175,9 @@ def compute(
 ) -> None:
     """Measure how a step on each source task changes the loss of each target task.
 
-    Modes are datasets or function families (sinusoid, linear, quadratic, tanh, abs). Checkpoints of the released MMAML and KML programs are
-    recognised. Repeating the command goes on where it stopped. Nothing is downloaded.
+    Modes are datasets, modalities of paired data (mix[a], mix[a+b], mix[*], or mix[a>b] for support in a and queries in b), or function
+    families (sinusoid, linear, quadratic, tanh, abs). Checkpoints of the released MMAML and KML programs are recognised. Repeating the
+    command goes on where it stopped. Nothing is downloaded.
     """
     import_from_here()
     keep_freed_memory()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -121,7 +121,9 @@ def read_scores(learner: Learner, params: Params, episode: Episode, *, exact: bo
     except BaseException as error:  # a learner that calls sys.exit, too: it would end the command as if all were done
         if out_of_memory(error):
             raise
-        raise EpisodeError(told(error), episode) from error
+        inputs = inputs_told(learner, episode)
+        more = f"; the episode has {episode.describe()}; {inputs}" if inputs else ""
+        raise EpisodeError(told(error) + more, episode) from error
     if shapes != [(), ()]:
         name = "episode_scores" if isinstance(learner, ScoringLearner) else "episode_loss"
         raise EpisodeError(
@@ -172,6 +174,22 @@ def told(error: BaseException) -> str:
     place = f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}{': ' if text else ''}{text[:_LETTERS]}{' …' * (len(text) > _LETTERS)}{place}"
+
+
+def inputs_told(learner: object, episode: Episode[Any]) -> str:
+    """Return, for messages, that inputs are tensors by name and which ones the learner knows; nothing where they are one tensor.
+
+    A learner says what it knows with an attribute ``modalities``, the shape of one example by name.
+    """
+    if isinstance(episode.support_x, Tensor) and isinstance(episode.query_x, Tensor):
+        return ""
+    known = getattr(learner, "modalities", getattr(getattr(learner, "learner", None), "modalities", None))
+    if not isinstance(known, Mapping):
+        return "its inputs are tensors by name, of which the learner names none that it knows"
+    names = ", ".join(
+        f"{name} {list(shape) if isinstance(shape, Sequence) else shape}" for name, shape in known.items()
+    )
+    return f"its inputs are tensors by name, and the learner knows {names}"
 
 
 def describe(learner: Learner) -> dict[str, Any]:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from transference.devices import undisturbed
 from transference.episodes import Episode, Params
 from transference.errors import LearnerError
-from transference.learners._protocol import Learner, ScoringLearner, told
+from transference.learners._protocol import Learner, ScoringLearner, inputs_told, told
 from transference.learners._theta import Bound
 
 
 @undisturbed()
-def check_pure(learner: Learner, params: Params, episode: Episode[Any]) -> None:
+def check_pure(learner: Learner, params: Params, episode: Episode) -> None:
     """Evaluate the loss twice, a gradient in between, and make sure that the two agree and that nothing moved.
 
     Args:
@@ -39,13 +37,15 @@ def check_pure(learner: Learner, params: Params, episode: Episode[Any]) -> None:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # sys.exit, too: it would end the command as if all were done
-        hint = ""
-        if "does not require grad" in str(error):
-            hint = " In an inner loop take torch.func.grad, or torch.autograd.grad of tensors that the loop itself made require gradients."
-        elif isinstance(error, TypeError | AttributeError) and not isinstance(episode.support_x, Tensor):
-            hint = " Its inputs are tensors by name, as of paired modes: take a learner of modalities (see transference learners), or let this one read them so."
+        hint = (
+            " In an inner loop take torch.func.grad, or torch.autograd.grad of tensors that the loop itself made require gradients."
+            if "does not require grad" in str(error)
+            else ""
+        )
+        inputs = inputs_told(learner, episode)
         raise LearnerError(
-            f"The learner failed on the first episode: {told(error)}. The episode was: {episode.describe()}.{hint}"
+            f"The learner failed on the first episode: {told(error)}. "
+            f"The episode was: {episode.describe()}{f'; {inputs}' if inputs else ''}.{hint}"
         ) from error
     if not isinstance(loss, Tensor) or loss.dim() != 0:
         if not isinstance(loss, Tensor):

@@ -1,31 +1,50 @@
-"""The support sets of tasks, drawn again from their samplers: images, or points of a function."""
+"""The support sets of tasks, drawn again from their samplers: images, examples of modalities, or points of a function."""
 
 from __future__ import annotations
 
 from base64 import b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
+from transference.episodes import Episode
 from transference.errors import DataError, TransferenceError
-from transference.samplers import DescribingSampler, reopen_tasks
+from transference.report._drawings import Drawing, draw
+from transference.samplers import DescribingSampler, FunctionFamily, PairedFewShot, reopen_tasks
 from transference.spec import TaskSet
 
 MOST_SHOTS = 10
-"""Images of a class that are shown; more are counted."""
+"""Examples of a class that are shown; more are counted."""
+
+
+@dataclass(frozen=True)
+class Shots:
+    """Support examples of one class in one modality: images as data: URIs, others as drawings.
+
+    Attributes:
+        images: those that are images.
+        drawings: those that are not.
+        modality: its name, None where images are all there is.
+    """
+
+    images: tuple[str, ...] = ()
+    drawings: tuple[Drawing, ...] = ()
+    modality: str | None = None
 
 
 @dataclass(frozen=True)
 class ClassRow:
-    """The support images of one class, as data: URIs; ``more`` are not shown."""
+    """The support examples of one class, by modality; ``more`` are not shown."""
 
     name: str
-    images: tuple[str, ...] = ()
+    shots: tuple[Shots, ...] = ()
     more: int = 0
 
 
@@ -55,9 +74,9 @@ class Task:
         name: sampler and index.
         index: of its sampler.
         id: within its role.
-        classes: their names, with images where these could be drawn.
-        points: of a function, None for images.
-        shots: support images of a class.
+        classes: their names, with examples where these could be drawn.
+        points: of a function, None where there are classes.
+        shots: support examples of a class.
     """
 
     mode: str
@@ -103,19 +122,15 @@ class SupportSets:
                 f"Task {index} of {name} is not what it was when the run was measured. Use the version in its run.json."
             )
             return plain
-        images = sampler[index].support_x.numpy()
-        if images.ndim == 2:
-            points = Points(
-                names[0], *(tuple(axis[:, 0].tolist()) for axis in (images, sampler[index].support_y.numpy()))
-            )
-            return Task(mode, plain.name, index, plain.id, points=points)
-        shots = len(images) // len(names)
-        by_class = images.reshape(len(names), shots, *images.shape[1:])
+        episode = sampler[index]
+        if isinstance(sampler, FunctionFamily):
+            x, y = (tuple(axis[:, 0].tolist()) for axis in (episode.support_x, episode.support_y))
+            return replace(plain, classes=(), points=Points(names[0], x, y))
+        shots = len(episode.support_y) // len(names)
         more = max(0, shots - MOST_SHOTS)
-        rows = tuple(
-            ClassRow(name, tuple(map(as_png, of[:MOST_SHOTS])), more) for name, of in zip(names, by_class, strict=True)
-        )
-        return Task(mode, plain.name, index, plain.id, rows, shots=shots)
+        by_class = zip(*_shots(sampler, episode, len(names)), strict=True)
+        rows = tuple(ClassRow(name, shown, more) for name, shown in zip(names, by_class, strict=True))
+        return replace(plain, classes=rows, shots=shots)
 
     def _sampler(self, name: str) -> DescribingSampler | None:
         """Return the sampler of a name; None where it cannot draw the tasks, of which `problems` says why."""
@@ -135,12 +150,43 @@ class SupportSets:
         """
         sampler = reopen_tasks(name, data_root=self._data_root, side=self._side, channels=self._channels)
         if sampler.digest != self._digests[name]:
+            if isinstance(sampler, PairedFewShot) and all(modality.kind != "image" for modality in sampler.modalities):
+                raise DataError(
+                    f"The data of {name.partition('/')[0]} are not those that the run was measured on: their digest is "
+                    f"{sampler.digest}, the run's {self._digests[name]}. Give the --data-root of its transference compute."
+                )
             raise DataError(
                 f"The images of {name.partition('/')[0]} at {self._side}×{self._side} pixels and {self._channels} channels are not those "
                 f"that the run was measured on: their digest is {sampler.digest}, the run's {self._digests[name]}. "
                 "Give the --data-root, --side and --channels of its transference compute."
             )
         return sampler
+
+
+def _shots(sampler: DescribingSampler, episode: Episode[Any], ways: int) -> list[list[Shots]]:
+    """Return the support examples of each modality, and in it of each class."""
+    inputs = episode.support_x
+    if isinstance(inputs, Tensor):
+        return [[Shots(tuple(map(as_png, of))) for of in _by_class(inputs, ways)]]
+    kinds = (
+        {modality.name: modality.kind for modality in sampler.modalities} if isinstance(sampler, PairedFewShot) else {}
+    )
+    return [_of_modality(name, kind, _by_class(inputs[name], ways)) for name, kind in kinds.items() if name in inputs]
+
+
+def _of_modality(name: str, kind: str, by_class: NDArray[np.float32]) -> list[Shots]:
+    """Return the examples of one modality, ``[classes, shots, …]``, by class."""
+    if kind == "image":
+        return [Shots(images=tuple(map(as_png, of)), modality=name) for of in by_class]
+    n = by_class.shape[1]
+    drawn = draw(kind, by_class.reshape(-1, *by_class.shape[2:]).astype(np.float64))  # one scale for the task
+    return [Shots(drawings=tuple(drawn[c * n : (c + 1) * n]), modality=name) for c in range(len(by_class))]
+
+
+def _by_class(examples: Tensor, ways: int) -> NDArray[np.float32]:
+    """Return the first examples of each class, ``[ways, shots, …]``."""
+    values: NDArray[np.float32] = examples.numpy()
+    return values.reshape(ways, -1, *values.shape[1:])[:, :MOST_SHOTS]
 
 
 def as_png(image: NDArray[np.float32]) -> str:
