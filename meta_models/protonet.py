@@ -77,21 +77,14 @@ class ProtoNet:
         return F.cross_entropy(logits, episode.query_y), correct.float().mean()
 
     def logits(self, params: Params, episode: Episode) -> Tensor:
-        """Return the negative squared distances ``[n_query, n_support]``: one column per label, those that no support row has at -∞.
-
-        There are at most as many labels as support rows. Giving each possible label a column keeps the shapes free of the values of the
-        labels, which batching over episodes needs.
-        """
+        """Return the negative squared distances ``[n_query, n_support]``, a column per label as in `prototype_logits`."""
         support, query = self._embed(params, episode)
-        belongs = F.one_hot(episode.support_y, len(support)).to(support.dtype)  # [n_support, label]
-        count = belongs.sum(dim=0)
-        # Centred first: the distances stay the same, and expanding their square then cancels no digits that a loss ratio needs.
-        centre = support.mean(dim=0)
-        prototypes = (belongs.T @ (support - centre)) / count.clamp(min=1)[:, None]
-        logits = (-squared_distances(query - centre, prototypes)).masked_fill(count == 0, -torch.inf)
+        logits = prototype_logits(support, episode.support_y, query)
         if self.transductive:
-            prototypes = softened(support, query, logits.softmax(dim=1), count)
-            logits = (-squared_distances(query - centre, prototypes - centre)).masked_fill(count == 0, -torch.inf)
+            count = F.one_hot(episode.support_y, len(support)).sum(dim=0)
+            prototypes, centre = softened(support, query, logits.softmax(dim=1), count), support.mean(dim=0)
+            moved = -squared_distances(query - centre, prototypes - centre)
+            logits = moved.masked_fill(count == 0, -torch.inf)
         return logits
 
     def _embed(self, params: Params, episode: Episode) -> tuple[Tensor, Tensor]:
@@ -105,6 +98,25 @@ class ProtoNet:
         support = features(self.modulation, params, episode.support_x, by_support)
         query = features(self.modulation, params, episode.query_x, by_query)
         return support.flatten(1), query.flatten(1)
+
+
+def prototype_logits(support: Tensor, labels: Tensor, query: Tensor) -> Tensor:
+    """Return ``-‖q - c_k‖²``, ``[n_query, n_support]``: one column per label, those that no support row has at -∞.
+
+    There are at most as many labels as support rows. Giving each possible label a column keeps the shapes free of the
+    values of the labels, which batching over episodes needs.
+
+    Args:
+        support: features ``[n_support, d]``.
+        labels: theirs, ``[n_support]``.
+        query: features ``[n_query, d]``.
+    """
+    belongs = F.one_hot(labels, len(support)).to(support.dtype)  # [n_support, label]
+    count = belongs.sum(dim=0)
+    # Centred first: the distances stay the same, and expanding their square then cancels no digits that a loss ratio needs.
+    centre = support.mean(dim=0)
+    prototypes = (belongs.T @ (support - centre)) / count.clamp(min=1)[:, None]
+    return (-squared_distances(query - centre, prototypes)).masked_fill(count == 0, -torch.inf)
 
 
 def softened(support: Tensor, query: Tensor, p: Tensor, count: Tensor) -> Tensor:

@@ -91,3 +91,31 @@ def random_episode(
     return tr.Episode(
         images(ways * shots), labels.repeat_interleave(shots), images(ways * queries), labels.repeat_interleave(queries)
     )
+
+
+def paired_episode(
+    shapes,
+    support=None,
+    query=None,
+    *,
+    ways: int = 3,
+    shots: int = 2,
+    queries: int = 4,
+    seed: int = 0,
+    dtype=torch.float32,
+) -> tr.Episode:
+    """Noise for each modality named, all of them by default, in support and queries; rows grouped by class, labels not sorted."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randperm(ways, generator=generator)
+    drawn = lambda n: {
+        m: torch.randn(n, *shape, generator=generator, dtype=torch.float32).to(dtype) for m, shape in shapes.items()
+    }
+    some = lambda inputs, names: {name: inputs[name] for name in names or shapes}
+    inputs = some(drawn(ways * shots), support), some(drawn(ways * queries), query or support)
+    return tr.Episode(
+        inputs[0],
+        labels.repeat_interleave(shots),
+        inputs[1],
+        labels.repeat_interleave(queries),
+        "+".join(support or shapes),
+    )

@@ -18,8 +18,8 @@ def conv_blocks(params, x, film=None, kml=None):
         if kml is not None:
             kernel = kernel * kml[block - 1]
         columns = torch.nn.functional.unfold(x, kernel_size=3, padding=1, stride=2)
-        side = (x.shape[-1] + 1) // 2
-        x = (kernel.flatten(1) @ columns + offset[:, None]).unflatten(2, (side, side))
+        sides = [(side + 1) // 2 for side in x.shape[-2:]]
+        x = (kernel.flatten(1) @ columns + offset[:, None]).unflatten(2, sides)
         x = batch_norm(x, params.get(f"features.layer{block}_bn.weight"), params.get(f"features.layer{block}_bn.bias"))
         if film is not None:
             n = x.shape[1]
@@ -178,3 +178,73 @@ def loss_ratios(loss, params, sources, targets, alpha):
             moved = {name: (p - alpha * g).detach() for (name, p), g in zip(leaves.items(), gradients, strict=True)}
             matrix[i, j] = loss(moved, target).detach() / loss(params, target).detach()
     return matrix.numpy()
+
+
+def encoded(params, part, inputs):
+    """One modality's vectors, a row at a time: through the network of an image, or one hidden layer."""
+    own = {name[len(part) + 1 :]: value for name, value in params.items() if name.startswith(f"{part}/")}
+    if inputs.dim() == 4:
+        rows = conv_blocks(own, inputs).flatten(1)
+    else:
+        rows = [own["hidden.weight"] @ x.flatten() + own["hidden.bias"] for x in inputs]
+        rows = [h * (h > 0) for h in rows]
+    return torch.stack([own["latent.weight"] @ row + own["latent.bias"] for row in rows])
+
+
+def log_probabilities(support, query, episode):
+    """log softmax of minus the mean squared difference from the class means, a row per query, classes in order."""
+    rows = []
+    for q in query:
+        far = []
+        for k in sorted(set(episode.support_y.tolist())):
+            mine = [f for f, y in zip(support, episode.support_y.tolist(), strict=True) if y == k]
+            far.append(-((q - sum(mine) / len(mine)) ** 2).mean())
+        far = torch.stack(far)
+        rows.append(far - torch.log(torch.exp(far - far.max()).sum()) - far.max())
+    return torch.stack(rows)
+
+
+def mean_of_minus_log(rows, episode):
+    place = {label: k for k, label in enumerate(sorted(set(episode.support_y.tolist())))}
+    return -sum(row[place[y]] for row, y in zip(rows, episode.query_y.tolist(), strict=True)) / len(rows)
+
+
+def shared_latent_loss(params, episode):
+    def embed(inputs):
+        each = [encoded(params, f"encoders/{name}", x) for name, x in inputs.items()]
+        mean = sum(each) / len(each)
+        if "trunk.weight" not in params:
+            return mean
+        return torch.stack([params["trunk.weight"] @ (z * (z > 0)) + params["trunk.bias"] for z in mean])
+
+    return mean_of_minus_log(log_probabilities(embed(episode.support_x), embed(episode.query_x), episode), episode)
+
+
+def product_of_experts_loss(params, episode, joint):
+    """The formula as it is written: log probabilities of every expert, added, and made probabilities again.
+
+    ``joint`` says whether the joint expert has a part in it; single experts have where there are parameters of theirs.
+    """
+    parts = []
+    for name in sorted(set(episode.support_x) & set(episode.query_x)):
+        if any(key.startswith(f"experts/{name}/") for key in params):
+            sides = [
+                encoded(params, f"experts/{name}", inputs[name]) for inputs in (episode.support_x, episode.query_x)
+            ]
+            parts.append(log_probabilities(*sides, episode))
+    if joint:
+        own = {name.removeprefix("joint/"): value for name, value in params.items() if name.startswith("joint/")}
+
+        def together(inputs):
+            flat = []
+            for name in sorted(inputs):
+                network = {key.removeprefix(f"{name}/"): v for key, v in own.items() if key.startswith(f"{name}/")}
+                flat.append(
+                    (conv_blocks(network, inputs[name]) if inputs[name].dim() == 4 else inputs[name]).flatten(1)
+                )
+            hidden = torch.cat(flat, dim=1) @ own["hidden.weight"].T + own["hidden.bias"]
+            return (hidden * (hidden > 0)) @ own["latent.weight"].T + own["latent.bias"]
+
+        parts.append(log_probabilities(together(episode.support_x), together(episode.query_x), episode))
+    total = sum(parts)
+    return mean_of_minus_log(total - torch.logsumexp(total, dim=1, keepdim=True), episode)

@@ -650,9 +650,10 @@ def test_an_interrupt_exits_with_130_and_can_be_resumed(trained, tmp_path):
 @pytest.mark.parametrize("learner", learner_names())
 def test_every_learner_is_trained_tested_and_analysed_by_the_commands(learner, tmp_path):
     functions = learner.startswith("regression")
-    modes = ["sinusoid", "linear"] if functions else ["textures", "shapes"]
+    paired = ["mix[a]", "mix[a+b]"] if learner in {"shared-latent", "i2m2"} else None
+    modes = paired or (["sinusoid", "linear"] if functions else ["textures", "shapes"])
     shape = ["--queries", 4, *([] if functions else ["--ways", 3])]
-    (tmp_path / "config.toml").write_text("" if "protonet" in learner else "inner_steps = 1")
+    (tmp_path / "config.toml").write_text("inner_steps = 1" if "maml" in learner else "")
     result = call("train", "--learner", learner, "--modes", ",".join(modes), *shape, "--meta-batch", 2, "--iterations", 2, "--validate", 2,
                   "--config", tmp_path / "config.toml", "--device", "cpu", "--out", tmp_path / "trained")  # fmt: skip
     assert result.exit_code == 0, result.output
@@ -729,6 +730,27 @@ def test_a_setting_may_differ_from_the_checkpoints(trained, tmp_path):
     [
         (["--learner", "protonet", "--modes", "sinusoid"], "", "The learner failed on the first episode"),
         (["--learner", "protonet", "--modes", "strokes,linear"], "", "The learner failed on the first episode"),
+        (["--learner", "protonet", "--modes", "mix[a]"], "", "its inputs are tensors by name"),
+        (
+            ["--learner", "shared-latent", "--modes", "strokes"],
+            "",
+            "modalities is {}; train on paired modes, such as mix",
+        ),
+        (
+            ["--learner", "i2m2", "--modes", "mix[a],strokes"],
+            "",
+            "the support set has one tensor [5, 3, 28, 28] without a name; the learner knows a [16]",
+        ),
+        (
+            ["--learner", "i2m2", "--modes", "mix[a>b]"],
+            "",
+            "there is no expert for a support set of a and queries of b: each needs its modality in both",
+        ),
+        (
+            ["--learner", "i2m2", "--modes", "mix[*]"],
+            "modalities.a = [16]",
+            "the support set has a [16], b [16]; the learner knows a [16]",
+        ),
         (
             ["--learner", "multi-maml", "--modes", "strokes"],
             'modes = "strokes"',

@@ -18,7 +18,7 @@ def test_the_shipped_learners_are_found_by_name():
 @pytest.mark.parametrize(
     ("name", "config", "message"),
     [
-        ("protonets", {}, "There is no learner 'protonets'; there are: kml-maml, .*Did you mean protonet"),
+        ("protonets", {}, "There is no learner 'protonets'; there are: i2m2, kml-maml, .*Did you mean protonet"),
         ("nowhere.at.all:make", {}, "cannot be imported .*nowhere"),
         ("tests.strangers:absent", {}, "cannot be imported .*absent"),
         ("protonet", {"depth": 9}, r"cannot be built with the settings \{'depth': 9\}"),

@@ -11,10 +11,12 @@ from meta_models import (
     KML,
     MAML,
     FiLM,
+    ProductOfExperts,
     ProtoNet,
     Recipe,
     RegressionMAML,
     RegressionMMAML,
+    SharedLatent,
     film_maml,
     film_protonet,
     kml_maml,
@@ -26,7 +28,8 @@ from meta_models import (
 from meta_models.kml import factors
 from meta_models.protonet import softened
 from tests import oracles
-from tests.conftest import random_episode
+from tests.conftest import paired_episode, random_episode
+from transference.episodes import stack
 from transference.learners import learner_names
 
 
@@ -63,18 +66,28 @@ FUNCTIONS = [
     Case("regression-multi-maml", regression_multi_maml, (), (("modes", ("a", "b")),)),
     Case("regression-mmaml", RegressionMMAML, ()),
 ]
-label = lambda case: "-".join(
-    [case.name, *(f"{k}={v}" for k, v in case.settings if k in {"second_order", "residual", "transductive"})]
-)
+SHAPES = {"values": [4], "image": [3, 12, 8], "window": [5, 3]}
+TOLD = (("modalities", SHAPES), ("hidden", 7), ("latent", 6))
+PAIRED = [
+    Case("shared-latent", SharedLatent, (), TOLD),
+    Case("i2m2", ProductOfExperts, (), TOLD),
+    Case("shared-latent", SharedLatent, (), (*TOLD, ("trunk", False))),
+    Case("i2m2", ProductOfExperts, (), (*TOLD, ("experts", "inter"))),
+    Case("i2m2", ProductOfExperts, (), (*TOLD, ("experts", "intra"))),
+]
+_FORMS = {"second_order", "residual", "transductive", "trunk", "experts"}
+label = lambda case: "-".join([case.name, *(f"{k}={v}" for k, v in case.settings if k in _FORMS)])
 on_images = pytest.mark.parametrize("make", IMAGES, ids=label)
-every_learner = pytest.mark.parametrize("make", IMAGES + FUNCTIONS, ids=label)
+every_learner = pytest.mark.parametrize("make", IMAGES + FUNCTIONS + PAIRED, ids=label)
 
 
 def episode_for(make, dtype=torch.float32, seed=0, ways=3):
-    """An episode that the learner takes: images, or points of a function."""
+    """An episode that the learner takes: images, points of a function, or examples of all modalities."""
     if make in FUNCTIONS:
         tasks = tr.FunctionFamily("tanh", shots=4, queries=3, seed=seed)
         return replace(tasks[0].to(dtype=dtype), mode="a")
+    if make in PAIRED:
+        return paired_episode(SHAPES, ways=ways, dtype=dtype, seed=seed)
     return replace(random_episode(ways, dtype=dtype, seed=seed), mode="a")
 
 
@@ -83,7 +96,7 @@ def double(params):
 
 
 def test_every_registered_learner_is_in_the_list():
-    assert {case.name for case in IMAGES + FUNCTIONS} == set(learner_names())
+    assert {case.name for case in IMAGES + FUNCTIONS + PAIRED} == set(learner_names())
 
 
 @pytest.mark.slow
@@ -176,8 +189,7 @@ def test_vmap_over_episodes_equals_a_loop(make):
     learner = make(ways=3)
     params = double(learner.init_params(0))
     episodes = [episode_for(make, torch.float64, seed=k) for k in range(3)]
-    fields = [torch.stack(column) for column in zip(*(episode.tensors for episode in episodes), strict=True)]
-    batched = torch.vmap(lambda *tensors: learner.episode_loss(params, tr.Episode(*tensors, mode="a")))(*fields)
+    batched = torch.vmap(lambda episode: learner.episode_loss(params, episode))(stack(episodes))
     looped = torch.stack([learner.episode_loss(params, episode) for episode in episodes])
     torch.testing.assert_close(batched, looped, rtol=1e-9, atol=0)
 
@@ -216,8 +228,10 @@ RECIPES = {
     **dict.fromkeys(("protonet", "mprotonet", "kml-protonet"), PROTONET_RECIPE),
     "multi-protonet": replace(PROTONET_RECIPE, meta_batch=30),
     **dict.fromkeys(("regression-maml", "regression-mmaml", "regression-multi-maml"), FUNCTIONS_RECIPE),
+    "shared-latent": Recipe(iterations=1000),
+    "i2m2": Recipe(iterations=1000, clip_norm=8.0),
 }
-"""The released training on three modes."""
+"""The released training on three modes; of the learners of modalities our own, with I2M2's limit of the gradient."""
 
 
 @every_learner

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -31,6 +32,7 @@ _RECIPE = "[default: as in the learner's paper]"
 _VALIDATE = (
     "Tasks per mode of the val split that each checkpoint is validated on; the best is kept as best.safetensors."
 )
+_MODES = "Datasets to train on, or modalities of paired data (mix[a],mix[a+b]), separated by commas; tasks are shared out evenly."
 _BATCHING = "Tasks of a meta-batch: a thread each (apart), all at once (together), or what suits the device; a training keeps it."
 
 
@@ -39,10 +41,11 @@ _BATCHING = "Tasks of a meta-batch: a thread each (apart), all at once (together
     epilog="""\b
 Examples:
   transference train --learner protonet --modes strokes,shapes --iterations 200 --save-every 50 --out runs/toy
-  transference train --learner maml --modes strokes --iterations 100 --out runs/toy-maml""",
+  transference train --learner maml --modes strokes --iterations 100 --out runs/toy-maml
+  transference train --learner shared-latent --modes "mix[a],mix[b],mix[*]" --out runs/toy-mix""",
 )
 @click.option("--learner", required=True, help="A registered learner (see transference learners) or module:factory.")
-@click.option("--modes", required=True, help="Datasets to train on, separated by commas; tasks are shared out evenly.")
+@click.option("--modes", required=True, help=_MODES)
 @episode_options("as in the learner's paper", ("shots", "queries"))
 @click.option("--iterations", type=click.IntRange(1), metavar="N", help=f"Outer updates in all.  {_RECIPE}")
 @click.option(
@@ -121,6 +124,8 @@ def train(
     in a and queries in b), or function families (sinusoid, linear, quadratic, tanh, abs). Repeating the command goes on from the last
     checkpoint; a larger --iterations trains longer. OUT/metrics is a table (parquet) with loss and accuracy per iteration and mode,
     OUT/validation one with those of each checkpoint on the val split.
+
+    A learner of modalities is told those of the modes; --config may name more of them, with modalities.NAME = [SHAPE].
     """
     import_from_here()
     keep_freed_memory()
@@ -129,12 +134,17 @@ def train(
     if not set(rotated) <= set(names):
         raise UsageError(f"--rotate {rotate} was asked for, but the modes are {modes}; name some of these.")
     name_of_combination = next(iter(read_combinations([combine] if combine else [], names)), "")
-    offers = {"modes": list(names), "ways": ways or EPISODE["ways"], "channels": channels or EPISODE["channels"]}
-    shapes = input_shapes(
-        names, data_root=data_root, side=side or EPISODE["side"], channels=channels or EPISODE["channels"]
-    )
-    offers |= {"modalities": shapes} if shapes else {}
-    offered, own = offered_config(learner, offers), read_config(config)
+    own = read_config(config)
+    offers: dict[str, Any] = {
+        "modes": list(names),
+        "ways": ways or EPISODE["ways"],
+        "channels": channels or EPISODE["channels"],
+    }
+    if "modalities" not in own:  # a file may name more of them than these modes show
+        offers["modalities"] = input_shapes(
+            names, data_root=data_root, side=side or EPISODE["side"], channels=offers["channels"]
+        )
+    offered = offered_config(learner, offers)
     contradicted = [name for name in own if name in offered and own[name] != offered[name]]
     if contradicted:
         options = ", ".join(f"--{name} {offered[name]}" for name in contradicted)
