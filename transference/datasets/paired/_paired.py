@@ -12,6 +12,9 @@ import torch
 from torch import Tensor
 
 from transference import _trees
+from transference.datasets._images import no_split
+from transference.datasets._names import find_split
+from transference.errors import DataError
 
 KINDS = ("image", "window", "track", "values")
 """What an example of a modality is: pixels, a stretch of a signal, the way of a pen, or plain numbers. Encoders and pictures go by it."""
@@ -87,6 +90,18 @@ class PairedReader(Protocol):
 
     def open(self, split: str) -> PairedDataset:
         """Return one of its splits."""
+
+
+def require_split(reader: PairedReader, split: str) -> str:
+    """Return the name of the split asked for, by whatever word.
+
+    Raises:
+        DataError: there is none.
+    """
+    found = find_split(split, splits := reader.classes())
+    if found not in splits:
+        raise DataError(no_split(reader.name, reader.where, split, splits))
+    return found
 
 
 def content_digest(
