@@ -8,7 +8,7 @@ What a reader of one's own needs is public here: `DatasetReader` says what to be
 the names that all readers give them. A `Container` says which files a reader is for, and `CONTAINERS` lists them.
 
 `preparing` turns what people have (archives as distributed, class folders, parquet files) into prepared files; `originals` knows the
-forms in which five datasets are distributed, `split_lists` which class belongs to which split, `intake` takes in what comes from outside.
+forms in which five datasets are distributed, `paired` data whose examples have several modalities, `split_lists` which class belongs to which split, `intake` takes in what comes from outside.
 """
 
 from transference.datasets._containers import CONTAINERS, Container, places_of
@@ -26,6 +26,14 @@ from transference.datasets._opening import (
 from transference.datasets._tree import Folder
 from transference.datasets._unread import Unread, shared_classes, unread
 from transference.datasets.folder import ClassFolders
+from transference.datasets.paired import (
+    Modality,
+    PairedDataset,
+    PairedReader,
+    find_paired,
+    open_paired,
+    paired_names,
+)
 from transference.datasets.parquet import ParquetImages
 from transference.datasets.prepared import Prepared, prepared_files
 from transference.datasets.views import Gathered
@@ -40,6 +48,9 @@ __all__ = [
     "Gathered",
     "ImageDataset",
     "Mark",
+    "Modality",
+    "PairedDataset",
+    "PairedReader",
     "ParquetImages",
     "Picture",
     "Prepared",
@@ -49,10 +60,13 @@ __all__ = [
     "check_new_name",
     "dataset_names",
     "decode",
+    "find_paired",
     "find_reader",
     "in_order",
     "mark_files",
     "open_dataset",
+    "open_paired",
+    "paired_names",
     "parse_mode",
     "places_of",
     "prepared_files",

@@ -13,7 +13,6 @@ from typing import Any
 
 from transference.datasets._images import check_size
 from transference.datasets._opening import check_new_name
-from transference.datasets._unread import counted
 from transference.datasets.paired import PreparedPairs, images_called
 from transference.datasets.paired._description import read_description
 from transference.datasets.paired._own import read_own
@@ -162,5 +161,4 @@ def _distributed(
         raise DataError(
             f"{place} does not hold {original.name}. Expected: {original.expects}. To be had {original.get}."
         )
-    say(f"{counted(len(table.rows), 'example')} of {original.title}")
     return table

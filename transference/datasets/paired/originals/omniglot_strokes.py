@@ -5,8 +5,9 @@
 drawn from the strokes: it has no information of its own. Val is the alphabet Sanskrit, test Balinese, train the rest.
 
 A stroke file has a point ``x,y,milliseconds`` a line, in pixels with y upwards from -105 to 0, and ``BREAK`` where the
-pen is lifted. A track is 32 points at equal distances along the way of the pen, lifted or not; their third channel is 1
-where the pen was lifted since the point before.
+pen is lifted. A track is 32 points at equal distances along the way of the pen, lifted or not: x to the right and y
+downwards from the middle of the page, of which each edge is 1, and whether the pen was lifted on the way from the point
+before.
 """
 
 from __future__ import annotations
@@ -109,24 +110,24 @@ def _both(side: int, drawing: _Drawing) -> tuple[NDArray[np.uint8], NDArray[np.f
 
 
 def track(path: Path) -> NDArray[np.float64]:
-    """Return the way of the pen that a stroke file tells, ``[32, 3]``: x and y from the middle of the page, lifted or not.
+    """Return the way of the pen that a stroke file tells, ``[32, 3]``.
 
     Raises:
         DataError: the file is not of this form.
     """
     points = _points(path)
-    steps = np.diff(points[:, :2], axis=0)
+    steps, lifts = np.diff(points[:, :2], axis=0), np.diff(points[:, 2]) > 0
     lengths = np.sqrt(steps[:, 0] * steps[:, 0] + steps[:, 1] * steps[:, 1])
     way = np.concatenate([[0.0], np.cumsum(lengths)])
     at = way[-1] * (np.arange(POINTS) / (POINTS - 1))
-    after = np.clip(np.searchsorted(way, at), 1, len(way) - 1) if len(way) > 1 else np.zeros(POINTS, int)
+    after = np.minimum(np.searchsorted(way, at), len(way) - 1)
     before = np.maximum(after - 1, 0)
     span = way[after] - way[before]
     share = np.where(span > 0, (at - way[before]) / np.where(span > 0, span, 1.0), 0.0)[:, None]
     # in plain steps, each rounded as IEEE 754 says: a library's interpolation may fuse them
     places = points[before, :2] + share * (points[after, :2] - points[before, :2])
-    stroke = points[np.minimum(np.searchsorted(way, at), len(way) - 1), 2]
-    lifted = np.concatenate([[0.0], np.diff(stroke) > 0])
+    in_the_air = (way[:-1][lifts] < at[1:, None]) & (way[1:][lifts] > at[:-1, None])
+    lifted = np.concatenate([[0.0], in_the_air.any(axis=1)])
     return np.stack([places[:, 0] / _PAGE - 0.5, -places[:, 1] / _PAGE - 0.5, lifted], axis=1)
 
 
