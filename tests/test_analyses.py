@@ -11,6 +11,8 @@ from scipy import stats
 
 import transference as tr
 from analyses import pooling, subjects
+from analyses.modalities import __main__ as modalities
+from analyses.modalities.testing import holm
 from transference.cli import main
 
 QUESTIONS = sorted(path.parent.name for path in subjects.HERE.glob("*/__main__.py"))
@@ -64,3 +66,32 @@ def test_analyses_use_public_names_only():
     for file in subjects.HERE.rglob("*.py"):
         for line in file.read_text().splitlines():
             assert not (line.startswith(("from transference", "from meta_models")) and "._" in line), f"{file}: {line}"
+
+
+@pytest.fixture(scope="module")
+def few_pairs(tmp_path_factory):
+    config = subjects.config_of(subjects.HERE / "modalities")
+    config["seeds"], config["n_test"] = [0, 1], 2
+    config["data"] = {"mix": {"modalities": ["a", "b"], "ways": 3, "queries": 3, "updates": 8}}
+    config["matrices"] |= {"n_source": 2, "n_target": 2}
+    config["predicts"] |= {"steps": 2, "batches": 2, "n_row": 2, "n_later": 2, "n_source": 2, "n_target": 2}
+    folder = tmp_path_factory.mktemp("few")
+    return config, subjects.Places(folder, folder / "runs"), folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("question", modalities.QUESTIONS)
+def test_modalities_are_answered_for_any_paired_data(few_pairs, question, capsys):
+    config, at, out = few_pairs
+    modalities.QUESTIONS[question](config, at, out)
+    assert (out / f"{question}.png").exists()
+    found = pd.read_csv(out / f"{question}.csv")
+    assert set(found["seed"]) == {0, 1}
+    assert not found.select_dtypes("number").isna().any(axis=None)
+    assert "mix" in capsys.readouterr().out
+
+
+def test_corrected_p_values_are_those_of_holm():
+    raw = [0.01, 0.04, 0.03, np.nan, 0.5]
+    expected = [0.04, 0.09, 0.09, np.nan, 0.5]
+    np.testing.assert_allclose(holm(raw), expected)
