@@ -9,6 +9,7 @@ the names that all readers give them. A `Container` says which files a reader is
 
 `preparing` turns what people have (archives as distributed, class folders, parquet files) into prepared files; `originals` knows the
 forms in which five datasets are distributed, `split_lists` which class belongs to which split, `intake` takes in what comes from outside.
+`paired` has data whose examples have several modalities.
 """
 
 from transference.datasets._containers import CONTAINERS, Container, places_of
