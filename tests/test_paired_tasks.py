@@ -581,6 +581,7 @@ def test_a_pen_track_is_broken_where_the_pen_was_lifted():
     assert points(drawing.paths[0]) == [(35, 0), (65, 0), (65, 60), (35, 60)]
     assert [letter for letter in drawing.paths[0] if letter in "ML"] == list("MLML")
     assert drawing.zero is None
+    assert drawing.box == "18 -2 64 64"
 
 
 def test_values_are_drawn_as_bars_from_zero():
