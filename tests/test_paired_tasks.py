@@ -1,4 +1,4 @@
-"""Tasks on paired data: a mode is a subset of the modalities, and the same index is the same examples in all of them."""
+"""Tasks on paired data: a mode is a subset of modalities, and the same index is the same examples in all of them."""
 
 import dataclasses
 import json
@@ -68,7 +68,7 @@ def test_generated_sets_are_what_they_were(name):
 
 
 def decoded(name, modalities):
-    """Share of test examples of which all bits of the class are told by values and products of two, fitted on the train split."""
+    """Share of test examples whose class is told, bit by bit, by values and products of two, fitted on the train split."""
 
     def features(split):
         data = open_paired(name, split)
@@ -417,13 +417,20 @@ def test_a_learner_that_does_not_know_the_inputs_is_told_with_both(trained, tmp_
     result = train("mix[a]", tmp_path / "out", learner="protonet")
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
     assert "support_x['a'] (3, 16) float32" in result.stderr
-    assert "its inputs are tensors by name, of which the learner names none that it knows" in result.stderr
+    assert (
+        "its inputs are tensors by name, and the learner names none that it knows: it may want one tensor"
+        in result.stderr
+    )
     assert train("mix[a]", tmp_path / "a").exit_code == 0
     result = call("evaluate", tmp_path / "a" / trained.name, "--learner", MEANS, "--target", "mix[b]:test", *SMALL)
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
     assert "KeyError: 'b'" in result.stderr
     assert "support_x['b'] (3, 16) float32" in result.stderr
     assert "its inputs are tensors by name, and the learner knows a [16]" in result.stderr
+    result = call("evaluate", tmp_path / "a" / trained.name, "--learner", MEANS, "--target", "strokes:test", *SMALL)
+    assert result.exit_code == 1
+    assert "support_x (3, 3, 28, 28) float32" in result.stderr
+    assert "its inputs are one tensor, and the learner knows a [16]" in result.stderr
 
 
 def test_a_learner_that_fails_midway_is_told_with_the_inputs(trained, tmp_path):
