@@ -19,7 +19,7 @@ from PIL import Image
 from tests import originals as make
 from transference.datasets import _decode
 from transference.datasets._decode import decode
-from transference.datasets.intake import Limits, is_archive, read_pickle, unpack
+from transference.datasets.intake import Limits, is_archive, read_object_array, read_pickle, unpack
 from transference.errors import DataError
 
 
@@ -375,6 +375,94 @@ def test_what_a_pickle_uses_often_is_kept_once(tmp_path):
     found = list(read_pickle(tmp_path / "shared.pkl").values())
     assert np.array_equal(found[0], array)
     assert all(np.shares_memory(found[0], other) for other in found)
+
+
+def objects_saved(content):
+    """What `numpy.save` writes of one object."""
+    file = io.BytesIO()
+    np.save(file, np.array(content, dtype=object), allow_pickle=True)
+    return file.getvalue()
+
+
+NPY_HEAD = objects_saved({})[:128]
+"""Magic letters and header; what follows is the pickle."""
+
+OBJECT_ARRAY = b"cnumpy.core.multiarray\n_reconstruct\n)Rq\x01(K\x01%scnumpy\ndtype\n(U\x02O8tR\x89%stb"
+"""An array of objects, of a shape and a content that are to be filled in."""
+
+EVIL_ARRAYS = {
+    "system": (lambda path: objects_saved({"a": Harm(os.system, f"touch {path}")}), "asks for posix.system"),
+    "array of them": (lambda path: objects_saved({"a": np.array([Harm(os.system, f"touch {path}")], object)}), "posix"),
+    "a function as an object": (lambda _: objects_saved({"a": np.array([len], object)}), "asks for builtins.len"),
+    "a stand-in as an object": (lambda _: NPY_HEAD + opcodes(DTYPE, b"\x85."), "holds a"),
+    "fields": (lambda _: objects_saved({"a": np.zeros(2, "f8,f8")}), "dtype 'V16', which is not read"),
+    "texts": (lambda _: objects_saved({"a": np.array(["a"])}), "dtype 'U1', which is not read"),
+    "times": (lambda _: objects_saved({"a": np.zeros(2, "m8[s]")}), "dtype 'm8', which is not read"),
+    "a subarray": (
+        lambda _: NPY_HEAD + opcodes(DTYPE, b"(U\x02f8tR(K\x03U\x01<U\x01aNNtb"),
+        "an array of unknown form",
+    ),
+    "more objects than places": (lambda _: NPY_HEAD + opcodes(OBJECT_ARRAY % (b"K\x02\x85", b"]")), "no list of them"),
+    "objects in bytes": (lambda _: NPY_HEAD + opcodes(OBJECT_ARRAY % (b"K\x01\x85", b"U\x01a")), "no list of them"),
+    "a table of objects": (lambda _: objects_saved({"a": np.array([[1, None]], object)}), "no list of them"),
+    "itself": (lambda _: NPY_HEAD + opcodes(OBJECT_ARRAY % (b"K\x01\x85", b"]h\x01a")), "recursion"),
+    "floats with too few bytes": (
+        lambda _: objects_saved({"a": np.arange(3.0)}).replace(np.arange(3.0).tobytes(), np.arange(3.0).tobytes()[:-1]),
+        "cannot be read as a pickle",
+    ),
+    "numbers": (lambda _: saved(np.arange(3.0)), "is an array of float64, not of objects"),
+    "cut": (lambda _: objects_saved({"a": np.arange(3.0)})[:-20], "cannot be read as a pickle"),
+    "cut in its header": (lambda _: NPY_HEAD[:50], "cannot be read as a pickle"),
+    "a header that is code": (
+        lambda path: NPY_HEAD.replace(b"'|O'", b"open") + opcodes(b"}"),
+        "cannot be read as a pickle",
+    ),
+    "another version": (lambda _: NPY_HEAD[:6] + b"\x09\x00" + NPY_HEAD[8:] + opcodes(b"}"), "version"),
+    "no array": (lambda _: pickle.dumps({"a": list(range(9))}), "magic string is not correct"),
+    "far memo": (lambda _: NPY_HEAD + b"\x80\x02}r\xff\xff\xff\x7f.", "under the number 2147483647"),
+}
+
+
+def saved(array):
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("case", EVIL_ARRAYS)
+def test_hostile_arrays_of_objects_do_nothing(case, tmp_path):
+    build, message = EVIL_ARRAYS[case]
+    path, mark = tmp_path / "evil.npy", tmp_path / "executed"
+    path.write_bytes(build(mark))
+    with pytest.raises(DataError, match=message) as refused:
+        read_object_array(path)
+    assert str(path) in str(refused.value)
+    assert not mark.exists()
+
+
+def test_arrays_of_objects_hold_what_was_saved(tmp_path):
+    content = {
+        "floats": [np.arange(6.0).reshape(2, 3), np.asfortranarray(np.arange(6.0).reshape(2, 3)).astype(np.float32)],
+        "swapped": np.arange(3, dtype=">f8"),
+        "whole": np.arange(4),
+        "bytes": np.arange(4, dtype=np.uint8),
+        "objects": np.array(["a", None, 2.5], dtype=object),
+        "words": ["PEN", ("ABD", 1)],
+    }
+    files = {f"of protocol {k}": NPY_HEAD + pickle.dumps(np.array(content, object), k) for k in (0, 2, 3, 4, 5)}
+    for name, saved_as in {"as saved": objects_saved(content), **files}.items():
+        (tmp_path / "good.npy").write_bytes(saved_as)
+        found = read_object_array(tmp_path / "good.npy")
+        assert list(found) == list(content)
+        for key in ("swapped", "whole", "bytes"):
+            assert found[key].dtype == content[key].dtype.newbyteorder("="), name
+            assert np.array_equal(found[key], content[key]), name
+        assert [array.dtype for array in found["floats"]] == [np.float64, np.float32]
+        assert all(map(np.array_equal, found["floats"], content["floats"]))
+        assert found["objects"] == ["a", None, 2.5]
+        assert found["words"] == ["PEN", ["ABD", 1]]
+    (tmp_path / "list.npy").write_bytes(objects_saved([1, "two"]))
+    assert read_object_array(tmp_path / "list.npy") == [1, "two"]
 
 
 # Images

@@ -210,6 +210,7 @@ BAD = {
     "strokes[image]:train": "strokes has images alone",
     "linear[x]:train": "linear has functions, without modalities; paired data are",
     "MIX[a]:train": r"there are no paired data 'MIX'; paired data are: .*\(did you mean mix\?\)",
+    "watch[accel]:train": r"no paired data 'watch'; .*\(to bring it here: transference datasets prepare watch --from PLACE",
     "nosuch[a]:train": "there are no paired data 'nosuch'; paired data are",
 }
 
@@ -240,17 +241,12 @@ def test_tasks_that_the_data_do_not_give_are_refused(more, error, message):
         opened("a", **more)
 
 
-def test_images_of_a_name_need_no_brackets_beside_paired_data_of_it(tmp_path):
-    (tmp_path / "mix").mkdir()
-    with pytest.raises(DataError, match="mix"):  # an empty folder of images
-        tr.open_tasks("mix:train", data_root=tmp_path)
-    assert tr.open_tasks("mix[a]:train", data_root=tmp_path).name.startswith("mix[a]:train")
-
-
 def test_images_are_not_opened_by_the_name_of_paired_data():
     for open_images in (tr.open_dataset, tr.few_shot):
         with pytest.raises(UsageError, match="open it with open_tasks"):
             open_images("mix[a]:train")
+        with pytest.raises(UsageError, match=r"mix \(generated\) is paired data, which has a, b"):
+            open_images("mix:train")
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,12 @@ class DataError(TransferenceError):
     """A dataset, split or image is missing, damaged, or too small for the episodes asked."""
 
 
+class PairingError(DataError):
+    """Data that were given to be prepared do not fit one another: rows, labels, groups or splits, or values that are no numbers."""
+
+    exit_code = 2
+
+
 class CheckpointError(TransferenceError):
     """A checkpoint cannot be read, or does not belong to the learner."""
 

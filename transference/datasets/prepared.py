@@ -13,32 +13,33 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby, pairwise
+from itertools import groupby
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from transference.datasets._decode import DECODING
-from transference.datasets._images import ImageDataset, Label, assemble, content_digest, require_split
-from transference.datasets._names import SPLITS
+from transference.datasets._images import ImageDataset, assemble, content_digest, require_split
+from transference.datasets._packed import (
+    LABELS,
+    Row,
+    SplitLabels,
+    in_file_order,
+    labels_as_json,
+    open_packed,
+    place_of,
+    read_labels,
+)
 from transference.datasets._unread import Unread
 from transference.errors import DataError
 from transference.files import write_aside
-from transference.plain import read_json
 
 FORMAT = "transference images 1"
 _FILE = re.compile(r"(?P<name>[\w.-]+)\.(?P<side>\d+)x(?P=side)x(?P<channels>[13])\.safetensors")
 _CHUNK = 256
-
-_MOST_LABELS = 2**31
-"""Bytes of class names and ids: ten times those of ImageNet's fourteen million images."""
-
-Row = tuple[str, str, str]
-"""Split, class name and image id of one image."""
 
 
 def file_name(name: str, side: int, channels: int) -> str:
@@ -84,26 +85,26 @@ class Prepared:
     @cached_property
     def about(self) -> dict[str, Any]:
         """Return what the file was prepared from, and how."""
-        with self._open() as file:
-            return dict(self._metadata(file))
+        file, about = self._open()
+        with file:
+            return about
 
     @cached_property
-    def _splits(self) -> dict[str, _Split]:
+    def _splits(self) -> dict[str, SplitLabels]:
         """Return class names, ids and digests by split.
 
         Raises:
             DataError: they do not belong to these images.
         """
-        with self._open() as file:
+        with self._open()[0] as file:
             shape, kind = tuple(file.get_slice("images").get_shape()), file.get_slice("images").get_dtype()
             try:
-                content = read_json(file.get_tensor("labels").numpy().tobytes(), most=_MOST_LABELS)
-                splits = {str(name): _Split.parse(split, {str(self.channels), "3"}) for name, split in content.items()}
-            except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-                raise self._damaged(f"its labels cannot be read: {error!r}") from error
+                splits = read_labels(file, {str(self.channels), "3"})
+            except ValueError as error:
+                raise self._damaged(str(error)) from error
         if kind != "U8":
             raise self._damaged(f"its images are {kind}, not U8")
-        n = sum(split.n_images for split in splits.values())
+        n = sum(split.n_rows for split in splits.values())
         if shape != (n, self.channels, self.side, self.side):
             raise self._damaged(f"it holds images {list(shape)}, but labels for {n} of {self.size}")
         return splits
@@ -169,77 +170,21 @@ class Prepared:
         return wrong
 
     def _images(self, split: str) -> Tensor:
-        starts = np.cumsum([0, *(found.n_images for found in self._splits.values())]).tolist()
-        start, stop = list(pairwise(starts))[list(self._splits).index(split)]
-        with self._open() as file:
+        with self._open()[0] as file:
             images: Tensor = file.get_tensor("images")
-        return images[start:stop]
+        return images[place_of(split, self._splits)]
 
-    def _open(self) -> Any:  # noqa: ANN401 - the library has no types
+    def _open(self) -> tuple[Any, dict[str, Any]]:
         try:
-            file = safe_open(self.path, framework="pt", device="cpu")
-        except (SafetensorError, OSError) as error:
-            raise self._damaged(str(error)) from error
-        opened: Any = file  # the library's types are incomplete
-        if self._metadata(opened).get("format") != FORMAT or set(opened.keys()) != {"images", "labels"}:
-            raise self._damaged("it is no prepared dataset")
-        return opened
-
-    def _metadata(self, file: Any) -> dict[str, Any]:  # noqa: ANN401
-        try:
-            metadata = read_json((file.metadata() or {}).get("about", "{}"))
+            file, about = open_packed(self.path, FORMAT)
         except ValueError as error:
-            raise self._damaged(f"its metadata cannot be read: {error}") from error
-        return metadata if isinstance(metadata, dict) else {}
+            raise self._damaged(str(error)) from error
+        if set(file.keys()) != {"images", LABELS}:
+            raise self._damaged("it is no prepared dataset")
+        return file, about
 
     def _damaged(self, why: str) -> DataError:
         return DataError(f"{self.path} is not whole ({why}). Prepare {self.name} again.")
-
-
-@dataclass(frozen=True)
-class _Split:
-    """Classes with their image ids, and the digest for each number of channels."""
-
-    classes: list[tuple[str, list[str]]]
-    digests: dict[str, str]
-
-    @classmethod
-    def parse(cls, content: Any, served: set[str]) -> _Split:  # noqa: ANN401 - whatever the file holds
-        """Return the split whose JSON form this is.
-
-        Raises:
-            TypeError: something is not text.
-            ValueError: classes or ids are out of order or repeated, or digests are missing.
-        """
-        split = cls([(name, list(ids)) for name, ids in content["classes"]], dict(content["digests"]))
-        if any(isinstance(ids, str) for _, ids in content["classes"]) or not all(
-            isinstance(word, str) for word in split.words
-        ):
-            raise TypeError("names, ids and digests are texts")
-        if set(split.digests) != served:
-            raise ValueError(f"there are digests for {sorted(split.digests)} channels, not for {sorted(served)}")
-        if split.labels != sorted(set(split.labels)) or len({name for name, _ in split.classes}) < len(split.classes):
-            raise ValueError("classes or ids are out of order")
-        return split
-
-    @property
-    def words(self) -> tuple[object, ...]:
-        """Return everything that should be text."""
-        return (
-            *self.digests.values(),
-            *(name for name, _ in self.classes),
-            *(image_id for _, ids in self.classes for image_id in ids),
-        )
-
-    @property
-    def labels(self) -> list[Label]:
-        """Return class name and id of each image, sorted."""
-        return [(name, image_id) for name, ids in self.classes for image_id in ids]
-
-    @property
-    def n_images(self) -> int:
-        """Return the number of images in all."""
-        return sum(len(ids) for _, ids in self.classes)
 
 
 def write(path: Path, rows: Sequence[Row], pixels: Path, side: int, channels: int, about: Mapping[str, Any]) -> None:
@@ -256,15 +201,14 @@ def write(path: Path, rows: Sequence[Row], pixels: Path, side: int, channels: in
     Raises:
         DataError: an id is used twice in a split.
     """
-    rank = {split: k for k, split in enumerate(dict.fromkeys((*SPLITS, *sorted({row[0] for row in rows}))))}
-    order = sorted(range(len(rows)), key=lambda i: (rank[rows[i][0]], rows[i][1:]))
+    order = in_file_order(rows)
     shape = (len(rows), channels, side, side)
     if len({(split, image_id) for split, _, image_id in rows}) < len(rows):
         raise DataError(
             f"{path.name}: an image id is used twice; ids must be unique in a split, or a task could not be told from another."
         )
     blank = {str(served): "-" * 32 for served in {channels, 3}}
-    head, labels_at = _head(shape, _labels(rows, order, dict.fromkeys(rank, blank)), about)
+    head, labels_at = _head(shape, labels_as_json(rows, order, dict.fromkeys((row[0] for row in rows), blank)), about)
 
     def put(aside: Path) -> None:
         with pixels.open("rb") as source, aside.open("wb") as file:
@@ -273,7 +217,7 @@ def write(path: Path, rows: Sequence[Row], pixels: Path, side: int, channels: in
             for split, group in groupby(order, key=lambda i: rows[i][0]):
                 digests[split] = _copy(source, file, list(group), rows, shape[1:])
             assert file.tell() == labels_at
-            file.write(_labels(rows, order, digests))
+            file.write(labels_as_json(rows, order, digests))
 
     write_aside(path, put)
 
@@ -297,22 +241,13 @@ def _copy(
     return {str(channels): digest.hexdigest() for channels, digest in served}
 
 
-def _labels(rows: Sequence[Row], order: Sequence[int], digests: Mapping[str, Mapping[str, str]]) -> bytes:
-    """Return the labels as JSON, whose length does not depend on what the digests are."""
-    content = {}
-    for split, group in groupby(order, key=lambda i: rows[i][0]):
-        classes = [(name, [rows[i][2] for i in ids]) for name, ids in groupby(group, key=lambda i: rows[i][1])]
-        content[split] = {"classes": classes, "digests": digests[split]}
-    return json.dumps(content).encode()
-
-
 def _head(shape: tuple[int, ...], labels: bytes, about: Mapping[str, Any]) -> tuple[bytes, int]:
     """Return the header of the file, and where its labels begin. The library writes from memory only, and these images need not fit."""
     n_bytes = int(np.prod(shape))
     entries = {
         "__metadata__": {"about": json.dumps({"format": FORMAT, **about})},
         "images": {"dtype": "U8", "shape": shape, "data_offsets": [0, n_bytes]},
-        "labels": {"dtype": "U8", "shape": [len(labels)], "data_offsets": [n_bytes, n_bytes + len(labels)]},
+        LABELS: {"dtype": "U8", "shape": [len(labels)], "data_offsets": [n_bytes, n_bytes + len(labels)]},
     }
     text = json.dumps(entries).encode()
     text += b" " * (-len(text) % 8)

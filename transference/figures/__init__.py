@@ -5,6 +5,7 @@ from transference.figures._style import COLOURS, STYLE, as_svg, check_name, save
 from transference.figures.blocks import blocks, draw_blocks
 from transference.figures.compare import compare
 from transference.figures.contact_sheet import contact_sheet
+from transference.figures.example_sheet import draw_example, example_sheet
 from transference.figures.histogram import histogram
 from transference.figures.matrix import arranged, draw_matrix, matrix
 from transference.figures.step_size import draw_step_size, step_size
@@ -23,11 +24,13 @@ __all__ = [
     "compare",
     "contact_sheet",
     "draw_blocks",
+    "draw_example",
     "draw_histogram",
     "draw_matrix",
     "draw_ring",
     "draw_step_size",
     "draw_trend",
+    "example_sheet",
     "histogram",
     "matrix",
     "save",

@@ -2,6 +2,6 @@
 
 from transference.datasets.intake.archives import Limits, is_archive, unpack
 from transference.datasets.intake.downloads import Remote, download
-from transference.datasets.intake.pickles import read_pickle
+from transference.datasets.intake.pickles import read_object_array, read_pickle
 
-__all__ = ["Limits", "Remote", "download", "is_archive", "read_pickle", "unpack"]
+__all__ = ["Limits", "Remote", "download", "is_archive", "read_object_array", "read_pickle", "unpack"]

@@ -2,39 +2,127 @@
 
 from __future__ import annotations
 
+import difflib
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from transference.datasets.paired._paired import PairedDataset, PairedReader
+from transference.datasets._containers import places_of, plain_reader
+from transference.datasets._images import require_folder
+from transference.datasets.paired._paired import Modality, PairedDataset, PairedReader, content_digest
+from transference.datasets.paired._prepared import prepared_pairs
+from transference.datasets.paired.originals import find_paired_original
+from transference.datasets.prepared import prepared_files
 from transference.errors import DataError
 
-_GROUP = "transference.paired"
+GROUP = "transference.paired"
+"""Entry points of generated paired data."""
 
 
 def find_paired(name: str, data_root: str | Path | None = None) -> PairedReader | None:
-    """Return the reader of the paired data called ``name``, None if there is none."""
-    del data_root
-    for registered in entry_points(group=_GROUP, name=name):
-        reader: PairedReader = registered.load()()
-        return reader
-    return None
+    """Return the reader of the paired data called ``name``, None if there is none.
+
+    Args:
+        name: of a generated set, or of a prepared file.
+        data_root: the folder with prepared files.
+
+    Raises:
+        DataError: two are called so, or images are too.
+    """
+    registered = list(entry_points(group=GROUP, name=name))
+    root = Path(data_root) if data_root is not None else None
+    files = prepared_pairs(root, name) if root else []
+    if len(registered) + len(files) > 1:
+        found = [*(f"the generated set {name}" for _ in registered), *(file.where for file in files)]
+        raise DataError(f"Both {' and '.join(found)} could be {name}; rename or move one of them.")
+    if not registered and not files:
+        return None
+    reader: PairedReader = files[0] if files else registered[0].load()()
+    if root and (images := images_called(name, root)):
+        raise DataError(
+            f"Both the paired data {reader.where} and the images {images[0]} could be {name}; rename or move one of them."
+        )
+    return reader
 
 
 def paired_names(data_root: str | Path | None = None) -> list[str]:
-    """Return the names of all paired data."""
-    del data_root
-    return sorted(entry_points(group=_GROUP).names)
+    """Return the names of the generated paired sets, then of those that are prepared in ``data_root``."""
+    names = sorted(entry_points(group=GROUP).names)
+    if data_root is not None:
+        require_folder(Path(data_root))
+        names += [file.name for file in prepared_pairs(Path(data_root))]
+    return list(dict.fromkeys(names))
 
 
 def open_paired(
     name: str, split: str, *, data_root: str | Path | None = None, side: int = 28, channels: int = 3
 ) -> PairedDataset:
-    """Return one split of paired data.
+    """Return one split of paired data, with all its modalities.
+
+    Args:
+        name: of a generated set, or of a prepared file.
+        split: one of its splits, by any of the field's words for it.
+        data_root: the folder with prepared files.
+        side: pixels along each edge of its images, if it has any: those that it was prepared with.
+        channels: 1 or 3 of its images; those of one channel are repeated to three.
 
     Raises:
-        DataError: there is no such data or split.
+        DataError: there is no such data or split, it is damaged, or its images are of another size.
     """
-    del side, channels
     if (reader := find_paired(name, data_root)) is None:
-        raise DataError(f"There is no paired data {name!r}; there are: {', '.join(paired_names(data_root))}.")
-    return reader.open(split)
+        raise DataError(_unknown(name, data_root))
+    dataset = reader.open(split)
+    modalities = tuple(_shown(reader, modality, side, channels) for modality in dataset.modalities)
+    if modalities == dataset.modalities:
+        return dataset
+    values = {m.name: dataset.values[m.name].expand(-1, *m.shape) for m in modalities}
+    classes = [name for name, n in zip(dataset.class_names, dataset.class_sizes, strict=True) for _ in range(n)]
+    digest = content_digest(modalities, list(zip(classes, dataset.ids, strict=True)), values)
+    return replace(dataset, modalities=modalities, values=values, digest=digest)
+
+
+def images_called(name: str, root: Path) -> list[Path]:
+    """Return the files and folders of a data root that hold images of this name, prepared or not."""
+    places = [place for place in places_of(name, root) if _holds_images(place)]
+    return [*(file.path for file in prepared_files(root, name)), *places]
+
+
+def _holds_images(place: Path) -> bool:
+    try:
+        return bool(plain_reader(place).classes())
+    except DataError:  # a table of other columns, or the files that paired data were prepared from
+        return False
+
+
+def _shown(reader: PairedReader, modality: Modality, side: int, channels: int) -> Modality:
+    """Return a modality as it is asked for.
+
+    Raises:
+        DataError: its images cannot be had so.
+    """
+    if modality.kind != "image":
+        return modality
+    found, prepared, _ = modality.shape
+    if prepared != side:
+        raise DataError(
+            f"{reader.name} ({reader.where}) has images of {prepared} pixels a side, but {side} were asked for. "
+            f"Ask with --side {prepared}, or prepare it again with --side {side} --force."
+        )
+    if found not in {1, channels}:
+        raise DataError(
+            f"{reader.name} ({reader.where}) has images of {found} channels, but {channels} was asked for. "
+            f"Ask with --channels {found}."
+        )
+    return replace(modality, shape=(channels, side, side))
+
+
+def _unknown(name: str, data_root: str | Path | None) -> str:
+    """Return what to say of a name that no paired data have."""
+    known = paired_names(data_root)
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f" Did you mean {close[0]}?" if close else ""
+    if find_paired_original(name):
+        hint = f" To bring it here: transference datasets prepare {name} --from PLACE --data-root {data_root or 'DIR'}."
+    elif data_root is None:
+        hint += " Give the folder that holds prepared ones with --data-root."
+    return f"There is no paired data {name!r}; there are: {', '.join(known) or 'none'}.{hint}"

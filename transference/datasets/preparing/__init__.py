@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import PIL
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -29,23 +28,23 @@ from transference.datasets._images import (
     Picture,
     check_size,
     pixels_of,
-    require_folder,
     split_sizes,
     unusable,
 )
 from transference.datasets._opening import check_new_name
 from transference.datasets._unread import unread
 from transference.datasets.originals import find_original, original_names
+from transference.datasets.paired import prepared_pairs
 from transference.datasets.prepared import Prepared, file_name, prepared_files, write
 from transference.datasets.preparing._places import open_place
 from transference.datasets.preparing._scratch import Scratch
 from transference.datasets.preparing._twins import same_pixels
+from transference.datasets.preparing._workplace import WORK, workplace
 from transference.datasets.views import Inverted, Resplit
 from transference.errors import DataError, SpecMismatchError, UsageError
 
 __all__ = ["Preparation", "is_done", "preparation", "prepare"]
 
-_WORK = ".preparing"
 _OF_THE_MODE = {"images": None, "split_list": None, "inverted": None, "decoding": 1}
 """Settings that all prepared files of a mode must share, and what they were before they were written down."""
 _OTHER_DECODING = (
@@ -134,48 +133,31 @@ def preparation(
         )
     channels = channels or (original.channels if original else 3)
     check_size(side, channels)
-    if not place.exists():
-        raise DataError(
-            f"{place} does not exist; give the archive, folder or parquet file that holds {name} with --from."
-        )
-    if data_root.exists():
-        require_folder(data_root)
-    work = data_root / _WORK
-    work.mkdir(parents=True, exist_ok=True)
-    unpacked = work / "unpacked" / name
-    try:
-        with FileLock(work / f"{name}.lock", timeout=0):
-            try:
-                found, plain = open_place(name, original, place, unpacked, say)
-                listed = split_file or (original.split_list if original else None)
-                reader: DatasetReader = Inverted(found) if invert else found
-                absent, empty = [], []
-                split_list = split_lists.read(listed) if listed else None
-                if split_list:
-                    reader = Resplit(reader, split_list)
-                    absent = split_list.absent({c for classes in found.classes().values() for c in classes})
-                    empty = [split for split in split_list.splits if split not in reader.classes()]
-                settings = {
-                    "name": name,
-                    "from": place.name,
-                    "in_data_root": place.resolve().parent == data_root.resolve(),
-                    "as_it_is": plain and not split_list and not invert,
-                    "images": found.mark().content,
-                    "side": side,
-                    "channels": channels,
-                    "split_list": f"{split_list.name} ({split_list.digest})" if split_list else None,
-                    "inverted": invert,
-                    "decoding": DECODING,
-                }
-                yield Preparation(reader, data_root, side, channels, settings, absent, empty)
-            except Exception:
-                shutil.rmtree(unpacked, ignore_errors=True)
-                raise
-            shutil.rmtree(unpacked, ignore_errors=True)  # after an interruption it is kept, to go on with
-    except Timeout as error:
-        raise UsageError(
-            f"{name} is being prepared in {data_root} by another process; wait for it, or stop it."
-        ) from error
+    if file := next(iter(prepared_pairs(data_root, name)), None):
+        raise DataError(f"{name} is paired data in {file.where}; choose another name for images, or move that file.")
+    with workplace(name, place, data_root) as unpacked:
+        found, plain = open_place(name, original, place, unpacked, say)
+        listed = split_file or (original.split_list if original else None)
+        reader: DatasetReader = Inverted(found) if invert else found
+        absent, empty = [], []
+        split_list = split_lists.read(listed) if listed else None
+        if split_list:
+            reader = Resplit(reader, split_list)
+            absent = split_list.absent({c for classes in found.classes().values() for c in classes})
+            empty = [split for split in split_list.splits if split not in reader.classes()]
+        settings = {
+            "name": name,
+            "from": place.name,
+            "in_data_root": place.resolve().parent == data_root.resolve(),
+            "as_it_is": plain and not split_list and not invert,
+            "images": found.mark().content,
+            "side": side,
+            "channels": channels,
+            "split_list": f"{split_list.name} ({split_list.digest})" if split_list else None,
+            "inverted": invert,
+            "decoding": DECODING,
+        }
+        yield Preparation(reader, data_root, side, channels, settings, absent, empty)
 
 
 def prepare(asked: Preparation, *, force: bool = False, progress: bool = False) -> Prepared:
@@ -200,7 +182,7 @@ def prepare(asked: Preparation, *, force: bool = False, progress: bool = False) 
         raise DataError(f"{asked.reader.where} holds no images for {name}.")
     plan = json.dumps({**asked.settings, "dated": asked.reader.mark().dated, "pillow": PIL.__version__}, sort_keys=True)
     _check_room(asked)
-    scratch = Scratch(asked.data_root / _WORK / asked.target.path.stem, plan, asked.channels * asked.side**2)
+    scratch = Scratch(asked.data_root / WORK / asked.target.path.stem, plan, asked.channels * asked.side**2)
     failures: list[str] = []
     with tqdm(total=n_images, initial=len(scratch.rows), unit="img", disable=not progress) as bar, scratch:
         for (split, picture), pixels in each_in_turn(partial(_pixels, asked), scratch.remaining(_all(asked.reader))):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,27 +32,40 @@ def open_place(
     Raises:
         DataError: there is no dataset, or it is not whole.
     """
-    roots = list(_roots(place, original, unpacked, say))
+    archives, suffixes = (original.archives if original else ()), file_containers()
+    roots = list(look_in(place, archives, suffixes, unpacked, say))
     found = original.read(roots) if original else None
     return (replace(found, name=name), False) if found else (_plain(name, place, roots, original), True)
 
 
-def _roots(place: Path, original: Original | None, unpacked: Path, say: Callable[[str], None]) -> Iterator[Path]:
+def look_in(
+    place: Path, archives: Iterable[str], suffixes: Collection[str], unpacked: Path, say: Callable[[str], None]
+) -> Iterator[Path]:
     """Yield the folders to look in: what archives hold, then the place itself, since who unpacked an archive may have been interrupted.
+
+    Args:
+        place: an archive, a folder, or a file.
+        archives: names of those that are unpacked where the place is a folder.
+        suffixes: of files that are read as they are.
+        unpacked: where archives are unpacked to.
+        say: told what takes long.
+
+    Yields:
+        Folders, or the file itself.
 
     Raises:
         DataError: the place is a file of no known kind.
     """
     if place.is_dir():
-        archives = [place / file for file in (original.archives if original else {}) if (place / file).is_file()]
-    elif place.suffix in file_containers():
-        archives = []
+        found = [place / file for file in archives if (place / file).is_file()]
+    elif place.suffix in suffixes:
+        found = []
     elif is_archive(place):
-        archives = [place]
+        found = [place]
     else:
-        files = "".join(f", no {container.title}" for container in file_containers().values())
+        files = "".join(f", no {suffix} file" for suffix in suffixes)
         raise DataError(f"{place} is no zip or tar archive (plain, gzip or bzip2){files} and no folder. Is it whole?")
-    for archive in archives:
+    for archive in found:
         state = archive.stat()
         folder = (
             unpacked / f"{archive.name}.{fingerprint([str(archive.resolve()), state.st_size, state.st_mtime_ns])[:12]}"
@@ -61,7 +74,7 @@ def _roots(place: Path, original: Original | None, unpacked: Path, say: Callable
             say(f"unpacking {archive}")
             unpack(archive, folder)
         yield folder
-    if place not in archives:
+    if place not in found:
         yield place
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transference.datasets._images import Picture
-from transference.datasets.prepared import Row
+from transference.datasets._packed import Row
 from transference.errors import DataError
 
 _EVERY = 1000

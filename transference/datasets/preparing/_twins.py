@@ -8,8 +8,8 @@ from itertools import combinations
 from pathlib import Path
 
 from transference.datasets._names import in_order
+from transference.datasets._packed import Row
 from transference.datasets._unread import counted
-from transference.datasets.prepared import Row
 
 
 def same_pixels(rows: Sequence[Row], pixels: Path, n_bytes: int) -> list[str]:
