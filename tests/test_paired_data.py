@@ -918,6 +918,26 @@ def test_files_that_are_no_tables_are_refused(name, content, message, tmp_path):
         prepared("mine", tmp_path / name, tmp_path / "d", description=tmp_path / "data.toml")
 
 
+def test_columns_of_one_name_are_refused(tmp_path):
+    found = columns()
+    names = [*found, "a"]
+    pq.write_table(
+        pa.Table.from_arrays([pa.array(found[name].tolist()) for name in names], names), tmp_path / "data.parquet"
+    )
+    (tmp_path / "data.toml").write_text(DESCRIPTION)
+    with pytest.raises(PairingError, match=r"has 1 name for several columns \(a\); rename them"):
+        prepared("mine", tmp_path / "data.parquet", tmp_path / "d", description=tmp_path / "data.toml")
+
+
+def test_damaged_images_of_a_table_are_named(tmp_path):
+    good = make_images.encoded(make_images.noise(0))
+    rows = [{"p": good if k else b"no image", "y": "a", "s": "train"} for k in range(3)]
+    write_parquet(tmp_path / "t.parquet", rows)
+    (tmp_path / "t.toml").write_text('label="y"\nmodalities={p={}}\nsplit={column="s"}')
+    with pytest.raises(DataError, match=r"t.parquet: p in row 0: the image cannot be decoded"):
+        prepared("images", tmp_path / "t.parquet", tmp_path / "d", description=tmp_path / "t.toml")
+
+
 def test_the_example_of_the_docs_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     section = (ROOT / "docs" / "datasets.md").read_text().split("### Paired data of one's own")[1]

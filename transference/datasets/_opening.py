@@ -116,11 +116,9 @@ def find_reader(name: str, data_root: str | Path | None = None) -> DatasetReader
     """Return the reader of the mode called ``name``, which decodes its images; prepared files are not looked at.
 
     Raises:
-        UsageError: it is paired data, or names modalities of such.
+        UsageError: it is paired data.
         DataError: there is none, or there are two.
     """
-    if "[" in name:
-        raise UsageError(f"{name} names modalities of paired data, and images were asked for; open it with open_tasks.")
     _refuse_pairs(name, data_root)
     registered = entry_points(group=_GROUP, name=name)
     root = Path(data_root) if data_root is not None else None
@@ -147,11 +145,13 @@ def find_reader(name: str, data_root: str | Path | None = None) -> DatasetReader
 
 
 def _refuse_pairs(name: str, data_root: str | Path | None) -> None:
-    """Raise `UsageError` if the name is one of paired data.
+    """Raise `UsageError` if the name is one of paired data, or of some of their modalities.
 
     Raises:
         UsageError: it is.
     """
+    if "[" in name:
+        raise UsageError(f"{name} names modalities of paired data, and images were asked for; open it with open_tasks.")
     if pairs := find_paired(name, data_root):
         one = pairs.modalities[0].name
         raise UsageError(

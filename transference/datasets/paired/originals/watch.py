@@ -122,7 +122,7 @@ def _unlike(path: Path, why: str) -> str:
 WATCH = PairedOriginal(
     name="watch",
     title="shoulder exercises seen by a watch (Burns et al. 2018), in seglearn 1.2.5, BSD licence",
-    source="https://github.com/dmbee/seglearn",
+    page="https://github.com/dmbee/seglearn",
     get="by pip download --no-deps seglearn==1.2.5",
     expects="seglearn-1.2.5-py3-none-any.whl, or the file watch_dataset.npy in it",
     read=read,
