@@ -1,13 +1,37 @@
 """Tasks on paired data: a mode is a subset of the modalities, and the same index is the same examples in all of them."""
 
+import dataclasses
+import json
+import re
+from dataclasses import dataclass
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+import torch.nn.functional as F
+from click.testing import CliRunner
 
 import transference as tr
-from transference.datasets import open_paired, paired_names
+from meta_models.training import Recipe
+from transference.cli import main
+from transference.datasets import Modality, PairedDataset, open_paired, paired_names
+from transference.datasets.paired import content_digest
 from transference.errors import DataError, UsageError
-from transference.samplers import PairedName, RedrawingSampler, input_shapes, mode_in_order, reopen_tasks, shared_modes
+from transference.report import write_report
+from transference.report._drawings import draw
+from transference.report._tasks import SupportSets
+from transference.samplers import (
+    PairedName,
+    RedrawingSampler,
+    _opening,
+    _subsets,
+    input_shapes,
+    mode_in_order,
+    reopen_tasks,
+    shared_modes,
+)
+from transference.spec import TaskSet
 
 GENERATED = ("mix", "redundant", "synergy", "unique")
 DIGESTS = {
@@ -227,3 +251,350 @@ def test_images_are_not_opened_by_the_name_of_paired_data():
     for open_images in (tr.open_dataset, tr.few_shot):
         with pytest.raises(UsageError, match="open it with open_tasks"):
             open_images("mix[a]:train")
+
+
+@dataclass(frozen=True)
+class Means:
+    """The nearest class mean, after a matrix for each modality and a mean over those that are there."""
+
+    modalities: dict[str, list[int]]
+
+    def init_params(self, seed):
+        generator = torch.Generator().manual_seed(seed)
+        return {
+            name: torch.randn(8, n, generator=generator, dtype=torch.float32) / 8
+            for name, (n,) in self.modalities.items()
+        }
+
+    def recipe(self, modes):
+        return Recipe(iterations=4, meta_batch=3)
+
+    def episode_loss(self, params, episode):
+        embed = lambda x: torch.stack([part @ params[name].T for name, part in x.items()]).mean(0)
+        support, query = embed(episode.support_x), embed(episode.query_x)
+        belongs = F.one_hot(episode.support_y, len(support)).to(support.dtype)
+        means = (belongs.T @ support) / belongs.sum(0).clamp(min=1)[:, None]
+        far = (query[:, None] - means).square().sum(-1).masked_fill(belongs.sum(0) == 0, torch.inf)
+        return F.cross_entropy(-far, episode.query_y)
+
+
+def call(*words):
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+SMALL = ("--ways", 3, "--queries", 2, "--device", "cpu")
+MEANS = f"{__name__}:Means"
+
+
+def train(modes, out, *more, learner=MEANS):
+    return call(
+        "train",
+        "--learner",
+        learner,
+        "--modes",
+        modes,
+        *SMALL,
+        "--iterations",
+        4,
+        "--save-every",
+        4,
+        "--out",
+        out,
+        *more,
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    out = tmp_path_factory.mktemp("trained")
+    result = train("mix[b+a],mix[a],mix[a>b]", out, "--validate", 2)
+    assert result.exit_code == 0, result.output
+    return out / "step-00000004.safetensors"
+
+
+@pytest.fixture(scope="module")
+def computed(trained, tmp_path_factory):
+    out = tmp_path_factory.mktemp("computed") / "run"
+    sources = [word for subset in ("a", "*", "b>a") for word in ("--source", f"mix[{subset}]:train")]
+    targets = [word for subset in ("b", "a>b") for word in ("--target", f"mix[{subset}]:test")]
+    result = call("compute", trained, "--learner", MEANS, *sources, *targets, *SMALL,
+                  "--n-source", 4, "--n-target", 3, "--alpha", 1e-4, "--controls", 2, "--out", out)  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert result.stderr.count("note: mix: train and test share all their classes") == 1
+    return out
+
+
+def test_a_learner_is_trained_on_subsets_under_their_names_in_full(trained):
+    about = json.loads((trained.parent / "training.json").read_text())
+    assert about["modes"] == ["mix[a+b]", "mix[a]", "mix[a>b]"]
+    assert about["config"] == {"modalities": {"a": [16], "b": [16]}}
+    metrics = pd.read_parquet(trained.parent / "metrics")
+    assert set(metrics["mode"]) == set(about["modes"])
+    again = train("mix[*],mix[a],mix[a>b]", trained.parent, "--validate", 2)
+    assert again.exit_code == 0, f"the same modes in other words: {again.output}"
+
+
+def test_checkpoints_are_evaluated_on_subsets(trained):
+    result = call(
+        "evaluate",
+        trained,
+        "--learner",
+        MEANS,
+        "--target",
+        "mix[*]:test",
+        "--target",
+        "mix[b>a]:test",
+        "--n-tasks",
+        3,
+        *SMALL,
+    )
+    assert result.exit_code == 0, result.output
+    assert "mix[a+b]:test" in result.stdout
+    assert "mix[b>a]:test" in result.stdout
+    result = call("evaluate", trained, "--learner", MEANS, "--target", "mix[*]:test", "--target", "mix[b+a]:test")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert "--target names mix[a+b]:test twice (mix[*]:test, mix[b+a]:test)" in result.stderr
+
+
+def test_a_run_keeps_the_names_with_brackets(computed, tmp_path):
+    run = tr.open_run(computed)
+    assert list(dict.fromkeys(run.modes("source"))) == ["mix[a]", "mix[a+b]", "mix[b>a]"]
+    assert list(dict.fromkeys(run.modes("target"))) == ["mix[b]", "mix[a>b]"]
+    tasks = run.tasks()
+    assert set(tasks["mode"]) == {"mix[a]", "mix[a+b]", "mix[b>a]", "mix[b]", "mix[a>b]"}
+    one, other = (tasks[tasks["mode"] == mode]["query_ids"].tolist() for mode in ("mix[a]", "mix[b>a]"))
+    assert all(np.array_equal(x, y) for x, y in zip(one, other, strict=True))
+    assert call("verify", computed).exit_code == 0
+    for kind in ("matrix", "blocks"):
+        assert call("plot", computed, "--kind", kind, "-o", tmp_path / f"{kind}.svg").exit_code == 0
+    drawn = (tmp_path / "blocks.svg").read_text()
+    assert "mix[a&gt;b]" in drawn or "<!-- mix[a>b] -->" in drawn
+    drawn = call("plot", computed, "--kind", "matrix", "--source", "mix[b>a]", "-o", tmp_path / "one.svg")
+    assert drawn.exit_code == 0, drawn.output
+    shown = call("summary", computed)
+    assert shown.exit_code == 0, shown.output
+    assert "mix[b>a] → mix[a>b]" in shown.stdout
+
+
+def as_train_names_it(mode):
+    return mode.removesuffix(":train")
+
+
+@pytest.mark.parametrize("mode", [mode for mode in BAD if mode not in ("mix[a]", "mix[a:train")])
+def test_train_refuses_modes_that_cannot_be_in_one_line(mode, tmp_path):
+    result = train(as_train_names_it(mode), tmp_path / "out")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1), result.output
+    if "write it as" not in BAD[mode] and mode not in ("mix[a,b]:train", "mix a]:train"):
+        assert re.search(BAD[mode], result.stderr)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("mode", BAD)
+def test_compute_and_evaluate_refuse_modes_that_cannot_be_in_one_line(mode, trained, tmp_path):
+    asked = [trained, "--learner", MEANS, "--target", mode, *SMALL]
+    for command in (("evaluate", *asked), ("compute", *asked, "--source", "mix[a]:train", "--out", tmp_path / "run")):
+        result = call(*command)
+        told = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+        assert (result.exit_code, len(told)) == (2, 1), result.output
+        assert re.search(BAD[mode], told[0])
+    assert not (tmp_path / "run").exists()
+
+
+def test_modes_that_are_the_same_are_refused(trained, tmp_path):
+    result = train("mix[*],mix[b+a]", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "--modes names mix[a+b] twice (mix[*], mix[b+a])" in result.stderr
+    sources = ("--source", "mix[*]:train", "--source", "mix[b+a]:train", "--target", "mix[a]:test")
+    result = call("compute", trained, "--learner", MEANS, *sources, *SMALL, "--out", tmp_path / "run")
+    assert result.exit_code == 2
+    assert "mix[a+b]:train/3-way/1-shot/2-query/seed-1 is given twice" in result.stderr
+    result = train("mix[a]", tmp_path / "out", "--rotate", "mix[a]")
+    assert result.exit_code == 2
+    assert "mix[a] is paired data, which cannot be rotated" in result.stderr
+
+
+def test_a_learner_that_does_not_know_the_inputs_is_told_with_both(trained, tmp_path):
+    result = train("mix[a]", tmp_path / "out", learner="protonet")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert "support_x['a'] (3, 16) float32" in result.stderr
+    assert "its inputs are tensors by name, of which the learner names none that it knows" in result.stderr
+    assert train("mix[a]", tmp_path / "a").exit_code == 0
+    result = call("evaluate", tmp_path / "a" / trained.name, "--learner", MEANS, "--target", "mix[b]:test", *SMALL)
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert "KeyError: 'b'" in result.stderr
+    assert "support_x['b'] (3, 16) float32" in result.stderr
+    assert "its inputs are tensors by name, and the learner knows a [16]" in result.stderr
+
+
+def test_a_learner_that_fails_midway_is_told_with_the_inputs(trained, tmp_path):
+    later = tr.open_tasks("mix[b]:test", ways=3, queries=2)[2].query_x["b"]
+
+    class Failing(Means):
+        def episode_loss(self, params, episode):
+            if torch.equal(episode.query_x.get("b", torch.zeros(1)), later):
+                raise LookupError("no such name")
+            return super().episode_loss(params, episode)
+
+    checkpoint, learner = tr.load_checkpoint(trained), Failing({"a": [16], "b": [16]})
+    tasks = tr.open_tasks("mix[b]:test", ways=3, queries=2)
+    with pytest.raises(tr.TransferenceError) as caught:
+        tr.measure(
+            learner,
+            checkpoint,
+            tasks,
+            tasks,
+            n_source=2,
+            n_target=3,
+            lookahead=tr.SGD(0.01),
+            out=tmp_path / "run",
+            device="cpu",
+        )
+    assert re.search(
+        r"target task 2 .*LookupError: no such name .*support_x\['b'\] \(3, 16\).*the learner knows a \[16\], b \[16\]",
+        str(caught.value),
+    )
+    assert "\n" not in str(caught.value)
+
+
+class Gestures:
+    """Paired data of every kind that a modality can be."""
+
+    name, where = "gestures", "generated"
+    modalities = (
+        Modality("photo", "image", (3, 8, 8)),
+        Modality("accel", "window", (20, 3)),
+        Modality("pen", "track", (12, 3)),
+        Modality("look", "values", (5,)),
+    )
+
+    def classes(self):
+        return {"test": dict.fromkeys(("<b>one</b>", "two", "three"), 6)}
+
+    def open(self, split):
+        stream, n = np.random.default_rng(0), 18
+        pen = stream.normal(size=(n, 12, 3)).cumsum(1)
+        pen[..., 2] = np.arange(12) == 7  # two strokes
+        values = {
+            "photo": torch.from_numpy(stream.integers(0, 256, (n, 3, 8, 8)).astype(np.uint8)),
+            "accel": torch.from_numpy(stream.normal(size=(n, 20, 3)).cumsum(1).astype(np.float32)),
+            "pen": torch.from_numpy(pen.astype(np.float32)),
+            "look": torch.from_numpy(stream.normal(size=(n, 5)).astype(np.float32)),
+        }
+        names = tuple(sorted(self.classes()["test"]))
+        labels = [(name, f"{name}-{k}") for name in names for k in range(6)]
+        digest = content_digest(self.modalities, labels, values)
+        ids = tuple(row for _, row in labels)
+        return PairedDataset("gestures", "test", self.modalities, values, names, (0, 6, 12, 18), ids, digest)
+
+
+@pytest.fixture
+def gestures(monkeypatch):
+    """The commands find it as they would find a generated set."""
+    monkeypatch.setattr(
+        _subsets, "find_paired", lambda name, data_root=None: Gestures() if name == "gestures" else None
+    )
+    monkeypatch.setattr(_opening, "open_paired", lambda name, split, **_: Gestures().open(split))
+
+
+class Weighed:
+    """A loss of any inputs."""
+
+    def init_params(self, seed):
+        return {"w": torch.ones(2, dtype=torch.float32)}
+
+    def episode_loss(self, params, episode):
+        parts = [part for side in (episode.support_x, episode.query_x) for part in side.values()]
+        return (params["w"].sum() - 1 - torch.stack([part.square().mean() for part in parts]).mean()).square()
+
+
+def reported(tmp_path, *modes, shots=2):
+    tasks = [tr.open_tasks(f"gestures[{mode}]:test", ways=3, shots=shots, queries=1) for mode in modes]
+    checkpoint = tr.Checkpoint(Weighed().init_params(0), 1)
+    run = tr.measure(Weighed(), checkpoint, tasks, tasks[:1], n_source=2, n_target=1, lookahead=tr.SGD(0.01),
+                     out=tmp_path / "run", device="cpu", controls=0)  # fmt: skip
+    write_report([run], tmp_path / "page.html")
+    return (tmp_path / "page.html").read_text()
+
+
+@pytest.mark.usefixtures("gestures")
+def test_images_are_scaled_and_all_else_is_as_it_is():
+    data, episode = Gestures().open("test"), tr.open_tasks("gestures[*]:test", ways=3, shots=1, queries=2)[0]
+    assert {str(part.dtype) for part in episode.query_x.values()} == {"torch.float32"}
+    rows = [
+        data.ids.index(row)
+        for row in tr.open_tasks("gestures[*]:test", ways=3, shots=1, queries=2).describe(0).query_ids
+    ]
+    assert torch.equal(episode.query_x["photo"], data.values["photo"][rows] / 255)
+    assert torch.equal(episode.query_x["accel"], data.values["accel"][rows])
+    assert list(input_shapes(["gestures[look+accel]"])) == ["accel", "look"]
+    assert input_shapes(["gestures[photo]"], side=8, channels=1) == {"photo": [1, 8, 8]}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("gestures")
+def test_the_report_draws_what_is_no_image(tmp_path):
+    text = reported(tmp_path, "*", "pen", "photo>look")
+    drawings = re.findall(r'<svg class="drawing (\w+)".*?</svg>', text, re.DOTALL)
+    # a target task and a source task show all four modalities, 3 classes of 2; so do two tasks of the pen, and two of photos
+    assert {kind: drawings.count(kind) for kind in ("window", "track", "values")} == {
+        "window": 12,
+        "track": 24,
+        "values": 12,
+    }
+    assert text.count("data:image/png") == 12 + 12
+    assert "No pictures" not in text
+    assert "Support examples in accel of &lt;b&gt;one&lt;/b&gt;" in text
+    assert "<b>one" not in text
+    assert text.count('<span class="modality">accel</span>') == 2 * 3
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("gestures")
+def test_paired_data_that_changed_are_not_shown(tmp_path, monkeypatch):
+    other = dataclasses.replace(Gestures().open("test"), digest="0" * 32)
+    tasks = tr.open_tasks("gestures[*]:test", ways=3, shots=2, queries=1)
+    monkeypatch.setattr(_opening, "open_paired", lambda name, split, **_: other)
+    sets = SupportSets((TaskSet(tasks.name, 1, tasks.digest),), None, 28, 3)
+    row = pd.Series({"sampler": tasks.name, "index": 0, "id": 0, **dataclasses.asdict(tasks.describe(0))})
+    assert [shown.shots for shown in sets.task(row, "gestures").classes] == [(), (), ()]
+    assert "are not those that the run was measured on" in sets.problems[tasks.name]
+
+
+def points(path):
+    return [tuple(map(float, point)) for point in re.findall(r"[ML](-?[\d.e-]+) (-?[\d.e-]+)", path)]
+
+
+def test_a_window_is_drawn_as_a_line_for_each_channel():
+    rising = np.linspace(0, 1, 5)[:, None] * [1.0, -1.0]
+    one, other = draw("window", np.stack([rising, 0 * rising]))
+    assert [points(path) for path in one.paths] == [
+        [(0, 30), (25, 22.5), (50, 15), (75, 7.5), (100, 0)],
+        [(0, 30), (25, 37.5), (50, 45), (75, 52.5), (100, 60)],
+    ]
+    assert one.zero == other.zero == 30
+    assert {y for path in other.paths for _, y in points(path)} == {30}, "one scale for the task"
+
+
+def test_a_pen_track_is_broken_where_the_pen_was_lifted():
+    way = np.array([[0.0, 0, 0], [1, 0, 0], [1, 2, 1], [0, 2, 0]])
+    (drawing,) = draw("track", way[None])
+    assert points(drawing.paths[0]) == [(35, 0), (65, 0), (65, 60), (35, 60)]
+    assert [letter for letter in drawing.paths[0] if letter in "ML"] == list("MLML")
+    assert drawing.zero is None
+    assert drawing.box == "18 -2 64 64"
+
+
+def test_values_are_drawn_as_bars_from_zero():
+    (drawing,) = draw("values", np.array([[1.0, -2.0, np.nan, 0.0]]))
+    assert drawing.paths == ("M12.5 20V0M37.5 20V60M87.5 20V20",)
+    assert drawing.zero == 20
+
+
+@pytest.mark.parametrize("kind", ["window", "track", "values"])
+@pytest.mark.parametrize("fill", [0.0, 7.0, np.nan, np.inf])
+def test_drawings_stay_inside_whatever_the_numbers(kind, fill):
+    examples = np.full((2, 3) if kind == "values" else (2, 4, 3), fill)
+    for drawing in draw(kind, examples):
+        assert all(0 <= x <= 100 and 0 <= y <= 60 for path in drawing.paths for x, y in points(path))
+        assert "nan" not in "".join(drawing.paths)
+    assert draw("sound", examples) == draw(kind, examples[:0]) == []

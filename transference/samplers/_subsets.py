@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from transference.datasets import dataset_names, places_of, prepared_files
+from transference.datasets import dataset_names, parse_mode, places_of, prepared_files
 from transference.datasets.originals import find_original
 from transference.datasets.paired import Modality, PairedReader, find_paired, paired_names
 from transference.errors import UsageError
@@ -79,16 +79,17 @@ def mode_in_order(mode: str, data_root: str | Path | None = None) -> str:
     """Return a mode, with or without its split, with its modalities in full and in the data's order; others as they are.
 
     Raises:
-        UsageError: it names modalities that there are not, or of data that have none, or none of data that have several.
+        UsageError: it names modalities that there are not, or of data that have none, or none of data that have several; or it is
+            no mode at all.
         DataError: the data are damaged.
 
     Example:
         >>> mode_in_order("mix[b+a]:train"), mode_in_order("mix[*]"), mode_in_order("strokes:train")
         ('mix[a+b]:train', 'mix[a+b]', 'strokes:train')
     """
-    name, colon, split = mode.partition(":")
+    name, split = parse_mode(mode) if ":" in mode else (mode, None)
     found = find_subset(name, data_root)
-    return mode if found is None else f"{found[0].name}[{found[1]}]{colon}{split}"
+    return mode if found is None else f"{found[0].name}[{found[1]}]" + (f":{split}" if split else "")
 
 
 def _side(mode: str, text: str, there: Sequence[str]) -> tuple[str, ...]:
