@@ -52,6 +52,7 @@ def drawn(name):
         "compare": figures.compare(difference, table, table, (name, "plain")),
         "step size": figures.step_size(made.split(modes)),
         "contact sheet": figures.contact_sheet([np.zeros((1, 3, 4, 4), np.uint8)] * 2, modes),
+        "example sheet": figures.example_sheet([{name: np.ones((1, 3))}] * 2, {name: "values"}, modes),
     }
 
 

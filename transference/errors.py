@@ -44,6 +44,11 @@ class StoreError(TransferenceError):
     """A run folder is incomplete or damaged."""
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error of a library says; what follows is often advice that is not ours."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
 def in_one_line(text: object) -> str:
     """Return a text as `printable` does, its line breaks escaped too: for a name in a table or a figure."""
     return printable(text).replace("\n", "\\n")

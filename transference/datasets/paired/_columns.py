@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from transference.datasets._names import as_seen
 from transference.datasets._unread import counted, few
-from transference.errors import DataError, PairingError
+from transference.errors import DataError, PairingError, first_line
 
 SUFFIXES = (".parquet", ".npz")
 
@@ -67,7 +67,7 @@ def open_columns(path: Path) -> Iterator[Columns]:
         MemoryError,
         RuntimeError,
     ) as error:
-        raise DataError(f"{path} cannot be read ({error}). Is it whole? Write it again.") from error
+        raise DataError(f"{path} cannot be read ({first_line(error)}). Is it whole? Write it again.") from error
 
 
 class _Arrays:
