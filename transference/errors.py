@@ -40,6 +40,12 @@ class LearnerError(TransferenceError):
     """A learner cannot be found or built, or is not the pure function that the measurement needs."""
 
 
+class InputsError(LearnerError):
+    """A learner fails on a task whose inputs have other names than those that it knows, or names where it knows none."""
+
+    exit_code = 2
+
+
 class StoreError(TransferenceError):
     """A run folder is incomplete or damaged."""
 
