@@ -498,3 +498,16 @@ def test_a_training_goes_on_by_the_same_combination_alone(mixed):
     result = call("train", *words, "--combine", "mean", "--out", mixed.parent)
     assert result.exit_code == 2
     assert "combine: smooth-worst:2,0.1 → mean" in result.stderr
+
+
+def test_the_page_tells_combinations_apart_from_tasks(run, tmp_path):
+    result = call("report", run.path, "--alpha", ALPHAS[1], "-o", tmp_path / "page.html")
+    assert result.exit_code == 0, result.output
+    text = " ".join((tmp_path / "page.html").read_text().split())
+    assert (
+        "on each of 8 source tasks (4 of strokes:val and 4 of shapes:val), on each 4 times one task of every mode together"
+        in text
+    )
+    assert "their gradients combined by mgda, sum, pcgrad and precision:3" in text
+    assert "of every source mode" in text
+    assert "a sampler that this package does not have" not in text

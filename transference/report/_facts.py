@@ -52,8 +52,8 @@ def measured(run: Run, failed: Mapping[str, int]) -> str:
     n_pairs = _counted(spec.n_cells // spec.replicates, "pair")
     known = f"of which some have no ratio: {lost}" if lost else "all of them measured"
     return (
-        f"From {checkpoints}, {step} {alphas} was taken on each of {_counted(_n(spec.samplers), 'source task')} ({_sets(spec.samplers)}), "
-        f"{_combinations(spec)}and the loss of each of {_counted(spec.n_target, 'target task')} ({_sets(spec.targets)}) compared with its loss before. "
+        f"From {checkpoints}, {step} {alphas} was taken on each of {_tasks(spec.samplers, 'source task')}, {_combinations(spec)}"
+        f"and the loss of each of {_tasks(spec.targets, 'target task')} compared with its loss before. "
         f"That makes {n_pairs} of tasks{again}, {known}. {_readings(spec)}"
     )
 
@@ -66,8 +66,10 @@ def _combinations(spec: RunSpec) -> str:
     return f"on each {first.n:,} times one task of every mode together, their gradients combined by {names}, "
 
 
-def _n(sets: Sequence[TaskSet]) -> int:
-    return sum(tasks.n for tasks in sets)
+def _tasks(sets: Sequence[TaskSet], what: str) -> str:
+    """Return how many tasks there are, and how many are of which sampler."""
+    of_each = _listed(f"{tasks.n:,} of {tasks.sampler.partition('/')[0]}" for tasks in sets)
+    return f"{_counted(sum(tasks.n for tasks in sets), what)} ({of_each})"
 
 
 def _readings(spec: RunSpec) -> str:
@@ -122,11 +124,6 @@ def _number(name: str, words: Sequence[str], training: Mapping[str, Any], defaul
     said += [word.partition("=")[2] for word in words if word.startswith(f"--{name}=")]
     found = str(said[-1] if said else training.get(name, default))
     return int(found) if found.isdecimal() and len(found) < 5 else default
-
-
-def _sets(sets: Sequence[TaskSet]) -> str:
-    """Return how many tasks are of which sampler."""
-    return _listed(f"{tasks.n:,} of {tasks.sampler.partition('/')[0]}" for tasks in sets)
 
 
 def _steps(steps: Sequence[int]) -> str:
