@@ -162,7 +162,7 @@ Examples:
 @click.option(
     "--paired",
     "description",
-    type=PathType(exists=True, dir_okay=False),
+    type=PathType(dir_okay=False),
     metavar="FILE.toml",
     help="What is what in a parquet or .npz file of paired data: modalities, label, group, split.",
 )
