@@ -191,7 +191,7 @@ def rows(run: tr.Run) -> pd.DataFrame:
 
 
 def fit(predicted: pd.DataFrame, family: str) -> dict[str, object]:
-    """Return root mean squares of what was measured and of its difference from what was predicted, and their correlation."""
+    """Return root mean squares of what was measured and of its difference from the prediction, and their correlation."""
     size = {f"rms {name}": float(np.sqrt((predicted[name] ** 2).mean())) for name in ("measured", "difference")}
     below = float((predicted["difference"] < 0).mean())
     correlation = float(np.corrcoef(predicted["measured"], predicted["predicted"])[0, 1])
