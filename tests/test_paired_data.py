@@ -975,7 +975,7 @@ def test_prepared_pairs_are_listed_and_shown(name, tmp_path):
             assert min(sheet.size) > 100
     wrong = call("datasets", "show", f"{name}[{first}x]", "--data-root", data, "-o", tmp_path / "sheet.png")
     assert wrong.exit_code == 2
-    assert f"There is no modality {first}x in {name}; it has {first}, " in wrong.stderr
+    assert f"there is no modality {first}x in {name}; it has {first}, " in wrong.stderr
     assert f"(did you mean {first}?)" in wrong.stderr
 
 

@@ -53,10 +53,10 @@ def find_subset(mode: str, data_root: str | Path | None = None) -> tuple[PairedR
         raise UsageError(f"{mode!r} does not name a mode; write it as NAME[MODALITY+MODALITY], or NAME[{ALL}] for all.")
     if (reader := find_paired(match["name"], data_root)) is None:
         raise UsageError(_not_paired(mode, match["name"], data_root))
-    return reader, choose(reader.name, reader.modalities, match["inside"])
+    return reader, choose_modalities(reader.name, reader.modalities, match["inside"])
 
 
-def choose(data: str, modalities: Sequence[Modality], inside: str) -> Subset:
+def choose_modalities(data: str, modalities: Sequence[Modality], inside: str) -> Subset:
     """Return the modalities that a text in brackets names, in the data's order.
 
     Args:
