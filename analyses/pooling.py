@@ -24,6 +24,8 @@ def pooled(run: tr.Run) -> dict[tuple[int, float, str], Block]:
     """
     found: dict[tuple[int, float], dict[tuple[str, str], Block]] = {}
     for block in run.blocks():
+        if block.combination:
+            continue  # a step on tasks of several modes is of none
         found.setdefault((block.checkpoint_step, block.alpha), {})[block.source_mode, block.target_mode] = block
     tables = {}
     for (step, alpha), blocks in found.items():

@@ -77,7 +77,7 @@ class ProtoNet:
         return F.cross_entropy(logits, episode.query_y), correct.float().mean()
 
     def logits(self, params: Params, episode: Episode) -> Tensor:
-        """Return the negative squared distances ``[n_query, n_support]``, a column per label as in `prototype_logits`."""
+        """Return the negative squared distances ``[n_query, n_support]``, a column per label as in ``prototype_logits``."""
         support, query = self._embed(params, episode)
         logits = prototype_logits(support, episode.support_y, query)
         if self.transductive:

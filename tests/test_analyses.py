@@ -7,12 +7,15 @@ import click
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy import stats
 
 import transference as tr
 from analyses import pooling, subjects
+from analyses.combinations import __main__ as combinations
 from analyses.modalities import __main__ as modalities
 from analyses.modalities.testing import holm
+from tests.strangers import PixelPrototypes
 from transference.cli import main
 
 QUESTIONS = sorted(path.parent.name for path in subjects.HERE.glob("*/__main__.py"))
@@ -33,6 +36,92 @@ def test_mode_pairs_are_pooled_as_they_stand_in_the_matrix(tmp_path, learner, ch
     assert np.isnan(within[~same]).all()
     assert np.isnan(across[same]).all()
     assert tables[10, 0.1, "within modes"].accuracy_before.shape == (4,)
+
+
+def tasks(data, seed):
+    return tr.FewShot(data, ways=3, shots=1, queries=2, seed=seed)
+
+
+@pytest.fixture(scope="module")
+def combined(tmp_path_factory, strokes, shapes):
+    learner = PixelPrototypes()
+    checkpoint = tr.Checkpoint(learner.init_params(0), step=10)
+    modes = [[tasks(data, seed) for data in (strokes, shapes)] for seed in (0, 1)]
+    given = {
+        "n_source": 3,
+        "n_target": 2,
+        "lookahead": tr.Normalised(0.05),
+        "estimator": tr.Exact("loop"),
+        "controls": 0,
+    }
+    return [
+        tr.measure(
+            learner, checkpoint, *modes, **given, combine=combine, out=tmp_path_factory.mktemp("combined") / "run"
+        )
+        for combine in ({}, {"mean": tr.Mean(), "mgda": tr.MGDA()})
+    ]
+
+
+@pytest.mark.slow
+def test_steps_on_several_modes_are_neither_within_nor_across(combined):
+    alone, together = map(pooling.pooled, combined)
+    for key, block in alone.items():
+        np.testing.assert_array_equal(block.loss_ratio, together[key].loss_ratio)
+
+
+@pytest.mark.slow
+def test_rows_of_combinations_are_means_of_logarithms(combined):
+    found = combinations.rows(combined[1]).set_index(["combination", "target_mode"])
+    for block in combined[1].blocks():
+        if block.combination:
+            row = found.loc[block.source_mode, block.target_mode]
+            predicted = block.combination.predicted
+            assert row["measured"] == pytest.approx(np.log(block.loss_ratio).mean())
+            assert row["predicted"] == pytest.approx(np.log(predicted).mean())
+            assert row["difference"] == pytest.approx(np.log(block.loss_ratio / predicted).mean())
+            assert row["harmed"] == np.mean(tr.classify(block.loss_ratio) == "negative")
+            assert row["harmed_predicted"] == np.mean(tr.classify(predicted) == "negative")
+    assert len(found) == 4
+
+
+@pytest.mark.slow
+def test_angles_between_gradients_are_told_by_the_weights_of_their_mean(combined, strokes, shapes):
+    def gradient(episode):
+        params = {name: value.requires_grad_() for name, value in PixelPrototypes().init_params(0).items()}
+        found = torch.autograd.grad(PixelPrototypes().episode_loss(params, episode), list(params.values()))
+        return torch.cat([g.flatten() for g in found]).double()
+
+    pairs = [[gradient(tasks(data, 0)[k]) for data in (strokes, shapes)] for k in range(3)]
+    cosines = torch.stack([torch.cosine_similarity(*pair, dim=0) for pair in pairs])
+    found = combinations.angles(combined[1], 0.05)
+    assert found["cosine"] == pytest.approx(float(cosines.mean()), abs=1e-4)
+    assert found["conflicts"] == float((cosines < 0).double().mean())
+
+
+def test_trainings_stand_beside_the_plain_one_of_their_family_and_seed():
+    frame = pd.DataFrame(
+        {
+            "training": ["maml, mean", "mmaml, mean", "maml, mean", "mmaml, mean"],
+            "against": "maml, mean",
+            "alpha": 0.1,
+            "seed": [0, 0, 1, 1],
+            "share": [0.1, 0.4, 0.5, 0.2],
+        }
+    )
+    found = combinations.against(frame, ["share"])
+    assert found["training"].tolist() == ["mmaml, mean"] * 2
+    assert dict(zip(found["seed"], found["share"], strict=True)) == pytest.approx({0: 0.3, 1: -0.3})
+
+
+def test_combinations_stand_beside_the_mean_of_their_training():
+    cells = pd.MultiIndex.from_product([["maml, mean"], [0, 1], ["mean", "mgda"], ["a", "b"]])
+    frame = pd.DataFrame(index=cells.set_names(["training", "seed", "combination", "target_mode"])).reset_index()
+    frame["measured"] = [0.1, 0.2, 0.3, 0.6, 0.5, 0.5, 0.2, 0.4]
+    frame["harmed"] = [0.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0, 0.5]
+    found = combinations.from_mean(frame)
+    assert found["combination"].tolist() == ["mgda"] * 2
+    assert found["measured"].tolist() == pytest.approx([0.3, -0.2])
+    assert found["harmed"].tolist() == pytest.approx([0.5, -0.75])
 
 
 def test_seeds_are_what_is_counted():
@@ -72,8 +161,8 @@ def test_analyses_use_public_names_only():
 def few_pairs(tmp_path_factory):
     config = subjects.config_of(subjects.HERE / "modalities")
     config["seeds"], config["n_test"] = [0, 1], 2
-    config["data"] = {"mix": {"modalities": ["a", "b"], "ways": 3, "queries": 3, "updates": 8}}
-    config["matrices"] |= {"n_source": 2, "n_target": 2}
+    config["data"] = {"mix": {"modalities": ["a", "b"], "ways": 3, "queries": 3, "updates": 4}}
+    config["matrices"] |= {"stages": [0.5, 1.0], "n_source": 2, "n_target": 2}
     config["predicts"] |= {"steps": 2, "batches": 2, "n_row": 2, "n_later": 2, "n_source": 2, "n_target": 2}
     folder = tmp_path_factory.mktemp("few")
     return config, subjects.Places(folder, folder / "runs"), folder

@@ -452,7 +452,7 @@ def test_exact_pairs_that_fail_fail_a_calibrated_run(fresh, tmp_path):
         ([*MODES, "--learner", "maml"], 1, "missing: classifier.fully_connected.weight"),
         ([*MODES, "--alpha", "-1"], 2, "zero or above"),
         ([*MODES, "--device", "cuda:42"], 2, "this machine has cpu and"),
-        ([*MODES, "--lookahead", "momentum"], 2, "is not one of 'adam', 'outer', 'sgd'"),
+        ([*MODES, "--lookahead", "momentum"], 2, "is not one of 'adam', 'normalised', 'outer', 'sgd'"),
     ],
 )
 def test_bad_input_is_told_and_writes_nothing(trained, tmp_path, words, code, message):
@@ -552,14 +552,19 @@ def test_training_takes_settings_from_a_file(tmp_path):
     )
 
 
-def test_demo_runs_the_whole_way(tmp_path):
-    result = call("demo", "--out", tmp_path, "--iterations", 4, "--n-source", 2, "--n-target", 1)
+@pytest.mark.parametrize(
+    ("words", "figures", "row"),
+    [
+        ((), {"histogram.png", "training.png", "matrix.png"}, "strokes → shapes"),
+        (("--modalities",), {"rows.png", "training.png", "matrix.png"}, "mgda → mix[a+b]"),
+    ],
+)
+def test_demo_runs_the_whole_way(tmp_path, words, figures, row):
+    result = call("demo", *words, "--out", tmp_path, "--iterations", 4, "--n-source", 2, "--n-target", 1)
     assert result.exit_code == 0, result.output
     assert result.stdout.strip().endswith("report.html")
-    assert {"checkpoints", "run", "histogram.png", "training.png", "matrix.png", "report.html"} <= {
-        path.name for path in tmp_path.iterdir()
-    }
-    assert "strokes → shapes" in result.stdout
+    assert {"checkpoints", "run", "report.html", *figures} <= {path.name for path in tmp_path.iterdir()}
+    assert row in result.stdout
 
 
 FINISHED = (0, 3)

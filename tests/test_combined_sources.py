@@ -11,6 +11,7 @@ from torchjd import aggregation
 import transference as tr
 from meta_models import ProtoNet, Training, train
 from tests.strangers import PixelPrototypes
+from tests.test_cli import call
 from transference.errors import LearnerError, UsageError
 from transference.statistics import intervals
 from transference.store import verify
@@ -377,3 +378,136 @@ def test_trainings_that_cannot_be_combined_are_refused(tmp_path):
         )
     with pytest.raises(UsageError, match=r"training\.combine does not name it"):
         train(ProtoNet(channels=3), TRAINING, [], out=tmp_path, iterations=1, save_every=1, combination=tr.Mean())
+
+
+MIX = {name: ("--source", f"mix[{name}]:train") for name in ("a", "b", "a+b", "*", "a>b", "b>a")}
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory):
+    """A training on a paired set, by one of the combinations, with the command."""
+    out = tmp_path_factory.mktemp("mixed")
+    words = ("--learner", "shared-latent", "--modes", "mix[a],mix[b],mix[*]", "--combine", "smooth-worst:2,0.1", "--iterations", 2,
+             "--save-every", 2, "--ways", 3, "--queries", 5, "--out", out)  # fmt: skip
+    result = call("train", *words)
+    assert result.exit_code == 0, result.output
+    assert tr.load_checkpoint(out / "step-00000002.safetensors").training["combine"] == "smooth-worst:2,0.1"
+    return out / "step-00000002.safetensors"
+
+
+def compute(checkpoint, out, *words):
+    return call("compute", checkpoint, *words, "--n-source", 2, "--n-target", 2, "--alpha", 0.1, "--out", out)
+
+
+def test_combinations_from_the_command_line_to_the_page(mixed, tmp_path):
+    combined = [
+        word for name in ("uniform:2", "smooth-worst:2,0.1", "mgda", "precision") for word in ("--combine", name)
+    ]
+    result = compute(mixed, tmp_path / "run", *MIX["a"], *MIX["b"], *MIX["*"], "--target", "mix[b>a]:test", *combined)
+    assert result.exit_code == 0, result.output
+    assert "smooth-worst:2,0.1 → mix[b>a]" in result.stdout
+    result = call("plot", tmp_path / "run", "--kind", "rows", "-o", tmp_path / "rows.png")
+    assert result.exit_code == 0, result.output
+    assert "mgda" in (tmp_path / "rows.csv").read_text()
+    result = call("plot", tmp_path / "run", "--kind", "rows", "--source", "mgda", "-o", tmp_path / "one.png")
+    assert result.exit_code == 0, result.output  # the rows that predict it need not be drawn
+    result = call("report", tmp_path / "run", "-o", tmp_path / "page.html")
+    assert result.exit_code == 0, result.output
+    assert "Combinations at checkpoint 2, α = 0.1" in (tmp_path / "page.html").read_text()
+    assert call("verify", tmp_path / "run").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("modes", "words", "said"),
+    [
+        ("a b", ["--target", "mgda"], "a step on them is a source, never a target"),
+        ("a b", ["--target", "smooth-worst:1,0.1"], "a step on them is a source, never a target"),
+        ("a b", ["--source", "pcgrad", "--target", "mix[a]:test"], "write --combine pcgrad"),
+        ("a b", ["--combine", "mgdaa"], "Did you mean mgda?"),
+        ("a b", ["--combine", "smooth-worst:2"], "write it as smooth-worst:WEIGHT,MU"),
+        ("a b *", ["--combine", "smooth-worst:2,0"], "must be a finite number above zero"),
+        ("a b *", ["--combine", "uniform:-1"], "zero or above"),
+        ("a b *", ["--combine", "uniform:nan"], "WEIGHT must be a number"),
+        ("a b", ["--combine", "uniform:1"], "which must come last"),
+        ("a * b", ["--combine", "uniform:1"], "which must come last"),
+        ("a a+b a>b", ["--combine", "uniform:1"], "which must come last"),
+        ("a", ["--combine", "mgda"], "of which there is 1; give two or more"),
+        ("a b * a>b b>a", ["--combine", "mgda"], "at most 4 modes exactly, and there are 5"),
+        ("a b * a>b b>a", ["--combine", "pcgrad"], "an aggregator of one's own"),
+        ("a b", ["--combine", "mgda", "--combine", "mgda"], "names one way to combine twice"),
+        ("a b", ["--combine", "precision:4"], "15 queries, which cannot be split into 4 parts"),
+    ],
+)
+def test_combinations_that_cannot_be_are_told_in_one_line(mixed, tmp_path, modes, words, said):
+    sources = [word for name in modes.split() for word in MIX[name]]
+    target = [] if "--target" in words else ["--target", "mix[a]:test"]
+    result = compute(mixed, tmp_path / "run", *sources, *words, *target)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("error: ")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("modes", "words", "said"),
+    [
+        ("mix[a],mix[b]", ["--combine", "mgdaa"], "Did you mean mgda?"),
+        ("mix[a],mix[b]", ["--combine", "uniform:1"], "which must come last"),
+        ("mix[a]", ["--combine", "mgda"], "of which there is 1"),
+        ("mix[a],mix[b]", ["--combine", "mgda", "--meta-batch", "3"], "Take --meta-batch 2"),
+        (
+            "mix[a],mix[b]",
+            ["--combine", "precision:4", "--queries", "3", "--ways", "3"],
+            "9 queries, which cannot be split into 4 parts",
+        ),
+    ],
+)
+def test_trainings_that_cannot_be_combined_are_told_in_one_line(tmp_path, modes, words, said):
+    for more in ([], ["--dry-run"]):
+        result = call(
+            "train",
+            "--learner",
+            "shared-latent",
+            "--modes",
+            modes,
+            *words,
+            *more,
+            "--iterations",
+            2,
+            "--out",
+            tmp_path / "x",
+        )
+        assert result.exit_code == 2, result.output
+        assert said in result.stderr
+        assert not (tmp_path / "x").exists()
+
+
+def test_a_training_goes_on_by_the_same_combination_alone(mixed):
+    words = (
+        "--learner",
+        "shared-latent",
+        "--modes",
+        "mix[a],mix[b],mix[*]",
+        "--iterations",
+        3,
+        "--ways",
+        3,
+        "--queries",
+        5,
+    )
+    result = call("train", *words, "--combine", "mean", "--out", mixed.parent)
+    assert result.exit_code == 2
+    assert "combine: smooth-worst:2,0.1 → mean" in result.stderr
+
+
+def test_the_page_tells_combinations_apart_from_tasks(run, tmp_path):
+    result = call("report", run.path, "--alpha", ALPHAS[1], "-o", tmp_path / "page.html")
+    assert result.exit_code == 0, result.output
+    text = " ".join((tmp_path / "page.html").read_text().split())
+    assert (
+        "on each of 8 source tasks (4 of strokes:val and 4 of shapes:val), on each 4 times one task of every mode together"
+        in text
+    )
+    assert "their gradients combined by mgda, sum, pcgrad and precision:3" in text
+    assert "of every source mode" in text
+    assert "a sampler that this package does not have" not in text

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 import transference as tr
 from transference import figures
+from transference.blocks import Combined
 from transference.errors import UsageError
 from transference.figures._style import COLOURS, MODES
 from transference.figures.kinds import KINDS, PlotRequest, Table
@@ -247,6 +248,13 @@ def outside(figure):
     return [text for text, box in boxes if min(box.x0, box.y0) < -0.5 or box.x1 > width + 0.5 or box.y1 > height + 0.5]
 
 
+def combined(block, name="smooth-worst:0.25,0.125"):
+    """A combination of one mode, half a step of each task, on the targets of its block."""
+    n = len(block.loss_ratio)
+    made_of = Combined.of(np.full((n, 1), 0.5), np.full(n, 0.2), [block.loss_ratio])
+    return replace(block, source_mode=name, combination=made_of)
+
+
 def in_memory(modes, kind, seed=0, spread=0.2):
     """The tables of a run that was never stored, of what a kind draws."""
     steps, alphas = (
@@ -261,6 +269,13 @@ def in_memory(modes, kind, seed=0, spread=0.2):
         for block in blocks(modes, steps, spread=spread, seed=seed)
         for alpha in alphas
     ]
+    if kind.name == "rows":
+        found += [
+            combined(block, name)
+            for block in found
+            if block.source_mode == modes[0]
+            for name in ("mgda", "smooth-worst:0.25,0.125")
+        ]
     drawn = Table.of(
         "run", steps, alphas, NEUTRAL_BAND,
         blocks=lambda: found, pairs=lambda: frame, self_transference=lambda: own, controls=pd.DataFrame,
@@ -279,6 +294,7 @@ CASES = {
     "blocks": {},
     "blocks, small effects": {},
     "compare": {},
+    "rows": {},
     "step-size": {},
 }
 """What each kind of figure is held to: name, a case of it, and its options."""
@@ -317,7 +333,7 @@ def test_every_figure_of_the_report_tells_modes_and_numbers(case):
     for shown in kind.in_report:
         words = shown.describe(request.tables[0])
         assert all((words.title, words.alt, words.caption))
-        assert "tiny_imagenet → cifar100" in words.alt
+        assert ("mgda" if kind.name == "rows" else "tiny_imagenet") + " → cifar100" in words.alt
 
 
 def test_an_option_that_is_shared_is_the_same_for_every_kind():

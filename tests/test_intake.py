@@ -418,6 +418,10 @@ EVIL_ARRAYS = {
         "cannot be read as a pickle",
     ),
     "another version": (lambda _: NPY_HEAD[:6] + b"\x09\x00" + NPY_HEAD[8:] + opcodes(b"}"), "version"),
+    "a header without end": (
+        lambda _: NPY_HEAD[:8] + b"\xff\xff" + b" " * 2**16,
+        r"\(Header info length \(65535\) is large",
+    ),
     "no array": (lambda _: pickle.dumps({"a": list(range(9))}), "magic string is not correct"),
     "far memo": (lambda _: NPY_HEAD + b"\x80\x02}r\xff\xff\xff\x7f.", "under the number 2147483647"),
 }
@@ -437,6 +441,7 @@ def test_hostile_arrays_of_objects_do_nothing(case, tmp_path):
     with pytest.raises(DataError, match=message) as refused:
         read_object_array(path)
     assert str(path) in str(refused.value)
+    assert "\n" not in str(refused.value)
     assert not mark.exists()
 
 

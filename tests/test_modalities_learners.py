@@ -224,5 +224,5 @@ def test_settings_of_one_learner_are_told():
 @pytest.mark.parametrize("name", ["protonet", "maml", "kml-protonet", "regression-maml"])
 def test_of_a_learner_of_one_tensor_it_is_told_that_there_are_several(name):
     learner = tr.load_learner(name)
-    with pytest.raises(LearnerError, match="inputs are tensors by name, of which the learner names none"):
+    with pytest.raises(LearnerError, match="its inputs are tensors by name, and the learner names none that it knows"):
         tr.check_pure(learner, learner.init_params(0), paired_episode(FLAT))

@@ -13,7 +13,7 @@ from tests import test_figures as made
 from transference import figures
 from transference._csv import write_csv
 from transference.cli._table import summary_text
-from transference.statistics import contrast, summarise
+from transference.statistics import contrast, predicted_rows, summarise
 
 pytestmark = pytest.mark.slow
 
@@ -50,8 +50,10 @@ def drawn(name):
         "matrix": figures.matrix(one_step),
         "clustered": figures.matrix(one_step, clustered=True),
         "compare": figures.compare(difference, table, table, (name, "plain")),
+        "rows": figures.rows(predicted_rows([made.combined(block, name) for block in made.blocks(modes)][:2])),
         "step size": figures.step_size(made.split(modes)),
         "contact sheet": figures.contact_sheet([np.zeros((1, 3, 4, 4), np.uint8)] * 2, modes),
+        "example sheet": figures.example_sheet([{name: np.ones((1, 3))}] * 2, {name: "values"}, modes),
     }
 
 

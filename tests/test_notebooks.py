@@ -54,8 +54,8 @@ def kinds(cell):
     return [(output.output_type, sorted(output.get("data", {}))) for output in cell.outputs]
 
 
-def test_there_are_four():
-    assert [path.stem[:2] for path in NOTEBOOKS] == ["01", "02", "03", "04"]
+def test_there_are_five():
+    assert [path.stem[:2] for path in NOTEBOOKS] == ["01", "02", "03", "04", "05"]
 
 
 @notebooks

@@ -1,4 +1,4 @@
-"""Tasks on paired data: a mode is a subset of the modalities, and the same index is the same examples in all of them."""
+"""Tasks on paired data: a mode is a subset of modalities, and the same index is the same examples in all of them."""
 
 import dataclasses
 import json
@@ -68,7 +68,7 @@ def test_generated_sets_are_what_they_were(name):
 
 
 def decoded(name, modalities):
-    """Share of test examples of which all bits of the class are told by values and products of two, fitted on the train split."""
+    """Share of test examples whose class is told, bit by bit, by values and products of two, fitted on the train split."""
 
     def features(split):
         data = open_paired(name, split)
@@ -210,6 +210,7 @@ BAD = {
     "strokes[image]:train": "strokes has images alone",
     "linear[x]:train": "linear has functions, without modalities; paired data are",
     "MIX[a]:train": r"there are no paired data 'MIX'; paired data are: .*\(did you mean mix\?\)",
+    "watch[accel]:train": r"no paired data 'watch'; .*\(to bring it here: transference datasets prepare watch --from PLACE",
     "nosuch[a]:train": "there are no paired data 'nosuch'; paired data are",
 }
 
@@ -240,17 +241,12 @@ def test_tasks_that_the_data_do_not_give_are_refused(more, error, message):
         opened("a", **more)
 
 
-def test_images_of_a_name_need_no_brackets_beside_paired_data_of_it(tmp_path):
-    (tmp_path / "mix").mkdir()
-    with pytest.raises(DataError, match="mix"):  # an empty folder of images
-        tr.open_tasks("mix:train", data_root=tmp_path)
-    assert tr.open_tasks("mix[a]:train", data_root=tmp_path).name.startswith("mix[a]:train")
-
-
 def test_images_are_not_opened_by_the_name_of_paired_data():
     for open_images in (tr.open_dataset, tr.few_shot):
         with pytest.raises(UsageError, match="open it with open_tasks"):
             open_images("mix[a]:train")
+        with pytest.raises(UsageError, match=r"mix \(generated\) is paired data, which has a, b"):
+            open_images("mix:train")
 
 
 @dataclass(frozen=True)
@@ -415,15 +411,22 @@ def test_modes_that_are_the_same_are_refused(trained, tmp_path):
 
 def test_a_learner_that_does_not_know_the_inputs_is_told_with_both(trained, tmp_path):
     result = train("mix[a]", tmp_path / "out", learner="protonet")
-    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
     assert "support_x['a'] (3, 16) float32" in result.stderr
-    assert "its inputs are tensors by name, of which the learner names none that it knows" in result.stderr
+    assert (
+        "its inputs are tensors by name, and the learner names none that it knows: it may want one tensor"
+        in result.stderr
+    )
     assert train("mix[a]", tmp_path / "a").exit_code == 0
     result = call("evaluate", tmp_path / "a" / trained.name, "--learner", MEANS, "--target", "mix[b]:test", *SMALL)
-    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
     assert "KeyError: 'b'" in result.stderr
     assert "support_x['b'] (3, 16) float32" in result.stderr
     assert "its inputs are tensors by name, and the learner knows a [16]" in result.stderr
+    result = call("evaluate", tmp_path / "a" / trained.name, "--learner", MEANS, "--target", "strokes:test", *SMALL)
+    assert result.exit_code == 2
+    assert "support_x (3, 3, 28, 28) float32" in result.stderr
+    assert "its inputs are one tensor, and the learner knows a [16]" in result.stderr
 
 
 def test_a_learner_that_fails_midway_is_told_with_the_inputs(trained, tmp_path):
@@ -581,6 +584,7 @@ def test_a_pen_track_is_broken_where_the_pen_was_lifted():
     assert points(drawing.paths[0]) == [(35, 0), (65, 0), (65, 60), (35, 60)]
     assert [letter for letter in drawing.paths[0] if letter in "ML"] == list("MLML")
     assert drawing.zero is None
+    assert drawing.box == "18 -2 64 64"
 
 
 def test_values_are_drawn_as_bars_from_zero():

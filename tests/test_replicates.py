@@ -51,13 +51,19 @@ def measured(tmp_path, learner, checkpoint, sources, targets):
 
 
 @pytest.mark.parametrize(
-    "tasks", [tr.few_shot("strokes:train", shots=2, queries=3), FunctionFamily("sinusoid")], ids=["images", "functions"]
+    "tasks",
+    [
+        tr.few_shot("strokes:train", shots=2, queries=3),
+        FunctionFamily("sinusoid"),
+        tr.open_tasks("mix[a>*]:train", shots=2, queries=3),
+    ],
+    ids=["images", "functions", "pairs"],
 )
 def test_replicates_are_different_episodes_of_the_same_task_whatever_was_drawn_before(tasks):
     drawn = [tasks[3], *(tasks.redraw(3, replicate) for replicate in (1, 2, 3))]
-    assert len({tuple(episode.query_x.flatten().tolist()) for episode in drawn}) == 4
-    assert torch.equal(tasks.redraw(3, 3).query_x, drawn[3].query_x)
-    assert torch.equal(tasks.redraw(3).support_x, drawn[1].support_x)
+    assert len({tuple(episode.tensors[-2].flatten().tolist()) for episode in drawn}) == 4
+    for again, before in ((tasks.redraw(3, 3), drawn[3]), (tasks.redraw(3), drawn[1])):
+        assert all(map(torch.equal, again.tensors, before.tensors))
     with pytest.raises(IndexError, match=r"Replicate 0 .* numbered from 1"):
         tasks.redraw(3, 0)
 
@@ -70,11 +76,11 @@ def test_replicates_of_a_task_have_its_classes_and_independent_draws_of_their_im
             for c in range(len(tasks._dataset.class_names))
             if tasks._dataset.starts[c] <= rows[0] < tasks._dataset.starts[c + 1]
         )
-        for rows in tasks._draw(0)
+        for rows in tasks._draws.rows(0)
     ]
     counts = Counter()
     for replicate in range(1, 301):
-        for c, rows in zip(classes, tasks._draw(0, replicate), strict=True):
+        for c, rows in zip(classes, tasks._draws.rows(0, replicate), strict=True):
             assert len(set(rows)) == 3
             assert all(tasks._dataset.starts[c] <= row < tasks._dataset.starts[c + 1] for row in rows)
             counts.update(rows)

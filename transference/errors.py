@@ -40,8 +40,19 @@ class LearnerError(TransferenceError):
     """A learner cannot be found or built, or is not the pure function that the measurement needs."""
 
 
+class InputsError(LearnerError):
+    """A learner fails on a task whose inputs have other names than those that it knows, or names where it knows none."""
+
+    exit_code = 2
+
+
 class StoreError(TransferenceError):
     """A run folder is incomplete or damaged."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error of a library says; what follows is often advice that is not ours."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def in_one_line(text: object) -> str:

@@ -28,7 +28,7 @@ from meta_models.training._evaluation import evaluate, summary
 from meta_models.training._folder import Folder
 from meta_models.training.gradients import Task, combined_gradient, meta_gradient, usual, where
 from transference import Checkpoint, Combination, Learner, OptimizerState, Params, load_checkpoint, save_checkpoint
-from transference.combine import check_number, parse_combination
+from transference.combine import check_number, parse_combination, parts_of
 from transference.devices import channels_last, full_precision, undisturbed, workers
 from transference.errors import LearnerError, UsageError
 from transference.learners import ConfiguredLearner, EpisodeError, Theta, check_pure, tell_apart
@@ -154,12 +154,9 @@ def train(
         raise UsageError(
             f"{iterations} iterations, saving every {save_every}, {n_validation} validation tasks: the first two must be > 0."
         )
-    if combination is None and training.combine:
-        _, combination = parse_combination(training.combine)
-    if combination:
-        check_combination(training, combination)
+    combination = _combination(training, combination)
     folder, device = Folder(Path(out)), torch.device(device)
-    learner = check_tasks(learner, training, tasks)
+    learner = check_tasks(learner, training, tasks, combination)
     folder.check(training.identity(tasks))
     saved = folder.saved()
     last = load_checkpoint(saved[max(saved)]) if saved else None
@@ -194,12 +191,15 @@ def train(
     return [path for step, path in folder.saved().items() if step <= iterations]
 
 
-def check_combination(training: Training, combination: Combination) -> None:
-    """Make sure that a combination has every mode's gradient at every update.
+def _combination(training: Training, given: Combination | None) -> Combination | None:
+    """Return how the modes' gradients are combined: as given, else as the training says, None for the mean over tasks.
 
     Raises:
-        UsageError: it has not, or there are too few or too many modes for it, or it has no name.
+        UsageError: there are too few or too many modes for it, a mode would be missing from some meta-batch, or it has no name.
     """
+    combination = parse_combination(training.combine)[1] if given is None and training.combine else given
+    if combination is None:
+        return None
     if not training.combine:
         raise UsageError(
             "A combination was given, but training.combine does not name it; checkpoints and folder must tell it."
@@ -211,6 +211,7 @@ def check_combination(training: Training, combination: Combination) -> None:
             f"{training.combine} combines {n} modes, and the meta-batch of {training.meta_batch} tasks is no multiple of that; every mode "
             f"must have as many tasks. Take --meta-batch {n * max(1, training.meta_batch // n)}."
         )
+    return combination
 
 
 def _meta_batch(training: Training, tasks: Sequence[TaskSampler], iteration: int) -> list[Task]:
@@ -306,17 +307,23 @@ def _detached(params: Params) -> dict[str, Tensor]:
     return {name: value.detach() for name, value in params.items()}
 
 
-def check_tasks(learner: Learner, training: Training, tasks: Sequence[TaskSampler]) -> ConfiguredLearner:
-    """Make sure that the learner can be trained on the first task of every mode; return it.
+def check_tasks(
+    learner: Learner, training: Training, tasks: Sequence[TaskSampler], combination: Combination | None = None
+) -> ConfiguredLearner:
+    """Make sure that the learner can be trained on the first task of every mode, by the combination, if any; return it.
 
     Raises:
         LearnerError: it has no initial parameters, or fails on a task.
+        UsageError: the modes, or the queries of their tasks, do not suit the combination.
     """
+    combination = _combination(training, combination)
     if not isinstance(learner, ConfiguredLearner):
         raise LearnerError(f"{training.learner} has no init_params(seed), so that it cannot be trained from nothing.")
     theta = tell_apart(learner, learner.init_params(training.seed))
     for sampler in tasks:
-        check_pure(theta.learner, theta.params, sampler[0].to("cpu"))
+        episode = sampler[0].to("cpu")
+        episode.some_queries(0, parts_of(combination) if combination else 1)  # or it says that they cannot be split so
+        check_pure(theta.learner, theta.params, episode)
     return learner
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from transference.datasets.paired import (
 )
 from transference.datasets.paired.originals import PairedOriginal, find_paired_original, paired_original_names
 from transference.errors import TransferenceError, UsageError
+from transference.samplers import ALL, choose_modalities
 
 _ASKED = re.compile(r"(?P<name>[\w.-]+)(?:\[(?P<subset>[^\[\]]*)\])?(?::(?P<split>[\w-]+))?")
 
@@ -164,16 +164,13 @@ def _chosen(reader: PairedReader, subset: str | None) -> list[Modality]:
     Raises:
         UsageError: there is no such modality.
     """
-    names = [modality.name for modality in reader.modalities]
-    wanted = names if subset in (None, "*") else [name.strip() for name in (subset or "").split("+")]
-    for name in wanted:
-        if name not in names:
-            close = difflib.get_close_matches(name, names, n=1)
-            hint = f" (did you mean {close[0]}?)" if close else ""
-            raise UsageError(
-                f"There is no modality {name or 'without a name'} in {reader.name}; it has {', '.join(names)}{hint}."
-            )
-    return [modality for modality in reader.modalities if modality.name in wanted]
+    asked = choose_modalities(reader.name, reader.modalities, subset or ALL)
+    if asked.support != asked.query:
+        both = "+".join((*asked.support, *asked.query))
+        raise UsageError(
+            f"{reader.name}[{subset}] is for tasks; a sheet shows modalities side by side: {reader.name}[{both}]."
+        )
+    return [modality for modality in reader.modalities if modality.name in asked.support]
 
 
 def _odd(splits: dict[str, Any]) -> list[str]:

@@ -81,7 +81,8 @@ Examples:
     type=click.Choice(sorted(LOOKAHEADS)),
     default="sgd",
     show_default=True,
-    help="The step on each source: plain, or that of the checkpoint's own outer optimizer (adam: only where that is Adam).",
+    help="The step on each source: plain, of the length ALPHA (normalised), or that of the checkpoint's own outer optimizer (adam: only "
+    "where that is Adam).",
 )
 @click.option(
     "--alpha",

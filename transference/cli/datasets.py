@@ -80,7 +80,7 @@ def _known(here: Collection[str]) -> dict[str, tuple[str, str]]:
     """Return page, and how to be had, of the datasets that are known but not here."""
     images = {name: original for name in original_names() if (original := find_original(name))}
     told = {name: (original.page, f"from {original.page}") for name, original in images.items()}
-    told |= {name: (original.source, original.get) for name, original in _paired.known_pairs().items()}
+    told |= {name: (original.page, original.get) for name, original in _paired.known_pairs().items()}
     return {name: how for name, how in told.items() if name not in here}
 
 
@@ -162,7 +162,7 @@ Examples:
 @click.option(
     "--paired",
     "description",
-    type=PathType(exists=True, dir_okay=False),
+    type=PathType(dir_okay=False),
     metavar="FILE.toml",
     help="What is what in a parquet or .npz file of paired data: modalities, label, group, split.",
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import redirect_stdout
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
@@ -11,25 +13,63 @@ import click
 from transference.cli.options import FAILED_CELLS, PathType
 from transference.cli.printing import say
 
-_MODES = ("strokes", "textures", "shapes")
 _STAGES = 4
 
 
+@dataclass(frozen=True)
+class _Way:
+    """What is shown.
+
+    Attributes:
+        learner: that is trained.
+        modes: on which.
+        iterations: outer updates, unless others are asked for.
+        meta_batch: tasks of each.
+        compute: further words of the measurement.
+        figures: by kind, further words of each.
+    """
+
+    learner: str
+    modes: tuple[str, ...]
+    iterations: int
+    meta_batch: int
+    compute: tuple[str, ...]
+    figures: dict[str, tuple[str, ...]]
+
+
+_IMAGES = _Way(
+    learner="protonet",
+    modes=("strokes", "textures", "shapes"),
+    iterations=240,
+    meta_batch=6,
+    compute=(),
+    figures={"matrix": (), "training": ("--target", "shapes"), "histogram": ()},
+)
+_MODALITIES = _Way(
+    learner="shared-latent",
+    modes=("mix[a]", "mix[b]", "mix[a+b]"),
+    iterations=600,
+    meta_batch=12,
+    compute=("--alpha", "0.1", "--combine", "sum", "--combine", "mgda", "--combine", "smooth-worst:2,0.1"),
+    figures={"matrix": (), "training": ("--target", "mix[a+b]"), "rows": ()},
+)
+
+
 @click.command(
-    short_help="The whole way, on generated images.",
+    short_help="The whole way, on generated data.",
     epilog="""\b
 Examples:
   transference demo
+  transference demo --modalities --out demo-modalities
   transference demo --out /tmp/demo --iterations 40 --n-source 10 --n-target 2""",
 )
 @click.option("--out", type=PathType(), default=Path("demo"), show_default=True, help="Folder for everything.")
+@click.option("--modalities", is_flag=True, help="Of data with two modalities, and of steps that combine them.")
 @click.option(
     "--iterations",
     type=click.IntRange(_STAGES),
     metavar="N",
-    default=240,
-    show_default=True,
-    help="Outer updates of the training.",
+    help=f"Outer updates of the training.  [default: {_IMAGES.iterations}, of modalities {_MODALITIES.iterations}]",
 )
 @click.option(
     "--n-source", type=click.IntRange(1), metavar="N", default=40, show_default=True, help="Source tasks per mode."
@@ -38,30 +78,44 @@ Examples:
     "--n-target", type=click.IntRange(1), metavar="N", default=6, show_default=True, help="Target tasks per mode."
 )
 @click.pass_context
-def demo(ctx: click.Context, out: Path, iterations: int, n_source: int, n_target: int) -> None:
-    """Train a ProtoNet on the three generated modes, measure it at four stages, and draw what came out."""
+def demo(ctx: click.Context, out: Path, modalities: bool, iterations: int | None, n_source: int, n_target: int) -> None:
+    """Train a learner on the three generated modes, measure it at four stages, and draw what came out.
+
+    A ProtoNet on three modes of images; with --modalities encoders of two modalities with one latent space, on each alone and on both, and
+    steps on all three at once.
+    """
+    way = _MODALITIES if modalities else _IMAGES
     checkpoints, run = out / "checkpoints", out / "run"
-    every = iterations // _STAGES
+    every = (iterations or way.iterations) // _STAGES
     stages = [str(checkpoints / f"step-{every * (k + 1):08d}.safetensors") for k in range(_STAGES)]
-    modes = [word for mode in _MODES for word in ("--source", f"{mode}:train", "--target", f"{mode}:test")]
+    modes = [word for mode in way.modes for word in ("--source", f"{mode}:train", "--target", f"{mode}:test")]
     with redirect_stdout(StringIO()):  # what these print is told once, at the end
-        _call(ctx, "train", "--learner", "protonet", "--modes", ",".join(_MODES), "--iterations", str(every * _STAGES),
-              "--save-every", str(every), "--meta-batch", "6", "--out", str(checkpoints))  # fmt: skip
-        words = [*stages, *modes, "--n-source", str(n_source), "--n-target", str(n_target), "--out", str(run)]
+        _call(ctx, "train", "--learner", way.learner, "--modes", ",".join(way.modes), "--iterations", str(every * _STAGES),
+              "--save-every", str(every), "--meta-batch", str(way.meta_batch), "--out", str(checkpoints))  # fmt: skip
+        words = [
+            *stages,
+            *modes,
+            *way.compute,
+            "--n-source",
+            str(n_source),
+            "--n-target",
+            str(n_target),
+            "--out",
+            str(run),
+        ]
         failed = _call(ctx, "compute", *words)
-        _call(ctx, "plot", str(run), "--kind", "matrix", "-o", str(out / "matrix.png"))
-        _call(ctx, "plot", str(run), "--kind", "training", "--target", _MODES[-1], "-o", str(out / "training.png"))
-        _call(ctx, "plot", str(run), "--kind", "histogram", "-o", str(out / "histogram.png"))
+        for kind, further in way.figures.items():
+            _call(ctx, "plot", str(run), "--kind", kind, *further, "-o", str(out / f"{kind}.png"))
         _call(ctx, "report", str(run), "-o", str(out / "report.html"))
     _call(ctx, "summary", str(run))
-    say(f"\nAlso drawn: {out / 'matrix.png'}, {out / 'training.png'}, {out / 'histogram.png'}")
+    say(f"\nAlso drawn: {', '.join(str(out / f'{kind}.png') for kind in way.figures)}")
     say(f"All of it as a page for your browser:\n{out / 'report.html'}")
     ctx.exit(failed)
 
 
 def _call(ctx: click.Context, *words: str) -> int:
     """Show a command as one would type it, run it, and return its exit code: 0, or 3 for failed cells, which do not end the demo."""
-    click.secho(f"\n$ transference {' '.join(words)}", bold=True, err=True)
+    click.secho(f"\n$ transference {shlex.join(words)}", bold=True, err=True)
     root = ctx.find_root()
     assert isinstance(root.command, click.Group)
     command = root.command.get_command(root, words[0])

@@ -145,11 +145,13 @@ def find_reader(name: str, data_root: str | Path | None = None) -> DatasetReader
 
 
 def _refuse_pairs(name: str, data_root: str | Path | None) -> None:
-    """Raise `UsageError` if the name is one of paired data.
+    """Raise `UsageError` if the name is one of paired data, or of some of their modalities.
 
     Raises:
         UsageError: it is.
     """
+    if "[" in name:
+        raise UsageError(f"{name} names modalities of paired data, and images were asked for; open it with open_tasks.")
     if pairs := find_paired(name, data_root):
         one = pairs.modalities[0].name
         raise UsageError(

@@ -13,6 +13,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from transference.datasets._names import SPLITS
+from transference.errors import first_line
 from transference.plain import read_json
 
 _MOST_LABELS = 2**31
@@ -89,7 +90,7 @@ def open_packed(path: Path, form: str) -> tuple[Any, dict[str, Any]]:
     try:
         file: Any = safe_open(path, framework="pt", device="cpu")  # the library's types are incomplete
     except (SafetensorError, OSError) as error:
-        raise ValueError(str(error)) from error
+        raise ValueError(first_line(error)) from error
     try:
         about = read_json((file.metadata() or {}).get("about", "{}"))
     except ValueError as error:

@@ -41,7 +41,8 @@ def example_sheet(
     widths = (block * n_examples)[: n_examples * len(block) - (len(kinds) > 1)]
     with styled():
         names = [literal(name) for name in class_names]
-        width = max(1.3, 0.2 + 0.06 * max(map(len, names))) + _CELL * sum(widths)
+        cell = max(_CELL, 0.05 * max(len(literal(name)) for name in kinds))  # its heading has room
+        width = max(1.3, 0.2 + 0.06 * max(map(len, names))) + cell * sum(widths)
         figure = new_figure(width, 0.5 + _CELL * len(rows))
         axes: Any = figure.subplots(len(rows), len(widths), squeeze=False, width_ratios=widths)
         for ax in axes.flat:

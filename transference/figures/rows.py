@@ -37,7 +37,8 @@ def rows(table: pd.DataFrame) -> Figure:
     targets, combinations = modes(table["target_mode"]), modes(table["combination"])
     headings = [(target, float(k * (len(combinations) + 1))) for k, target in enumerate(targets)]
     with styled():
-        figure = new_figure(width_for(headings) + 0.9, 1.3 + _ROW * len(targets) * (len(combinations) + 1))
+        names = [*headings, *((combination, 0.0) for combination in combinations)]
+        figure = new_figure(width_for(names) + 0.9, 1.3 + _ROW * len(targets) * (len(combinations) + 1))
         means, shares = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
         ticks: list[tuple[float, str, str]] = []
         for target, place in headings:

@@ -177,19 +177,22 @@ def told(error: BaseException) -> str:
 
 
 def inputs_told(learner: object, episode: Episode[Any]) -> str:
-    """Return, for messages, that inputs are tensors by name and which ones the learner knows; nothing where they are one tensor.
+    """Return, for messages, what inputs are and which ones the learner knows; nothing where both may be one tensor.
 
     A learner says what it knows with an attribute ``modalities``, the shape of one example by name.
     """
-    if isinstance(episode.support_x, Tensor) and isinstance(episode.query_x, Tensor):
-        return ""
+    plain = isinstance(episode.support_x, Tensor) and isinstance(episode.query_x, Tensor)
     known = getattr(learner, "modalities", getattr(getattr(learner, "learner", None), "modalities", None))
-    if not isinstance(known, Mapping):
-        return "its inputs are tensors by name, of which the learner names none that it knows"
-    names = ", ".join(
-        f"{name} {list(shape) if isinstance(shape, Sequence) else shape}" for name, shape in known.items()
+    if isinstance(known, Mapping):
+        names = [f"{name} {list(shape) if isinstance(shape, Sequence) else shape}" for name, shape in known.items()]
+        return (
+            f"its inputs are {'one tensor' if plain else 'tensors by name'}, and the learner knows {', '.join(names)}"
+        )
+    return (
+        ""
+        if plain
+        else "its inputs are tensors by name, and the learner names none that it knows: it may want one tensor"
     )
-    return f"its inputs are tensors by name, and the learner knows {names}"
 
 
 def describe(learner: Learner) -> dict[str, Any]:

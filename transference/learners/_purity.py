@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from transference.devices import undisturbed
 from transference.episodes import Episode, Params
-from transference.errors import LearnerError
+from transference.errors import InputsError, LearnerError
 from transference.learners._protocol import Learner, ScoringLearner, inputs_told, told
 from transference.learners._theta import Bound
 
@@ -22,6 +22,7 @@ def check_pure(learner: Learner, params: Params, episode: Episode) -> None:
         episode: likewise.
 
     Raises:
+        InputsError: the learner fails on an episode whose inputs have names, or that has none of those which it knows.
         LearnerError: the learner fails on the episode, its loss is no scalar that depends on the parameters, two calls
             disagree or are negative, or a call changed the parameters, the episode, the learner's own tensors or the global random state.
         KeyboardInterrupt: it was interrupted.
@@ -43,7 +44,7 @@ def check_pure(learner: Learner, params: Params, episode: Episode) -> None:
             else ""
         )
         inputs = inputs_told(learner, episode)
-        raise LearnerError(
+        raise (InputsError if inputs else LearnerError)(
             f"The learner failed on the first episode: {told(error)}. "
             f"The episode was: {episode.describe()}{f'; {inputs}' if inputs else ''}.{hint}"
         ) from error

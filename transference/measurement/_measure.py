@@ -70,7 +70,7 @@ def measure(
         replicates: episodes of each task. Every pair is measured with each: images drawn anew from the same classes, support and query, of
             source and target; without several nothing can be said of a single pair (`transference.single_pairs`).
         combine: combinations of the source modes, by name. Each adds a source mode of that name, whose task ``i`` is one step on task ``i``
-            of every source mode, combined (`transference.combine`); `transference.predicted_rows` tells what it was expected to do.
+            of every source mode, combined (``transference.combine``); `transference.predicted_rows` tells what it was expected to do.
         controls: pairs of each mode pair that have controls at every checkpoint (see ``Run.controls``); by default about one in a hundred,
             8 at least.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.

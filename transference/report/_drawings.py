@@ -34,6 +34,12 @@ class Drawing:
     zero: float | None = None
     stroke: float = 1.5
 
+    @property
+    def box(self) -> str:
+        """The view box: a square around a track, the whole plot around all else."""
+        left, width = ((WIDTH - HEIGHT) / 2, HEIGHT) if self.kind == "track" else (0.0, WIDTH)
+        return f"{left - 2:g} -2 {width + 4:g} {HEIGHT + 4:g}"
+
 
 def draw(kind: str, examples: Values) -> list[Drawing]:
     """Return each example as a drawing, all on one scale.

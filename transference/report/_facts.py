@@ -12,6 +12,7 @@ from transference.store import Run
 
 _STEPS = {
     "sgd": "one step of gradient descent",
+    "normalised": "one step along the gradient, of the length α,",
     "adam": "one step of Adam with the moments of the checkpoint",
     "outer": "one step of the checkpoint's own outer optimizer",
 }
@@ -51,10 +52,24 @@ def measured(run: Run, failed: Mapping[str, int]) -> str:
     n_pairs = _counted(spec.n_cells // spec.replicates, "pair")
     known = f"of which some have no ratio: {lost}" if lost else "all of them measured"
     return (
-        f"From {checkpoints}, {step} {alphas} was taken on each of {_counted(spec.n_source, 'source task')} ({_sets(spec.sources)}), "
-        f"and the loss of each of {_counted(spec.n_target, 'target task')} ({_sets(spec.targets)}) compared with its loss before. "
+        f"From {checkpoints}, {step} {alphas} was taken on each of {_tasks(spec.samplers, 'source task')}, {_combinations(spec)}"
+        f"and the loss of each of {_tasks(spec.targets, 'target task')} compared with its loss before. "
         f"That makes {n_pairs} of tasks{again}, {known}. {_readings(spec)}"
     )
+
+
+def _combinations(spec: RunSpec) -> str:
+    """Return what was stepped on together."""
+    if not spec.combine:
+        return ""
+    names, (first, *_) = _listed(str(one["name"]) for one in spec.combine), spec.samplers
+    return f"on each {first.n:,} times one task of every mode together, their gradients combined by {names}, "
+
+
+def _tasks(sets: Sequence[TaskSet], what: str) -> str:
+    """Return how many tasks there are, and how many are of which sampler."""
+    of_each = _listed(f"{tasks.n:,} of {tasks.sampler.partition('/')[0]}" for tasks in sets)
+    return f"{_counted(sum(tasks.n for tasks in sets), what)} ({of_each})"
 
 
 def _readings(spec: RunSpec) -> str:
@@ -75,7 +90,8 @@ def settings(run: Run) -> dict[str, list[str]]:
             ", ".join(f"{name} {_plain(spec.learner[name])}" for name in rest),
         ],
         "Checkpoints": [f"step {ref.step:,}, digest {ref.digest}" for ref in spec.checkpoints],
-        "Source tasks": [f"{tasks.sampler}, tasks 0 to {tasks.n - 1}" for tasks in spec.sources],
+        "Source tasks": [f"{tasks.sampler}, tasks 0 to {tasks.n - 1}" for tasks in spec.samplers],
+        "Combinations": [", ".join(f"{name} {_plain(value)}" for name, value in one.items()) for one in spec.combine],
         "Target tasks": [f"{tasks.sampler}, tasks 0 to {tasks.n - 1}" for tasks in spec.targets],
         "Step": [", ".join(f"{name} {_plain(value)}" for name, value in spec.lookahead.items())],
         "Estimator": [", ".join(f"{name} {_plain(value)}" for name, value in spec.estimator.items())],
@@ -108,11 +124,6 @@ def _number(name: str, words: Sequence[str], training: Mapping[str, Any], defaul
     said += [word.partition("=")[2] for word in words if word.startswith(f"--{name}=")]
     found = str(said[-1] if said else training.get(name, default))
     return int(found) if found.isdecimal() and len(found) < 5 else default
-
-
-def _sets(sets: Sequence[TaskSet]) -> str:
-    """Return how many tasks are of which sampler."""
-    return _listed(f"{tasks.n:,} of {tasks.sampler.partition('/')[0]}" for tasks in sets)
 
 
 def _steps(steps: Sequence[int]) -> str:

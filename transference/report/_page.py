@@ -129,7 +129,7 @@ def extreme_tasks(run: Run, alpha: float, targets: list[int], options: ReportOpt
     """Return the targets that are shown in full, each with the support sets of the sources of its lowest and highest ratios."""
     side, channels = _facts.image_shape(run)
     draws = SupportSets(
-        (*run.spec.sources, *run.spec.targets), options.data_root, options.side or side, options.channels or channels
+        (*run.spec.samplers, *run.spec.targets), options.data_root, options.side or side, options.channels or channels
     )
     place = Place(run, run.tasks(), run.steps[-1], alpha)
     chosen = rank_sources(place, targets or choose_targets(place), options.band)

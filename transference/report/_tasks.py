@@ -92,7 +92,7 @@ class SupportSets:
     """Draws the support sets of a run's tasks again, and only where they are certain to be those that were measured.
 
     Args:
-        task_sets: of the run's spec, sources and targets.
+        task_sets: of the run's spec, sources and targets; tasks of others are combinations of theirs.
         data_root: the folder with images; None where there is none.
         side: pixels along each edge of the run's images.
         channels: theirs.
@@ -110,6 +110,8 @@ class SupportSets:
         name, index = str(row["sampler"]), int(row["index"])
         names = tuple(map(str, row["class_names"] if row["class_names"] is not None else ()))
         plain = Task(mode, f"{name}, task {index}", index, int(row["id"]), tuple(map(ClassRow, names)))
+        if name not in self._digests:
+            return replace(plain, name=f"{name} of task {index} of every source mode")
         sampler = self._sampler(name)
         if sampler is None:
             return plain

@@ -11,12 +11,13 @@ from transference.samplers._protocol import (
     task_record,
 )
 from transference.samplers._sharing import shared_modes
-from transference.samplers._subsets import Subset, mode_in_order
+from transference.samplers._subsets import ALL, Subset, choose_modalities, mode_in_order
 from transference.samplers.few_shot import FewShot, few_shot
 from transference.samplers.functions import FAMILIES, FunctionFamily, FunctionFamilyName
 from transference.samplers.paired import PairedFewShot, PairedName, input_shapes
 
 __all__ = [
+    "ALL",
     "FAMILIES",
     "DescribingSampler",
     "FewShot",
@@ -29,6 +30,7 @@ __all__ = [
     "Subset",
     "TaskRecord",
     "TaskSampler",
+    "choose_modalities",
     "few_shot",
     "input_shapes",
     "mode_in_order",

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from transference.datasets import dataset_names, parse_mode, places_of, prepared_files
+from transference.datasets import dataset_names, parse_mode
 from transference.datasets.originals import find_original
 from transference.datasets.paired import Modality, PairedReader, find_paired, paired_names
+from transference.datasets.paired.originals import find_paired_original
 from transference.errors import UsageError
 from transference.samplers.functions import FAMILIES
 
@@ -42,22 +43,20 @@ def find_subset(mode: str, data_root: str | Path | None = None) -> tuple[PairedR
 
     Raises:
         UsageError: it names modalities that there are not, or of data that have none, or none of data that have several.
-        DataError: the data are damaged.
+        DataError: the data are damaged, or images are called so too.
     """
     if not set("[]") & set(mode):
-        reader = None if _images_lie_there(mode, data_root) else find_paired(mode, data_root)
-        if reader is not None:
+        if reader := find_paired(mode, data_root):
             raise UsageError(_say_which(reader))
         return None
     if not (match := _BRACKETS.fullmatch(mode)):
         raise UsageError(f"{mode!r} does not name a mode; write it as NAME[MODALITY+MODALITY], or NAME[{ALL}] for all.")
-    reader = find_paired(match["name"], data_root)
-    if reader is None:
+    if (reader := find_paired(match["name"], data_root)) is None:
         raise UsageError(_not_paired(mode, match["name"], data_root))
-    return reader, choose(reader.name, reader.modalities, match["inside"])
+    return reader, choose_modalities(reader.name, reader.modalities, match["inside"])
 
 
-def choose(data: str, modalities: Sequence[Modality], inside: str) -> Subset:
+def choose_modalities(data: str, modalities: Sequence[Modality], inside: str) -> Subset:
     """Return the modalities that a text in brackets names, in the data's order.
 
     Args:
@@ -125,13 +124,6 @@ def _meant(name: str, known: Sequence[str]) -> str:
     return f"did you mean {folded[close[0]]}?" if close else ""
 
 
-def _images_lie_there(name: str, data_root: str | Path | None) -> bool:
-    """Return whether the data root has images of that name, which need no brackets."""
-    if data_root is None or not (root := Path(data_root)).is_dir():
-        return False
-    return bool(places_of(name, root) or prepared_files(root, name))
-
-
 def _say_which(reader: PairedReader) -> str:
     """Return what to say where paired data are named without brackets."""
     name, there = reader.name, [modality.name for modality in reader.modalities]
@@ -151,4 +143,6 @@ def _not_paired(mode: str, name: str, data_root: str | Path | None) -> str:
     if name in known or find_original(name):
         return f"{mode} was asked for, and {name} has images alone, which are named without brackets; {told}."
     hint = _meant(name, paired)
+    if find_paired_original(name):
+        hint = f"to bring it here: transference datasets prepare {name} --from PLACE --data-root {data_root or 'DIR'}"
     return f"{mode} was asked for, and there are no paired data {name!r}; {told}{f' ({hint})' if hint else ''}."

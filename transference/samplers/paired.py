@@ -15,7 +15,7 @@ from transference.episodes import Episode
 from transference.errors import UsageError
 from transference.samplers._drawing import SHAPE, Draws, FewShotName
 from transference.samplers._protocol import TaskRecord, check_replicate
-from transference.samplers._subsets import Subset, choose, find_subset
+from transference.samplers._subsets import Subset, choose_modalities, find_subset
 
 _NAME = re.compile(rf"(?P<data>[\w.-]+)\[(?P<support>[^\[\]>:/]+)(>(?P<query>[^\[\]>:/]+))?\]:{SHAPE}")
 
@@ -97,7 +97,7 @@ class PairedFewShot:
         seed: int = 0,
     ) -> None:
         drawn = FewShotName(dataset.name, dataset.split, ways, shots, queries, seed)
-        self.identity = PairedName(choose(dataset.name, dataset.modalities, subset), drawn)
+        self.identity = PairedName(choose_modalities(dataset.name, dataset.modalities, subset), drawn)
         self.name = str(self.identity)
         self.digest = dataset.digest
         self.class_names = dataset.class_names

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from transference.errors import DataError
+from transference.errors import DataError, first_line
 
 _MOST = 4 * 2**30
 
@@ -72,7 +72,7 @@ def _read(path: Path, begin: Callable[[IO[bytes]], object], dtypes: Collection[s
             return _Plain(dtypes)(_Restricted(file, encoding="bytes").load())
     except Exception as error:  # a hostile or damaged pickle can make the unpickler raise anything
         raise DataError(
-            f"{path} cannot be read as a pickle of plain data ({error}). Is it the original file? Copy it again."
+            f"{path} cannot be read as a pickle of plain data ({first_line(error)}). Is it the original file? Copy it again."
         ) from error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +18,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from transference.datasets._names import as_seen
-from transference.datasets._unread import counted
-from transference.errors import DataError, PairingError
+from transference.datasets._unread import counted, few
+from transference.errors import DataError, PairingError, first_line
 
 SUFFIXES = (".parquet", ".npz")
 
@@ -66,7 +67,7 @@ def open_columns(path: Path) -> Iterator[Columns]:
         MemoryError,
         RuntimeError,
     ) as error:
-        raise DataError(f"{path} cannot be read ({error}). Is it whole? Write it again.") from error
+        raise DataError(f"{path} cannot be read ({first_line(error)}). Is it whole? Write it again.") from error
 
 
 class _Arrays:
@@ -120,6 +121,10 @@ class _Parquet:
     def __init__(self, path: Path, file: pq.ParquetFile) -> None:
         self._path, self._file = path, file
         self.names: list[str] = list(file.schema_arrow.names)
+        if twice := [name for name, n in Counter(self.names).items() if n > 1]:
+            raise PairingError(
+                f"{path} has {counted(len(twice), 'name')} for several columns ({few(twice)}); rename them."
+            )
 
     def numbers(self, name: str) -> NDArray[Any]:
         column = self._column(name)

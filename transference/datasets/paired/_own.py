@@ -81,7 +81,9 @@ def _require_columns(place: Path, description: Description, columns: Columns) ->
             )
     named = {*description.labels, description.group, description.identity, description.split_column}
     if both := sorted(_value_columns(description) & {name for name in named if name}):
-        raise PairingError(f"{description.path} takes {both[0]} for a modality and for labels; it can be one of them.")
+        raise PairingError(
+            f"{description.path} takes {both[0]} of {place} for a modality and for labels; it can be one."
+        )
 
 
 def _values(place: Path, told: Described, found: NDArray[Any], side: int) -> NDArray[Any]:
@@ -216,16 +218,17 @@ def _splits(
         return [names[word] for word in found], renamed(names)
     members = groups if description.split_by == "groups" and groups is not None else class_names
     owner = {member: split for split, listed in description.listed.items() for member in listed}
-    what = description.split_by
+    what = "class" if description.split_by == "classes" else "group"
+    plural = description.split_by
     if alone := list(dict.fromkeys(member for member in members if member not in owner)):
         rows = [i for i, member in enumerate(members) if member not in owner]
         raise PairingError(
-            f"{place} has {len(alone)} {what} that {description.path} puts into no split ({few(alone)}), {counted(len(rows), 'row')}, "
-            f"the first is row {rows[0]}."
+            f"{place} has {counted(len(alone), what, plural)} that {description.path} puts into no split "
+            f"({few(alone)}), {counted(len(rows), 'row')}, the first is row {rows[0]}."
         )
-    if absent := [member for member in owner if member not in set(members)]:
+    if absent := sorted(owner.keys() - set(members)):
         raise PairingError(
-            f"{description.path} lists {len(absent)} {what} that {place} does not have ({few(absent)}); "
+            f"{description.path} lists {counted(len(absent), what, plural)} that {place} does not have ({few(absent)}); "
             f"it has {few(dict.fromkeys(members), 12)}."
         )
     return [owner[member] for member in members], []

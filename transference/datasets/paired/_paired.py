@@ -26,7 +26,7 @@ class Modality:
 
     Attributes:
         name: as in ``watch[accel]``.
-        kind: one of `KINDS`.
+        kind: ``"image"``, ``"window"``, ``"track"`` or ``"values"``.
         shape: of one example: ``(channels, side, side)`` of an image, ``(time, channels)`` of a window or a track, whose
             channels are x, y and whether the pen was lifted before, ``(n,)`` of values.
     """

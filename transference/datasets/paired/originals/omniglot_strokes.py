@@ -164,7 +164,7 @@ def _points(path: Path) -> NDArray[np.float64]:
 OMNIGLOT_STROKES = PairedOriginal(
     name="omniglot-strokes",
     title="Omniglot with the way of the pen (Lake et al. 2015), MIT licence",
-    source="https://github.com/brendenlake/omniglot",
+    page="https://github.com/brendenlake/omniglot",
     get="from https://github.com/brendenlake/omniglot (folder python)",
     expects="images_background_small1.zip, strokes_background_small1.zip and the same of small2, or the folders in them",
     read=read,

@@ -62,7 +62,7 @@ def _places(root: Path) -> list[Path]:
 def _windows(recording: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the windows of a recording ``[time, 6]``, ``[n, 25, 6]``."""
     n = len(recording) // _WINDOW
-    parts = recording[: n * _WINDOW].reshape(n, _WINDOW // _AVERAGED, _AVERAGED, -1)
+    parts = recording[: n * _WINDOW].reshape(n, _WINDOW // _AVERAGED, _AVERAGED, recording.shape[1])
     total = parts[:, :, 0]
     for k in range(1, _AVERAGED):  # one by one: a library's sum may add in another order elsewhere
         total = total + parts[:, :, k]
@@ -122,7 +122,7 @@ def _unlike(path: Path, why: str) -> str:
 WATCH = PairedOriginal(
     name="watch",
     title="shoulder exercises seen by a watch (Burns et al. 2018), in seglearn 1.2.5, BSD licence",
-    source="https://github.com/dmbee/seglearn",
+    page="https://github.com/dmbee/seglearn",
     get="by pip download --no-deps seglearn==1.2.5",
     expects="seglearn-1.2.5-py3-none-any.whl, or the file watch_dataset.npy in it",
     read=read,
