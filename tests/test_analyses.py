@@ -14,7 +14,7 @@ import transference as tr
 from analyses import pooling, subjects
 from analyses.combinations import __main__ as combinations
 from analyses.modalities import __main__ as modalities
-from analyses.modalities.testing import holm
+from analyses.modalities.testing import against_zero, holm
 from tests.strangers import PixelPrototypes
 from transference.cli import main
 
@@ -184,3 +184,10 @@ def test_corrected_p_values_are_those_of_holm():
     raw = [0.01, 0.04, 0.03, np.nan, 0.5]
     expected = [0.04, 0.09, 0.09, np.nan, 0.5]
     np.testing.assert_allclose(holm(raw), expected)
+
+
+def test_means_over_seeds_are_tested_by_student():
+    found = pd.DataFrame({"group": list("aaabbb"), "seed": [0, 1, 2] * 2, "gain": [0.2, 0.3, 0.7, -0.1, 0.1, 0.3]})
+    for row in against_zero(found, ["group"], "gain").to_dict("records"):
+        values = found.loc[found["group"] == row["group"], "gain"]
+        assert row["p"] == pytest.approx(stats.ttest_1samp(values, 0).pvalue)

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import transference as tr
-from analyses.modalities.testing import holm, tested
+from analyses.modalities.testing import against_zero, holm
 from analyses.modalities.trainings import Paired
 from meta_models.training import evaluate
 from transference.figures import styled
@@ -53,7 +53,7 @@ def differences(found: pd.DataFrame) -> pd.DataFrame:
 
 def summary(found: pd.DataFrame) -> pd.DataFrame:
     """Return the mean difference over seeds, its interval and p of each comparison; ``holm`` is corrected for all of them."""
-    told = tested(differences(found), ["data", "arm", "against", "subset"], "difference")
+    told = against_zero(differences(found), ["data", "arm", "against", "subset"], "difference")
     return told.assign(holm=holm(told["p"]))
 
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import transference as tr
-from analyses.modalities.testing import holm, tested
+from analyses.modalities.testing import against_zero, holm
 from analyses.modalities.trainings import Paired
 from transference.figures import COLOURS, styled
 
@@ -69,7 +69,7 @@ def _measured(
 
 def summary(found: pd.DataFrame) -> pd.DataFrame:
     """Return mean over seeds, interval and p of each cell; ``holm`` is corrected for all cells of the table."""
-    told = tested(found, KEY, "log_ratio")
+    told = against_zero(found, KEY, "log_ratio")
     return told.assign(holm=holm(told["p"]))
 
 
@@ -78,7 +78,7 @@ def changes(found: pd.DataFrame) -> pd.DataFrame:
     cells = found[~(found["source"] + found["target"]).str.contains(">")].sort_values("step")
     ends = cells.groupby(["data", "source", "target", "seed"], sort=False)["log_ratio"].agg(["first", "last"])
     change = (ends["last"] - ends["first"]).rename("change").reset_index()
-    told = tested(change, ["data", "source", "target"], "change")
+    told = against_zero(change, ["data", "source", "target"], "change")
     return told.assign(holm=holm(told["p"]))
 
 
