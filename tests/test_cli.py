@@ -126,8 +126,32 @@ PLOTS = {
 """Options to draw kinds with; every kind is drawn without, too."""
 
 
+@pytest.fixture(scope="module")
+def combined(trained, tmp_path_factory):
+    """A run with a combination, which one kind of figure is about."""
+    out = tmp_path_factory.mktemp("combined") / "run"
+    words = (
+        "--source",
+        "shapes:val",
+        "--combine",
+        "mgda",
+        "--n-source",
+        4,
+        "--n-target",
+        3,
+        "--alpha",
+        0.01,
+        "--alpha",
+        0.1,
+    )
+    result = call("compute", trained[-1], *MODES, *words, "--out", out)
+    assert result.exit_code == 0, result.output
+    return out
+
+
 @pytest.mark.parametrize("name", [*(kind.name for kind in KINDS), *PLOTS])
-def test_plot_draws_every_kind_and_its_record_draws_it_again(computed, tmp_path, name):
+def test_plot_draws_every_kind_and_its_record_draws_it_again(request, tmp_path, name):
+    computed = request.getfixturevalue("combined" if name == "rows" else "computed")
     figure = tmp_path / f"{name}.png"
     [kind] = [kind for kind in KINDS if kind.name == name.split()[0]]
     words = [] if kind.every_alpha else ["--alpha", 0.01]
