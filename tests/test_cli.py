@@ -145,7 +145,7 @@ def combined(trained, tmp_path_factory):
         0.1,
     )
     result = call("compute", trained[-1], *MODES, *words, "--out", out)
-    assert result.exit_code == 0, result.output
+    assert result.exit_code in FINISHED, result.output
     return out
 
 
