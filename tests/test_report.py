@@ -437,9 +437,59 @@ def test_replicates_are_counted_and_decide_which_sources_are_shown(run, page, tm
     np.testing.assert_allclose(found, [*np.sort(mean)[:3], *np.sort(mean)[::-1][:3]], rtol=2e-3)
 
 
+def test_results_come_first_and_controls_after_them(page):
+    headings = re.findall(r"<h3>(.*?)</h3>", page.read_text())
+    assert headings == [
+        "What was measured",
+        "Summary",
+        "Figures",
+        "Most positive and most negative transfer",
+        "Controls",
+    ]
+
+
+def cards(text):
+    return re.findall(
+        r'<article class="card (\w+)">\s*<p class="ratio">([\d.]+) <span class="\w+">(\w+)</span></p>\s*<p class="note">(.*?)</p>',
+        text,
+    )
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_a_card_is_grey_and_says_how_it_stands_to_resampling_noise(run, page):
+    bands = tr.control_bands(run.controls())
+    ends = {
+        f"{low:.3f} to {high:.3f}" for low, high in zip(bands["resampled_low"], bands["resampled_high"], strict=True)
+    }
+    found = cards(page.read_text())
+    assert len(found) > 4
+    for colour, shown, _, noise in found:
+        assert colour == "neutral", "without replicates nothing tells a single pair from noise"
+        (told,) = [one for one in ends if one in noise]
+        low, high = map(float, told.split(" to "))
+        assert ("within" in noise) == (low <= float(shown) <= high)
+        assert ("beyond" in noise) == ("replicates would tell" in noise)
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_a_card_has_its_colour_where_replicates_tell_it_from_noise(tmp_path, monkeypatch):
+    several = measured(tmp_path / "run", replicates=3)
+
+    def told(blocks, band):
+        pairs = tr.single_pairs(blocks, band=band)
+        return pairs.assign(transfer=np.where(pairs["geometric_mean"] < 1, "positive", "undecided"))
+
+    monkeypatch.setattr("transference.report._targets.single_pairs", told)
+    write_report([several], tmp_path / "x.html")
+    found = cards((tmp_path / "x.html").read_text())
+    assert {(colour, kind) for colour, _, kind, _ in found if kind == "positive"} == {("positive", "positive")}
+    assert {colour for colour, _, kind, _ in found if kind != "positive"} <= {"neutral"}
+    assert {noise for colour, _, _, noise in found if colour == "positive"} == {"told from resampling noise by 3 draws"}
+
+
 def test_controls_are_those_of_the_run(run, page):
     text = page.read_text()
-    section = text[text.index("<h3>Controls</h3>") : text.index("<h3>Summary</h3>")]
+    section = text[text.index("<h3>Controls</h3>") : text.index("<footer>")]
     bands = tr.control_bands(run.controls())
     assert section.count("exactly 1</td>") == len(bands) == 2 * len(ALPHAS) * 4
     assert "did not always" not in section

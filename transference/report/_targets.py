@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from transference.statistics import classify
+from transference.statistics import classify, control_bands, single_pairs
 from transference.store import Run
 
 MOST = 3
@@ -27,12 +27,16 @@ class RankedSource:
         source: its id.
         ratio: the loss ratio.
         kind: ``positive``, ``neutral`` or ``negative``.
+        certain: whether replicates tell that it is so.
+        noise: what resampling noise leaves of it, in words.
         elsewhere: step size and loss ratio, at the run's other step sizes.
     """
 
     source: int
     ratio: float
     kind: str
+    certain: bool
+    noise: str
     elsewhere: tuple[tuple[float, float], ...]
 
 
@@ -96,11 +100,17 @@ def rank_sources(place: Place, targets: Sequence[int], band: tuple[float, float]
     """Return each target with the sources of its lowest and its highest loss ratios."""
     tables = {alpha: place.table(alpha) for alpha in place.run.alphas}
     here = tables.pop(place.alpha)
+    told, bands = _told_by_replicates(place, targets, band), _noise_bands(place)
+    modes = {role: place.run.modes(role) for role in ("source", "target")}
 
     def one(source: int, target: int) -> RankedSource:
         ratio = float(here[source, target])
         elsewhere = tuple((alpha, float(table[source, target])) for alpha, table in sorted(tables.items()))
-        return RankedSource(source, ratio, str(classify(ratio, band)), elsewhere)
+        kind = str(classify(ratio, band))
+        certain = told.get((source, target)) == kind
+        pair = modes["source"][source], modes["target"][target]
+        noise = _in_words(ratio, bands.get(pair), place.run.spec.replicates, certain=certain)
+        return RankedSource(source, ratio, kind, certain, noise, elsewhere)
 
     chosen = []
     for target in targets:
@@ -112,3 +122,48 @@ def rank_sources(place: Place, targets: Sequence[int], band: tuple[float, float]
             RankedTarget(target, *(tuple(one(source, target) for source in side) for side in (lowest, highest)))
         )
     return chosen
+
+
+def _told_by_replicates(place: Place, targets: Sequence[int], band: tuple[float, float]) -> dict[tuple[int, int], str]:
+    """Return of which pairs replicates tell that transfer is positive, or negative; of none in a run without."""
+    if place.run.spec.replicates == 1:
+        return {}
+    starts = {role: _starts(place.run.modes(role)) for role in ("source", "target")}
+    wanted = {place.run.modes("target")[target] for target in targets}
+    blocks = (
+        block
+        for block in place.run.blocks()
+        if (block.checkpoint_step, block.alpha) == (place.step, place.alpha) and block.target_mode in wanted
+    )
+    pairs = single_pairs(blocks, band=band)
+    sources = pairs["source_mode"].astype(str).map(starts["source"]) + pairs["source_index"]
+    targeted = pairs["target_mode"].astype(str).map(starts["target"]) + pairs["target_index"]
+    return dict(zip(zip(sources.tolist(), targeted.tolist(), strict=True), pairs["transfer"].astype(str), strict=True))
+
+
+def _starts(modes: Sequence[str]) -> dict[str, int]:
+    """Return the id of the first task of each mode."""
+    return {mode: modes.index(mode) for mode in dict.fromkeys(modes)}
+
+
+def _noise_bands(place: Place) -> dict[tuple[str, str], tuple[float, float]]:
+    """Return between which ratios resampling noise moves those of each mode pair, where there are controls."""
+    bands = control_bands(place.run.controls())
+    here = bands[(bands["checkpoint_step"] == place.step) & (bands["alpha"] == place.alpha)]
+    return {
+        (str(row["source_mode"]), str(row["target_mode"])): (row["resampled_low"], row["resampled_high"])
+        for row in here.to_dict("records")
+        if np.isfinite(row["resampled_low"])
+    }
+
+
+def _in_words(ratio: float, noise: tuple[float, float] | None, replicates: int, *, certain: bool) -> str:
+    """Return how a ratio stands to resampling noise. Only replicates tell of a single pair that it is not noise."""
+    if replicates > 1:
+        return f"{'told' if certain else 'not told'} from resampling noise by {replicates} draws"
+    if noise is None:
+        return "resampling noise is not known: it has no control"
+    low, high = noise
+    if low <= ratio <= high:
+        return f"within resampling noise, {low:.3f} to {high:.3f}"
+    return f"beyond resampling noise, {low:.3f} to {high:.3f}, as the most extreme of many pairs may be; replicates would tell"
