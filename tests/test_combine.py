@@ -73,12 +73,20 @@ def test_mgda_agrees_with_torchjd_on_two_tasks_and_is_never_longer_on_three():
         ([[1e-9, 0], [0, 1e9]], [1e-9, 0]),
         ([[1, 0], [1, 0], [0, 1], [0, 1]], [0.5, 0.5]),
         ([[3, 0], [1, 0], [2, 0]], [1, 0]),
+        ([[3e200, 0], [1e200, 0]], [1e200, 0]),
+        ([[3e-200, 0], [1e-200, 0]], [1e-200, 0]),
     ],
 )
 def test_mgda_of_gradients_that_depend_on_each_other(rows, least):
     gradients = torch.tensor(rows, dtype=torch.float64)
     found = tr.MGDA()(torch.ones(len(rows)), gradients)
     torch.testing.assert_close(found, torch.tensor(least, dtype=torch.float64), rtol=1e-6, atol=1e-9 * gradients.max())
+
+
+def test_mgda_weighs_short_gradients_exactly_beside_a_long_one():
+    gradients = torch.diag(torch.tensor([1e-9, 2e-9, 1.0], dtype=torch.float64))
+    expected = torch.tensor([0.8e-9, 0.4e-9, 0.0], dtype=torch.float64)
+    torch.testing.assert_close(tr.MGDA()(LOSSES, gradients), expected, rtol=1e-6, atol=1e-16)
 
 
 def surgery(gradients):
@@ -124,7 +132,8 @@ def test_smooth_worst_is_the_gradient_of_its_loss(weight, mu):
 
 def test_smooth_worst_takes_the_worst_alone_or_all_alike():
     unit = torch.eye(3, dtype=torch.float64)
-    assert tr.SmoothWorst(2.0, 1e-6)(LOSSES, unit).tolist() == [0.0, 2.0, 1.0]
+    for mu in (1e-6, 1e-300, 5e-324):
+        assert tr.SmoothWorst(2.0, mu)(LOSSES, unit).tolist() == [0.0, 2.0, 1.0]
     torch.testing.assert_close(
         tr.SmoothWorst(2.0, 1e6)(LOSSES, unit), tr.Uniform(2.0)(LOSSES, unit), rtol=1e-5, atol=1e-5
     )
@@ -231,6 +240,13 @@ def test_gradients_by_name_are_combined_as_rows_and_a_missing_entry_is_zero():
     del gradients[1][0]["b"]
     found = combined(tr.Sum(), [[1.0], [2.0]], gradients, "both")
     assert {name: value.tolist() for name, value in found.items()} == {"a": [6.0, 8.0], "b": [1.0]}
+
+
+def test_losses_are_as_exact_as_the_gradients():
+    gradients = [[{"a": torch.tensor(row, dtype=torch.float64)}] for row in ([1.0, 0.0], [0.0, 1.0], [0.0, 0.0])]
+    losses = [[1.0], [1.0 + 1e-9], [0.0]]  # alike in single precision
+    found = combined(tr.SmoothWorst(1.0, 1e-9), losses, gradients, "all")
+    torch.testing.assert_close(found["a"], torch.tensor([0.0, 1.0], dtype=torch.float64).softmax(0))
 
 
 @pytest.mark.parametrize(

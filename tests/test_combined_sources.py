@@ -6,12 +6,14 @@ import json
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torchjd import aggregation
 
 import transference as tr
 from meta_models import ProtoNet, Training, train
 from tests.strangers import PixelPrototypes
 from tests.test_cli import call
+from transference.cli.combinations import read_combinations
 from transference.errors import LearnerError, UsageError
 from transference.statistics import intervals
 from transference.store import verify
@@ -380,7 +382,7 @@ def test_trainings_that_cannot_be_combined_are_refused(tmp_path):
         train(ProtoNet(channels=3), TRAINING, [], out=tmp_path, iterations=1, save_every=1, combination=tr.Mean())
 
 
-MIX = {name: ("--source", f"mix[{name}]:train") for name in ("a", "b", "a+b", "*", "a>b", "b>a")}
+MIX = {name: ("--source", f"mix[{name}]:train") for name in ("a", "b", "a+b", "*", "a>b", "b>a", "*>a")}
 
 
 @pytest.fixture(scope="module")
@@ -422,6 +424,9 @@ def test_combinations_from_the_command_line_to_the_page(mixed, tmp_path):
     [
         ("a b", ["--target", "mgda"], "a step on them is a source, never a target"),
         ("a b", ["--target", "smooth-worst:1,0.1"], "a step on them is a source, never a target"),
+        ("a b", ["--target", "mgda:test"], "a step on them is a source, never a target"),
+        ("a b", ["--target", "smooth-worst:2"], "a step on them is a source, never a target"),
+        ("a b", ["--source", "uniform:train", "--target", "mix[a]:test"], "write --combine uniform:WEIGHT"),
         ("a b", ["--source", "pcgrad", "--target", "mix[a]:test"], "write --combine pcgrad"),
         ("a b", ["--combine", "mgdaa"], "Did you mean mgda?"),
         ("a b", ["--combine", "smooth-worst:2"], "write it as smooth-worst:WEIGHT,MU"),
@@ -431,6 +436,8 @@ def test_combinations_from_the_command_line_to_the_page(mixed, tmp_path):
         ("a b", ["--combine", "uniform:1"], "which must come last"),
         ("a * b", ["--combine", "uniform:1"], "which must come last"),
         ("a a+b a>b", ["--combine", "uniform:1"], "which must come last"),
+        ("a *>a", ["--combine", "uniform:1"], "which must come last"),
+        ("a>b *", ["--combine", "uniform:1"], "which must come last"),
         ("a", ["--combine", "mgda"], "of which there is 1; give two or more"),
         ("a b * a>b b>a", ["--combine", "mgda"], "at most 4 modes exactly, and there are 5"),
         ("a b * a>b b>a", ["--combine", "pcgrad"], "an aggregator of one's own"),
@@ -448,11 +455,35 @@ def test_combinations_that_cannot_be_are_told_in_one_line(mixed, tmp_path, modes
     assert not (tmp_path / "run").exists()
 
 
+def test_the_joint_mode_is_known_however_it_is_written(mixed, tmp_path):
+    sources = ("--source", "mix[b]:train", "--source", "mix[ b + a ]:Train")
+    result = compute(
+        mixed, tmp_path / "run", *sources, "--target", "mix[a]:test", "--combine", "uniform:1", "--dry-run"
+    )
+    assert result.exit_code == 0, result.output
+
+
+def test_data_may_be_called_like_a_combination(tmp_path):
+    for i in range(4):
+        for split in ("train", "val", "test"):
+            folder = tmp_path / "sum" / split / f"class{i}"
+            folder.mkdir(parents=True)
+            for k in range(4):
+                Image.new("L", (8, 8), 10 * i + k).save(folder / f"{k}.png")
+    assert list(read_combinations(["mgda"], ["sum:train", "strokes:train"], ["sum:test"], data_root=tmp_path)) == [
+        "mgda"
+    ]
+    with pytest.raises(UsageError, match="--target sum:test was given"):
+        read_combinations([], ["strokes:train"], ["sum:test"])
+
+
 @pytest.mark.parametrize(
     ("modes", "words", "said"),
     [
         ("mix[a],mix[b]", ["--combine", "mgdaa"], "Did you mean mgda?"),
         ("mix[a],mix[b]", ["--combine", "uniform:1"], "which must come last"),
+        ("mix[a],mix[*>a]", ["--combine", "uniform:1"], "which must come last"),
+        ("mix[a],mgda", [], "--modes mgda was given, which is no mode but a way to combine several"),
         ("mix[a]", ["--combine", "mgda"], "of which there is 1"),
         ("mix[a],mix[b]", ["--combine", "mgda", "--meta-batch", "3"], "Take --meta-batch 2"),
         (

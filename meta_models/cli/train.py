@@ -133,7 +133,9 @@ def train(
     rotated = in_order(split_modes(rotate, "--rotate"), data_root) if rotate else ()
     if not set(rotated) <= set(names):
         raise UsageError(f"--rotate {rotate} was asked for, but the modes are {modes}; name some of these.")
-    name_of_combination = next(iter(read_combinations([combine] if combine else [], names)), "")
+    asked = [combine] if combine else []
+    combinations = read_combinations(asked, names, option="--modes", data_root=data_root)
+    name_of_combination = next(iter(combinations), "")
     own = read_config(config)
     offers: dict[str, Any] = {
         "modes": list(names),

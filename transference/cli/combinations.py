@@ -5,15 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
-from transference.combine import Combination, check_number, needs_joint, parse_combination
+from transference.combine import COMBINATIONS, Combination, check_number, form, needs_joint, parse_combination
+from transference.datasets import places_of
 from transference.errors import UsageError
 
 _SUBSET = re.compile(r"(?P<name>[^\[\]:]+)\[(?P<modalities>[^\[\]]*)\](?P<split>:.*)?")
 
 
 def read_combinations(
-    texts: Sequence[str], modes: Sequence[str], targets: Sequence[str] = ()
+    texts: Sequence[str],
+    modes: Sequence[str],
+    targets: Sequence[str] = (),
+    *,
+    option: str = "--source",
+    data_root: Path | None = None,
 ) -> dict[str, Combination]:
     """Return the combinations that were asked for, by name.
 
@@ -21,16 +28,16 @@ def read_combinations(
         texts: as given with ``--combine``.
         modes: the modes that they combine, in order.
         targets: the modes that are measured after a step.
+        option: with which the modes were given.
+        data_root: the folder with prepared files, which may be called like a combination.
 
     Raises:
         UsageError: one is not known, given twice, or cannot combine these modes; or one is given as a mode.
     """
-    for option, given in (("--source", modes), ("--target", targets)):
-        for text in filter(_is_combination, given):
-            instead = (
-                f"write --combine {text}" if option == "--source" else "a step on them is a source, never a target"
-            )
-            raise UsageError(f"{option} {text} was given, which is no mode but a way to combine several; {instead}.")
+    for where, given in ((option, modes), ("--target", targets)):
+        for text in (one for one in given if _is_combination(one, data_root)):
+            instead = "a step on them is a source, never a target" if where == "--target" else f"write {_option(text)}"
+            raise UsageError(f"{where} {text} was given, which is no mode but a way to combine several; {instead}.")
     parsed = [parse_combination(text) for text in texts]
     found = dict(parsed)
     if len(found) < len(parsed):
@@ -45,20 +52,30 @@ def read_combinations(
     return found
 
 
-def _is_combination(text: str) -> bool:
+def _is_combination(text: str, data_root: Path | None) -> bool:
+    """Return whether a mode is called like a combination, right or wrong settings or a split behind it, and no data are."""
+    kind = text.strip().partition(":")[0]
+    data = data_root is not None and data_root.is_dir() and places_of(kind, data_root)
+    return kind in COMBINATIONS and not data
+
+
+def _option(text: str) -> str:
     with suppress(UsageError):
-        parse_combination(text)
-        return True
-    return False
+        return f"--combine {parse_combination(text)[0]}"
+    return f"--combine {form(text.strip().partition(':')[0])}"
 
 
 def _last_is_joint(modes: Sequence[str]) -> bool:
-    """Return whether the last mode has all modalities of the others, which are of the same split of the same dataset."""
+    """Return whether the last mode has all modalities of the others, which are of the same split of the same dataset.
+
+    Support and queries of all of them have the same modalities: the others' losses are parts of what the last one is of.
+    """
     found = [_SUBSET.fullmatch(mode) for mode in modes]
     if not all(found):
         return False
     subsets = [match for match in found if match]
-    last = subsets[-1]["modalities"].split("+")
-    others = {modality for match in subsets[:-1] for modality in match["modalities"].split("+")}
-    same = len({(match["name"], match["split"]) for match in subsets}) == 1
-    return same and (last == ["*"] or others <= set(last))
+    shown = [{modality.strip() for modality in match["modalities"].split("+")} for match in subsets]
+    others = set().union(*shown[:-1])
+    same = len({(match["name"].strip(), (match["split"] or "").strip().casefold()) for match in subsets}) == 1
+    crossed = any(">" in match["modalities"] for match in subsets)
+    return same and not crossed and (shown[-1] == {"*"} or others <= shown[-1])

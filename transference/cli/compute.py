@@ -193,7 +193,7 @@ def compute(
     """
     import_from_here()
     keep_freed_memory()
-    combinations = read_combinations(combine, sources, targets)
+    combinations = read_combinations(combine, sources, targets, data_root=data_root)
     given = {"ways": ways, "shots": shots, "queries": queries, "side": side, "channels": channels}
     subject = open_checkpoints(
         checkpoints, learner=learner, config=config, shape=given, unsafe=unsafe_load, steps=steps

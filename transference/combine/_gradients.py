@@ -29,7 +29,7 @@ def combined(
     """
     like = {name: value for parts in gradients for gradient in parts for name, value in gradient.items()}
     rows = torch.stack([torch.stack([flat(gradient, like) for gradient in parts]) for parts in gradients])
-    values = torch.tensor(losses).to(rows)
+    values = torch.tensor(losses, dtype=rows.dtype, device=rows.device)
     if parts_of(combination) == 1:
         rows, values = rows[:, 0], values[:, 0]
     try:

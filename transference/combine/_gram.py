@@ -9,8 +9,13 @@ from torch import Tensor
 
 
 def gram(gradients: Tensor) -> NDArray[np.float64]:
-    """Return the inner products of the rows of ``[m, n]``, ``[m, m]``, accumulated in float64."""
+    """Return the inner products of the rows of ``[m, n]``, ``[m, m]``, accumulated in float64, all over one number.
+
+    It is the square of the largest entry, so that no product of finite ones is infinite, nor that of the longest 0.
+    """
     rows = gradients.detach().double()
+    largest = float(rows.abs().max()) if rows.numel() else 0.0
+    rows = rows / largest if 0 < largest < float("inf") else rows
     products: NDArray[np.float64] = (rows @ rows.T).cpu().numpy()
     return products
 

@@ -60,7 +60,9 @@ def _on_faces(products: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
     m = len(products)
     for size in range(1, m + 1):
         for face in map(list, combinations(range(m), size)):
-            bordered = np.block([[products[np.ix_(face, face)], np.ones((size, 1))], [np.ones((1, size)), 0.0]])
+            corners = products[np.ix_(face, face)]
+            corners = corners / (corners.diagonal().max() or 1.0)  # else short gradients count as 0 beside a long one
+            bordered = np.block([[corners, np.ones((size, 1))], [np.ones((1, size)), 0.0]])
             wanted = np.r_[np.zeros(size), 1.0]
             weights = np.linalg.lstsq(bordered, wanted, rcond=None)[0][:size]
             if (weights >= _BELOW).all() and weights.sum() > 0:

@@ -45,5 +45,6 @@ class SmoothWorst:
 
     def __call__(self, losses: Tensor, gradients: Tensor) -> Tensor:
         """Return the combined gradient, ``[n]``; the last task is the joint one."""
-        worst = torch.softmax(losses[:-1].detach().double() / self.mu, dim=0)
+        each = losses[:-1].detach().double()
+        worst = torch.softmax((each - each.max()) / self.mu, dim=0)  # no quotient is too large, whatever mu
         return weighted(torch.cat([self.weight * worst, worst.new_ones(1)]), gradients)
