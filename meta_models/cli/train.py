@@ -22,6 +22,7 @@ from transference.cli.options import (
     split_modes,
 )
 from transference.cli.printing import say
+from transference.cli.settings import with_settings
 from transference.combine import COMBINATIONS, form
 from transference.devices import choose_device, keep_freed_memory
 from transference.errors import UsageError
@@ -36,6 +37,7 @@ _MODES = "Datasets to train on, or modalities of paired data (mix[a],mix[a+b]), 
 _BATCHING = "Tasks of a meta-batch: a thread each (apart), all at once (together), or what suits the device; a training keeps it."
 
 
+@with_settings
 @click.command(
     short_help="Meta-train a learner, saving checkpoints.",
     epilog="""\b
