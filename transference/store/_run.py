@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -169,21 +169,23 @@ class Run:
         frame["control"] = pd.Categorical(names, categories=list(CONTROL_NAMES))
         return frame.sort_values(["checkpoint_step", "alpha", "control", "source", "target"], ignore_index=True)
 
-    def blocks(self) -> Iterator[Block]:
+    def blocks(self, step: int | None = None) -> Iterator[Block]:
         """Return the table mode pair by mode pair, as matrices: one after the other, in the order of `pairs`.
 
         Much quicker than `pairs`, and memory holds one checkpoint and step size at a time.
 
+        Args:
+            step: a checkpoint's, which has to be whole while others may not be; all by default.
+
         Raises:
+            UsageError: there is no such checkpoint.
             StoreError: tiles are missing or damaged.
         """
-        self._check_complete()
+        steps = self.steps if step is None else (self.choose_step(step),)
+        self._check_complete(steps)
         labels = [ranges(self.modes(role)) for role in ("source", "target")]
         return (
-            block
-            for step in self.steps
-            for alpha in sorted(self.alphas)
-            for block in self._blocks_at(step, alpha, *labels)
+            block for step in steps for alpha in sorted(self.alphas) for block in self._blocks_at(step, alpha, *labels)
         )
 
     def _blocks_at(
@@ -329,13 +331,13 @@ class Run:
                 f"Replicate {replicate} of {self.path} was asked for; it has {self.spec.replicates}, numbered from 0."
             )
 
-    def _check_complete(self) -> None:
-        """Make sure that every tile is there.
+    def _check_complete(self, steps: Collection[int] | None = None) -> None:
+        """Make sure that every tile is there, of some checkpoints or of all.
 
         Raises:
             StoreError: some are not.
         """
-        tiles = list(self._tiles())
+        tiles = [tile for tile in self._tiles() if steps is None or tile.step in steps]
         done = sum(map(self._store.has, tiles))
         if done < len(tiles):
             raise StoreError(

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import PIL
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from transference.datasets import split_lists
 from transference.datasets._decode import DECODING, each_in_turn
@@ -43,6 +42,7 @@ from transference.datasets.preparing._workplace import WORK, workplace
 from transference.datasets.split_lists.drawn import Shares
 from transference.datasets.views import Inverted, Resplit
 from transference.errors import DataError, SpecMismatchError, UsageError
+from transference.progress import progress_bar
 
 __all__ = ["Preparation", "is_done", "preparation", "prepare"]
 
@@ -196,7 +196,7 @@ def prepare(asked: Preparation, *, force: bool = False, progress: bool = False) 
     _check_room(asked)
     scratch = Scratch(asked.data_root / WORK / asked.target.path.stem, plan, asked.channels * asked.side**2)
     failures: list[str] = []
-    with tqdm(total=n_images, initial=len(scratch.rows), unit="img", disable=not progress) as bar, scratch:
+    with progress_bar(n_images, unit="img", shown=progress, initial=len(scratch.rows)) as bar, scratch:
         for (split, picture), pixels in each_in_turn(partial(_pixels, asked), scratch.remaining(_all(asked.reader))):
             try:
                 done = pixels()
