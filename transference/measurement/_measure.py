@@ -132,6 +132,7 @@ def _measure(
                 _say(str(found))
         if not store.has_tasks():
             store.write_tasks(work.tasks())
+        store.write_view()
         done = sum(
             spec.n_cells_of(tile) for ref in spec.checkpoints for tile in spec.tiles(ref.step) if store.has(tile)
         )

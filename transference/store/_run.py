@@ -19,6 +19,7 @@ from transference.store._folder import Store
 from transference.store._layout import Layout
 from transference.store._matrices import Matrices, ranges, read_matrices
 from transference.store._schema import CONTROL_NAMES, CONTROLS, OLD_CONTROL_NAMES
+from transference.store._view import mode_names
 
 
 class Progress(NamedTuple):
@@ -47,6 +48,14 @@ class Run:
     def __repr__(self) -> str:
         done, total = self.progress()
         return f"Run({str(self.path)!r}: {self.spec.n_source} sources × {self.spec.n_target} targets, {done} of {total} tiles)"
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Return the rows of ``pairs(None)`` to any library of tables: ``polars.DataFrame(run)``, ``pyarrow.table(run)``.
+
+        Raises:
+            StoreError: tiles are missing or damaged.
+        """
+        return pa.Table.from_pandas(self.pairs(None), preserve_index=False).__arrow_c_stream__(requested_schema)
 
     @property
     def _layout(self) -> Layout:
@@ -311,14 +320,7 @@ class Run:
         Args:
             role: ``"source"`` or ``"target"``.
         """
-        tasks = self.tasks()
-        tasks = tasks[tasks["role"] == role].sort_values("id")
-        sampler, mode = tasks["sampler"].astype(str), tasks["mode"].astype(str)
-        candidates = (mode, mode + ":" + tasks["split"].astype(str), sampler)
-        names: list[str] = next(
-            n for n in candidates if sampler.groupby(n).nunique().max() == 1 and n.notna().all()
-        ).tolist()
-        return names
+        return mode_names(self.tasks(), role)[1]
 
     def _check_replicate(self, replicate: int | None) -> None:
         """Make sure that the run has a replicate.
