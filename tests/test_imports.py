@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 ORDER = [
     {"errors", "files", "plain", "_trees", "_streams"},
-    {"_csv", "blocks"},
+    {"_csv", "blocks", "logs", "progress"},
     {"devices", "exact_sums"},
     {"episodes"},
     {"datasets"},

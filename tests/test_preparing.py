@@ -11,6 +11,9 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from click.testing import CliRunner
@@ -22,6 +25,7 @@ from transference.cli import main
 from transference.datasets import find_reader, prepared_files, preparing, split_lists
 from transference.datasets._decode import each_in_turn
 from transference.datasets.preparing import _scratch, preparation, prepare
+from transference.datasets.split_lists.drawn import Shares
 from transference.errors import DataError, SpecMismatchError, UsageError
 
 pytestmark = pytest.mark.slow
@@ -283,7 +287,8 @@ def test_names_that_cannot_be(tmp_path):
     place = class_folders(tmp_path / "toys")
     for name, message in {
         "strokes": "is a generated mode",
-        "a b": "cannot be the name of a mode",
+        "a:b": "cannot be the name of a mode",
+        " ": "cannot be the name of a mode",
         "../x": "cannot be",
         ".x": "cannot be",
         "../../esc": "cannot be",
@@ -684,22 +689,218 @@ def test_verify_sees_that_the_images_beside_have_changed(tmp_path):
 
 def test_a_folder_without_splits_says_how_to_get_them(tmp_path):
     make.write_folder(tmp_path / "flat", {"a/1.png": make.encoded(make.noise(1))})
-    with pytest.raises(DataError, match="has no split 'train'; it has all. To split it by class: .* --split-file"):
+    with pytest.raises(
+        DataError, match="has no split 'train'; it has all. To split it by class: .* --split 0.6,0.2,0.2"
+    ):
         tr.open_dataset("flat:train", data_root=tmp_path)
 
 
-def test_a_folder_that_no_command_can_name_does_not_hide_the_others(tmp_path):
+def test_a_folder_with_spaces_is_listed_under_the_name_to_use(tmp_path):
     class_folders(tmp_path / "my birds")
     class_folders(tmp_path / "toys")
     listed = call("datasets", "list", "--data-root", tmp_path)
-    assert (listed.exit_code, "my birds" in listed.stdout, "2 classes       8 images" in listed.stdout) == (
-        0,
-        True,
-        True,
-    ), listed.output
+    assert listed.exit_code == 0, listed.output
+    assert "\nmy-birds " in listed.stdout
+    assert "my birds is called my-birds here; write my-birds:SPLIT" in listed.stdout
+    assert "toys is called" not in listed.stdout
     verified = call("datasets", "verify", "--data-root", tmp_path)
-    assert verified.exit_code == 1
-    assert f"toys: {tmp_path / 'toys'}: good" in verified.stdout
+    assert verified.exit_code == 0, verified.output
+    found = tr.open_dataset("my-birds:train", data_root=tmp_path)
+    assert (found.name, found.image_ids[0]) == ("my-birds", "train/train 97/00.png")
+    with pytest.raises(UsageError, match=r"'my birds:test' does not name a mode.*for example my-birds:test\."):
+        tr.open_dataset("my birds:test", data_root=tmp_path)
+    class_folders(tmp_path / "my-birds")  # one that is really called so
+    assert "its name, is another's here" in call("datasets", "list", "--data-root", tmp_path).stdout
+
+
+def test_a_name_with_spaces_is_made_usable_and_said(tmp_path):
+    place, root = class_folders(tmp_path / "my birds"), tmp_path / "data"
+    result = call("datasets", "prepare", "my birds", "--from", place, "--data-root", root, "--side", SIDE)
+    assert result.exit_code == 0, result.output
+    assert "'my birds' is prepared as my-birds" in result.stderr
+    assert tr.open_dataset("my-birds:train", data_root=root, side=SIDE).name == "my-birds"
+    beside = call("datasets", "prepare", "my birds", "--from", place, "--data-root", tmp_path, "--side", SIDE)
+    assert beside.exit_code == 0, beside.output
+    same(*(tr.open_dataset("my-birds:train", data_root=folder, side=SIDE) for folder in (root, tmp_path)))
+
+
+# Splits that are drawn
+
+
+def flat(folder, n=10, per_class=2):
+    files = {f"kind {c:02d}/{k}.png": make.encoded(make.noise([c, k])) for c in range(n) for k in range(per_class)}
+    return make.write_folder(folder, files)
+
+
+def test_a_split_is_drawn_by_class_and_recorded(tmp_path):
+    place, root = flat(tmp_path / "toys"), tmp_path / "data"
+    words = ["datasets", "prepare", "toys", "--from", place, "--data-root", root, "--side", SIDE]
+    result = call(*words, "--split", "0.6,0.2,0.2")
+    assert result.exit_code == 0, result.output
+    (file,) = prepared_files(root, "toys")
+    classes = file.classes()
+    assert {split: len(names) for split, names in classes.items()} == {"train": 6, "val": 2, "test": 2}
+    assert len({name for names in classes.values() for name in names}) == 10
+    assert list(classes["test"]) == ["kind 00", "kind 02"], "what every machine draws with seed 0"
+    for again in (["--split", "0.6,0.2,0.2", "--split-seed", 0], ["--split", "6,2,2"]):  # the same split, however asked
+        quiet = call(*words, *again)
+        assert (quiet.exit_code, "prepared already" in quiet.stderr) == (0, True), quiet.output
+    for other in (["--split", "0.6,0.2,0.2", "--split-seed", 1], ["--split", "0.8,0.2"], []):
+        told = call(*words, *other)
+        assert (told.exit_code, "--force" in told.stderr, told.stderr.count("error")) == (2, True, 1), told.output
+    assert call(*words, "--split", "0.8,0.2", "--force").exit_code == 0
+    (file,) = prepared_files(root, "toys")
+    assert {split: len(names) for split, names in file.classes().items()} == {"train": 8, "test": 2}
+
+
+def test_splits_found_are_pooled_before_others_are_drawn(tmp_path):
+    place = class_folders(tmp_path / "toys")
+    result = call(
+        "datasets",
+        "prepare",
+        "toys",
+        "--from",
+        place,
+        "--data-root",
+        tmp_path / "data",
+        "--split",
+        "2,1,1",
+        "--dry-run",
+    )
+    assert result.exit_code == 0, result.output
+    assert "the splits found (train, test) are pooled" in result.stderr
+    assert "toys:val          1 classes" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--split", "0.6,0.6"], "add up to 1.2"),
+        (["--split", "0.5"], "two numbers"),
+        (["--split", "0.25,0.25,0.25,0.25"], "two numbers"),
+        (["--split", "a,b"], "two numbers"),
+        (["--split", "1,0"], "above 0"),
+        (["--split", "nan,1"], "above 0"),
+        (["--split", ""], "two numbers"),
+        (["--split", "6,3"], "has 10 classes, and 6+3 = 9"),
+        (["--split", "0.5,0.5", "--split-file", "omniglot"], "both given"),
+        (["--split-seed", "3"], "without --split"),
+    ],
+)
+def test_shares_that_cannot_be_are_told(tmp_path, words, message):
+    result = call(
+        "datasets",
+        "prepare",
+        "toys",
+        "--from",
+        flat(tmp_path / "toys", per_class=1),
+        "--data-root",
+        tmp_path / "data",
+        *words,
+    )
+    assert result.exit_code in (1, 2)
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    assert message in result.stderr
+    assert not list((tmp_path / "data").glob("*.safetensors"))
+
+
+def test_shares_leave_no_split_empty_and_lose_no_class():
+    for n in (3, 4, 7, 10, 33, 100):
+        for numbers in ((0.6, 0.2, 0.2), (0.98, 0.01, 0.01), (0.01, 0.01, 0.98), (0.33, 0.33, 0.33), (0.9, 0.1)):
+            drawn = Shares(numbers).draw([f"c{k}" for k in range(n)], "here").entries
+            counts = [list(drawn.values()).count(split) for split in dict.fromkeys(drawn.values())]
+            assert len(drawn) == n
+            assert len(counts) == len(numbers)
+            assert all(abs(count - share / sum(numbers) * n) <= 2 for count, share in zip(counts, numbers, strict=True))
+    with pytest.raises(DataError, match="has 2 classes, too few for 3 splits"):
+        Shares((0.6, 0.2, 0.2)).draw(["a", "b"], "here")
+    assert Shares((0.5, 0.5)).draw("abcd", "").entries == Shares((0.5, 0.5)).draw("dcba", "").entries
+
+
+# A single split
+
+
+def test_a_dataset_with_a_single_split_needs_none_named(tmp_path):
+    flat(tmp_path / "toys")
+    class_folders(tmp_path / "cut")
+    assert tr.open_dataset("toys", data_root=tmp_path, side=SIDE).split == "all"
+    shape = {"data_root": tmp_path, "side": SIDE, "ways": 2, "queries": 1}
+    assert tr.open_tasks("toys", **shape).name == tr.open_tasks("toys:all", **shape).name
+    assert tr.few_shot("toys", **shape).name == "toys:all/2-way/1-shot/1-query/seed-0"
+    for several in ("cut", "strokes"):
+        with pytest.raises(UsageError, match=f"example {several}:train; there are train, (val, )?test"):
+            tr.open_tasks(several, **shape)
+    with pytest.raises(UsageError, match=r"example mix\[a\]:train"):
+        tr.open_tasks("mix[a]")
+
+
+def test_training_says_that_it_uses_all_of_a_dataset_without_splits(tmp_path):
+    flat(tmp_path / "toys")
+    make.write_folder(
+        tmp_path / "late", {f"test/{c}/{k}.png": make.encoded(make.noise([c, k])) for c in range(4) for k in range(2)}
+    )
+    words = [
+        "--learner",
+        "protonet",
+        "--data-root",
+        tmp_path,
+        "--ways",
+        2,
+        "--queries",
+        1,
+        "--out",
+        tmp_path / "out",
+        "--dry-run",
+    ]
+    result = call("train", "--modes", "toys", *words)
+    assert result.exit_code == 0, result.output
+    assert "toys has no splits, and all its classes are trained on" in result.stderr
+    refused = call("train", "--modes", "late", *words)
+    assert (refused.exit_code, "has no split 'train'; it has test" in refused.stderr) == (1, True), refused.output
+
+
+# What is no dataset
+
+
+def test_folders_of_other_things_are_no_datasets(tmp_path):
+    root = tmp_path / "data"
+    class_folders(root / "toys")
+    (root / "empty").mkdir(parents=True)
+    (root / "runs" / "first" / "pairs").mkdir(parents=True)
+    (root / "runs" / "first" / "run.json").write_text("{}")
+    pd.DataFrame({"source": [0]}).to_parquet(root / "runs" / "first" / "pairs" / "tile.parquet")
+    make.write_folder(root / "flat", {f"{k}.png": make.encoded(make.noise(k)) for k in range(2)})
+    listed = call("datasets", "list", "--data-root", root)
+    assert listed.exit_code == 0, listed.output
+    assert [line for line in listed.stdout.splitlines() if "cannot be used" in line and "flat" not in line] == []
+    assert "flat " in listed.stdout, "images in no class folder are meant as a dataset"
+    assert f"note: no images in {root}: empty/, runs/" in listed.stdout
+    (root / "flat" / "0.png").unlink()
+    (root / "flat" / "1.png").unlink()
+    assert call("datasets", "verify", "--data-root", root).exit_code == 0
+
+
+@pytest.mark.parametrize("column", ["image", "image.bytes", "null", "file_name"])
+def test_a_table_of_paths_says_so_when_it_is_listed(tmp_path, column):
+    paths = [f"/somewhere/{k}.png" for k in range(4)]
+    images = {
+        "image": pa.array(paths),
+        "file_name": pa.array(paths),
+        "image.bytes": pa.array(
+            [{"bytes": None, "path": path} for path in paths],
+            pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
+        ),
+        "null": pa.array([{"bytes": None, "path": path} for path in paths]),
+    }[column]
+    name = column if column == "file_name" else "image"
+    pq.write_table(pa.table({name: images, "label": ["a", "a", "b", "b"]}), tmp_path / "toys.parquet")
+    listed = call("datasets", "list", "--data-root", tmp_path)
+    assert listed.exit_code == 0
+    assert f"holds only the paths of images (column {name})" in listed.stdout
+    assert "into class folders" in listed.stdout
+    with pytest.raises(DataError, match="holds only the paths of images"):
+        tr.open_dataset("toys:all", data_root=tmp_path)
 
 
 def test_a_sheet_shows_names_as_they_are(tmp_path):

@@ -188,3 +188,52 @@ def test_duckdb(folder):
         list(told.loc["source", k].class_names) for k in pairs["source"]
     ]
     assert list(names["worst"]["target_mode"]) == [told.loc["target", k]["mode"] for k in pairs["target"]]
+
+
+def test_the_view_of_a_run_is_its_table_in_duckdb(folder, monkeypatch):
+    duckdb = pytest.importorskip("duckdb")
+    run = small_run(folder / "runs" / "viewed")
+    view, expected = (run.path / "pairs.sql").read_text(), run.pairs(None)
+    order = "ORDER BY checkpoint_step, alpha, source, target, replicate"
+    with duckdb.connect() as connection:
+        connection.sql(f"SET VARIABLE run = '{run.path}'")
+        connection.sql(view)
+        found = connection.sql(f"FROM pairs {order}").df()
+        assert set(connection.sql("SELECT typeof(checkpoint_step) AS kind FROM pairs").df()["kind"]) == {"INTEGER"}
+    same_table(found, expected)
+    monkeypatch.chdir(run.path)
+    with duckdb.connect() as connection:
+        connection.sql(view)
+        same_table(connection.sql(f"FROM pairs {order}").df(), expected)
+    same_table(duckdb.sql(f"FROM run {order}").df(), expected)  # the object itself
+
+
+def small_run(out):
+    learner = PixelPrototypes()
+    tasks = [tr.few_shot(f"{mode}:val", ways=3, queries=2) for mode in ("strokes", "shapes")]
+    checkpoints = [tr.Checkpoint(learner.init_params(step), step) for step in (7, 300)]
+    settings = {
+        "n_source": 3,
+        "n_target": 3,
+        "replicates": 2,
+        "lookahead": tr.SGD((0.1, 0.01)),
+        "controls": 0,
+        "device": "cpu",
+    }
+    return tr.measure(learner, checkpoints, tasks, tasks, out=out, **settings)
+
+
+def same_table(found, expected):
+    assert list(found.columns) == list(expected.columns)
+    for name in expected.columns:
+        one, other = (
+            np.asarray(frame[name].astype(object).where(frame[name].notna(), None)) for frame in (found, expected)
+        )
+        np.testing.assert_array_equal(one, other, err_msg=name)
+
+
+def test_polars_takes_a_run_and_its_folder(folder):
+    polars = pytest.importorskip("polars")
+    run = small_run(folder / "runs" / "polars")
+    assert polars.DataFrame(run).columns == list(run.pairs().columns)
+    assert polars.scan_parquet(run.path / "pairs").collect_schema()["checkpoint_step"].is_integer()

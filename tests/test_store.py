@@ -8,8 +8,9 @@ import transference as tr
 from tests.test_files import left_behind
 from tests.test_labels import as_version_0_1
 from transference.errors import StoreError, UsageError
-from transference.store import STATUSES, loss_ratios, pair_rows
+from transference.store import PAIRS, STATUSES, loss_ratios, pair_rows
 from transference.store._files import TableFile
+from transference.store._view import mode_names
 
 
 @pytest.fixture
@@ -22,6 +23,50 @@ def measure_here(tmp_path, learner, checkpoint, sources, targets):
 @pytest.fixture
 def run(measure_here):
     return measure_here()
+
+
+def test_a_run_says_as_sql_what_its_modes_are_called(run, measure_here):
+    view = run.path / "pairs.sql"
+    told = view.read_text()
+    assert all(f"p.{name}" in told for name in PAIRS.names)
+    assert "s.mode AS source_mode" in told
+    assert "t.mode AS target_mode" in told
+    assert not tr.verify(run.path).notes
+    view.unlink()  # as in a folder that was begun before there was one
+    assert tr.verify(run.path).complete
+    measure_here()
+    assert view.read_text() == told
+
+
+@pytest.mark.parametrize(
+    ("samplers", "modes", "splits", "sql", "names"),
+    [
+        (["a", "b"], ["x", "y"], ["train", "train"], "{task}.mode", ["x", "y"]),
+        (["a", "b"], ["x", "x"], ["train", "test"], "{task}.mode || ':' || {task}.split", ["x:train", "x:test"]),
+        (["a", "b"], ["x", "x"], ["train", "train"], "{task}.sampler", ["a", "b"]),
+        (["a", "b"], ["x", None], ["train", None], "{task}.sampler", ["a", "b"]),
+    ],
+)
+def test_modes_are_called_as_shortly_as_tells_them_apart(samplers, modes, splits, sql, names):
+    tasks = pd.DataFrame(
+        {"role": "source", "id": range(len(modes)), "sampler": samplers, "mode": modes, "split": splits}
+    )
+    assert mode_names(tasks, "source") == (sql, names)
+
+
+def test_any_library_of_tables_takes_a_run(run):
+    table = pa.table(run)
+    assert table.column_names == list(run.pairs().columns)
+    assert pa.types.is_integer(table.schema.field("checkpoint_step").type)
+    np.testing.assert_array_equal(table["loss_ratio"], run.pairs()["loss_ratio"])
+
+
+def test_pandas_opens_the_folder_of_pairs_and_knows_the_checkpoint(run):
+    found = pd.read_parquet(run.path / "pairs").astype({"checkpoint_step": int})
+    keys = ["checkpoint_step", "alpha", "source", "target", "replicate"]
+    found = found.sort_values(keys, ignore_index=True)
+    np.testing.assert_array_equal(found["loss_ratio"], run.pairs()["loss_ratio"])
+    assert set(found["checkpoint_step"]) == set(run.steps)
 
 
 def test_ratios_and_statuses():

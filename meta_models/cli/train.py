@@ -22,7 +22,9 @@ from transference.cli.options import (
     split_modes,
 )
 from transference.cli.printing import say
+from transference.cli.settings import with_settings
 from transference.combine import COMBINATIONS, form
+from transference.datasets import only_split
 from transference.devices import choose_device, keep_freed_memory
 from transference.errors import UsageError
 from transference.learners import load_learner, offered_config
@@ -32,10 +34,14 @@ _RECIPE = "[default: as in the learner's paper]"
 _VALIDATE = (
     "Tasks per mode of the val split that each checkpoint is validated on; the best is kept as best.safetensors."
 )
-_MODES = "Datasets to train on, or modalities of paired data (mix[a],mix[a+b]), separated by commas; tasks are shared out evenly."
+_MODES = (
+    "Datasets to train on, or modalities of paired data (mix[a],mix[a+b]), separated by commas; tasks are shared out evenly. Of each its "
+    "train split; all classes of one that has no splits."
+)
 _BATCHING = "Tasks of a meta-batch: a thread each (apart), all at once (together), or what suits the device; a training keeps it."
 
 
+@with_settings
 @click.command(
     short_help="Meta-train a learner, saving checkpoints.",
     epilog="""\b
@@ -177,7 +183,7 @@ def train(
     tasks, validation = (
         [
             open_tasks(
-                f"{name}:{split}",
+                f"{name}:{_split(name, split, data_root)}",
                 data_root=data_root,
                 **shape,
                 seed=seed,
@@ -212,6 +218,18 @@ def train(
     )
     for path in paths:
         say(path)
+
+
+def _split(name: str, split: str, data_root: Path | None) -> str:
+    """Return the split of a dataset that serves as one of training or validation; a dataset without splits is trained on as a whole."""
+    if split == "train" and only_split(name, data_root) == "all":
+        say(
+            f"note: {name} has no splits, and all its classes are trained on, so that none is left to measure on; transference datasets "
+            f"prepare {name} --split 0.6,0.2,0.2 makes some",
+            err=True,
+        )
+        return "all"
+    return split
 
 
 def _usual_batch(tasks: int, modes: int) -> int:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from meta_models.training.gradients import Task, draw, where
 from transference import Learner, Params
@@ -14,6 +13,7 @@ from transference.devices import n_workers, undisturbed, workers
 from transference.engines import find_engine
 from transference.errors import LearnerError
 from transference.learners import EpisodeError
+from transference.progress import progress_bar
 from transference.samplers import TaskSampler
 
 _FOR_EACH = 4
@@ -38,7 +38,7 @@ def evaluate(
     """
     tasks = [(mode, (sampler, index)) for mode, sampler in modes.items() for index in range(n)]
     rows, at_once = [], _FOR_EACH * n_workers()
-    with workers(), tqdm(total=len(tasks), unit="task", disable=not progress, mininterval=0.5) as bar:
+    with workers(), progress_bar(len(tasks), unit="task", shown=progress) as bar:
         for start in range(0, len(tasks), at_once):
             some = tasks[start : start + at_once]
             scores = _scores(learner, params, [task for _, task in some])

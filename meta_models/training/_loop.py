@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from meta_models.backbones import task_encoder
 from meta_models.training._evaluation import evaluate, summary
@@ -32,6 +32,8 @@ from transference.combine import check_number, parse_combination, parts_of
 from transference.devices import channels_last, full_precision, undisturbed, workers
 from transference.errors import LearnerError, UsageError
 from transference.learners import ConfiguredLearner, EpisodeError, Theta, check_pure, tell_apart
+from transference.logs import Careful, Log, Scalars
+from transference.progress import progress_bar
 from transference.samplers import DescribingSampler, TaskSampler
 
 
@@ -123,6 +125,8 @@ def train(
     batching: str = "auto",
     combination: Combination | None = None,
     progress: bool = False,
+    log: Log | Scalars | None = None,
+    log_every: int = 10,
 ) -> list[Path]:
     """Meta-train a learner and save checkpoints; called again, go on from the last one.
 
@@ -140,7 +144,11 @@ def train(
         batching: ``"apart"`` (a thread per task), ``"together"`` (all tasks at once) or ``"auto"`` (what the folder was begun with, else
             what suits the tasks and the device). They differ in the last digits.
         combination: one of one's own, of which ``training.combine`` is then the name; by default the one that is called so.
-        progress: show a bar with loss and accuracy on stderr.
+        progress: show how far it is, with loss and accuracy, on stderr.
+        log: takes ``train/loss/MODE``, ``train/accuracy/MODE`` and ``train/lr``, means over the last ``log_every`` updates, and at each
+            checkpoint ``validation/loss/MODE`` and ``validation/accuracy/MODE``, by ``log.log(data, step=update)``: a run of wandb, trackio
+            or anything alike, or TensorBoard's ``SummaryWriter``. If it fails the training goes on.
+        log_every: updates between two entries of the log.
 
     Returns:
         The checkpoints of this training, in the order of their steps.
@@ -148,12 +156,14 @@ def train(
     Raises:
         LearnerError: the learner cannot begin from nothing, or its loss became infinite or NaN.
         SpecMismatchError: ``out`` holds another training.
-        UsageError: a number is below one.
+        UsageError: a number is below one, or ``log`` is none.
     """
-    if min(iterations, save_every) < 1 or n_validation < 0:
+    if min(iterations, save_every, log_every) < 1 or n_validation < 0:
         raise UsageError(
-            f"{iterations} iterations, saving every {save_every}, {n_validation} validation tasks: the first two must be > 0."
+            f"{iterations} iterations, saving every {save_every}, logging every {log_every}, {n_validation} validation tasks: the first "
+            "three must be > 0."
         )
+    tell = Careful(log)
     combination = _combination(training, combination)
     folder, device = Folder(Path(out)), torch.device(device)
     learner = check_tasks(learner, training, tasks, combination)
@@ -168,13 +178,19 @@ def train(
     folder.drop_records_after(done)
     folder.keep_best(n_validation)  # a training that was killed just before it could
     metrics: list[dict[str, Any]] = []
-    bar = tqdm(total=iterations, initial=min(done, iterations), unit="it", disable=not progress, mininterval=0.5)
+    recent: list[dict[str, Any]] = []
+    bar = progress_bar(iterations, unit="it", shown=progress, initial=min(done, iterations))
     with full_precision(), bar, workers():  # the same threads for all updates
         for iteration in range(done, iterations):
-            metrics += _update(theta.learner, training, tasks, params, optimizer, iteration, batching, combination)
+            found = _update(theta.learner, training, tasks, params, optimizer, iteration, batching, combination)
+            metrics += found
             bar.set_postfix(_latest(metrics, len(tasks)), refresh=False)
             bar.update()
             step = iteration + 1
+            recent += found
+            if step % log_every == 0 or step == iterations:
+                tell(_logged("train", pd.DataFrame(recent)) | {"train/lr": found[0]["lr"]}, step)
+                recent = []
             if step % save_every == 0 or step == iterations:
                 folder.record("metrics", metrics, step)
                 if n_validation:
@@ -184,7 +200,8 @@ def train(
                         dict(zip(training.modes, validation, strict=True)),
                         n_validation,
                     )
-                    folder.record("validation", summary(scores), step)
+                    folder.record("validation", validated := summary(scores), step)
+                    tell(_logged("validation", validated), step)
                 save_checkpoint(_checkpoint(training, theta, params, optimizer, step), folder.checkpoint(step))
                 folder.keep_best(n_validation)
                 metrics = []
@@ -325,6 +342,14 @@ def check_tasks(
         episode.some_queries(0, parts_of(combination) if combination else 1)  # or it says that they cannot be split so
         check_pure(theta.learner, theta.params, episode)
     return learner
+
+
+def _logged(part: str, table: pd.DataFrame) -> dict[str, float]:
+    """Return the mean loss and accuracy of each mode, as a log names them."""
+    means = table.groupby("mode", sort=False)[["loss", "accuracy"]].mean()
+    return {
+        f"{part}/{name}/{mode}": float(means.loc[mode, name]) for name in ("loss", "accuracy") for mode in means.index
+    }
 
 
 def _latest(metrics: list[dict[str, Any]], modes: int) -> dict[str, str]:

@@ -9,9 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
 import pandas as pd
-from click.core import ParameterSource
 
 from transference._csv import write_csv
 from transference.errors import UsageError
@@ -52,22 +50,6 @@ def write_beside(figure: Path, data: pd.DataFrame, command: Sequence[str], runs:
     # The record first: by it the data is known as ours, should the command end here and be repeated.
     write_aside(figure.with_suffix(".json"), lambda path: path.write_text(record, encoding="utf-8"))
     write_aside(figure.with_suffix(".csv"), lambda path: write_csv(data, path))
-
-
-def command_of(ctx: click.Context) -> list[str]:
-    """Return the command as it was given, also where another command called it."""
-    words = ["transference", str(ctx.command.name)]
-    for parameter in ctx.command.params:
-        if ctx.get_parameter_source(str(parameter.name)) is not ParameterSource.COMMANDLINE:
-            continue
-        value = ctx.params[str(parameter.name)]
-        if isinstance(parameter, click.Argument):
-            words += map(str, value)
-        elif isinstance(parameter, click.Option):
-            for one in value if parameter.multiple else [value]:
-                words.append(parameter.secondary_opts[0] if one is False else parameter.opts[0])
-                words += [] if parameter.is_flag else map(str, one) if parameter.nargs > 1 else [str(one)]
-    return words
 
 
 def _is_ours(record: Path) -> bool:

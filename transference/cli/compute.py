@@ -21,6 +21,7 @@ from transference.cli.options import (
     import_from_here,
 )
 from transference.cli.printing import say
+from transference.cli.settings import FileArgument, command_of, given_by_file, with_settings
 from transference.combine import COMBINATIONS, form
 from transference.devices import choose_device, keep_freed_memory
 from transference.engines import ALIASES, ENGINES
@@ -35,6 +36,7 @@ from transference.spec import PRECISIONS
 _SEED_HELP = "Of the source tasks; targets take the next.  [default: one above that of the training, whose tasks are then not met again]"
 
 
+@with_settings
 @click.command(
     short_help="Measure loss ratios into a run folder.",
     epilog="""\b
@@ -44,7 +46,7 @@ Examples:
   transference compute net.pt --learner mymodule:make_learner --source strokes:train --target strokes:test \\
       --alpha 0.01 --out runs/mine""",
 )
-@click.argument("checkpoints", nargs=-1, required=True, type=PathType(), metavar="CHECKPOINT...")
+@click.argument("checkpoints", cls=FileArgument, nargs=-1, required=True, type=PathType(), metavar="CHECKPOINT...")
 @click.option(
     "--source", "sources", multiple=True, required=True, metavar="NAME:SPLIT", help="Source mode; repeat for several."
 )
@@ -151,7 +153,10 @@ Examples:
 @click.option("--dry-run", is_flag=True, help="Check everything, print tiles done and to do, compute nothing.")
 @click.option("--json", "json_output", is_flag=True, help="Print the summary as JSON.")
 @click.option("--out", type=PathType(), required=True, help="The run folder.")
+@click.pass_context
 def compute(
+    ctx: click.Context,
+    /,
     checkpoints: tuple[Path, ...],
     sources: tuple[str, ...],
     targets: tuple[str, ...],
@@ -222,7 +227,7 @@ def compute(
         precision=precision,
         tile=tile,
         out=out,
-        command=sys.argv,
+        command=command_of(ctx) if given_by_file(ctx) else sys.argv,
         progress=True,
         dry_run=dry_run,
     )

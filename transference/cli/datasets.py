@@ -17,19 +17,24 @@ from transference.datasets import (
     DatasetReader,
     ImageDataset,
     Prepared,
+    as_seen,
     dataset_names,
     find_reader,
+    is_other,
     open_dataset,
     parse_mode,
+    places_of,
     prepared_files,
     shared_classes,
     split_sizes,
     stray_files,
     unread,
+    usable_name,
 )
 from transference.datasets.originals import Original, find_original, original_names
-from transference.datasets.paired import find_paired, paired_names
+from transference.datasets.paired import find_paired, paired_names, prepared_pairs
 from transference.datasets.paired.originals import find_paired_original
+from transference.datasets.split_lists.drawn import Shares
 from transference.errors import TransferenceError, UsageError
 
 _PLACES = "Folder with prepared files, NAME.parquet or NAME/ for each dataset."
@@ -87,7 +92,15 @@ def _known(here: Collection[str]) -> dict[str, tuple[str, str]]:
 def _names(data_root: Path | None) -> list[str]:
     """Return the names of all datasets, each once: generated ones, then those of the data root."""
     generated, here = [*dataset_names(), *paired_names()], [*dataset_names(data_root), *paired_names(data_root)]
-    return list(dict.fromkeys([*generated, *(sorted(here) if data_root else [])]))
+    known = dict.fromkeys([*generated, *(sorted(here) if data_root else [])])
+    return [name for name in known if name in generated or not (data_root and _is_none(name, data_root))]
+
+
+def _is_none(name: str, data_root: Path) -> bool:
+    """Return whether what could be a dataset of this name is a folder of other things, of which the list has a note."""
+    places = places_of(name, data_root)
+    prepared = prepared_files(data_root, name) or prepared_pairs(data_root, name)
+    return bool(places) and not prepared and all(place.is_dir() and is_other(place) for place in places)
 
 
 def _lines(entry: dict[str, Any]) -> list[str]:
@@ -118,10 +131,17 @@ def _described(name: str, data_root: Path | None) -> dict[str, Any]:
             "splits": {split: size._asdict() for split, size in split_sizes(reader).items()},
             "prepared": [f"{file.side}x{file.side}x{file.channels}" for file in ready],
             "where": ", ".join(str(file.path) for file in ready) or reader.where,
-            "notes": _notes(reader),
+            "notes": [*_renamed(name, data_root), *_notes(reader)],
         }
     except TransferenceError as error:  # one bad file must not hide the others
         return {"name": name, "error": str(error)}
+
+
+def _renamed(name: str, data_root: Path | None) -> list[str]:
+    """Return what to say of a place whose name no mode can have."""
+    places = places_of(name, data_root) if data_root else []
+    odd = [place.name for place in places if not place.name.startswith(name) and as_seen(place.stem) != name]
+    return [f"{odd[0]} is called {name} here; write {name}:SPLIT"] if odd else []
 
 
 def _notes(reader: Prepared | DatasetReader) -> list[str]:
@@ -136,6 +156,7 @@ Examples:
   transference datasets prepare omniglot --from ~/Downloads --data-root data --side 84
   transference datasets prepare fc100 --from cifar-100-python.tar.gz --data-root data --side 84
   transference datasets prepare birds --from birds/ --split-file birds.csv --data-root data
+  transference datasets prepare "my birds" --from birds/ --split 0.6,0.2,0.2 --data-root data
   transference datasets prepare halves --from ~/Downloads --form omniglot --split-file omniglot-halves --data-root data
   transference datasets prepare omniglot --download --data-root data
   transference datasets prepare watch --from seglearn-1.2.5-py3-none-any.whl --data-root data
@@ -170,6 +191,15 @@ Examples:
     "--split-file", metavar="FILE|NAME", help="csv with class_name,split; or a list that comes with the package."
 )
 @click.option(
+    "--split",
+    metavar="SHARES",
+    help="Draw the split class by class instead: shares of the classes for train, val and test (0.6,0.2,0.2) or train and test, or whole "
+    "numbers of them (60,20,20). Splits found are pooled.",
+)
+@click.option(
+    "--split-seed", type=click.IntRange(0, 2**62), metavar="N", help="Which of the splits of --split.  [default: 0]"
+)
+@click.option(
     "--invert",
     is_flag=True,
     help="Exchange light and dark: for black ink on white, in a parquet file or class folders.",
@@ -186,6 +216,8 @@ def prepare(
     form: str | None,
     description: Path | None,
     split_file: str | None,
+    split: str | None,
+    split_seed: int | None,
     invert: bool,
     force: bool,
     dry_run: bool,
@@ -209,6 +241,7 @@ def prepare(
 
     A split list is a csv file with the columns class_name and split, one row per class; GROUP/* stands for every class GROUP/…, the split
     none leaves a class out. Lists that come with the package: aircraft, cub, fc100, omniglot (default for these), omniglot-halves.
+    --split draws one: the same classes, shares and seed give the same split on any machine.
 
     \b
     Of three paired datasets the distributed form is known too, as a file or in a folder:
@@ -222,8 +255,12 @@ def prepare(
     from transference.datasets.preparing import is_done, preparation
     from transference.datasets.preparing import prepare as run
 
+    name = _made_name(name)
+    shares = _shares(split, split_seed, split_file)
     if description or find_paired_original(form or name):
-        if given := _of_images_alone(split_file=split_file, invert=invert, channels=channels, download=download):
+        if given := _of_images_alone(
+            split_file=split_file, split=split, invert=invert, channels=channels, download=download
+        ):
             raise UsageError(f"{given} is for images, and {name} is paired data; leave it out.")
         if place is None:
             raise UsageError(_where_pairs_from(name, form, description))
@@ -241,6 +278,7 @@ def prepare(
     settings: dict[str, Any] = {
         "form": form,
         "split_file": split_file,
+        "split": shares,
         "invert": invert,
         "channels": int(channels) if channels else None,
     }
@@ -267,6 +305,27 @@ def prepare(
     _tell(done)
     _echo_splits(name, done)
     say(done.path)
+
+
+def _shares(split: str | None, seed: int | None, split_file: str | None) -> Shares | None:
+    """Return the shares of classes that a split is drawn by.
+
+    Raises:
+        UsageError: they are none, a list was given too, or a seed without them.
+    """
+    if split is not None and split_file:
+        raise UsageError("--split-file and --split were both given; the split can come from only one of them.")
+    if split is None and seed is not None:
+        raise UsageError(f"--split-seed {seed} was given without --split; add for example --split 0.6,0.2,0.2.")
+    return None if split is None else Shares.parse(split, seed or 0)
+
+
+def _made_name(name: str) -> str:
+    """Return the name that a mode can have in the stead of one with spaces, and say so; what leads to another folder stays."""
+    made = name if set(name) & set("/\\:[]") or name.startswith(".") else usable_name(name)
+    if made != name and as_seen(name) != made:
+        _note(f"a mode's name has no spaces or other signs; {name!r} is prepared as {made}")
+    return made
 
 
 def _of_images_alone(**options: object) -> str | None:

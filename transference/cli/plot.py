@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from transference import figures
-from transference.cli._beside import check_beside, command_of, write_beside
+from transference.cli._beside import check_beside, write_beside
 from transference.cli.options import PathType, band_option
 from transference.cli.printing import say
+from transference.cli.settings import FileArgument, command_of, with_settings
 from transference.errors import UsageError
 from transference.figures.kinds import BINS, KINDS, LIMITS, Option, PlotRequest
 
@@ -52,6 +53,7 @@ def _options_of_kinds(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+@with_settings
 @click.command(
     help=_HELP,
     short_help="Draw the loss ratios of a run.",
@@ -61,7 +63,7 @@ Examples:
   transference plot demo/run --kind training --trend -o trend.pdf
   transference plot runs/protonet runs/mprotonet --kind compare --alpha 0.01 -o compare.pdf""",
 )
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=PathType())
+@click.argument("runs", cls=FileArgument, nargs=-1, required=True, metavar="RUN...", type=PathType())
 @click.option("--kind", type=click.Choice(list(_KINDS)), required=True, help="What to draw; see below.")
 @click.option(
     "--alpha", type=float, metavar="X", help="Step size; needed when the run has several, since shares depend on it."

@@ -8,10 +8,12 @@ import click
 
 from transference.cli.options import PathType, band_option
 from transference.cli.printing import say
+from transference.cli.settings import FileArgument, with_settings
 from transference.errors import UsageError
 from transference.store import open_run
 
 
+@with_settings
 @click.command(
     short_help="Write runs as one page for a browser.",
     epilog="""\b
@@ -19,7 +21,7 @@ Examples:
   transference report demo/run -o report.html
   transference report runs/first runs/second --data-root data --target birds:7 --target 3 -o report.html""",
 )
-@click.argument("runs", nargs=-1, required=True, type=PathType(), metavar="RUN...")
+@click.argument("runs", cls=FileArgument, nargs=-1, required=True, type=PathType(), metavar="RUN...")
 @click.option("--data-root", type=PathType(), metavar="DIR", help="Folder with the images of the tasks.")
 @click.option(
     "--target",

@@ -15,11 +15,14 @@ forms in which five datasets are distributed, `split_lists` which class belongs 
 from transference.datasets._containers import CONTAINERS, Container, places_of
 from transference.datasets._decode import decode
 from transference.datasets._images import DatasetReader, ImageDataset, Mark, Picture, SplitSize, mark_files, split_sizes
-from transference.datasets._names import SPLITS, as_seen, in_order, split_names
+from transference.datasets._names import SPLITS, as_seen, in_order, split_names, usable_name
 from transference.datasets._opening import (
     check_new_name,
     dataset_names,
     find_reader,
+    in_full,
+    is_other,
+    only_split,
     open_dataset,
     parse_mode,
     stray_files,
@@ -63,8 +66,11 @@ __all__ = [
     "decode",
     "find_paired",
     "find_reader",
+    "in_full",
     "in_order",
+    "is_other",
     "mark_files",
+    "only_split",
     "open_dataset",
     "open_paired",
     "paired_names",
@@ -76,4 +82,5 @@ __all__ = [
     "split_sizes",
     "stray_files",
     "unread",
+    "usable_name",
 ]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from transference.datasets._images import DatasetReader, require_folder
-from transference.datasets._names import as_seen
+from transference.datasets._names import as_seen, usable_name
 from transference.datasets._tree import Folder, look
 from transference.datasets.folder import CLASS_FOLDERS
 from transference.datasets.parquet import PARQUET_FILES
@@ -55,14 +55,25 @@ def file_containers() -> dict[str, Container]:
 
 
 def places_of(name: str, root: Path) -> list[Path]:
-    """Return the files and folders of a data root that could be the mode ``name``.
+    """Return the files and folders of a data root that could be the mode ``name``: those called so, else those whose usable name it is.
 
     Raises:
         DataError: the data root is no folder.
     """
     require_folder(root)
+    children = [path for path in sorted(root.iterdir()) if path.exists()]
     wanted = {as_seen(name), *(as_seen(f"{name}{suffix}") for suffix in file_containers())}
-    return [path for path in sorted(root.iterdir()) if as_seen(path.name) in wanted and path.exists()]
+    called = [path for path in children if as_seen(path.name) in wanted]
+    return called or [path for path in children if _may_be_read(path) and name_of(path) == as_seen(name)]
+
+
+def name_of(place: Path) -> str:
+    """Return the name of the mode that lies at a place of a data root: that of the folder, or of the file without its suffix."""
+    return usable_name(place.stem if place.suffix in file_containers() else place.name)
+
+
+def _may_be_read(place: Path) -> bool:
+    return place.suffix in file_containers() or (place.is_dir() and not place.name.startswith("."))
 
 
 def plain_reader(place: Path, name: str | None = None) -> DatasetReader:

@@ -210,7 +210,9 @@ def no_split(name: str, where: str, split: str, splits: Iterable[str]) -> str:
     """Return what to say where a split does not exist."""
     found = list(splits)
     hint = (
-        f" To split it by class: transference datasets prepare {name} --split-file FILE …" if found == ["all"] else ""
+        f" To split it by class: transference datasets prepare {name} --split 0.6,0.2,0.2 …, or --split-file FILE."
+        if found == ["all"]
+        else ""
     )
     return f"{name} ({where}) has no split {split!r}; it has {', '.join(found) or 'none'}.{hint}"
 

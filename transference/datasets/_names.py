@@ -30,6 +30,9 @@ _YEAR = re.compile(r"_?(19|20)\d\d")
 
 _PART_OF = {word: split for split, words in _PLAIN.items() for word in words}
 
+_STRANGE, _HYPHENS = re.compile(r"[^\w.-]+"), re.compile("-{2,}")
+"""What the name of a mode cannot hold, and what would be left of several in a row."""
+
 _INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u2060\ufeff"))
 """Soft hyphen, zero-width space, word joiner, byte order mark. Zero-width joiners stay: some scripts need them."""
 
@@ -47,6 +50,19 @@ def as_seen(name: str) -> str:
     if name.isascii() and " " not in name and name.isprintable():
         return name
     return " ".join(unicodedata.normalize("NFC", name.translate(_INVISIBLE)).split()) or name
+
+
+def usable_name(name: str) -> str:
+    """Return the name that a mode gets of the name of a place: without spaces and other signs, a hyphen in their stead.
+
+    Example:
+        >>> usable_name("my birds (2024)"), usable_name("birds_2")
+        ('my-birds-2024', 'birds_2')
+    """
+    seen = as_seen(name)
+    if not _STRANGE.search(seen):
+        return seen
+    return _HYPHENS.sub("-", _STRANGE.sub("-", seen)).strip("-") or seen
 
 
 def composed(text: str) -> str:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from transference.datasets._containers import file_containers, places_of, plain_reader
+from transference.datasets._containers import file_containers, name_of, places_of, plain_reader
 from transference.datasets._generated import GeneratedMode
 from transference.datasets._images import (
     DatasetReader,
@@ -19,10 +19,12 @@ from transference.datasets._images import (
     require_folder,
     require_split,
 )
-from transference.datasets._names import as_seen
-from transference.datasets._unread import by_suffix, say, unread
+from transference.datasets._names import as_seen, usable_name
+from transference.datasets._tree import look
+from transference.datasets._unread import by_suffix, few, say, unread
 from transference.datasets.originals import find_original
 from transference.datasets.paired import find_paired, paired_names, prepared_pairs
+from transference.datasets.parquet import holds_pictures
 from transference.datasets.prepared import Prepared, prepared_files
 from transference.errors import DataError, UsageError
 
@@ -39,18 +41,70 @@ def parse_mode(text: str) -> tuple[str, str]:
     """
     match = _MODE.fullmatch(as_seen(text))
     if not match:
-        bare = _MODE.fullmatch(f"{as_seen(text)}:train")
-        example = bare[0] if bare and "[" in text else "watch[accel]:train" if "[" in text else "omniglot:train"
+        bare = _MODE.fullmatch(f"{as_seen(text)}:train") if "[" in text else _MODE.fullmatch(_made(text))
+        example = bare[0] if bare else "watch[accel]:train" if "[" in text else "omniglot:train"
         form = "NAME[MODALITIES]:SPLIT" if "[" in text else "NAME:SPLIT"
         raise UsageError(f"{text!r} does not name a mode and a split; write it as {form}, for example {example}.")
     return match["name"], match["split"]
+
+
+def _made(text: str) -> str:
+    """Return a mode such as a text may mean, its name made usable, its split train if there is none."""
+    name, colon, split = text.rpartition(":") if ":" in text else (text, "", "")
+    return f"{usable_name(name)}:{split if colon and split else 'train'}"
+
+
+def only_split(name: str, data_root: str | Path | None = None) -> str | None:
+    """Return the split that the mode called ``name`` alone means: the only one that its data have; None if there is no such.
+
+    Args:
+        name: of a dataset, or of modalities of paired data, ``"watch[accel]"``.
+        data_root: the folder with prepared files, ``NAME.parquet`` or ``NAME/``.
+
+    Raises:
+        DataError: the dataset is damaged, or two are called so.
+    """
+    splits = _splits(name, data_root)
+    return splits[0] if len(splits) == 1 else None
+
+
+def in_full(mode: str, data_root: str | Path | None = None) -> str:
+    """Return a mode as ``"NAME:SPLIT"``, also where it names a dataset alone that has one split.
+
+    Raises:
+        UsageError: it names a dataset alone that has several.
+        DataError: the dataset is damaged, or two are called so.
+    """
+    name = as_seen(mode)
+    splits = [] if ":" in name else _splits(name, data_root)
+    if len(splits) > 1:
+        raise UsageError(
+            f"{mode!r} does not name a mode and a split; write it as {'NAME[MODALITIES]' if '[' in name else 'NAME'}:SPLIT, for example "
+            f"{name}:{splits[0]}; there are {', '.join(splits)}."
+        )
+    return f"{name}:{splits[0]}" if splits else mode
+
+
+def _splits(name: str, data_root: str | Path | None) -> list[str]:
+    """Return the splits of a dataset, also those that cannot be read; none if there is no such dataset."""
+    root, bare = Path(data_root) if data_root is not None else None, name.partition("[")[0]
+    root = root if root and root.is_dir() else None  # whether it has to be there is for others to say
+    if pairs := find_paired(bare, root):
+        return list(pairs.classes()) if bare != name else []  # of paired data modalities are named first
+    if bare != name:
+        return []
+    ready = prepared_files(root, name) if root else []
+    if not ready and not entry_points(group=_GROUP, name=name) and not (root and places_of(name, root)):
+        return []
+    reader: DatasetReader | Prepared = ready[0] if ready else find_reader(name, root)
+    return list(dict.fromkeys([*reader.classes(), *unread(reader).splits]))
 
 
 def open_dataset(mode: str, *, data_root: str | Path | None = None, side: int = 28, channels: int = 3) -> ImageDataset:
     """Open one split of one mode: mapped into memory where it is prepared at this size, else decoded.
 
     Args:
-        mode: ``"NAME:SPLIT"``.
+        mode: ``"NAME:SPLIT"``; of a dataset with a single split ``"NAME"`` will do.
         data_root: the folder with prepared files, ``NAME.parquet`` or ``NAME/``; not needed for the generated modes.
         side: pixels along each edge.
         channels: 1 or 3.
@@ -66,7 +120,7 @@ def open_dataset(mode: str, *, data_root: str | Path | None = None, side: int = 
         >>> open_dataset("strokes:val").images.shape
         torch.Size([480, 3, 28, 28])
     """
-    name, split = parse_mode(mode)
+    name, split = parse_mode(in_full(mode, data_root))
     check_size(side, channels)
     source = _source(name, data_root, side, channels)
     if isinstance(source, GeneratedMode):
@@ -130,7 +184,7 @@ def find_reader(name: str, data_root: str | Path | None = None) -> DatasetReader
         reader: DatasetReader = next(iter(registered)).load()()
         return reader
     if places:
-        return plain_reader(places[0])
+        return plain_reader(places[0], name)
     known = dataset_names(root)
     close = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
@@ -168,18 +222,40 @@ def dataset_names(data_root: str | Path | None = None) -> list[str]:
         require_folder(root)
         children = sorted(root.iterdir())
         names += [file.name for file in prepared_files(root)]
-        names += [as_seen(child.stem) for child in children if child.suffix in file_containers()]
-        names += [as_seen(child.name) for child in children if child.is_dir() and not child.name.startswith(".")]
+        names += [name_of(child) for child in children if child.suffix in file_containers()]
+        names += [name_of(child) for child in children if child.is_dir() and _is_place(child)]
     return list(dict.fromkeys(names))
 
 
 def stray_files(data_root: Path) -> list[str]:
-    """Return what to say of files in ``data_root`` that are no dataset, such as archives still to be prepared."""
+    """Return what to say of what lies in ``data_root`` and is no dataset: archives still to be prepared, folders of other things."""
     ready = {file.path for file in prepared_files(data_root)} | {file.path for file in prepared_pairs(data_root)}
-    read = file_containers()
-    files = [path for path in data_root.iterdir() if path.is_file() and path.suffix not in read and path not in ready]
+    read, children = file_containers(), sorted(data_root.iterdir())
+    files = [path for path in children if path.is_file() and path.suffix not in read and path not in ready]
     kinds = by_suffix(path.name for path in files if not path.name.startswith("."))
-    return [f"not read in {data_root}: {'; '.join(kinds)}"] if kinds else []
+    folders = [f"{path.name}/" for path in children if path.is_dir() and is_other(path)]
+    taken = [path for path in children if path not in places_of(name_of(path), data_root) and _is_place(path)]
+    return [
+        *([f"not read in {data_root}: {'; '.join(kinds)}"] if kinds else []),
+        *([f"no images in {data_root}: {few(folders)}"] if folders else []),
+        *(f"{path} is not read: {name_of(path)}, its name, is another's here; rename one of them" for path in taken),
+    ]
+
+
+def _is_place(path: Path) -> bool:
+    """Return whether something in a data root is where a dataset could lie."""
+    return path.suffix in file_containers() or (path.is_dir() and not path.name.startswith("."))
+
+
+def is_other(folder: Path) -> bool:
+    """Return whether a folder holds neither images nor tables of them, such as an empty one or one of runs, and so is no dataset.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    return not folder.name.startswith(".") and not any(
+        inner.images or any(holds_pictures(inner.path / file) for file in inner.files) for inner in look(folder).all
+    )
 
 
 def check_new_name(name: str) -> None:
@@ -211,7 +287,7 @@ def _beside(name: str, root: Path, ready: list[Prepared]) -> DatasetReader | Non
         _check_older(places[0], ready)
         if not all(file.about.get("as_it_is") for file in ready):
             return None  # other splits or shades: only the prepared files are the mode
-        reader = plain_reader(places[0])
+        reader = plain_reader(places[0], name)
         if all(file.about.get("images") == reader.mark().content for file in ready):
             return reader
         raise DataError(

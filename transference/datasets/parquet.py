@@ -36,6 +36,9 @@ from transference.datasets._unread import Unread, few, remains, renamed
 from transference.errors import DataError
 
 _IMAGE = ("image", "img")
+_PATHS = ("file_name", "filename", "file_path", "filepath", "image_path", "img_path", "path")
+"""Columns in which tables without images tell where these are."""
+
 _LABEL = ("class_name", "label", "fine_label")
 _BATCH, _BUFFER = 256, 2**20
 _INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})")
@@ -239,9 +242,26 @@ class _Shard:
         self._keys = {key: value for key, value in file.keys.items() if key not in columns}
         self._image = next((name for name in _IMAGE if _holds_images(self._schema, name)), "")
         self.label = next((name for name in _LABEL if name in columns or name in self._keys), "")
+        if told := _only_paths(self._schema, self._image, self._all_missing()):
+            raise DataError(f"{self.path} {told}")
         if not self._image or not self.label:
             needed = "'image' (a struct of binary bytes and path) and one of 'class_name', 'label'"
             raise DataError(f"{self.path} has the columns {', '.join(columns)}; it needs {needed}.")
+
+    def _all_missing(self) -> bool:
+        """Return whether the file says of itself that no row holds an image."""
+        if not self._image or not self._n_rows:
+            return False
+        with self._open() as opened:
+            groups = [opened.metadata.row_group(k) for k in range(opened.num_row_groups)]
+            columns = [
+                column
+                for group in groups
+                for column in map(group.column, range(group.num_columns))
+                if column.path_in_schema == self._part("bytes")
+            ]
+        missing = [column.statistics.null_count if column.statistics else None for column in columns]
+        return bool(columns) and missing == [column.num_values for column in columns]
 
     def footer(self) -> str:
         """Return the end of the file, where parquet describes its columns, in hexadecimal digits."""
@@ -433,6 +453,36 @@ def _file_holds_images(path: Path) -> bool:
             return any(_holds_images(file.schema_arrow, name) for name in _IMAGE)
     except _DAMAGED:
         return True
+
+
+def holds_pictures(path: Path) -> bool:
+    """Return whether a file is a parquet file with images, or with paths of such; one that cannot be opened might be."""
+    if path.suffix.lower() != PARQUET_FILES.suffix:
+        return False
+    try:
+        with pq.ParquetFile(pa.OSFile(os.fspath(path))) as file:
+            names = set(file.schema_arrow.names)
+    except _DAMAGED:
+        return True
+    return bool(names & {*_IMAGE, *_PATHS})
+
+
+def _only_paths(schema: pa.Schema, image: str, missing: bool) -> str | None:
+    """Return what to say of a table that tells where images are, and does not hold them; None of one that holds them."""
+    if image and not missing:
+        return None
+    columns = [name for name in (*_IMAGE, *_PATHS) if name in schema.names]
+    found = [
+        name
+        for name in columns
+        if _is_text(schema.field(name).type) or (name in _IMAGE and pa.types.is_struct(schema.field(name).type))
+    ]
+    if not found:
+        return None
+    return (
+        f"holds only the paths of images (column {found[0]}), not the images, and no file is opened because a table names it. Put their "
+        f"bytes into a column image (pandas: frame['image'] = [Path(p).read_bytes() for p in PATHS]), or the files into class folders."
+    )
 
 
 def _name(file: Placed) -> str:

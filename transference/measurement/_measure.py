@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import NoReturn
 
 from tqdm import tqdm
 
@@ -20,14 +19,17 @@ from transference.combine import Combination
 from transference.devices import full_precision, undisturbed
 from transference.estimators import Estimator, Exact
 from transference.learners import Learner
+from transference.logs import Careful, Log, Scalars
 from transference.lookahead import SGD, Lookahead
 from transference.measurement._controlled import controlled_pairs
 from transference.measurement._provenance import check_same_code, provenance, threads_of
 from transference.measurement._question import Question
 from transference.measurement._sample import rounds
 from transference.measurement._work import Work
+from transference.progress import Bar, progress_bar
 from transference.samplers import TaskSampler
 from transference.spec import RunSpec
+from transference.statistics import CLASSES, summarise_blocks
 from transference.store import Run, Store
 
 
@@ -51,6 +53,7 @@ def measure(
     tile: tuple[int, int] | None = None,
     command: Sequence[str] | None = None,
     progress: bool = False,
+    log: Log | Scalars | None = None,
     dry_run: bool = False,
 ) -> Run:
     """Measure the loss ratio of every source on every target, at every checkpoint and step size.
@@ -77,14 +80,19 @@ def measure(
         precision: ``"fp32"`` or ``"fp64"``.
         tile: sources and targets per file; by default what suits the estimator.
         command: recorded in run.json, so that a reader can repeat the run.
-        progress: show a progress bar on stderr.
+        progress: show how far it is on stderr: a bar on a terminal, else a line every few percent.
+        log: takes, as each checkpoint is finished or found finished, geometric mean and shares of each mode pair and step size
+            (``geometric_mean/SOURCE to TARGET/alpha=A``, and so for ``positive``, ``neutral``, ``negative``), by
+            ``log.log(data, step=checkpoint_step)``: a run of wandb, trackio or anything alike, or TensorBoard's ``SummaryWriter``. If it
+            fails the measurement goes on.
         dry_run: check everything, but write and compute nothing.
 
     Returns:
         The run, open for reading; ``run.pairs()`` and ``run.matrix()`` are its tables.
 
     Raises:
-        UsageError: the question cannot be asked (a number out of range, no step size, no such device, a sampler without replicates).
+        UsageError: the question cannot be asked (a number out of range, no step size, no such device, a sampler without replicates, a log
+            that is none).
         LearnerError: the learner does not fit a checkpoint, or is no pure function.
         SpecMismatchError: ``out`` holds a run of another spec.
         StoreError: ``out`` holds something else.
@@ -93,16 +101,19 @@ def measure(
         learner, checkpoints, sources, targets, n_source=n_source, n_target=n_target, lookahead=lookahead, estimator=estimator,
         replicates=replicates, controls=controls, device=device, precision=precision, tile=tile, combine=combine or {},
     )  # fmt: skip
+    told = Careful(log)
     # one place from here on, wherever a learner may change the working directory to
     store = Store(Path(out).absolute())
     # what cannot be, and a folder of another spec, is refused before anything is waited for or written
     question.as_begun(store)
     held = nullcontext() if dry_run else store.writing(waiting=lambda: question.as_begun(store), say=_say)
     with held, full_precision(), threads_of(store):
-        return _measure(question.as_begun(store), store, command, progress=progress, dry_run=dry_run)
+        return _measure(question.as_begun(store), store, command, progress=progress, log=told, dry_run=dry_run)
 
 
-def _measure(question: Question, store: Store, command: Sequence[str] | None, *, progress: bool, dry_run: bool) -> Run:
+def _measure(
+    question: Question, store: Store, command: Sequence[str] | None, *, progress: bool, log: Careful, dry_run: bool
+) -> Run:
     """Go on where the folder stands; it is held for writing, unless nothing is written."""
     if begun := store.begun:
         store.check_published()
@@ -121,18 +132,19 @@ def _measure(question: Question, store: Store, command: Sequence[str] | None, *,
                 _say(str(found))
         if not store.has_tasks():
             store.write_tasks(work.tasks())
+        store.write_view()
         done = sum(
             spec.n_cells_of(tile) for ref in spec.checkpoints for tile in spec.tiles(ref.step) if store.has(tile)
         )
-        with tqdm(
-            total=spec.n_cells, initial=done, unit="pair", unit_scale=True, disable=not progress, mininterval=0.5
-        ) as bar:
+        with progress_bar(spec.n_cells, unit="pair", shown=progress, initial=done, unit_scale=True) as bar:
             for ref in spec.checkpoints:
                 _measure_at(ref.step, spec, store, work, bar)
+                if log:
+                    log(_logged(Run(store.path), ref.step), ref.step)
     return Run(store.path)
 
 
-def _measure_at(step: int, spec: RunSpec, store: Store, work: Work, bar: tqdm[NoReturn]) -> None:
+def _measure_at(step: int, spec: RunSpec, store: Store, work: Work, bar: Bar) -> None:
     """Measure what is not published yet at one checkpoint."""
     bar.set_description(f"checkpoint {step}")
     for tile in spec.tiles(step):
@@ -148,6 +160,16 @@ def _measure_at(step: int, spec: RunSpec, store: Store, work: Work, bar: tqdm[No
     if spec.controls and not store.has_controls(step):
         bar.set_description(f"checkpoint {step}: controls")
         store.write_controls(step, work.controls(step, controlled_pairs(spec)))
+
+
+def _logged(run: Run, step: int) -> dict[str, float]:
+    """Return mean and shares of each mode pair and step size at one checkpoint, as a log names them."""
+    table = summarise_blocks(run.blocks(step))
+    return {
+        f"{name}/{row['source_mode']} to {row['target_mode']}/alpha={row['alpha']:g}": row[name]
+        for row in table.to_dict("records")
+        for name in ("geometric_mean", *CLASSES)
+    }
 
 
 def _say(text: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from transference.datasets import open_dataset, open_paired, parse_mode, places_of
+from transference.datasets import in_full, open_dataset, open_paired, parse_mode, places_of
 from transference.errors import DataError, UsageError
 from transference.samplers._drawing import FewShotName
 from transference.samplers._protocol import DescribingSampler
@@ -36,7 +36,7 @@ def open_tasks(
     Args:
         mode: ``"NAME:SPLIT"``; NAME is a dataset, paired data with some of its modalities in brackets (``watch[accel]``,
             ``watch[accel+gyro]``, ``watch[*]`` for all, ``watch[accel>gyro]`` for support in one and queries in the other), or
-            one of the function families (sinusoid, linear, quadratic, tanh, abs).
+            one of the function families (sinusoid, linear, quadratic, tanh, abs). Of data with a single split ``"NAME"`` will do.
         data_root: the folder with prepared files, ``NAME.parquet`` or ``NAME/``; not needed for generated modes and functions.
         ways: classes per task; functions have none.
         shots: support examples, per class where there are classes.
@@ -57,7 +57,7 @@ def open_tasks(
         >>> open_tasks("mix[a+b]:test")[3].query_x["b"].shape
         torch.Size([75, 16])
     """
-    name, split = parse_mode(mode)
+    name, split = parse_mode(in_full(mode, data_root))
     if name in FAMILIES:
         clash = places_of(name, Path(data_root)) if data_root and Path(data_root).is_dir() else []
         if clash:

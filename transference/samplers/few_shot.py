@@ -125,7 +125,7 @@ def few_shot(
     """Return the few-shot tasks of a dataset split.
 
     Args:
-        mode: ``"NAME:SPLIT"``.
+        mode: ``"NAME:SPLIT"``; of a dataset with a single split ``"NAME"`` will do.
         data_root: the folder with prepared files, ``NAME.parquet`` or ``NAME/``; not needed for the generated modes.
         ways: classes per task.
         shots: support images per class.

@@ -24,6 +24,7 @@ from transference.store._files import TableFile
 from transference.store._layout import Layout
 from transference.store._lock import LOCK_NAMES, one_writer
 from transference.store._schema import PAIRS
+from transference.store._view import VIEW, view_of
 
 _BEGUN = ("tasks.parquet", "run.json")
 """What a run that was killed while it claimed its folder may have left, whole or aside."""
@@ -160,6 +161,12 @@ class Store:
     def write_tasks(self, tasks: pa.Table) -> None:
         """Write the table of tasks."""
         self.layout.tasks.write(tasks)
+
+    def write_view(self) -> None:
+        """Write the view of the pairs, from the table of tasks, unless it is there."""
+        if not (view := self.path / VIEW).exists():
+            text = view_of(self.layout.tasks.read().to_pandas())
+            write_aside(view, lambda aside: aside.write_text(text, encoding="utf-8"))
 
     def first_source(self, step: int) -> dict[str, float] | None:
         """Return the row of the first source at one checkpoint and the first step size, or None while it is not published."""

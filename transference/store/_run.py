@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from transference.store._folder import Store
 from transference.store._layout import Layout
 from transference.store._matrices import Matrices, ranges, read_matrices
 from transference.store._schema import CONTROL_NAMES, CONTROLS, OLD_CONTROL_NAMES
+from transference.store._view import mode_names
 
 
 class Progress(NamedTuple):
@@ -47,6 +48,14 @@ class Run:
     def __repr__(self) -> str:
         done, total = self.progress()
         return f"Run({str(self.path)!r}: {self.spec.n_source} sources × {self.spec.n_target} targets, {done} of {total} tiles)"
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Return the rows of ``pairs(None)`` to any library of tables: ``polars.DataFrame(run)``, ``pyarrow.table(run)``.
+
+        Raises:
+            StoreError: tiles are missing or damaged.
+        """
+        return pa.Table.from_pandas(self.pairs(None), preserve_index=False).__arrow_c_stream__(requested_schema)
 
     @property
     def _layout(self) -> Layout:
@@ -169,21 +178,23 @@ class Run:
         frame["control"] = pd.Categorical(names, categories=list(CONTROL_NAMES))
         return frame.sort_values(["checkpoint_step", "alpha", "control", "source", "target"], ignore_index=True)
 
-    def blocks(self) -> Iterator[Block]:
+    def blocks(self, step: int | None = None) -> Iterator[Block]:
         """Return the table mode pair by mode pair, as matrices: one after the other, in the order of `pairs`.
 
         Much quicker than `pairs`, and memory holds one checkpoint and step size at a time.
 
+        Args:
+            step: a checkpoint's, which has to be whole while others may not be; all by default.
+
         Raises:
+            UsageError: there is no such checkpoint.
             StoreError: tiles are missing or damaged.
         """
-        self._check_complete()
+        steps = self.steps if step is None else (self.choose_step(step),)
+        self._check_complete(steps)
         labels = [ranges(self.modes(role)) for role in ("source", "target")]
         return (
-            block
-            for step in self.steps
-            for alpha in sorted(self.alphas)
-            for block in self._blocks_at(step, alpha, *labels)
+            block for step in steps for alpha in sorted(self.alphas) for block in self._blocks_at(step, alpha, *labels)
         )
 
     def _blocks_at(
@@ -309,14 +320,7 @@ class Run:
         Args:
             role: ``"source"`` or ``"target"``.
         """
-        tasks = self.tasks()
-        tasks = tasks[tasks["role"] == role].sort_values("id")
-        sampler, mode = tasks["sampler"].astype(str), tasks["mode"].astype(str)
-        candidates = (mode, mode + ":" + tasks["split"].astype(str), sampler)
-        names: list[str] = next(
-            n for n in candidates if sampler.groupby(n).nunique().max() == 1 and n.notna().all()
-        ).tolist()
-        return names
+        return mode_names(self.tasks(), role)[1]
 
     def _check_replicate(self, replicate: int | None) -> None:
         """Make sure that the run has a replicate.
@@ -329,13 +333,13 @@ class Run:
                 f"Replicate {replicate} of {self.path} was asked for; it has {self.spec.replicates}, numbered from 0."
             )
 
-    def _check_complete(self) -> None:
-        """Make sure that every tile is there.
+    def _check_complete(self, steps: Collection[int] | None = None) -> None:
+        """Make sure that every tile is there, of some checkpoints or of all.
 
         Raises:
             StoreError: some are not.
         """
-        tiles = list(self._tiles())
+        tiles = [tile for tile in self._tiles() if steps is None or tile.step in steps]
         done = sum(map(self._store.has, tiles))
         if done < len(tiles):
             raise StoreError(

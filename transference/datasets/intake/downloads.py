@@ -16,13 +16,13 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Never
+from typing import IO
 from urllib.parse import urljoin, urlsplit
 
 from filelock import FileLock, Timeout
-from tqdm import tqdm
 
 from transference.errors import DataError, UsageError
+from transference.progress import Bar, progress_bar
 
 _PART = 2**18
 _BLOCK = 2**20
@@ -103,7 +103,7 @@ def download(
     _check_scheme(remote.url, remote.url, schemes)
     with (
         _alone(part),
-        tqdm(total=remote.size, unit="B", unit_scale=True, desc=remote.name, disable=not progress) as bar,
+        progress_bar(remote.size, unit="B", shown=progress, unit_scale=True, desc=remote.name) as bar,
     ):
         failures, last, most = 0, "", _size(part)
         while failures < patience.attempts:
@@ -154,7 +154,7 @@ def _alone(part: Path) -> Iterator[None]:
         ) from error
 
 
-def _fetch(opener: urllib.request.OpenerDirector, remote: Remote, part: Path, timeout: float, bar: tqdm[Never]) -> bool:
+def _fetch(opener: urllib.request.OpenerDirector, remote: Remote, part: Path, timeout: float, bar: Bar) -> bool:
     """Bring what is still missing, and return whether that is now all.
 
     Raises:

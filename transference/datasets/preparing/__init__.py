@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import PIL
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from transference.datasets import split_lists
 from transference.datasets._decode import DECODING, each_in_turn
@@ -40,8 +39,10 @@ from transference.datasets.preparing._places import open_place
 from transference.datasets.preparing._scratch import Scratch
 from transference.datasets.preparing._twins import same_pixels
 from transference.datasets.preparing._workplace import WORK, workplace
+from transference.datasets.split_lists.drawn import Shares
 from transference.datasets.views import Inverted, Resplit
 from transference.errors import DataError, SpecMismatchError, UsageError
+from transference.progress import progress_bar
 
 __all__ = ["Preparation", "is_done", "preparation", "prepare"]
 
@@ -101,6 +102,7 @@ def preparation(
     channels: int | None = None,
     form: str | None = None,
     split_file: str | None = None,
+    split: Shares | None = None,
     invert: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Preparation]:
@@ -115,6 +117,7 @@ def preparation(
         form: the dataset that may lie there as it is distributed: omniglot, mini-imagenet, fc100, cub or aircraft; by default the one
             that is called ``name``, if any.
         split_file: a split list, see `transference.datasets.split_lists`; by default the one of the dataset, else the splits found.
+        split: how many classes of all, the splits found pooled, are drawn for each split; instead of a list.
         invert: exchange light and dark.
         say: told what takes long.
 
@@ -122,10 +125,15 @@ def preparation(
         What can be prepared.
 
     Raises:
-        UsageError: the name cannot be a mode's, there is no such form, or the mode is being prepared by another process.
-        DataError: there is no dataset at the place, or it is not whole.
+        UsageError: the name cannot be a mode's, there is no such form, a list and shares were given, or the mode is being prepared by
+            another process.
+        DataError: there is no dataset at the place, it is not whole, or has too few classes for the shares.
     """
     check_new_name(name)
+    if split and split_file:
+        raise UsageError(
+            f"A split list ({split_file}) and shares to draw were both given; the split can come from only one of them."
+        )
     original = find_original(form or name)
     if form and not original:
         raise UsageError(
@@ -140,7 +148,11 @@ def preparation(
         listed = split_file or (original.split_list if original else None)
         reader: DatasetReader = Inverted(found) if invert else found
         absent, empty = [], []
-        split_list = split_lists.read(listed) if listed else None
+        split_list = split_lists.read(listed) if listed and not split else None
+        if split:
+            split_list = split.draw({c for classes in found.classes().values() for c in classes}, found.where)
+            if len(found.classes()) > 1:
+                say(f"the splits found ({', '.join(found.classes())}) are pooled, and their classes are drawn anew")
         if split_list:
             reader = Resplit(reader, split_list)
             absent = split_list.absent({c for classes in found.classes().values() for c in classes})
@@ -184,7 +196,7 @@ def prepare(asked: Preparation, *, force: bool = False, progress: bool = False) 
     _check_room(asked)
     scratch = Scratch(asked.data_root / WORK / asked.target.path.stem, plan, asked.channels * asked.side**2)
     failures: list[str] = []
-    with tqdm(total=n_images, initial=len(scratch.rows), unit="img", disable=not progress) as bar, scratch:
+    with progress_bar(n_images, unit="img", shown=progress, initial=len(scratch.rows)) as bar, scratch:
         for (split, picture), pixels in each_in_turn(partial(_pixels, asked), scratch.remaining(_all(asked.reader))):
             try:
                 done = pixels()

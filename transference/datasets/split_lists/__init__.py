@@ -48,6 +48,12 @@ class SplitList:
     entries: Mapping[str, str]
     digest: str
 
+    @classmethod
+    def of(cls, name: str, entries: Mapping[str, str]) -> SplitList:
+        """Return the list with these entries."""
+        ordered = "\n".join(f"{key},{value}" for key, value in sorted(entries.items()))
+        return cls(name, entries, hashlib.blake2b(ordered.encode(), digest_size=16).hexdigest())
+
     @property
     def splits(self) -> tuple[str, ...]:
         """The splits of the list, train, val and test first."""
@@ -147,8 +153,7 @@ def parse(text: str, name: str) -> SplitList:
             )
     if not entries:
         raise DataError(f"{name} lists no class; write one row per class, for example: robin,train")
-    ordered = "\n".join(f"{key},{value}" for key, value in sorted(entries.items()))
-    return SplitList(name, entries, hashlib.blake2b(ordered.encode(), digest_size=16).hexdigest())
+    return SplitList.of(name, entries)
 
 
 def _rows(reader: csv.DictReader[str], name: str) -> Iterator[dict[str, str]]:
