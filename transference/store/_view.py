@@ -45,7 +45,7 @@ def view_of(tasks: pd.DataFrame) -> str:
     source, target = (mode_names(tasks, role)[0].format(task=task) for role, task in (("source", "s"), ("target", "t")))
     ids = ["source", "target", "replicate"]
     columns = [
-        "p.checkpoint_step::INTEGER AS checkpoint_step",  # text to who reads it off the folder's name
+        "p.checkpoint_step::BIGINT AS checkpoint_step",  # text to who reads it off the folder's name
         *(f"p.{name}" for name in ids),
         f"{source} AS source_mode",
         f"{target} AS target_mode",
