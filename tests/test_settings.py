@@ -10,7 +10,7 @@ from click.testing import CliRunner
 import transference as tr
 from tests.strangers import Net
 from transference.cli import main
-from transference.cli.settings import command_of, given_by_file, with_settings
+from transference.cli.settings import FileArgument, command_of, given_by_file, with_settings
 
 WITH_SETTINGS = ["compute", "plot", "report", "train"]
 
@@ -87,6 +87,25 @@ def test_nothing_but_saved_settings_is_replaced(settings):
     with pytest.raises(tr.errors.UsageError, match="did not write"):
         CliRunner().invoke(toy, ["--save-settings", str(file)], catch_exceptions=False)
     assert file.read_text() == "name = 'mine'\n"
+
+
+@with_settings
+@click.command("files")
+@click.argument("files", cls=FileArgument, nargs=-1, required=True)
+def files(files):
+    click.echo(json.dumps(files))
+
+
+def test_arguments_may_be_patterns_in_a_file_as_in_a_shell(settings, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("step-2.pt", "step-1.pt", "[odd].pt"):
+        (tmp_path / name).touch()
+    found = CliRunner().invoke(files, ["--settings", str(settings("files = ['step-*.pt', '[odd].pt', 'none.pt']"))])
+    assert json.loads(found.stdout) == ["step-1.pt", "step-2.pt", "[odd].pt", "none.pt"]
+    given = CliRunner().invoke(files, ["other.pt", "--settings", str(settings("files = 'step-*.pt'"))])
+    assert json.loads(given.stdout) == ["other.pt"]
+    with pytest.raises(tr.errors.UsageError, match=r"run.toml: files names 'no-\*.pt', and there is no such file"):
+        CliRunner().invoke(files, ["--settings", str(settings("files = 'no-*.pt'"))], catch_exceptions=False)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import glob
 import json
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
@@ -175,6 +176,8 @@ def _value(ctx: click.Context, file: Path, parameter: click.Parameter, value: ob
     listed = value if several and isinstance(value, list) else [value]
     if not all(_fits(parameter, one) for one in listed):
         raise UsageError(f"{file}: {unfit(key, value, _expected(parameter))}.")
+    if isinstance(parameter, FileArgument):
+        listed = [path for pattern in listed for path in _expanded(file, key, str(pattern))]
     plain = [[str(part) for part in one] if isinstance(one, list) else str(one) for one in listed]
     if isinstance(parameter, click.Option) and parameter.is_flag:
         return value
@@ -184,6 +187,19 @@ def _value(ctx: click.Context, file: Path, parameter: click.Parameter, value: ob
         raise UsageError(f"{file}: {unfit(key, value, _expected(parameter))}: {error.message}") from error
     except UsageError as error:
         raise UsageError(f"{file}: {key}: {error}") from error
+
+
+def _expanded(file: Path, key: str, pattern: str) -> list[str]:
+    """Return the paths of a pattern, sorted, as a shell would give them to the command.
+
+    Raises:
+        UsageError: there are none.
+    """
+    if Path(pattern).exists() or not glob.has_magic(pattern):
+        return [pattern]
+    if found := sorted(glob.glob(pattern)):  # noqa: PTH207 - which takes absolute patterns too
+        return found
+    raise UsageError(f"{file}: {key} names {pattern!r}, and there is no such file in the current folder, {Path.cwd()}.")
 
 
 def _fits(parameter: click.Parameter, value: object) -> bool:

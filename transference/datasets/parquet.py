@@ -471,18 +471,21 @@ def _only_paths(schema: pa.Schema, image: str, missing: bool) -> str | None:
     """Return what to say of a table that tells where images are, and does not hold them; None of one that holds them."""
     if image and not missing:
         return None
-    columns = [name for name in (*_IMAGE, *_PATHS) if name in schema.names]
-    found = [
-        name
-        for name in columns
-        if _is_text(schema.field(name).type) or (name in _IMAGE and pa.types.is_struct(schema.field(name).type))
-    ]
+    kinds = {name: schema.field(name).type for name in (*_IMAGE, *_PATHS) if name in schema.names}
+    found = [name for name, kind in kinds.items() if _is_text(kind) or (name in _IMAGE and _is_path(kind))]
     if not found:
         return None
     return (
         f"holds only the paths of images (column {found[0]}), not the images, and no file is opened because a table names it. Put their "
         f"bytes into a column image (pandas: frame['image'] = [Path(p).read_bytes() for p in PATHS]), or the files into class folders."
     )
+
+
+def _is_path(kind: pa.DataType) -> bool:
+    """Whether a column is of structs that have a path, and bytes that may be missing, if any."""
+    fields = {field.name: field.type for field in kind} if pa.types.is_struct(kind) else {}
+    content = fields.get("bytes", pa.null())
+    return "path" in fields and (pa.types.is_null(content) or _is_binary(content))
 
 
 def _name(file: Placed) -> str:
