@@ -241,6 +241,32 @@ def test_an_aggregator_of_somebody_elses_is_one_function(tmp_path):
     assert "<lambda>" in run.spec.combine[0]["class"]
 
 
+class Together(PixelPrototypes):
+    """Reads the queries together, as batch statistics do: its loss on them is no mean of those on their parts."""
+
+    def episode_loss(self, params, episode):
+        x = episode.query_x
+        return super().episode_loss(params, dataclasses.replace(episode, query_x=(x - x.mean(0)) / (x.std(0) + 0.1)))
+
+
+@dataclasses.dataclass(frozen=True)
+class FirstByParts:
+    """The first task's gradient, as the mean of those on three parts of its queries."""
+
+    parts: int = 3
+
+    def __call__(self, losses, gradients):
+        return gradients[0].mean(dim=0)
+
+
+def test_a_step_by_parts_of_the_queries_is_told_by_the_steps_on_whole_tasks(tmp_path):
+    run = measured(tmp_path, learner=Together(), combine={"first": FirstByParts()}, controls=0)
+    sources = run.sources().set_index("mode")
+    of_modes = [sources.loc[mode, "loss"].to_numpy() for mode in ("strokes", "shapes")]
+    np.testing.assert_allclose(sources.loc["first", "loss"], np.mean(of_modes, axis=0), rtol=1e-6)
+    assert (sources.loc["first", "unexplained"] > 0.01).all()  # the row of the first mode is of another step
+
+
 class Flat(PixelPrototypes):
     """Depends on its parameters, but does not change with them."""
 

@@ -979,6 +979,25 @@ def test_prepared_pairs_are_listed_and_shown(name, tmp_path):
     assert f"(did you mean {first}?)" in wrong.stderr
 
 
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [
+        ("mix[]", "mix[] names no modality; mix has a, b"),
+        ("mix[]:test", "mix[] names no modality; mix has a, b"),
+        ("strokes[image]:train", "strokes has images alone"),
+        ("sinusoid[x]", "sinusoid has functions, without modalities"),
+        ("MIX[a]:test", "did you mean mix?"),
+        ("watch[accel]", "transference datasets prepare watch"),
+    ],
+)
+def test_a_sheet_of_modalities_that_there_are_not_says_why(mode, said, tmp_path):
+    result = call("datasets", "show", mode, "-o", tmp_path / "sheet.png")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("error: ")
+    assert said in result.stderr
+    assert not (tmp_path / "sheet.png").exists()
+
+
 def test_what_is_known_and_not_here_says_how_to_get_it(tmp_path):
     listed = call("datasets", "list", "--data-root", tmp_path).stdout
     assert re.search(r"watch +not here; to be had by pip download --no-deps seglearn==1.2.5\n", listed)

@@ -20,7 +20,7 @@ from transference.datasets.paired import (
 )
 from transference.datasets.paired.originals import PairedOriginal, find_paired_original, paired_original_names
 from transference.errors import TransferenceError, UsageError
-from transference.samplers import ALL, choose_modalities
+from transference.samplers import ALL, choose_modalities, mode_in_order
 
 _ASKED = re.compile(r"(?P<name>[\w.-]+)(?:\[(?P<subset>[^\[\]]*)\])?(?::(?P<split>[\w-]+))?")
 
@@ -121,6 +121,8 @@ def show_pairs(mode: str, data_root: Path | None, side: int | None, classes: int
     from transference.figures import example_sheet, save
 
     match = _ASKED.fullmatch(mode)
+    if match and match["subset"] is not None:
+        mode_in_order(f"{match['name']}[{match['subset']}]", data_root)  # or it says what is wrong with it
     reader = find_paired(match["name"], data_root) if match else None
     if not match or not reader:
         raise UsageError(f"{mode!r} does not name paired data; write it as NAME, NAME[a+b] or NAME[a+b]:SPLIT.")

@@ -6,7 +6,7 @@ After the abstract of BOGC-MML (Guo et al., arXiv 2505.23071), which is all that
 variable, its precision as per-dimension evidence, fused by a reduced Dempster-Shafer rule. How the paper estimates the variances and what
 its rule is, is not known to us; here the variances are those of means over parts of the queries, and the rule is the precision-weighted
 mean, which keeps the properties that any such rule should have: equally certain modalities count alike, one that knows nothing is ignored,
-and where none knows anything there is no step.
+and where none knows anything there is no step. A learner that reads the queries together, by batch statistics, sees each part alone.
 """
 
 from __future__ import annotations

@@ -19,16 +19,17 @@ _ROUNDING = 1e-12
 """Of inner products, relative to the largest: displacements that depend on each other to this are taken to do so."""
 
 
-def combined(combination: Combination, pieces: Sequence[Sequence[Known]], source: str) -> tuple[Known, list[Known]]:
-    """Return loss and gradient of a step on several tasks, and of each of the tasks.
+def combined(combination: Combination, pieces: Sequence[Sequence[Known]], tasks: Sequence[Known], source: str) -> Known:
+    """Return loss and gradient of a step on several tasks.
 
     Args:
         combination: of their gradients.
         pieces: loss and gradient of the parts of each task; mostly there is one, the whole.
+        tasks: loss and gradient of each task, which are no means over its parts where a learner reads the queries together.
         source: what they are together, for messages.
 
     Returns:
-        The mean of the tasks' losses with the combined gradient, and loss and gradient of each task.
+        The mean of the tasks' losses with the combined gradient.
 
     Raises:
         LearnerError: the combination failed, or returned something else than a gradient.
@@ -36,8 +37,7 @@ def combined(combination: Combination, pieces: Sequence[Sequence[Known]], source
     losses = [[loss for loss, _ in parts] for parts in pieces]
     gradients = [[gradient for _, gradient in parts] for parts in pieces]
     gradient = combine.combined(combination, losses, gradients, source)
-    alone = [(sum(loss) / len(loss), _mean(parts)) for loss, parts in zip(losses, gradients, strict=True)]
-    return (sum(loss for loss, _ in alone) / len(alone), gradient), alone
+    return sum(loss for loss, _ in tasks) / len(tasks), gradient
 
 
 def made_of(displacement: Params | None, alone: Sequence[Params | None]) -> dict[str, Any]:
@@ -64,14 +64,3 @@ def made_of(displacement: Params | None, alone: Sequence[Params | None]) -> dict
     weights = np.linalg.lstsq(unit[:-1, :-1], unit[:-1, -1], rcond=_ROUNDING)[0] * lengths[-1] / lengths[:-1]
     left = rows[-1] - torch.as_tensor(weights).to(rows) @ rows[:-1]
     return {"weights": weights.tolist(), "unexplained": float(left.norm()) / float(lengths[-1])}
-
-
-def _mean(gradients: Sequence[Params]) -> Params:
-    if len(gradients) == 1:
-        return gradients[0]
-    like = {name: value for gradient in gradients for name, value in gradient.items()}
-    return {
-        name: sum((one.get(name, torch.zeros_like(value)) for one in gradients), torch.zeros_like(value))
-        / len(gradients)
-        for name, value in like.items()
-    }

@@ -137,9 +137,15 @@ class Stepper:
         """
         for some in batches(numbers, max(1, AT_ONCE // self.sources.most_pieces)):
             pieces = {i: self.sources.pieces(i) for i in some}
-            known = self._gradients_of(dict.fromkeys(piece for i in some for of in pieces[i] for piece in of), kept)
+            wholes = {i: [Piece(of[0].task) for of in pieces[i]] for i in some}
+            wanted = dict.fromkeys(piece for i in some for of in (*pieces[i], wholes[i]) for piece in of)
+            known = self._gradients_of(wanted, kept)
             yield [
-                step for i in some for step in self._steps(i, [[known.get(piece) for piece in of] for of in pieces[i]])
+                step
+                for i in some
+                for step in self._steps(
+                    i, [[known.get(piece) for piece in of] for of in pieces[i]], [known.get(one) for one in wholes[i]]
+                )
             ]
 
     def _gradients_of(self, pieces: Iterable[Piece], kept: KeptGradients | None) -> dict[Piece, Known]:
@@ -153,17 +159,20 @@ class Stepper:
                     kept.put(piece, *known[piece])
         return known
 
-    def _steps(self, source: int, known: Sequence[Sequence[Known | None]]) -> list[Step]:
-        """Return the steps on a source, from loss and gradient of every piece of every task that it is made of."""
+    def _steps(
+        self, source: int, known: Sequence[Sequence[Known | None]], wholes: Sequence[Known | None]
+    ) -> list[Step]:
+        """Return the steps on a source, from loss and gradient of every piece of every task that it is made of, and of each task."""
         found = [[piece for piece in pieces if piece] for pieces in known]
-        if any(len(pieces) < len(all_) for pieces, all_ in zip(found, known, strict=True)):
+        tasks = [task for task in wholes if task]
+        if [*map(len, found), len(tasks)] != [*map(len, known), len(wholes)]:  # memory ran out on some
             return self.steps_of(source, np.nan, None, self.sources)
         combination = self.sources.combination(source)
         if combination is None:
             return self.steps_of(source, *found[0][0], self.sources)
-        (loss, gradient), parts = combined(combination, found, self.sources.tell(source))
+        loss, gradient = combined(combination, found, tasks, self.sources.tell(source))
         steps = self.steps_of(source, loss, gradient, self.sources)
-        alone = [self.steps_of(source, part_loss, part, self.sources) for part_loss, part in parts]
+        alone = [self.steps_of(source, *task, self.sources) for task in tasks]
         return [
             replace(step, **made_of(step.displacement, [of[k].displacement for of in alone]))
             for k, step in enumerate(steps)

@@ -85,8 +85,9 @@ class Tasks:
 
     @property
     def most_pieces(self) -> int:
-        """Of one task."""
-        return max([1, *(len(self.samplers) * parts_of(one) for one in self._combine.values())])
+        """Of one task, itself counted beside its parts."""
+        parts = [parts_of(one) for one in self._combine.values()]
+        return max([1, *(len(self.samplers) * (n + (n > 1)) for n in parts)])
 
     @property
     def combines(self) -> bool:
