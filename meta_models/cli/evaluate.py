@@ -12,7 +12,14 @@ import pandas as pd
 from meta_models.training import evaluate as run_evaluation
 from meta_models.training import summary
 from transference.cli.checkpoints import open_checkpoints
-from transference.cli.options import PathType, config_option, episode_options, import_from_here, in_order
+from transference.cli.options import (
+    PathType,
+    config_option,
+    episode_options,
+    import_from_here,
+    in_order,
+    reading_options,
+)
 from transference.cli.printing import say
 from transference.devices import choose_device, full_precision, keep_freed_memory
 from transference.errors import in_one_line
@@ -51,7 +58,7 @@ Examples:
     "--data-root", type=PathType(), help="Folder with prepared files, NAME.parquet or NAME/ for each dataset."
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--unsafe-load", is_flag=True, help="Let a checkpoint run code while it loads.")
+@reading_options
 @click.option("--json", "json_output", is_flag=True, help="Print the table as JSON.")
 @click.option("--out", type=PathType(dir_okay=False), help="Keep the scores of every task, as parquet.")
 def evaluate(
@@ -68,6 +75,9 @@ def evaluate(
     seed: int | None,
     data_root: Path | None,
     device: str,
+    key: str | None,
+    strip_prefix: str | None,
+    ignore: tuple[str, ...],
     unsafe_load: bool,
     json_output: bool,
     out: Path | None,
@@ -80,7 +90,16 @@ def evaluate(
     import_from_here()
     keep_freed_memory()
     given = {"ways": ways, "shots": shots, "queries": queries, "side": side, "channels": channels}
-    subject = open_checkpoints(checkpoints, learner=learner, config=config, shape=given, unsafe=unsafe_load)
+    subject = open_checkpoints(
+        checkpoints,
+        learner=learner,
+        config=config,
+        shape=given,
+        unsafe=unsafe_load,
+        key=key,
+        strip_prefix=strip_prefix,
+        ignore=ignore,
+    )
     seed = seed if seed is not None else subject.trained_with("seed", 0) + 2
     where = choose_device(device)
     modes = {mode: open_tasks(mode, data_root=data_root, **subject.shape, seed=seed, device=where) for mode in targets}

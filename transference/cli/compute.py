@@ -19,6 +19,7 @@ from transference.cli.options import (
     config_option,
     episode_options,
     import_from_here,
+    reading_options,
 )
 from transference.cli.printing import say
 from transference.combine import COMBINATIONS, form
@@ -147,7 +148,7 @@ Examples:
 @click.option(
     "--data-root", type=PathType(), help="Folder with prepared files, NAME.parquet or NAME/ for each dataset."
 )
-@click.option("--unsafe-load", is_flag=True, help="Let a checkpoint run code while it loads. Recorded in run.json.")
+@reading_options
 @click.option("--dry-run", is_flag=True, help="Check everything, print tiles done and to do, compute nothing.")
 @click.option("--json", "json_output", is_flag=True, help="Print the summary as JSON.")
 @click.option("--out", type=PathType(), required=True, help="The run folder.")
@@ -180,6 +181,9 @@ def compute(
     precision: str,
     tile: tuple[int, int] | None,
     data_root: Path | None,
+    key: str | None,
+    strip_prefix: str | None,
+    ignore: tuple[str, ...],
     unsafe_load: bool,
     dry_run: bool,
     json_output: bool,
@@ -196,7 +200,15 @@ def compute(
     combinations = read_combinations(combine, sources, targets)
     given = {"ways": ways, "shots": shots, "queries": queries, "side": side, "channels": channels}
     subject = open_checkpoints(
-        checkpoints, learner=learner, config=config, shape=given, unsafe=unsafe_load, steps=steps
+        checkpoints,
+        learner=learner,
+        config=config,
+        shape=given,
+        unsafe=unsafe_load,
+        steps=steps,
+        key=key,
+        strip_prefix=strip_prefix,
+        ignore=ignore,
     )
     shape, seed = subject.shape, seed if seed is not None else subject.trained_with("seed", 0) + 1
     where, step = choose_device(device), LOOKAHEADS[lookahead](alpha=alpha, moves=moves)
