@@ -188,9 +188,9 @@ def in_order(modes: Sequence[str], data_root: Path | None, option: str = "--mode
     Raises:
         UsageError: two are the same, or one names modalities wrongly.
     """
-    from transference.samplers import mode_in_order  # which takes torch, and the help text does not
+    from transference.samplers import is_own, mode_in_order  # which take torch, and the help text does not
 
-    names = tuple(mode_in_order(mode, data_root) for mode in modes)
+    names = tuple(mode if is_own(mode, data_root) else mode_in_order(mode, data_root) for mode in modes)
     if twice := [name for name, n in Counter(names).items() if n > 1]:
         raise UsageError(f"{option} names {twice[0]} twice ({', '.join(modes)}); name each mode once.")
     return names
