@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import click
 import pandas as pd
@@ -12,13 +14,20 @@ import pandas as pd
 from meta_models.training import evaluate as run_evaluation
 from meta_models.training import summary
 from transference.cli.checkpoints import open_checkpoints
-from transference.cli.options import PathType, config_option, episode_options, import_from_here, in_order
+from transference.cli.options import (
+    PathType,
+    config_option,
+    episode_options,
+    import_from_here,
+    in_order,
+    reading_options,
+)
 from transference.cli.printing import say
 from transference.devices import choose_device, full_precision, keep_freed_memory
-from transference.errors import in_one_line
+from transference.errors import UsageError, in_one_line
 from transference.files import write_aside
 from transference.learners import check_pure, theta
-from transference.samplers import open_tasks
+from transference.samplers import TaskSampler, episode_of, is_own, load_tasks, mode_of
 
 
 @click.command(
@@ -35,7 +44,7 @@ Examples:
     multiple=True,
     required=True,
     metavar="NAME:SPLIT",
-    help="Mode to test on; repeat for several.",
+    help="Mode to test on, or module:sampler of tasks of your own; repeat for several.",
 )
 @click.option("--n-tasks", type=click.IntRange(2), metavar="N", default=1000, show_default=True, help="Tasks per mode.")
 @click.option("--learner", help="Registered name or module:factory.  [default: what the checkpoint says]")
@@ -51,7 +60,7 @@ Examples:
     "--data-root", type=PathType(), help="Folder with prepared files, NAME.parquet or NAME/ for each dataset."
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--unsafe-load", is_flag=True, help="Let a checkpoint run code while it loads.")
+@reading_options
 @click.option("--json", "json_output", is_flag=True, help="Print the table as JSON.")
 @click.option("--out", type=PathType(dir_okay=False), help="Keep the scores of every task, as parquet.")
 def evaluate(
@@ -68,6 +77,9 @@ def evaluate(
     seed: int | None,
     data_root: Path | None,
     device: str,
+    key: str | None,
+    strip_prefix: str | None,
+    ignore: tuple[str, ...],
     unsafe_load: bool,
     json_output: bool,
     out: Path | None,
@@ -76,20 +88,29 @@ def evaluate(
 
     Every checkpoint meets the same tasks. The interval is 1.96 standard errors over tasks; it says nothing of other classes or trainings.
     """
-    targets = in_order(targets, data_root, "--target")
     import_from_here()
+    targets = in_order(targets, data_root, "--target")
     keep_freed_memory()
     given = {"ways": ways, "shots": shots, "queries": queries, "side": side, "channels": channels}
-    subject = open_checkpoints(checkpoints, learner=learner, config=config, shape=given, unsafe=unsafe_load)
+    subject = open_checkpoints(
+        checkpoints,
+        learner=learner,
+        config=config,
+        shape=given,
+        unsafe=unsafe_load,
+        key=key,
+        strip_prefix=strip_prefix,
+        ignore=ignore,
+    )
     seed = seed if seed is not None else subject.trained_with("seed", 0) + 2
     where = choose_device(device)
-    modes = {mode: open_tasks(mode, data_root=data_root, **subject.shape, seed=seed, device=where) for mode in targets}
+    modes = _opened(targets, data_root, {"n": n_tasks, "seed": seed, "device": where, **subject.shape})
     scores, tables = [], []
     with full_precision():
         for checkpoint in subject.checkpoints:
             on_cpu = theta(subject.learner, checkpoint)
             for mode in modes.values():
-                check_pure(on_cpu.learner, on_cpu.params, mode[0].to("cpu"))
+                check_pure(on_cpu.learner, on_cpu.params, episode_of(mode, 0).to("cpu"))
             placed = on_cpu.to(where)
             found = run_evaluation(placed.learner, placed.params, modes, n_tasks, progress=True)
             step, file = checkpoint.step, str(checkpoint.path)
@@ -101,6 +122,24 @@ def evaluate(
         write_aside(out, lambda aside: aside.write_bytes(content.getvalue()))
     table = pd.concat(tables, ignore_index=True)
     say(json.dumps(json.loads(table.to_json(orient="records")), indent=2) if json_output else _text(table))
+
+
+def _opened(targets: Sequence[str], data_root: Path | None, settings: Mapping[str, Any]) -> dict[str, TaskSampler]:
+    """Return the tasks of each target by its mode; those of a sampler of one's own by what it calls it.
+
+    Raises:
+        UsageError: two are called the same.
+    """
+    modes: dict[str, TaskSampler] = {}
+    for text in targets:
+        sampler = load_tasks(text, data_root=data_root, **settings)
+        mode = mode_of(sampler) if is_own(text, data_root) else text
+        if mode in modes:
+            raise UsageError(
+                f"{text} calls its mode {mode}, and so does another --target; give its sampler another mode or name."
+            )
+        modes[mode] = sampler
+    return modes
 
 
 def _text(table: pd.DataFrame) -> str:

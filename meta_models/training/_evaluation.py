@@ -28,7 +28,7 @@ def evaluate(
 
     Args:
         learner: the learner.
-        params: on the device of the tasks.
+        params: on the device where tasks are evaluated.
         modes: a sampler for each.
         n: tasks per mode.
         progress: show a bar on stderr.
@@ -55,7 +55,9 @@ def _scores(learner: Learner, params: Params, tasks: Sequence[Task]) -> list[lis
         LearnerError: the learner failed on one.
     """
     try:
-        scores: list[list[float]] = find_engine("threads")(learner, draw(tasks))(params).tolist()
+        device = next(iter(params.values())).device  # a sampler of one's own may know none
+        episodes = [episode.to(device) for episode in draw(tasks)]
+        scores: list[list[float]] = find_engine("threads")(learner, episodes)(params).tolist()
     except EpisodeError as error:
         raise LearnerError(f"The learner failed {where(error, tasks)}: {error}.") from error
     return scores

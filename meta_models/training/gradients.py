@@ -16,7 +16,7 @@ from transference.engines import MeanGradient, find_engine
 from transference.episodes import has_images
 from transference.errors import LearnerError, UsageError
 from transference.learners import EpisodeError
-from transference.samplers import TaskSampler
+from transference.samplers import TaskSampler, episode_of
 
 Task = tuple[TaskSampler, int]
 """A task, not yet drawn."""
@@ -89,7 +89,7 @@ def _scores(tasks: Sequence[int], parts: Sequence[MeanGradient]) -> list[tuple[i
 def draw(tasks: Sequence[Task], part: int = 0, parts: int = 1) -> list[Episode]:
     """Return the tasks' episodes, with one part of their queries, which several threads draw."""
     with workers() as pool:
-        return list(pool.map(lambda task: task[0][task[1]].some_queries(part, parts), tasks))
+        return list(pool.map(lambda task: episode_of(*task).some_queries(part, parts), tasks))
 
 
 def where(error: EpisodeError, tasks: Sequence[Task]) -> str:

@@ -12,7 +12,7 @@ import json
 import pickle
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import entry_points
@@ -26,9 +26,10 @@ import torch
 from torch import Tensor
 
 from transference import _trees
-from transference.checkpoints import _tensors
+from transference.checkpoints import _names, _tensors
+from transference.checkpoints._containers import as_state_dicts, find_state_dict
 from transference.checkpoints._memory import overlapping, same_memory
-from transference.checkpoints._optimizers import from_header, of_torch, to_header, unread_optimizers
+from transference.checkpoints._optimizers import from_header, of_torch, to_file, to_header, unread_optimizers
 from transference.checkpoints.steps import step_of
 from transference.devices import as_allocated
 from transference.episodes import Params
@@ -42,8 +43,9 @@ Layout: TypeAlias = Callable[[Mapping[str, Any], Path], "Checkpoint | None"]
 
 _LAYOUTS = "transference.layouts"
 _FORMAT = "transference-checkpoint/1"
-_STATE_DICT_KEYS = ("model_state_dict", "state_dict", "model")
 _PARAMS, _MOMENTS = "params/", "optimizer/"
+
+_NUMPY_NUMBER = r"numpy\.\w+\.multiarray\.scalar"
 
 _MOST_UPDATES = 2**53
 """Whatever writes JSON keeps whole numbers as far as this."""
@@ -70,6 +72,9 @@ class Checkpoint:
             each has its own.
         unread: keys of the file under which there are tensors that were not read, such as an averaged copy beside the model,
             or an optimizer that no step can be taken with.
+        key: of the file, under which the tensors are; None where that is a usual one, or there is no choice.
+        stripped: what was taken off the beginning of all names.
+        ignored: names of tensors that were left out, as the file has them.
     """
 
     params: Params
@@ -84,6 +89,27 @@ class Checkpoint:
     step_from: str | None = None
     unread: tuple[str, ...] = ()
     overlaps: tuple[tuple[str, str], ...] = ()
+    key: str | None = None
+    stripped: str = ""
+    ignored: tuple[str, ...] = ()
+
+    def without_prefix(self, prefix: str) -> Checkpoint:
+        """Return the checkpoint with ``prefix`` taken off all names, those in its optimizer's state too.
+
+        Raises:
+            CheckpointError: some name does not begin with it.
+        """
+        return _names.without_prefix(self, prefix)
+
+    def ignoring(self, *patterns: str) -> Checkpoint:
+        """Return the checkpoint without the tensors whose names match a pattern, as in a shell.
+
+        The optimizer's state follows; where it numbers parameters and cannot be told which, no step is taken with it.
+
+        Raises:
+            CheckpointError: a pattern matches no name, or nothing is left.
+        """
+        return _names.ignoring(self, patterns)
 
     @cached_property
     def digest(self) -> str:
@@ -119,7 +145,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
         "step": checkpoint.step,
         "learner": checkpoint.learner,
         "config": dict(checkpoint.config),
-        "optimizer": to_header(checkpoint.optimizer),
+        "optimizer": to_file(checkpoint.optimizer),
         "training": dict(checkpoint.training),
         "unsafe": checkpoint.unsafe,
         **told,
@@ -145,57 +171,82 @@ def _write_pickle(path: Path, header: str, tensors: Params) -> None:
     path.write_bytes(content.getbuffer())
 
 
-def load_checkpoint(path: str | Path, *, unsafe: bool = False, plain: bool = False) -> Checkpoint:
+def load_checkpoint(
+    path: str | Path,
+    *,
+    unsafe: bool = False,
+    plain: bool = False,
+    key: str | None = None,
+    strip_prefix: str | None = None,
+    ignore: Sequence[str] = (),
+) -> Checkpoint:
     """Read a checkpoint.
 
     Args:
         path: a ``.safetensors`` file, or any name for a file written by ``torch.save``.
         unsafe: allow a pickle to run code. Only for files whose author you trust; recorded in every run that uses it.
         plain: take a file without our header for a plain ``state_dict``, even where another layout is recognised.
+        key: under which key of the file the ``state_dict`` is, nested ones with dots between; by default a usual one, or the only one.
+        strip_prefix: what is taken off the beginning of all names, such as ``"module."``.
+        ignore: patterns, as in a shell, of names that are left out, such as ``"fc.*"``.
 
     Returns:
         The checkpoint, its tensors in host memory and laid out as fresh ones are, whichever container they come from.
 
     Raises:
-        CheckpointError: the file is missing, truncated, wants to run code, holds no parameters, or is of a known layout but incomplete.
+        CheckpointError: the file is missing, truncated, wants to run code, holds no parameters or several models, or is of a known
+            layout but incomplete; a pattern or prefix does not fit its names.
     """
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"There is no checkpoint file {path}.")
-    found = _read(path, unsafe, plain)
+    found = _read(path, unsafe, plain, key)
     fresh = {name: as_allocated(value) for name, value in found.params.items()}
     tied = {name: fresh[first] for name, first in same_memory(found.params).items()}
-    return replace(found, params=fresh | tied, overlaps=(*found.overlaps, *overlapping(found.params)))
+    found = replace(found, params=fresh | tied, overlaps=(*found.overlaps, *overlapping(found.params)))
+    if ignore:
+        found = _names.ignoring(found, ignore, strip_prefix or "")
+    return found if strip_prefix is None else found.without_prefix(strip_prefix)
 
 
-def _read(path: Path, unsafe: bool, plain: bool) -> Checkpoint:
+def _read(path: Path, unsafe: bool, plain: bool, key: str | None) -> Checkpoint:
     header, content, beside = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path, unsafe)
     if wrong := _tensors.complaint(content, path.stat().st_size):
         raise CheckpointError(f"{path} cannot be measured: {wrong}. Save its parameters as plain tensors.")
     if header is None and any(name.startswith(_PARAMS) for name in content if isinstance(name, str)):
         raise CheckpointError(f"{path} has lost its header. Copy or save it again.")
     if header is None:
-        layouts = () if plain else entry_points(group=_LAYOUTS)
+        layouts = () if plain or key is not None else entry_points(group=_LAYOUTS)
         for layout in layouts:
             recognise: Layout = layout.load()
             if (found := recognise(content, path)) is not None:
                 return replace(found, path=path, unsafe=unsafe)
-        params, counted, optimizer = _state_dict(content, path), step_of(beside, path), of_torch(content)
-        return Checkpoint(
-            {name: value.detach() for name, value in params.items()},
-            step=counted.step,
-            path=path,
-            unsafe=unsafe,
-            optimizer=optimizer,
-            frozen=frozen_names(params),
-            step_from=counted.origin,
-            unread=(*_unread(content), *unread_optimizers(content, optimizer)),
+        return replace(_of_others(content, beside, path, key), unsafe=unsafe)
+    if key is not None:
+        raise CheckpointError(
+            f"{path} is a checkpoint of transference, which holds one model and no keys. Leave --key out."
         )
     try:
         loaded = _from_header(as_record(read_json(header), "the header"), content, path)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} has a damaged header ({error!r}). Copy or save it again.") from error
     return replace(loaded, path=path, unsafe=unsafe or loaded.unsafe)
+
+
+def _of_others(content: Mapping[str, Any], beside: Mapping[str, Any], path: Path, key: str | None) -> Checkpoint:
+    """Return what a file of another program holds."""
+    found, counted = find_state_dict(content, path, key), step_of(beside, path)
+    optimizer = of_torch(content, found.alike)
+    return Checkpoint(
+        {name: value.detach() for name, value in found.params.items()},
+        step=counted.step,
+        path=path,
+        optimizer=optimizer,
+        frozen=frozen_names(found.params),
+        step_from=counted.origin,
+        unread=(*found.unread, *unread_optimizers(content, optimizer)),
+        key=found.key,
+    )
 
 
 def frozen_names(tensors: Params) -> frozenset[str] | None:
@@ -244,19 +295,23 @@ def _read_pickle(path: Path, unsafe: bool) -> tuple[str | None, dict[str, Any], 
     except pickle.UnpicklingError as error:
         what = _refused_name(str(error))
         if what is None:
-            raise CheckpointError(
-                f"{path} is truncated or is no checkpoint ({_first_line(error)}). Copy it again."
-            ) from error
+            raise CheckpointError(f"{path} {_damaged(error)}") from error
         raise CheckpointError(
-            f"{path} holds more than tensors: it wants to use {what}. Nothing of it was executed. "
-            "Save its state_dict() alone, or, if you trust whoever made it, repeat with --unsafe-load (unsafe=True)."
+            f"{path} holds more than tensors: it wants to use {what}. Nothing of it was executed. In the program that wrote it, "
+            f"save torch.save(model.state_dict(), …) alone, or run transference convert --unsafe-load {path.name} NEW.safetensors "
+            "beside its code; or, if you trust whoever made it, repeat with --unsafe-load (unsafe=True)."
+        ) from error
+    except (ImportError, AttributeError) as error:
+        if not unsafe:
+            raise CheckpointError(f"{path} {_damaged(error)}") from error
+        raise CheckpointError(
+            f"{path} holds objects whose code is not here ({_first_line(error)}). Repeat it in the folder of the program that "
+            "wrote it, or save torch.save(model.state_dict(), …) there."
         ) from error
     except Exception as error:  # a damaged pickle can fail anywhere inside torch's reader
-        raise CheckpointError(
-            f"{path} is truncated or is no checkpoint ({_first_line(error)}). Copy it again."
-        ) from error
-    if isinstance(content, torch.nn.Module):  # only with unsafe
-        content = content.state_dict(keep_vars=True)  # which tells what is frozen
+        raise CheckpointError(f"{path} {_damaged(error)}") from error
+    if unsafe:  # or there would be no modules
+        content = as_state_dicts(content)
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path} holds a {type(content).__name__}; a dictionary of tensors was expected.")
     if isinstance(content.get("transference"), str):
@@ -269,37 +324,19 @@ def _refused_name(message: str) -> str | None:
     match = re.search(r"GLOBAL ([\w.]+)", message) or re.search(
         r"Unsupported (?:class|operand|global) ([\w.]+)", message
     )
-    return match[1] if match else None
+    if match is None:
+        return None
+    if re.fullmatch(_NUMPY_NUMBER, match[1]):
+        return f"a number of numpy's ({match[1]})"
+    return f"pickle's operand {match[1]}, which torch.save does not write" if match[1].isdigit() else match[1]
+
+
+def _damaged(error: Exception) -> str:
+    return f"is truncated or is no checkpoint ({_first_line(error)}). Copy it again."
 
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
-
-
-def _unread(content: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the keys of dictionaries of tensors beside the one that is read."""
-    if (own := _state_dict_key(content)) is None:
-        return ()
-    others = {str(key): value for key, value in content.items() if key != own and isinstance(value, Mapping)}
-    return tuple(key for key, value in others.items() if any(isinstance(inside, Tensor) for inside in value.values()))
-
-
-def _state_dict_key(content: Mapping[str, Any]) -> str | None:
-    return next((key for key in _STATE_DICT_KEYS if isinstance(content.get(key), Mapping)), None)
-
-
-def _state_dict(content: Mapping[str, Any], path: Path) -> Params:
-    if (key := _state_dict_key(content)) is not None:
-        content = content[key]
-    params = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
-    others = [str(name) for name in content if str(name) not in params]
-    if not params or others:
-        found = ", ".join(others[:5]) or "nothing"
-        raise CheckpointError(
-            f"{path} was expected to be a state_dict (names and tensors), alone or under {', '.join(_STATE_DICT_KEYS)}; "
-            f"it has {len(params)} tensors and, beside them: {found}."
-        )
-    return params
 
 
 def _by_name(checkpoint: Checkpoint) -> dict[str, Tensor]:

@@ -30,6 +30,9 @@ _PLAIN = {"betas", "eps"}
 """Settings of Adam that files of version 0.1 have; with no others the header stays as it was, and a checkpoint keeps its digest."""
 
 
+_WRITTEN = ("kind", "lr", "settings", "betas", "eps", "steps", "order", "unusable")
+
+
 def to_header(state: OptimizerState | None) -> dict[str, Any] | None:
     """Return an optimizer without its tensors as plain JSON values."""
     if state is None:
@@ -46,8 +49,20 @@ def to_header(state: OptimizerState | None) -> dict[str, Any] | None:
     return {"kind": state.kind, "lr": state.lr, "settings": settings, "steps": steps}
 
 
+def to_file(state: OptimizerState | None) -> dict[str, Any] | None:
+    """Return `to_header`, with what a reader must know beside: that parameters are numbered, or why no step can be taken.
+
+    It stands apart because a digest is made of `to_header`, and is the same whichever container a checkpoint comes from.
+    """
+    header = to_header(state)
+    if state is None or header is None:
+        return None
+    told = {"order": state.order, "unusable": state.unusable}
+    return header | {name: value for name, value in told.items() if value is not None}
+
+
 def from_header(header: object, slots: Mapping[str, Params], params: Params) -> OptimizerState:
-    """Return the optimizer that `to_header` wrote.
+    """Return the optimizer that `to_file` wrote.
 
     Args:
         header: what was read.
@@ -57,7 +72,7 @@ def from_header(header: object, slots: Mapping[str, Params], params: Params) -> 
     Raises:
         ValueError: something is missing, not known, or of a kind, range or shape that it cannot have; the message names it.
     """
-    found = as_record(header, "optimizer", ("lr", "steps"), ("kind", "lr", "settings", "betas", "eps", "steps"))
+    found = as_record(header, "optimizer", ("lr", "steps"), _WRITTEN)
     kind = as_text(found.get("kind", "adam"), "optimizer.kind")
     if kind not in DEFAULTS:
         raise ValueError(f"the optimizer is {kind!r}, which this version does not know")
@@ -70,24 +85,36 @@ def from_header(header: object, slots: Mapping[str, Params], params: Params) -> 
         name: as_whole(n, f"optimizer.steps of {name}", 0, _MOST_UPDATES)
         for name, n in as_record(found["steps"], "optimizer.steps").items()
     }
+    order = as_whole(found["order"], "optimizer.order", 0, _MOST_UPDATES) if "order" in found else None
+    unusable = as_text(found["unusable"], "optimizer.unusable") if "unusable" in found else None
     for slot, tree in slots.items():
         if slot not in SLOTS[kind]:
             raise ValueError(f"the optimizer keeps {slot}, which {kind} has not")
         for name, value in tree.items():
-            if name not in params or params[name].shape != value.shape:
+            if order is not None and not (name.isascii() and name.isdigit() and int(name) < order):
+                raise ValueError(f"{slot} is kept of {name}, which is none of {order} numbers")
+            if order is None and not unusable and (name not in params or params[name].shape != value.shape):
                 raise ValueError(f"{slot} of {name} has the shape {tuple(value.shape)}, which the parameter has not")
-    return OptimizerState(kind, as_number(found["lr"], "optimizer.lr", 0), _settings(kind, told), dict(slots), steps)
+    lr = as_number(found["lr"], "optimizer.lr", 0)
+    return OptimizerState(kind, lr, _settings(kind, told), dict(slots), steps, order, unusable)
 
 
-def of_torch(content: Mapping[str, Any]) -> OptimizerState | None:
+def of_torch(content: Mapping[str, Any], alike: Sequence[str] = ()) -> OptimizerState | None:
     """Return the optimizer that a file holds beside a model, as ``torch.optim`` writes it; None if there is none.
 
     It numbers the parameters in the order of the model's, unless it was made with names. What cannot be used says why.
+
+    Args:
+        content: of the file.
+        alike: keys of other models in the file that it could as well be of.
     """
     if (key := _key(content)) is None:
         return None
     found = content[key]
-    states = [found] if _is_state(found) else list(found)
+    if alike:
+        why = f"its file holds an optimizer under {key}, and does not say whether it is of this model or of {alike[0]}"
+        return OptimizerState("sgd", 0.0, unusable=why)
+    states = [found] if is_optimizer(found) else list(found)
     if len(states) != 1:
         return OptimizerState(
             "sgd",
@@ -103,12 +130,14 @@ def of_torch(content: Mapping[str, Any]) -> OptimizerState | None:
 def unread_optimizers(content: Mapping[str, Any], read: OptimizerState | None) -> tuple[str, ...]:
     """Return the keys of a file under which there are optimizers that are not read: others than the one that is, or that cannot be used."""
     own = _key(content) if read and not read.unusable else None
-    return tuple(str(key) for key, value in content.items() if key != own and (_is_state(value) or _are_states(value)))
+    return tuple(
+        str(key) for key, value in content.items() if key != own and (is_optimizer(value) or _are_states(value))
+    )
 
 
 def _key(content: Mapping[str, Any]) -> str | None:
     """Return where a file holds the optimizer that is looked at."""
-    return next((key for key in _KEYS if _is_state(content.get(key)) or _are_states(content.get(key))), None)
+    return next((key for key in _KEYS if is_optimizer(content.get(key)) or _are_states(content.get(key))), None)
 
 
 def _of_torch(content: Mapping[str, Any]) -> OptimizerState:
@@ -179,9 +208,12 @@ def _plain(value: object) -> object:
     return value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
 
 
-def _is_state(found: object) -> bool:
+def is_optimizer(found: object) -> bool:
+    """Return whether a value is what ``torch.optim`` writes as its ``state_dict``."""
     return isinstance(found, Mapping) and {"state", "param_groups"} <= found.keys()
 
 
 def _are_states(found: object) -> bool:
-    return isinstance(found, Sequence) and not isinstance(found, str) and len(found) > 0 and all(map(_is_state, found))
+    return (
+        isinstance(found, Sequence) and not isinstance(found, str) and len(found) > 0 and all(map(is_optimizer, found))
+    )

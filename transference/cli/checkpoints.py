@@ -11,7 +11,7 @@ from transference.checkpoints import MOST_STEPS, Checkpoint, load_checkpoint
 from transference.cli.options import EPISODE, read_config
 from transference.cli.printing import say
 from transference.errors import LearnerError, UsageError
-from transference.learners import Learner, load_learner
+from transference.learners import Learner, collapse, fitted, load_learner
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,9 @@ def open_checkpoints(
     shape: Mapping[str, int | None],
     unsafe: bool = False,
     steps: Sequence[str] = (),
+    key: str | None = None,
+    strip_prefix: str | None = None,
+    ignore: Sequence[str] = (),
 ) -> Subject:
     """Read checkpoints and build their learner.
 
@@ -52,18 +55,25 @@ def open_checkpoints(
         shape: of episodes, None where the checkpoints decide.
         unsafe: let a checkpoint run code while it loads.
         steps: of the checkpoints, in their order, or each as ``PATH=N``; by default what the files say.
+        key: where in the files their state_dicts are; by default a usual place, or the only one.
+        strip_prefix: what is taken off all names; by default what all have in common, if they are the learner's without it.
+        ignore: patterns of names that are left out.
 
     Raises:
+        CheckpointError: a file cannot be read, or not so.
         LearnerError: the checkpoints are of different learners, or theirs cannot be built.
         UsageError: the checkpoints were trained on different tasks, and ``shape`` does not decide; or ``steps`` do not fit them.
     """
     plain = learner is not None and ":" in learner
-    loaded = _with_steps([load_checkpoint(path, unsafe=unsafe, plain=plain) for path in paths], steps)
+    how: dict[str, Any] = {"unsafe": unsafe, "plain": plain, "key": key, "strip_prefix": strip_prefix, "ignore": ignore}
+    loaded = _with_steps([load_checkpoint(path, **how) for path in paths], steps)
     _check_same_learner(loaded)
     for checkpoint in loaded:
         echo_note(checkpoint)
     settings = {**loaded[0].config, **read_config(config)}
     built = load_learner(learner or loaded[0], settings)
+    if strip_prefix is None:
+        loaded = [_fitted(built, checkpoint) for checkpoint in loaded]
     decided = {
         name: _trained_with(loaded, name, EPISODE[name]) if value is None else value for name, value in shape.items()
     }
@@ -74,10 +84,29 @@ def echo_note(checkpoint: Checkpoint) -> None:
     """Print on stderr what was inferred of a checkpoint, and what whoever recognised it has to say of it."""
     if checkpoint.step_from:
         say(f"{checkpoint.path}: step {checkpoint.step} ({checkpoint.step_from})", err=True)
+    if checkpoint.key:
+        say(f"{checkpoint.path}: read: the state_dict under {checkpoint.key}", err=True)
+    if checkpoint.ignored:
+        say(f"{checkpoint.path}: left out: {collapse(checkpoint.ignored)}", err=True)
+    if checkpoint.stripped:
+        say(f"{checkpoint.path}: {checkpoint.stripped!r} is taken off all {len(checkpoint.params)} names", err=True)
     if checkpoint.unread:
         say(f"{checkpoint.path}: not read: {', '.join(checkpoint.unread)}", err=True)
     if note := checkpoint.training.get("note"):
         say(f"{checkpoint.path}: {note}. --config and the options of episodes change them.", err=True)
+
+
+def _fitted(learner: Learner, checkpoint: Checkpoint) -> Checkpoint:
+    """Return the checkpoint by the learner's names, and say on stderr if they are others."""
+    found = fitted(learner, checkpoint)
+    if found.stripped != checkpoint.stripped:
+        prefix = found.stripped[len(checkpoint.stripped) :]
+        say(
+            f"{checkpoint.path}: all {len(found.params)} names begin with {prefix!r}, which the learner does not know; it is taken off, "
+            f"as with --strip-prefix {prefix}",
+            err=True,
+        )
+    return found
 
 
 def _with_steps(checkpoints: list[Checkpoint], given: Sequence[str]) -> list[Checkpoint]:

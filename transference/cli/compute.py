@@ -19,6 +19,7 @@ from transference.cli.options import (
     config_option,
     episode_options,
     import_from_here,
+    reading_options,
 )
 from transference.cli.printing import say
 from transference.cli.settings import FileArgument, command_of, given_by_file, with_settings
@@ -30,7 +31,7 @@ from transference.estimators import ESTIMATORS, Estimator
 from transference.learners import theta
 from transference.lookahead import LOOKAHEADS, moving
 from transference.measurement import measure
-from transference.samplers import open_tasks, shared_modes
+from transference.samplers import load_tasks, shared_modes
 from transference.spec import PRECISIONS
 
 _SEED_HELP = "Of the source tasks; targets take the next.  [default: one above that of the training, whose tasks are then not met again]"
@@ -44,15 +45,20 @@ Examples:
   transference compute runs/toy/step-*.safetensors --source strokes:train --target shapes:test \\
       --n-source 50 --n-target 5 --alpha 0.001 --alpha 0.01 --out runs/toy-ratios
   transference compute net.pt --learner mymodule:make_learner --source strokes:train --target strokes:test \\
-      --alpha 0.01 --out runs/mine""",
+      --alpha 0.01 --out runs/mine
+  transference compute net.pt --learner mymodule:make_learner --source mymodule:sampler --target strokes:test \\
+      --alpha 0.01 --out runs/own-tasks""",
 )
 @click.argument("checkpoints", cls=FileArgument, nargs=-1, required=True, type=PathType(), metavar="CHECKPOINT...")
 @click.option(
-    "--source", "sources", multiple=True, required=True, metavar="NAME:SPLIT", help="Source mode; repeat for several."
+    "--source",
+    "sources",
+    multiple=True,
+    required=True,
+    metavar="NAME:SPLIT",
+    help="Source mode, or module:sampler of tasks of your own; repeat for several.",
 )
-@click.option(
-    "--target", "targets", multiple=True, required=True, metavar="NAME:SPLIT", help="Target mode; repeat for several."
-)
+@click.option("--target", "targets", multiple=True, required=True, metavar="NAME:SPLIT", help="Target mode, likewise.")
 @click.option(
     "--n-source", type=click.IntRange(1), metavar="N", default=300, show_default=True, help="Source tasks per mode."
 )
@@ -149,7 +155,7 @@ Examples:
 @click.option(
     "--data-root", type=PathType(), help="Folder with prepared files, NAME.parquet or NAME/ for each dataset."
 )
-@click.option("--unsafe-load", is_flag=True, help="Let a checkpoint run code while it loads. Recorded in run.json.")
+@reading_options
 @click.option("--dry-run", is_flag=True, help="Check everything, print tiles done and to do, compute nothing.")
 @click.option("--json", "json_output", is_flag=True, help="Print the summary as JSON.")
 @click.option("--out", type=PathType(), required=True, help="The run folder.")
@@ -185,6 +191,9 @@ def compute(
     precision: str,
     tile: tuple[int, int] | None,
     data_root: Path | None,
+    key: str | None,
+    strip_prefix: str | None,
+    ignore: tuple[str, ...],
     unsafe_load: bool,
     dry_run: bool,
     json_output: bool,
@@ -193,7 +202,8 @@ def compute(
     """Measure how a step on each source task changes the loss of each target task.
 
     Modes are datasets, modalities of paired data (mix[a], mix[a+b], mix[*], or mix[a>b] for support in a and queries in b), or function
-    families (sinusoid, linear, quadratic, tanh, abs). Checkpoints of the released MMAML and KML programs are recognised. Repeating the
+    families (sinusoid, linear, quadratic, tanh, abs). Tasks of your own are module:sampler, an object with a name and [index] or what makes
+    one. Checkpoints of the released MMAML and KML programs are recognised. Repeating the
     command goes on where it stopped. Nothing is downloaded.
     """
     import_from_here()
@@ -201,14 +211,23 @@ def compute(
     combinations = read_combinations(combine, sources, targets, data_root=data_root)
     given = {"ways": ways, "shots": shots, "queries": queries, "side": side, "channels": channels}
     subject = open_checkpoints(
-        checkpoints, learner=learner, config=config, shape=given, unsafe=unsafe_load, steps=steps
+        checkpoints,
+        learner=learner,
+        config=config,
+        shape=given,
+        unsafe=unsafe_load,
+        steps=steps,
+        key=key,
+        strip_prefix=strip_prefix,
+        ignore=ignore,
     )
     shape, seed = subject.shape, seed if seed is not None else subject.trained_with("seed", 0) + 1
     where, step = choose_device(device), LOOKAHEADS[lookahead](alpha=alpha, moves=moves)
     found = theta(subject.learner, subject.checkpoints[0], moves)
     say(found.told(moving(step, found.params, tied=found.tied, constants=found.constants)), err=True)
-    source_tasks = [open_tasks(mode, data_root=data_root, **shape, seed=seed, device=where) for mode in sources]
-    target_tasks = [open_tasks(mode, data_root=data_root, **shape, seed=seed + 1, device=where) for mode in targets]
+    how: dict[str, Any] = {"data_root": data_root, "device": where, **shape}
+    source_tasks = [load_tasks(mode, n=n_source, seed=seed, **how) for mode in sources]
+    target_tasks = [load_tasks(mode, n=n_target, seed=seed + 1, **how) for mode in targets]
     for note in shared_modes(source_tasks, target_tasks):
         say(f"note: {note}", err=True)
     run = measure(

@@ -8,7 +8,7 @@ import click
 
 from transference.checkpoints import load_checkpoint, save_checkpoint
 from transference.cli.checkpoints import echo_note
-from transference.cli.options import PathType
+from transference.cli.options import PathType, import_from_here, reading_options
 from transference.cli.printing import say
 
 
@@ -17,17 +17,22 @@ from transference.cli.printing import say
     epilog="""\b
 Examples:
   transference convert old.pt new.safetensors
-  transference convert runs/toy/step-00000200.safetensors step200.pt""",
+  transference convert runs/toy/step-00000200.safetensors step200.pt
+  transference convert epoch=9.ckpt net.safetensors --strip-prefix net. --ignore 'criterion.*'""",
 )
 @click.argument("old", type=PathType())
 @click.argument("new", type=PathType())
-@click.option("--unsafe-load", is_flag=True, help="Let the old file run code while it loads.")
-def convert(old: Path, new: Path, unsafe_load: bool) -> None:
-    """Rewrite a checkpoint in the other container (.pt or .safetensors), or one of the released code as ours.
+@reading_options
+def convert(
+    old: Path, new: Path, key: str | None, strip_prefix: str | None, ignore: tuple[str, ...], unsafe_load: bool
+) -> None:
+    """Rewrite a checkpoint in the other container (.pt or .safetensors), or one of another program as ours.
 
-    The content, and so its digest, stays.
+    The content, and so its digest, stays, but for what --strip-prefix and --ignore change. A file that holds objects of a program's own
+    is read beside that program's code with --unsafe-load, once; the new one holds tensors and plain values.
     """
-    loaded = load_checkpoint(old, unsafe=unsafe_load)
+    import_from_here()
+    loaded = load_checkpoint(old, unsafe=unsafe_load, key=key, strip_prefix=strip_prefix, ignore=ignore)
     echo_note(loaded)
     save_checkpoint(loaded, new)
     say(new)

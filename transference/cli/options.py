@@ -98,6 +98,34 @@ def episode_options(whose: str, names: Collection[str] = tuple(EPISODE)) -> Call
     return decorate
 
 
+def reading_options(command: _F) -> _F:
+    """Add what a file of another program may need to be read: which part of it, and by which names."""
+    for option in (
+        click.option(
+            "--unsafe-load", is_flag=True, help="Let a checkpoint run code while it loads. Recorded in run.json."
+        ),
+        click.option(
+            "--ignore",
+            metavar="PATTERN",
+            multiple=True,
+            help="Leave out the tensors whose names match, such as 'fc.*' for a head; repeat for several.",
+        ),
+        click.option(
+            "--strip-prefix",
+            metavar="PREFIX",
+            help="Take this off the beginning of all names, such as module.  [default: what all names begin with, if they are the "
+            "learner's without it]",
+        ),
+        click.option(
+            "--key",
+            metavar="NAME",
+            help="Where in the file the state_dict is, such as net or ema.model.  [default: a usual key, or the only one]",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 def config_option(command: _F) -> _F:
     """Add the file with settings of the learner."""
     return click.option(
@@ -160,9 +188,9 @@ def in_order(modes: Sequence[str], data_root: Path | None, option: str = "--mode
     Raises:
         UsageError: two are the same, or one names modalities wrongly.
     """
-    from transference.samplers import mode_in_order  # which takes torch, and the help text does not
+    from transference.samplers import is_own, mode_in_order  # which take torch, and the help text does not
 
-    names = tuple(mode_in_order(mode, data_root) for mode in modes)
+    names = tuple(mode if is_own(mode, data_root) else mode_in_order(mode, data_root) for mode in modes)
     if twice := [name for name, n in Counter(names).items() if n > 1]:
         raise UsageError(f"{option} names {twice[0]} twice ({', '.join(modes)}); name each mode once.")
     return names

@@ -3,7 +3,7 @@
 A learner is anything with ``episode_loss(params, episode)``, a pure function. Strangers' learners need not import this package.
 """
 
-from transference.learners._binding import bind, theta
+from transference.learners._binding import bind, fitted, theta
 from transference.learners._loading import learner_factory, learner_names, load_learner, offered_config
 from transference.learners._module import ModuleLearner
 from transference.learners._moves import chosen
@@ -40,6 +40,7 @@ __all__ = [
     "chosen",
     "collapse",
     "describe",
+    "fitted",
     "learner_factory",
     "learner_names",
     "load_learner",

@@ -8,6 +8,7 @@ from dataclasses import replace
 from transference.checkpoints import Checkpoint, frozen_names, overlapping
 from transference.episodes import Params
 from transference.errors import LearnerError
+from transference.learners import _names
 from transference.learners._moves import Moves
 from transference.learners._protocol import BufferedLearner, ConfiguredLearner, Learner
 from transference.learners._theta import Theta, shared, tell_apart
@@ -34,6 +35,51 @@ def theta(learner: Learner, checkpoint: Checkpoint, moves: Sequence[str] | None 
     Raises:
         LearnerError: the checkpoint's tensors are not the learner's: some are missing, unexpected or of another shape.
         UsageError: it must be said whether some tensor moves, or what was said does not fit.
+    """
+    try:
+        return _theta(learner, checkpoint, moves)
+    except LearnerError as error:
+        advice = isinstance(learner, ConfiguredLearner) and _names.advice(learner, checkpoint, _fits(learner))
+        if not advice:
+            raise
+        raise LearnerError(f"{error} {advice}") from error
+
+
+def fitted(learner: Learner, checkpoint: Checkpoint) -> Checkpoint:
+    """Return the checkpoint by the names that the learner knows: as it is, or without a prefix that all its names have.
+
+    A prefix is taken off where the learner knows its names (``init_params``), the checkpoint does not fit as it is, and fits without
+    it in full. ``stripped`` of what is returned says which.
+
+    Args:
+        learner: whose names are wanted.
+        checkpoint: which may have others.
+    """
+    fits = _fits(learner)
+    if not isinstance(learner, ConfiguredLearner) or fits(checkpoint):
+        return checkpoint
+    return _names.without_common_prefix(checkpoint, fits)
+
+
+def _fits(learner: Learner) -> Callable[[Checkpoint], bool]:
+    """Return what tells whether a checkpoint has all the tensors of a learner, and no other."""
+
+    def fits(checkpoint: Checkpoint) -> bool:
+        try:
+            _theta(learner, checkpoint, None)
+        except LearnerError:
+            return False
+        return True
+
+    return fits
+
+
+def _theta(learner: Learner, checkpoint: Checkpoint, moves: Sequence[str] | None) -> Theta:
+    """Return θ, as `theta` does, and nothing that would help where it cannot.
+
+    Raises:
+        LearnerError: likewise.
+        UsageError: likewise.
     """
     buffers: Params
     bound, tensors, buffers = learner, {name: value.detach() for name, value in checkpoint.params.items()}, {}

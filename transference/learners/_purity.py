@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from transference.devices import undisturbed
 from transference.episodes import Episode, Params
 from transference.errors import InputsError, LearnerError
+from transference.learners._names import prefix_told
 from transference.learners._protocol import Learner, ScoringLearner, inputs_told, told
 from transference.learners._theta import Bound
 
@@ -46,7 +47,7 @@ def check_pure(learner: Learner, params: Params, episode: Episode) -> None:
         inputs = inputs_told(learner, episode)
         raise (InputsError if inputs else LearnerError)(
             f"The learner failed on the first episode: {told(error)}. "
-            f"The episode was: {episode.describe()}{f'; {inputs}' if inputs else ''}.{hint}"
+            f"The episode was: {episode.describe()}{f'; {inputs}' if inputs else ''}.{hint}{prefix_told(_names(learner, params), error)}"
         ) from error
     if not isinstance(loss, Tensor) or loss.dim() != 0:
         if not isinstance(loss, Tensor):
@@ -70,7 +71,8 @@ def check_pure(learner: Learner, params: Params, episode: Episode) -> None:
         )
     if not torch.equal(random_state, torch.get_rng_state()):
         raise LearnerError(
-            "episode_loss draws random numbers (dropout, augmentation, noise?). Switch them off: losses could not repeat."
+            "episode_loss draws random numbers (dropout, augmentation, noise?), so losses could not repeat. Switch them off: dropout "
+            "is off in a module after .eval(), which also lets batch norm take its statistics from the checkpoint, or with p=0."
         )
     first, second, scored = first.detach(), second.detach(), scored.detach()
     tolerance = 1e-5 if first.dtype == torch.float32 else 1e-10  # some GPU kernels sum in varying order
@@ -87,6 +89,11 @@ def check_pure(learner: Learner, params: Params, episode: Episode) -> None:
         raise LearnerError(
             f"The loss is negative ({float(first):.4g}); a ratio of losses means something only for losses of zero and above."
         )
+
+
+def _names(learner: Learner, params: Params) -> list[str]:
+    """Return the names of all tensors that the learner is given, those that do not move among them."""
+    return [*(learner.everything(params) if isinstance(learner, Bound) else params)]
 
 
 def _snapshot(learner: Learner, params: Params, episode: Episode) -> dict[str, Tensor]:

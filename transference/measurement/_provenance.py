@@ -32,6 +32,7 @@ def provenance(
                 "learner": c.learner,
                 "training": dict(c.training),
                 "unsafe_load": c.unsafe,
+                **_read_as(c),
             }
             for c in checkpoints
         ],
@@ -41,6 +42,12 @@ def provenance(
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
     }
+
+
+def _read_as(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return what was asked or found of how a file is to be read, where it is not read as it is."""
+    told = {"key": checkpoint.key, "stripped": checkpoint.stripped, "ignored": list(checkpoint.ignored)}
+    return {name: value for name, value in told.items() if value}
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, NamedTuple, cast, overload
+from typing import Any, NamedTuple, overload
 
 import torch
 
@@ -12,7 +12,7 @@ from transference.combine import Combination, parts_of
 from transference.devices import usable
 from transference.episodes import Episode
 from transference.errors import UsageError
-from transference.samplers import RedrawingSampler, TaskRecord, TaskSampler, task_record
+from transference.samplers import RedrawingSampler, TaskRecord, TaskSampler, episode_of, task_record
 
 
 class Piece(NamedTuple):
@@ -57,9 +57,7 @@ class Tasks:
         if isinstance(task, Piece):
             return self[task.task].some_queries(task.part, task.parts)
         sampler, index = self._locate(task)
-        again = self._replicate > 0 and isinstance(sampler, RedrawingSampler)
-        episode = cast("RedrawingSampler", sampler).redraw(index, self._replicate) if again else sampler[index]
-        return episode.to(self._device, self._dtype).map(usable)
+        return episode_of(sampler, index, self._replicate).to(self._device, self._dtype).map(usable)
 
     def combination(self, task: int) -> Combination | None:
         """Return what combines the tasks that a task is made of, None for a task of a sampler."""

@@ -2,11 +2,13 @@
 
 from transference.samplers._drawing import FewShotName
 from transference.samplers._opening import open_tasks, reopen_tasks
+from transference.samplers._own import is_own, load_tasks, mode_of
 from transference.samplers._protocol import (
     DescribingSampler,
     RedrawingSampler,
     TaskRecord,
     TaskSampler,
+    episode_of,
     sampler_digest,
     task_record,
 )
@@ -31,9 +33,13 @@ __all__ = [
     "TaskRecord",
     "TaskSampler",
     "choose_modalities",
+    "episode_of",
     "few_shot",
     "input_shapes",
+    "is_own",
+    "load_tasks",
     "mode_in_order",
+    "mode_of",
     "open_tasks",
     "reopen_tasks",
     "sampler_digest",

@@ -6,12 +6,18 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from transference import _trees
+from transference.devices import out_of_memory
 from transference.episodes import Episode
+from transference.errors import DataError, TransferenceError
+from transference.learners import told
 
 
 @runtime_checkable
 class TaskSampler(Protocol):
-    """A family of tasks, by index. The same index gives the same episode in any process, on any machine, in any order."""
+    """A family of tasks, by index. The same index gives the same episode in any process, on any machine, in any order.
+
+    An attribute ``mode`` says what the tables call its tasks; without one they are called by the name.
+    """
 
     @property
     def name(self) -> str:
@@ -75,12 +81,52 @@ class RedrawingSampler(TaskSampler, Protocol):
 
 def sampler_digest(sampler: TaskSampler) -> str:
     """Return the sampler's own digest, else that of its first episode: data changed under an old name is noticed."""
-    return sampler.digest if isinstance(sampler, DescribingSampler) else _trees.digest(sampler[0].items())
+    return sampler.digest if isinstance(sampler, DescribingSampler) else _trees.digest(episode_of(sampler, 0).items())
 
 
 def task_record(sampler: TaskSampler, index: int) -> TaskRecord:
-    """Return the sampler's record of a task, else one that says no more than the sampler's name."""
-    return sampler.describe(index) if isinstance(sampler, DescribingSampler) else TaskRecord(mode=sampler.name)
+    """Return the sampler's record of a task, else one that says no more than its mode: its ``mode``, or without one its name."""
+    if isinstance(sampler, DescribingSampler):
+        return sampler.describe(index)
+    mode = getattr(sampler, "mode", None)
+    return TaskRecord(mode=mode if isinstance(mode, str) and mode else sampler.name)
+
+
+def episode_of(sampler: TaskSampler, index: int, replicate: int = 0) -> Episode[Any]:
+    """Return a task of a sampler, which may be anybody's.
+
+    Args:
+        sampler: whose.
+        index: of the task, 0 or above.
+        replicate: which episode of the task: the sampler's own, or from 1 on another one, of a `RedrawingSampler`.
+
+    Raises:
+        DataError: the sampler failed, has no such task, or gave something else than an episode.
+        TransferenceError: the sampler says so itself.
+        MemoryError: memory ran out.
+        OSError: a file that it reads could not be read.
+    """
+    if index < 0:
+        raise DataError(f"Task {index} of {sampler.name} was asked for; tasks are numbered from 0.")
+    again = replicate > 0 and isinstance(sampler, RedrawingSampler)
+    asked = f"redraw({index}, {replicate})" if again else f"[{index}]"
+    try:
+        episode: object = (
+            sampler.redraw(index, replicate) if again and isinstance(sampler, RedrawingSampler) else sampler[index]
+        )
+    except (TransferenceError, MemoryError, OSError):  # which say for themselves what is to be done
+        raise
+    except Exception as error:
+        if out_of_memory(error):
+            raise
+        fewer = " Has it fewer tasks than were asked for?" if isinstance(error, IndexError) else ""
+        raise DataError(f"The sampler {sampler.name} failed at {asked}: {told(error)}.{fewer}") from error
+    if not isinstance(episode, Episode):
+        raise DataError(
+            f"The sampler {sampler.name} gave a {type(episode).__name__} for {asked}; it must give an Episode(support_x, support_y, "
+            "query_x, query_y)."
+        )
+    return episode
 
 
 def check_replicate(replicate: int, name: str) -> None:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from itertools import product
 
 from transference.datasets import shared_classes
-from transference.samplers._protocol import DescribingSampler
+from transference.samplers._protocol import TaskSampler
 from transference.samplers.few_shot import FewShot
 from transference.samplers.paired import PairedFewShot
 
 
-def shared_modes(sources: Sequence[DescribingSampler], targets: Sequence[DescribingSampler]) -> list[str]:
+def shared_modes(sources: Sequence[TaskSampler], targets: Sequence[TaskSampler]) -> list[str]:
     """Return what to say of sources and targets of one dataset that show the same classes, a line for each two of its splits.
 
     Args:
@@ -20,6 +20,8 @@ def shared_modes(sources: Sequence[DescribingSampler], targets: Sequence[Describ
     """
     told = []
     for source, target in product(sources, targets):
+        if source.name == target.name and not isinstance(source, FewShot | PairedFewShot):
+            told.append(f"{source.name} is source and target, so its targets are the sources themselves")
         if not isinstance(source, FewShot | PairedFewShot) or not isinstance(target, FewShot | PairedFewShot):
             continue
         (name, one), (beside, other) = _data(source), _data(target)
