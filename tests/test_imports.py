@@ -23,6 +23,7 @@ ORDER = [
     {"spec"},
     {"store"},
     {"measurement"},
+    {"pages"},
     {"report"},
     {"cli"},
     {"__main__"},
