@@ -299,8 +299,8 @@ const taskName = (side, task) => `${run[side].modes[run[side].mode[task]]} ${run
 // Whether a pair is a task on itself, also as part of a combination.
 function itself(i, j) {
   const [a, b] = [run.sources, run.targets];
-  const sampler = a.sampler[i] === b.sampler[j];
-  return (sampler || run.same[a.mode[i]][b.mode[j]]) && a.index[i] === b.index[j];
+  const drawn = a.samplers[a.sampler[i]] === b.samplers[b.sampler[j]];
+  return (drawn || run.same[a.mode[i]][b.mode[j]]) && a.index[i] === b.index[j];
 }
 
 // What is known of a pair, a line for each thing.
@@ -479,7 +479,7 @@ function save() {
   clearTimeout(saving);
   saving = setTimeout(() => {
     const words = { step: run.steps[view.step], alpha: run.alphas[view.alpha], sort: view.sort, faint: +view.faint };
-    if (view.zoom > 1) words.view = [view.zoom, view.x, view.y].map((value) => +value.toFixed(5)).join(',');
+    if (view.zoom > 1) words.view = [view.zoom, view.x, view.y].map((value) => +value.toFixed(7)).join(',');
     if (view.cell) words.cell = view.cell.join(',');
     if (view.rows.length) words.rows = asRanges(view.rows);
     try { history.replaceState(null, '', `#${Object.entries(words).map((pair) => pair.join('=')).join('&')}`); } catch { /* a frame that has no address */ }
