@@ -18,7 +18,7 @@ import transference as tr
 from benchmarks.timing import in_turn, machine
 from transference.measurement import default_tile
 from transference.spec import CheckpointRef, TaskSet
-from transference.store import SOURCES, TASKS, pair_rows, pairs_table, table
+from transference.store import TASKS, pair_rows, pairs_table, sources_schema, table
 
 
 def main() -> None:
@@ -86,7 +86,7 @@ def _write(out: Path, size: int) -> None:
             sources.append(
                 {"source": source, "alpha": 0.1, "loss": 1.0, "gradient_norm": 1.0, "displacement_norm": 0.1}
             )
-        store.write(tile, pairs_table(pairs), table(SOURCES, sources))
+        store.write(tile, pairs_table(pairs), table(sources_schema(combined=False), sources))
 
 
 if __name__ == "__main__":

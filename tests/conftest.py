@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -43,6 +44,24 @@ def shared() -> Path:
             f"{folder} does not exist; point TRANSFERENCE_SHARED at the folder with real images and released checkpoints"
         )
     return folder
+
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A Chromium without a window: the one that TRANSFERENCE_BROWSER names, else one on the path."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed; pip install playwright")
+    found = os.environ.get("TRANSFERENCE_BROWSER") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    if not found:
+        pytest.skip(
+            f"no browser ({', '.join(BROWSERS)}) is on the path; install one, or name it in TRANSFERENCE_BROWSER"
+        )
+    with api.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=found)
+        yield opened
+        opened.close()
 
 
 @pytest.fixture(scope="session")

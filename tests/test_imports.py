@@ -23,7 +23,8 @@ ORDER = [
     {"spec"},
     {"store"},
     {"measurement"},
-    {"report"},
+    {"pages"},
+    {"report", "explore"},
     {"cli"},
     {"__main__"},
 ]
@@ -33,7 +34,7 @@ TABLE_ONLY = {"statistics": set(), "figures": {"statistics"}}
 TABLE = {"errors", "files", "_streams", "blocks"}
 """What these see of the ground floor."""
 
-TELLERS = ("report", "cli")
+TELLERS = ("report", "explore", "cli")
 """Rooms that show what was measured, with figures and statistics."""
 
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}

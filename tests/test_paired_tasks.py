@@ -18,9 +18,9 @@ from transference.cli import main
 from transference.datasets import Modality, PairedDataset, open_paired, paired_names
 from transference.datasets.paired import content_digest
 from transference.errors import DataError, UsageError
+from transference.pages import SupportSets
+from transference.pages.drawings import draw
 from transference.report import write_report
-from transference.report._drawings import draw
-from transference.report._tasks import SupportSets
 from transference.samplers import (
     PairedName,
     RedrawingSampler,

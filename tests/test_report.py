@@ -544,24 +544,6 @@ def test_ratios_have_the_digits_that_tell_them_from_one(value, others, text):
     assert percent(np.nan) == "–"
 
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """A Chromium without a window: the one that TRANSFERENCE_BROWSER names, else one on the path."""
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed; pip install playwright")
-    found = os.environ.get("TRANSFERENCE_BROWSER") or next(filter(None, map(shutil.which, BROWSERS)), None)
-    if not found:
-        pytest.skip(
-            f"no browser ({', '.join(BROWSERS)}) is on the path; install one, or name it in TRANSFERENCE_BROWSER"
-        )
-    with api.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=found)
-        yield opened
-        opened.close()
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_a_browser_shows_the_page_without_complaint(browser, page, width, scheme):

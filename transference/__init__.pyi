@@ -36,6 +36,10 @@ from .estimators import (
     FirstOrder as FirstOrder,
     Readings as Readings,
 )
+from .explore import (
+    ExploreOptions as ExploreOptions,
+    Explorer as Explorer,
+)
 from .learners import (
     Learner as Learner,
     ModuleLearner as ModuleLearner,

@@ -22,6 +22,7 @@ _OWN = {
     "convert": "transference.cli.convert:convert",
     "datasets": "transference.cli.datasets:datasets",
     "demo": "transference.cli.demo:demo",
+    "explore": "transference.cli.explore:explore",
     "export": "transference.cli.export:export",
     "learners": "transference.cli.learners:learners",
     "plot": "transference.cli.plot:plot",

@@ -1,13 +1,14 @@
 """A stored table in, matplotlib figures out. Nothing here loads a model; a figure can be redrawn on a laptop that has neither."""
 
 from transference.figures._bars import binned, draw_histogram
+from transference.figures._heat import span_of
 from transference.figures._style import COLOURS, STYLE, as_svg, check_name, save, styled
 from transference.figures.blocks import blocks, draw_blocks
 from transference.figures.compare import compare
 from transference.figures.contact_sheet import contact_sheet
 from transference.figures.example_sheet import draw_example, example_sheet
 from transference.figures.histogram import histogram
-from transference.figures.matrix import arranged, draw_matrix, matrix
+from transference.figures.matrix import arranged, clustered_order, draw_matrix, matrix
 from transference.figures.rows import rows
 from transference.figures.step_size import draw_step_size, step_size
 from transference.figures.training import training
@@ -22,6 +23,7 @@ __all__ = [
     "binned",
     "blocks",
     "check_name",
+    "clustered_order",
     "compare",
     "contact_sheet",
     "draw_blocks",
@@ -36,6 +38,7 @@ __all__ = [
     "matrix",
     "rows",
     "save",
+    "span_of",
     "step_size",
     "styled",
     "training",

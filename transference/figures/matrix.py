@@ -93,12 +93,26 @@ def arranged(pairs: pd.DataFrame, *, clustered: bool = False, limit: float | Non
         UsageError: the limit is not above 1.
     """
     table = pairs.pivot(index="source", columns="target", values="loss_ratio")
-    if not clustered:
-        return table
-    logs = _logs(table)
+    return table.iloc[clustered_order(_logs(table), limit=limit)] if clustered else table
+
+
+def clustered_order(
+    logs: NDArray[np.float64], *, limit: float | None = None
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return the orders of rows and of columns in which those that are alike are neighbours.
+
+    They are the leaves of an average linkage of the log ratios, clipped where the colours end.
+
+    Args:
+        logs: log ratios, ``[n_source, n_target]``; what is not finite counts as the mean of its column.
+        limit: as for `matrix`.
+
+    Raises:
+        UsageError: the limit is not above 1.
+    """
     span = span_of(logs, limit)
-    logs = np.where(np.isfinite(logs), np.clip(logs, -span, span), np.nan)
-    return table.iloc[_leaves(_filled(logs)), _leaves(_filled(logs.T))]
+    clipped = np.where(np.isfinite(logs), np.clip(logs, -span, span), np.nan)
+    return _leaves(_filled(clipped)), _leaves(_filled(clipped.T))
 
 
 def _logs(table: pd.DataFrame) -> NDArray[np.float64]:

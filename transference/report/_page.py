@@ -19,10 +19,10 @@ from markupsafe import Markup
 from transference._csv import write_csv
 from transference.errors import UsageError, printable
 from transference.figures import as_svg
-from transference.report import _facts, _tables
+from transference.pages import SupportSets, Task, data_uri, facts
+from transference.report import _tables
 from transference.report._figures import ReportFigure, figures_of, table_of
 from transference.report._targets import Place, RankedSource, RankedTarget, choose_targets, find_targets, rank_sources
-from transference.report._tasks import SupportSets, Task, data_uri
 from transference.statistics import NEUTRAL_BAND, RATE
 from transference.store import Run
 
@@ -86,10 +86,10 @@ def _section(run: Run, number: int, alpha: float, targets: list[int], options: R
     return {
         "number": number,
         "name": str(run.path),
-        "title": _facts.title(run),
-        "measured": _facts.measured(run, failed),
-        "settings": _facts.settings(run),
-        "command": _facts.command(run),
+        "title": facts.title(run),
+        "measured": facts.measured(run, failed),
+        "settings": facts.settings(run),
+        "command": facts.command(run),
         "controls": _tables.rows_of(table.bands()),
         "estimated": run.spec.estimates,
         "summary": [(step, [row for row in rows if row["checkpoint_step"] == step]) for step in reversed(run.steps)],
@@ -127,7 +127,7 @@ def _csv(data: pd.DataFrame) -> str | None:
 
 def extreme_tasks(run: Run, alpha: float, targets: list[int], options: ReportOptions) -> dict[str, Any]:
     """Return the targets that are shown in full, each with the support sets of the sources of its lowest and highest ratios."""
-    side, channels = _facts.image_shape(run)
+    side, channels = facts.image_shape(run)
     draws = SupportSets(
         (*run.spec.samplers, *run.spec.targets), options.data_root, options.side or side, options.channels or channels
     )

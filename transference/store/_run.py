@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,9 @@ from transference.store._layout import Layout
 from transference.store._matrices import Matrices, ranges, read_matrices
 from transference.store._schema import CONTROL_NAMES, CONTROLS, OLD_CONTROL_NAMES
 from transference.store._view import mode_names
+
+if TYPE_CHECKING:
+    import transference
 
 
 class Progress(NamedTuple):
@@ -254,6 +257,38 @@ class Run:
         self._add_mode(frame, "source", "mode")
         return frame.sort_values(["checkpoint_step", "alpha", "source"], ignore_index=True)
 
+    def losses_before(self, step: int | None = None) -> NDArray[np.float64]:
+        """Return the loss of each target before any step, ``[n_target]``, with the samplers' own episodes.
+
+        Args:
+            step: the checkpoint's step; the last by default.
+
+        Raises:
+            UsageError: there is no such checkpoint.
+            StoreError: tiles are missing or damaged.
+        """
+        self._check_complete()
+        losses = np.full(self.spec.n_target, np.nan)
+        for tile in self.spec.tiles(self.choose_step(step), 0):
+            if tile.sources[0] == 0:
+                rows = self._layout.pairs(tile).read(["target", "loss_before"])
+                losses[rows["target"].to_numpy()] = rows["loss_before"].to_numpy()
+        return losses
+
+    def without_ratio(self) -> pd.DataFrame:
+        """Return the cells that have no ratio: checkpoint_step, source, target, alpha and status, of the samplers' own episodes.
+
+        Raises:
+            StoreError: tiles are missing or damaged.
+        """
+        self._check_complete()
+        names = ["source", "target", "alpha", "status"]
+        parts = []
+        for tile in self._tiles(0):
+            rows = self._layout.pairs(tile).read(names)
+            parts.append((tile.step, rows.filter(pa.compute.not_equal(rows["status"].cast(pa.string()), "ok"))))
+        return _stack(parts)
+
     def tasks(self) -> pd.DataFrame:
         """Return one row per task: role, id, sampler and index, mode, split, classes, image ids.
 
@@ -307,6 +342,20 @@ class Run:
                 )
             raise UsageError(f"{self.path} was measured at the step sizes {found}; {alpha} was asked for.")
         return float(alpha)
+
+    def explore(self, **options: Any) -> transference.Explorer:  # noqa: ANN401 - of ExploreOptions
+        """Return this run as a page in which every pair can be looked at; a notebook shows it.
+
+        Args:
+            options: of `transference.ExploreOptions`.
+
+        Raises:
+            UsageError: the run lacks a checkpoint or step size that was asked for, or is too large for a page.
+            StoreError: the run is incomplete or damaged.
+        """
+        import transference  # by the front door: this room knows none that shows
+
+        return transference.Explorer(self, transference.ExploreOptions(**options))
 
     def _add_mode(self, frame: pd.DataFrame, role: str, column: str) -> None:
         """Add the mode of each row's task, a categorical in the order of the spec."""

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from transference.episodes import Episode
 from transference.errors import DataError, TransferenceError
-from transference.report._drawings import Drawing, draw
+from transference.pages.drawings import Drawing, draw
 from transference.samplers import DescribingSampler, FunctionFamily, PairedFewShot, reopen_tasks
 from transference.spec import TaskSet
 

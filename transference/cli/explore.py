@@ -1,0 +1,62 @@
+"""The command ``transference explore``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from transference.cli.options import PathType, band_option
+from transference.cli.printing import say
+from transference.errors import UsageError
+from transference.store import open_run
+
+
+@click.command(
+    short_help="Write a run as a matrix that one can touch.",
+    epilog="""\b
+Examples:
+  transference explore demo/run -o matrix.html
+  transference explore runs/first --data-root data --alpha 0.01 -o matrix.html""",
+)
+@click.argument("run", type=PathType())
+@click.option("--data-root", type=PathType(), metavar="DIR", help="Folder with the images of the tasks.")
+@click.option("--step", "steps", type=int, multiple=True, help="Checkpoint; repeat for several.  [default: all]")
+@click.option(
+    "--alpha", "alphas", type=float, metavar="X", multiple=True, help="Step size; repeat for several.  [default: all]"
+)
+@click.option(
+    "--side",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Image side of the run in pixels.  [default: what run.json says]",
+)
+@click.option(
+    "--channels", type=click.IntRange(1), metavar="N", help="Image channels of the run.  [default: what run.json says]"
+)
+@band_option
+@click.option("-o", "--output", type=PathType(), required=True, help="The page, .html.")
+def explore(
+    run: Path,
+    data_root: Path | None,
+    steps: tuple[int, ...],
+    alphas: tuple[float, ...],
+    side: int | None,
+    channels: int | None,
+    neutral: tuple[float, float],
+    output: Path,
+) -> None:
+    """Write one page with every pair of a run as a cell of a matrix, to be explored in a browser.
+
+    It sorts by mode, by cluster and by source mean; goes through checkpoints and step sizes; greys what lies within the resampling noise;
+    and shows of each pair its numbers, its support sets and the command that measures it again. It needs no network.
+    """
+    from transference.explore import ExploreOptions, Explorer
+
+    if output.suffix not in (".html", ".htm"):
+        raise UsageError(f"{output} was asked for; the name of a page ends in .html.")
+    options = ExploreOptions(
+        data_root=data_root, steps=steps, alphas=alphas, band=neutral, side=side, channels=channels
+    )
+    Explorer(open_run(run), options).save(output)
+    say(output)
