@@ -48,10 +48,20 @@ Examples:
 )
 @click.argument("checkpoints", cls=FileArgument, nargs=-1, required=True, type=PathType(), metavar="CHECKPOINT...")
 @click.option(
-    "--source", "sources", multiple=True, required=True, metavar="NAME:SPLIT", help="Source mode; repeat for several."
+    "--source",
+    "sources",
+    multiple=True,
+    required=True,
+    metavar="NAME:SPLIT",
+    help="Source mode; repeat for several. Of data with a single split NAME will do.",
 )
 @click.option(
-    "--target", "targets", multiple=True, required=True, metavar="NAME:SPLIT", help="Target mode; repeat for several."
+    "--target",
+    "targets",
+    multiple=True,
+    required=True,
+    metavar="NAME:SPLIT",
+    help="Target mode; repeat for several. Of data with a single split NAME will do.",
 )
 @click.option(
     "--n-source", type=click.IntRange(1), metavar="N", default=300, show_default=True, help="Source tasks per mode."
