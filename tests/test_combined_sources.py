@@ -568,3 +568,16 @@ def test_the_page_tells_combinations_apart_from_tasks(run, tmp_path):
     assert "their gradients combined by mgda, sum, pcgrad and precision:3" in text
     assert "of every source mode" in text
     assert "a sampler that this package does not have" not in text
+
+
+@pytest.mark.parametrize("mode", ["mix[b+a]", "mix[*]", "mix[ a + b ]"])
+def test_a_figure_takes_a_mode_of_the_run_however_it_is_written(mixed, tmp_path, mode):
+    run = compute(mixed, tmp_path / "run", *MIX["a"], *MIX["a+b"], "--target", "mix[b]:test", "--controls", 0)
+    assert run.exit_code == 0, run.output
+    result = call("plot", tmp_path / "run", "--kind", "types", "--source", mode, "-o", tmp_path / "x.png")
+    assert result.exit_code == 0, result.output
+    assert "mix[a+b]" in (tmp_path / "x.csv").read_text()
+    assert "mix[a]," not in (tmp_path / "x.csv").read_text()
+    result = call("plot", tmp_path / "run", "--kind", "types", "--source", "mix[b]", "-o", tmp_path / "y.png")
+    assert result.exit_code == 2
+    assert "has no source mode mix[b]; it has mix[a], mix[a+b]" in result.stderr

@@ -870,12 +870,13 @@ def test_folders_of_other_things_are_no_datasets(tmp_path):
     (root / "runs" / "first" / "pairs").mkdir(parents=True)
     (root / "runs" / "first" / "run.json").write_text("{}")
     pd.DataFrame({"source": [0]}).to_parquet(root / "runs" / "first" / "pairs" / "tile.parquet")
+    make.write_folder(root / "runs" / "figures", {"a/1.png": make.encoded(make.noise(1))})
     make.write_folder(root / "flat", {f"{k}.png": make.encoded(make.noise(k)) for k in range(2)})
     listed = call("datasets", "list", "--data-root", root)
     assert listed.exit_code == 0, listed.output
     assert [line for line in listed.stdout.splitlines() if "cannot be used" in line and "flat" not in line] == []
     assert "flat " in listed.stdout, "images in no class folder are meant as a dataset"
-    assert f"note: no images in {root}: empty/, runs/" in listed.stdout
+    assert f"note: no datasets in {root}, since they hold runs or no images: empty/, runs/" in listed.stdout
     (root / "flat" / "0.png").unlink()
     (root / "flat" / "1.png").unlink()
     assert call("datasets", "verify", "--data-root", root).exit_code == 0

@@ -126,8 +126,9 @@ def train(
 ) -> None:
     """Meta-train a learner and save checkpoints on the way.
 
-    Modes are datasets, of which the train split is used, modalities of paired data (mix[a], mix[a+b], mix[*], or mix[a>b] for support
-    in a and queries in b), or function families (sinusoid, linear, quadratic, tanh, abs). Repeating the command goes on from the last
+    Modes are datasets, of which the train split is used, or all classes where there are no splits, modalities of paired data (mix[a],
+    mix[a+b], mix[*], or mix[a>b] for support in a and queries in b), or function families (sinusoid, linear, quadratic, tanh, abs).
+    Repeating the command goes on from the last
     checkpoint; a larger --iterations trains longer. OUT/metrics is a table (parquet) with loss and accuracy per iteration and mode,
     OUT/validation one with those of each checkpoint on the val split.
 

@@ -187,8 +187,8 @@ def train(
             bar.set_postfix(_latest(metrics, len(tasks)), refresh=False)
             bar.update()
             step = iteration + 1
-            recent += found
-            if step % log_every == 0 or step == iterations:
+            recent += found if tell else []
+            if recent and (step % log_every == 0 or step == iterations):
                 tell(_logged("train", pd.DataFrame(recent)) | {"train/lr": found[0]["lr"]}, step)
                 recent = []
             if step % save_every == 0 or step == iterations:
@@ -201,7 +201,8 @@ def train(
                         n_validation,
                     )
                     folder.record("validation", validated := summary(scores), step)
-                    tell(_logged("validation", validated), step)
+                    if tell:
+                        tell(_logged("validation", validated), step)
                 save_checkpoint(_checkpoint(training, theta, params, optimizer, step), folder.checkpoint(step))
                 folder.keep_best(n_validation)
                 metrics = []

@@ -56,7 +56,7 @@ Examples:
     multiple=True,
     required=True,
     metavar="NAME:SPLIT",
-    help="Source mode, or module:sampler of tasks of your own; repeat for several.",
+    help="Source mode, or module:sampler of tasks of your own; repeat for several. Of data with a single split NAME will do.",
 )
 @click.option("--target", "targets", multiple=True, required=True, metavar="NAME:SPLIT", help="Target mode, likewise.")
 @click.option(

@@ -29,6 +29,8 @@ from transference.datasets.prepared import Prepared, prepared_files
 from transference.errors import DataError, UsageError
 
 _GROUP = "transference.datasets"
+_OF_RUNS = {"run.json", "training.json"}
+"""Files of a run folder, and of one of checkpoints."""
 _NAME = re.compile(r"[\w.-]+")
 _MODE = re.compile(rf"(?P<name>{_NAME.pattern}(\[[^\[\]:]*\])?):(?P<split>[\w-]+)")
 
@@ -233,11 +235,11 @@ def stray_files(data_root: Path) -> list[str]:
     read, children = file_containers(), sorted(data_root.iterdir())
     files = [path for path in children if path.is_file() and path.suffix not in read and path not in ready]
     kinds = by_suffix(path.name for path in files if not path.name.startswith("."))
-    folders = [f"{path.name}/" for path in children if path.is_dir() and is_other(path)]
+    folders = [f"{path.name}/" for path in children if path.is_dir() and _is_place(path) and is_other(path)]
     taken = [path for path in children if path not in places_of(name_of(path), data_root) and _is_place(path)]
     return [
         *([f"not read in {data_root}: {'; '.join(kinds)}"] if kinds else []),
-        *([f"no images in {data_root}: {few(folders)}"] if folders else []),
+        *([f"no datasets in {data_root}, since they hold runs or no images: {few(folders)}"] if folders else []),
         *(f"{path} is not read: {name_of(path)}, its name, is another's here; rename one of them" for path in taken),
     ]
 
@@ -248,14 +250,15 @@ def _is_place(path: Path) -> bool:
 
 
 def is_other(folder: Path) -> bool:
-    """Return whether a folder holds neither images nor tables of them, such as an empty one or one of runs, and so is no dataset.
+    """Return whether a folder is no dataset: it holds runs or trainings, figures of these or not, or no images, nor tables of such.
 
     Raises:
         OSError: it cannot be opened.
     """
-    return not folder.name.startswith(".") and not any(
-        inner.images or any(holds_pictures(inner.path / file) for file in inner.files) for inner in look(folder).all
-    )
+    inside = look(folder).all
+    if any(_OF_RUNS & set(inner.files) for inner in inside):
+        return True
+    return not any(inner.images or any(holds_pictures(inner.path / file) for file in inner.files) for inner in inside)
 
 
 def check_new_name(name: str) -> None:

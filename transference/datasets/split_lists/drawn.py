@@ -80,7 +80,8 @@ class Shares:
             if total != n:
                 told = "+".join(f"{number:g}" for number in self.numbers)
                 raise DataError(
-                    f"{where} has {n} classes, and {told} = {total:g} were to be split; let them add up to {n}."
+                    f"{where} has {n} classes, and {told} = {total:g} were to be split; let them add up to {n}, "
+                    "or give shares that add up to 1."
                 )
             return [int(number) for number in self.numbers]
         exact = [number / total * n for number in self.numbers]
