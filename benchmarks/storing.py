@@ -30,7 +30,7 @@ def main() -> None:
     print(json.dumps(machine(torch.device("cpu"))))
     with tempfile.TemporaryDirectory() as folder:
         out, begun = Path(folder) / "run", time.perf_counter()
-        _write(out, asked.size)
+        write_made(out, asked.size)
         took = time.perf_counter() - begun
         files = sum(1 for _ in out.rglob("*.parquet"))
         print(
@@ -45,7 +45,7 @@ def main() -> None:
             print(f"{name}: {seconds:.2f} s", flush=True)
 
 
-def _write(out: Path, size: int) -> None:
+def write_made(out: Path, size: int) -> None:
     """Write a run of two source modes and two target modes with random ratios."""
     sets = {role: tuple(TaskSet(f"{mode}:{role}", size // 2, mode) for mode in "ab") for role in ("source", "target")}
     spec = tr.RunSpec(

@@ -49,17 +49,25 @@ def shared() -> Path:
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 
 
-@pytest.fixture(scope="module")
-def browser():
-    """A Chromium without a window: the one that TRANSFERENCE_BROWSER names, else one on the path."""
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed; pip install playwright")
+@pytest.fixture(scope="session")
+def chromium():
+    """The path of a Chromium: the one that TRANSFERENCE_BROWSER names, else one on the path."""
+    pytest.importorskip("playwright.sync_api", reason="playwright is not installed; pip install playwright")
     found = os.environ.get("TRANSFERENCE_BROWSER") or next(filter(None, map(shutil.which, BROWSERS)), None)
     if not found:
         pytest.skip(
             f"no browser ({', '.join(BROWSERS)}) is on the path; install one, or name it in TRANSFERENCE_BROWSER"
         )
-    with api.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def browser(chromium):
+    """A Chromium without a window."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=chromium)
         yield opened
         opened.close()
 

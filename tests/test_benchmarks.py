@@ -11,7 +11,7 @@ import pytest
 
 import benchmarks
 import transference as tr
-from benchmarks import calibrating, coverage, datasets, digits, measuring, memory, storing, training
+from benchmarks import calibrating, coverage, datasets, digits, exploring, measuring, memory, storing, training
 from tests.strangers import PixelPrototypes
 
 pytestmark = pytest.mark.slow
@@ -29,7 +29,7 @@ def start(monkeypatch, capsys):
     return started
 
 
-MODULES = (calibrating, coverage, datasets, digits, measuring, memory, storing, training)
+MODULES = (calibrating, coverage, datasets, digits, exploring, measuring, memory, storing, training)
 
 
 def test_all_of_them_are_started_here():
@@ -76,6 +76,12 @@ def test_a_made_table_is_written_and_read(start):
     told = start(storing, "--size 20 --rounds 1")
     assert "written: 400 pairs in" in told
     assert "open_run, pairs (pandas):" in told
+
+
+def test_a_page_for_exploring_is_opened(start, chromium):
+    told = start(exploring, f"--size 20 --browser {chromium}")
+    assert re.search(r"^20 × 20 pairs: [\d.]+ MB, made in [\d.]+ s$", told, re.MULTILINE)
+    assert re.search(r"opened and drawn in \d+ ms, drawn again in [\d.]+ ms, a cell told in [\d.]+ ms", told)
 
 
 def test_digits_of_every_engine_are_told(start):

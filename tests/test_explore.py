@@ -458,6 +458,39 @@ def test_functions_are_drawn_as_points(browser, tmp_path):
         assert opened.tab.locator("#pair-tasks circle").count() == 8
 
 
+def test_a_single_pair_without_a_ratio_has_a_page(browser, sources, tmp_path):
+    class Zero(PixelPrototypes):
+        def episode_loss(self, params, episode):
+            return 0.0 * super().episode_loss(params, episode)
+
+    checkpoint = tr.Checkpoint(Zero().init_params(0), 1)
+    run = tr.measure(
+        Zero(),
+        checkpoint,
+        sources,
+        sources,
+        n_source=1,
+        n_target=1,
+        lookahead=tr.SGD(0.1),
+        controls=0,
+        out=tmp_path / "run",
+    )
+    run.explore().save(tmp_path / "x.html")
+    with Opened(browser, (tmp_path / "x.html").as_uri()) as opened:
+        opened.tab.mouse.click(*opened.at(0, 0, 1, 1))
+        assert "no ratio: zero_loss, a task on itself" in opened.text("#pair-facts")
+        assert "loss before 0.000, after –" in opened.text("#pair-facts")
+
+
+def test_a_browser_that_cannot_unpack_is_told(browser, page):
+    tab = browser.new_page()
+    tab.add_init_script("delete window.DecompressionStream")
+    tab.goto(page.as_uri())
+    tab.wait_for_selector("#broken:visible")
+    assert "take one of 2023 or later" in tab.locator("#broken").text_content()
+    tab.close()
+
+
 def test_a_notebook_shows_it_in_a_frame_of_its_own(browser, run, tmp_path):
     frame = run.explore(steps=(10,))._repr_html_()
     (tmp_path / "notebook.html").write_text(f"<!doctype html><meta charset=utf-8><title>ours</title>{frame}")

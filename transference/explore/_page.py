@@ -8,6 +8,7 @@ import json
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import jinja2
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from transference import figures
@@ -136,6 +138,7 @@ def build_page(run: Run, options: ExploreOptions) -> str:
     return _environment().get_template("page.html").render(
         title=facts.title(run),
         measured=facts.measured(run, failed),
+        estimated=str(run.spec.estimator["kind"]) if run.spec.estimates else "",
         notes=_notes(run, steps, steps_shown, kind, shelf.left_out),
         n_source=spec.n_source,
         n_target=spec.n_target,
@@ -160,6 +163,7 @@ def _shelve(
         UsageError: not even one checkpoint fits.
     """
     found: list[dict[str, Any]] = []
+    rest: dict[str, list[tuple[int, dict[str, NDArray[Any]]]]] = {what: [] for what in WORDS.values()}
     orders = None
     for step in reversed(steps):
         here = list(layers(run, step, alphas, band))
@@ -167,11 +171,12 @@ def _shelve(
             break
         orders = orders or _orders(here[0])
         found += [_about(layer) for layer in here]
-        for what in dict.fromkeys(WORDS.values()):
+        for what, waiting in rest.items():
             names = [name for name in here[0].tables if WORDS.get(name) == what]
-            known = [name for name in names if not all(np.isnan(layer.tables[name]).all() for layer in here)]
-            if known:
-                shelf.put(_named(here, kind, *known), f"{what} at checkpoint {step:,}")
+            waiting.append((step, _named(here, kind, *filter(partial(_known, here), names))))
+    for what, waiting in rest.items():  # after the ratios of every checkpoint
+        for step, tables in waiting:
+            shelf.put(tables, f"{what} at checkpoint {step:,}")
     if not found:
         cells = f"{run.spec.n_source:,} × {run.spec.n_target:,} pairs at {len(alphas)} step size(s)"
         raise UsageError(
@@ -179,6 +184,11 @@ def _shelve(
             "transference plot --kind matrix."
         )
     return found, orders
+
+
+def _known(here: list[Layer], name: str) -> bool:
+    """Return whether a table of some layers holds any number."""
+    return not all(np.isnan(layer.tables[name]).all() for layer in here)
 
 
 def _named(here: list[Layer], kind: Coding, *names: str) -> dict[str, Any]:
@@ -232,11 +242,6 @@ def _tasks(run: Run, tasks: pd.DataFrame, role: str) -> dict[str, Any]:
 def _notes(run: Run, steps: Sequence[int], shown: Sequence[int], kind: Coding, left_out: Sequence[str]) -> list[str]:
     """Return what a reader must know of the page's numbers."""
     notes = []
-    if run.spec.estimates:
-        kind_of = run.spec.estimator["kind"]
-        notes.append(
-            f"The losses after a step are estimates ({kind_of}); transference summary tells how far they can be trusted."
-        )
     if not run.spec.controls and run.spec.replicates == 1:
         notes.append(
             "The run has neither controls nor replicates: how far resampling noise moves a ratio is not known, and no cell is drawn faint."

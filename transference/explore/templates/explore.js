@@ -264,11 +264,13 @@ function drawMarks() {
 
 function drawLegend() {
   const context = $('scale').getContext('2d');
+  context.clearRect(0, 0, 161, 20);
   for (let x = 0; x < 161; x++) {
     const k = Math.round((x / 160) * 512);
-    [palette.strong, palette.faint].forEach((colours, row) => {
+    const both = layer.within.includes(WITHIN) ? [palette.strong, palette.faint] : [palette.strong];
+    both.forEach((colours, row) => {
       context.fillStyle = `rgb(${colours[k].map(Math.round)})`;
-      context.fillRect(x, row * 11, 1, row ? 9 : 10);
+      context.fillRect(x, row * 11, 1, both.length > 1 ? 9 : 20);
     });
   }
   const { span } = layer.about;
@@ -550,6 +552,7 @@ async function change() {
     $(`${name}-value`).textContent = values[view[name]].toLocaleString('en', { maximumFractionDigits: 12 });
     $(`${name}-box`).hidden = values.length < 2;
   }
+  for (const name of ['faint-box', 'scale-note']) $(name).hidden = !layer.within.includes(WITHIN);
   [$('sort').value, $('faint').checked] = [view.sort, view.faint];
   drawLegend();
   clampView();
