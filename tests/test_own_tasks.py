@@ -11,6 +11,7 @@ from click.testing import CliRunner
 import transference as tr
 from tests.conftest import random_episode
 from tests.strangers import PixelPrototypes
+from tests.test_readme import DOCS, example
 from transference.cli import main
 from transference.errors import DataError, UsageError
 from transference.samplers import episode_of, load_tasks, mode_of
@@ -77,6 +78,13 @@ def test_what_makes_one_is_called_with_what_it_names(module):
     assert (
         load_tasks(f"{name}:Noise", seed=2).name == load_tasks(f"{name}:Held.attribute", seed=2).name == "noise/seed-2"
     )
+
+
+def test_the_sampler_of_the_page_is_one(module):
+    name = module(example(DOCS / "start.md", "class Blobs"), head="")
+    tasks = load_tasks(f"{name}:Blobs", n=20, ways=3, shots=2, queries=1, seed=4)
+    assert (tasks.name, mode_of(tasks)) == ("blobs/3-way/2-shot/1-query/seed-4", "blobs")
+    assert tasks[7].support_x.shape == (6, 16)
 
 
 def test_a_mode_is_called_by_its_name_without_one(module):

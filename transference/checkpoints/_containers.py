@@ -77,6 +77,8 @@ def as_state_dicts(content: object, depth: int = _DEEPEST) -> object:
         return content.state_dict(keep_vars=True)
     if depth and isinstance(content, Mapping) and not _is_state_dict(content):
         return {key: as_state_dicts(value, depth - 1) for key, value in content.items()}
+    if depth and isinstance(content, list):
+        return [as_state_dicts(value, depth - 1) for value in content]
     return content
 
 

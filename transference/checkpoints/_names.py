@@ -41,6 +41,12 @@ def without_prefix(checkpoint: Checkpoint, prefix: str) -> Checkpoint:
             "learner."
         )
 
+    if all(name[len(prefix)] == "." for name in checkpoint.params):
+        raise CheckpointError(
+            f"{prefix!r} was to be taken off all names of {_file(checkpoint)}, which would then begin with a dot; "
+            f"give it with its dot, --strip-prefix {prefix}."
+        )
+
     def short(name: str) -> str:
         return name.removeprefix(prefix)
 

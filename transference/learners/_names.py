@@ -112,8 +112,8 @@ def prefix_told(names: Iterable[str], error: BaseException) -> str:
         sought = {name.removeprefix(prefix) for name in names} | {part for part in prefix.split(".") if part}
         if any(re.search(rf"(?<![\w.]){re.escape(word)}(?![\w.])", text) for word in sought):
             return (
-                f" All {len(names)} names of the checkpoint begin with {prefix!r}: if the learner knows them without, give "
-                f"--strip-prefix {quote(prefix)} (strip_prefix of load_checkpoint)."
+                f" All names of the checkpoint ({len(names)} tensors) begin with {prefix!r}: if the learner knows them without, "
+                f"give --strip-prefix {quote(prefix)} (strip_prefix of load_checkpoint)."
             )
     return ""
 
