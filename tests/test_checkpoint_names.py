@@ -1,4 +1,4 @@
-"""Files of other programs: a prefix before every name, a head too many, a state_dict under some key, objects beside it."""
+"""Files of other programs: a prefix before every name, a head too many, a state_dict under some key, objects."""
 
 import argparse
 import collections
@@ -78,10 +78,34 @@ def invoke(*words):
 
 def compute(path, out, *words, learner="tests.test_checkpoint_names:make"):
     return invoke(
-        "compute", path, "--learner", learner, "--source", "strokes:train", "--target", "strokes:test", "--ways", 2, "--queries", 2,
-        "--n-source", 2, "--n-target", 2, "--controls", 0, "--device", "cpu", "--precision", "fp64", "--engine", "loop",
-        "--out", out, *words,
-    )  # fmt: skip
+        "compute",
+        path,
+        "--learner",
+        learner,
+        "--source",
+        "strokes:train",
+        "--target",
+        "strokes:test",
+        "--ways",
+        2,
+        "--queries",
+        2,
+        "--n-source",
+        2,
+        "--n-target",
+        2,
+        "--controls",
+        0,
+        "--device",
+        "cpu",
+        "--precision",
+        "fp64",
+        "--engine",
+        "loop",
+        "--out",
+        out,
+        *words,
+    )
 
 
 # Prefixes
@@ -178,9 +202,11 @@ def test_a_prefix_that_is_not_there_is_told(tmp_path):
 def test_frozen_names_and_overlaps_follow():
     weight = torch.ones(3, 3)
     checkpoint = tr.Checkpoint(
-        {"module.a": weight, "module.b": weight.T, "module.fc": torch.ones(2)}, 1,
-        frozen=frozenset({"module.b", "module.fc"}), overlaps=(("module.a", "module.b"),),
-    )  # fmt: skip
+        {"module.a": weight, "module.b": weight.T, "module.fc": torch.ones(2)},
+        1,
+        frozen=frozenset({"module.b", "module.fc"}),
+        overlaps=(("module.a", "module.b"),),
+    )
     found = checkpoint.ignoring("module.fc").without_prefix("module.")
     assert (found.frozen, found.overlaps) == (frozenset({"b"}), (("a", "b"),))
     assert checkpoint.ignoring("*.b").overlaps == ()
@@ -249,8 +275,26 @@ def test_what_is_left_out_is_said_and_recorded(tmp_path):
     assert "left out: module.head.weight" in done.stderr
     told = tr.open_run(tmp_path / "run").about()["checkpoints"][0]
     assert (told["ignored"], told["stripped"]) == (["module.head.weight"], "module.")
-    done = invoke("evaluate", path, "--learner", "tests.test_checkpoint_names:make", "--target", "strokes:test", "--ways", 2, "--queries",
-                  2, "--n-tasks", 2, "--device", "cpu", "--ignore", "head.*", "--strip-prefix", "module.")  # fmt: skip
+    done = invoke(
+        "evaluate",
+        path,
+        "--learner",
+        "tests.test_checkpoint_names:make",
+        "--target",
+        "strokes:test",
+        "--ways",
+        2,
+        "--queries",
+        2,
+        "--n-tasks",
+        2,
+        "--device",
+        "cpu",
+        "--ignore",
+        "head.*",
+        "--strip-prefix",
+        "module.",
+    )
     assert done.exit_code == 0, done.output
 
 

@@ -56,7 +56,8 @@ def open_checkpoints(
         unsafe: let a checkpoint run code while it loads.
         steps: of the checkpoints, in their order, or each as ``PATH=N``; by default what the files say.
         key: where in the files their state_dicts are; by default a usual place, or the only one.
-        strip_prefix: what is taken off all names; by default what all have in common, if they are the learner's without it.
+        strip_prefix: what is taken off all names; by default what all have in common, if they are the learner's
+            without it.
         ignore: patterns of names that are left out.
 
     Raises:

@@ -117,7 +117,7 @@ def reading_options(command: _F) -> _F:
         click.option(
             "--key",
             metavar="NAME",
-            help="Where in the file the state_dict is, such as net or ema.model.  [default: a usual key, or the only one]",
+            help="Where in the file the state_dict is, such as net or ema.model.  [default: a usual key, or the only]",
         ),
     ):
         command = option(command)
