@@ -1,4 +1,4 @@
-"""Files of other programs: a prefix before every name, a head too many, a state_dict under some key, objects beside it."""
+"""Files of other programs: a prefix before every name, a head too many, a state_dict under some key, objects."""
 
 import argparse
 import collections
@@ -78,10 +78,34 @@ def invoke(*words):
 
 def compute(path, out, *words, learner="tests.test_checkpoint_names:make"):
     return invoke(
-        "compute", path, "--learner", learner, "--source", "strokes:train", "--target", "strokes:test", "--ways", 2, "--queries", 2,
-        "--n-source", 2, "--n-target", 2, "--controls", 0, "--device", "cpu", "--precision", "fp64", "--engine", "loop",
-        "--out", out, *words,
-    )  # fmt: skip
+        "compute",
+        path,
+        "--learner",
+        learner,
+        "--source",
+        "strokes:train",
+        "--target",
+        "strokes:test",
+        "--ways",
+        2,
+        "--queries",
+        2,
+        "--n-source",
+        2,
+        "--n-target",
+        2,
+        "--controls",
+        0,
+        "--device",
+        "cpu",
+        "--precision",
+        "fp64",
+        "--engine",
+        "loop",
+        "--out",
+        out,
+        *words,
+    )
 
 
 # Prefixes
@@ -109,7 +133,7 @@ def test_names_that_differ_by_a_prefix_give_the_same_numbers(tmp_path, words):
         )
         assert done.exit_code == 0, done.output
     assert "'module._orig_mod.'" in done.stderr
-    assert f"all {len(state)} names" in done.stderr
+    assert f"all names ({len(state)} tensors)" in done.stderr
     plain, wrapped = (tr.open_run(tmp_path / name) for name in ("plain", "wrapped"))
     np.testing.assert_allclose(wrapped.matrix(), plain.matrix(), rtol=1e-12)
     assert wrapped.spec.digest == plain.spec.digest
@@ -170,14 +194,19 @@ def test_a_prefix_that_is_not_there_is_told(tmp_path):
     for prefix in ("module.", ""):
         with pytest.raises(CheckpointError, match="has no name that begins with"):
             tr.load_checkpoint(path, strip_prefix=prefix)
+    path = save(tmp_path / "ddp_1.pt", prefixed("module.", body().state_dict()))
+    with pytest.raises(CheckpointError, match=r"with its dot, --strip-prefix module\."):
+        tr.load_checkpoint(path, strip_prefix="module")
 
 
 def test_frozen_names_and_overlaps_follow():
     weight = torch.ones(3, 3)
     checkpoint = tr.Checkpoint(
-        {"module.a": weight, "module.b": weight.T, "module.fc": torch.ones(2)}, 1,
-        frozen=frozenset({"module.b", "module.fc"}), overlaps=(("module.a", "module.b"),),
-    )  # fmt: skip
+        {"module.a": weight, "module.b": weight.T, "module.fc": torch.ones(2)},
+        1,
+        frozen=frozenset({"module.b", "module.fc"}),
+        overlaps=(("module.a", "module.b"),),
+    )
     found = checkpoint.ignoring("module.fc").without_prefix("module.")
     assert (found.frozen, found.overlaps) == (frozenset({"b"}), (("a", "b"),))
     assert checkpoint.ignoring("*.b").overlaps == ()
@@ -199,7 +228,9 @@ class Wanting(Plain):
 @pytest.mark.parametrize("prefix", ["module.", "module._orig_mod."])
 def test_a_learner_that_names_nothing_is_told_of_the_prefix_when_it_fails(learner, prefix):
     params = prefixed(prefix, {"conv.weight": torch.randn(4, 3, 3, 3), "conv.bias": torch.zeros(4)})
-    with pytest.raises(LearnerError, match=f"All 2 names .* begin with '{prefix}'.* give --strip-prefix {prefix} "):
+    with pytest.raises(
+        LearnerError, match=f"All names .*2 tensors.* begin with '{prefix}'.* give --strip-prefix {prefix} "
+    ):
         check_pure(learner, params, random_episode())
 
 
@@ -244,8 +275,26 @@ def test_what_is_left_out_is_said_and_recorded(tmp_path):
     assert "left out: module.head.weight" in done.stderr
     told = tr.open_run(tmp_path / "run").about()["checkpoints"][0]
     assert (told["ignored"], told["stripped"]) == (["module.head.weight"], "module.")
-    done = invoke("evaluate", path, "--learner", "tests.test_checkpoint_names:make", "--target", "strokes:test", "--ways", 2, "--queries",
-                  2, "--n-tasks", 2, "--device", "cpu", "--ignore", "head.*", "--strip-prefix", "module.")  # fmt: skip
+    done = invoke(
+        "evaluate",
+        path,
+        "--learner",
+        "tests.test_checkpoint_names:make",
+        "--target",
+        "strokes:test",
+        "--ways",
+        2,
+        "--queries",
+        2,
+        "--n-tasks",
+        2,
+        "--device",
+        "cpu",
+        "--ignore",
+        "head.*",
+        "--strip-prefix",
+        "module.",
+    )
     assert done.exit_code == 0, done.output
 
 
@@ -298,6 +347,23 @@ def test_the_outer_step_takes_each_parameters_own_slots(tmp_path, kind, by_name,
     own = tr.OptimizerState("adam" if kind == "adam" else "sgd", 0.01, settings, slots, steps)
     alone = expected_step(tr.Checkpoint(dict(whole.body.state_dict()), 1, optimizer=own), tmp_path, "alone")
     np.testing.assert_allclose(run.matrix(), alone.matrix(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("held", ["module.", ""], ids=["its names with the prefix", "its names without"])
+def test_a_named_state_follows_whether_it_was_made_before_the_wrapping_or_after(tmp_path, held):
+    module = body()
+    state = train_steps(((held + name, value) for name, value in module.named_parameters()), by_name=True)
+    path = save(tmp_path / "net_1.pt", {"state_dict": prefixed("module.", module.state_dict()), "optimizer": state})
+    found = fitted(make(), tr.load_checkpoint(path))
+    names = {name for name, _ in module.named_parameters()}
+    assert found.optimizer.slots["exp_avg"].keys() == found.optimizer.steps.keys() == names
+
+
+def test_a_named_state_that_has_one_parameter_twice_is_refused():
+    two = {"w": torch.ones(2), "module.w": torch.zeros(2)}
+    state = tr.OptimizerState.adam(0.1, steps={"w": 1, "module.w": 2}, exp_avg=two, exp_avg_sq=two)
+    found = tr.Checkpoint({"module.w": torch.ones(2)}, 1, optimizer=state).without_prefix("module.")
+    assert "two entries for one parameter" in found.optimizer.unusable
 
 
 def outer_refused(checkpoint, tmp_path):
@@ -459,9 +525,9 @@ def test_an_object_is_refused_by_its_class_with_the_way_out(tmp_path, name):
 def test_a_module_inside_gives_its_state_dict(tmp_path):
     module = body()
     module.conv.requires_grad_(requires_grad=False)
-    path = save(tmp_path / "x_1.pt", {"trainer": {"net": nn.DataParallel(module)}, "optimizer": {}})
+    path = save(tmp_path / "x_1.pt", {"trainer": {"nets": [nn.DataParallel(module)]}, "optimizer": {}})
     found = tr.load_checkpoint(path, unsafe=True)
-    assert (found.key, found.unsafe) == ("trainer.net", True)
+    assert (found.key, found.unsafe) == ("trainer.nets.0", True)
     assert {"module.conv.weight", "module.conv.bias"} <= found.frozen
     assert fitted(make(), found).stripped == "module."
 
@@ -490,7 +556,7 @@ def test_convert_takes_all_of_them(tmp_path):
     assert done.exit_code == 0, done.output
     for words in (
         "read: the state_dict under a.net",
-        "'net.' is taken off all 9 names",
+        "'net.' is taken off all names (9 tensors)",
         "left out: loss.w",
         "not read: b",
     ):

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 import transference as tr
 from tests.conftest import random_episode
 from tests.strangers import PixelPrototypes
+from tests.test_readme import DOCS, example
 from transference.cli import main
 from transference.errors import DataError, UsageError
 from transference.samplers import episode_of, load_tasks, mode_of
@@ -79,6 +80,13 @@ def test_what_makes_one_is_called_with_what_it_names(module):
     )
 
 
+def test_the_sampler_of_the_page_is_one(module):
+    name = module(example(DOCS / "start.md", "class Blobs"), head="")
+    tasks = load_tasks(f"{name}:Blobs", n=20, ways=3, shots=2, queries=1, seed=4)
+    assert (tasks.name, mode_of(tasks)) == ("blobs/3-way/2-shot/1-query/seed-4", "blobs")
+    assert tasks[7].support_x.shape == (6, 16)
+
+
 def test_a_mode_is_called_by_its_name_without_one(module):
     assert mode_of(load_tasks(f"{module('s = Noise(); del s.mode')}:s")) == "noise/seed-0"
 
@@ -118,19 +126,25 @@ WRONG = {
     "a factory that fails": ("def sampler(): raise KeyError('x')", "sampler", "made no sampler: KeyError: 'x'"),
     "a factory that wants more": ("def sampler(root, ways): pass", "sampler", "asks for root, which no command offers"),
     "a name that is none": ("sampler = Noise(); sampler.name = None", "sampler", "The name of .* is None"),
-    "a task that fails": ("class S(Noise):\n    def __getitem__(self, k): raise KeyError(k)", "S", r"failed at \[0\]: KeyError: 0"),
+    "a task that fails": (
+        "class S(Noise):\n    def __getitem__(self, k): raise KeyError(k)", "S", r"failed at \[0\]: KeyError: 0",
+    ),
     "too few tasks": (
         "class S(Noise):\n    def __getitem__(self, k): return [Noise()[0], Noise()[1]][k]", "S",
         r"failed at \[4\]: IndexError.* Has it fewer tasks than were asked for",
     ),
-    "no episode": ("class S(Noise):\n    def __getitem__(self, k): return super().__getitem__(k).support_x", "S", "gave a Tensor for"),
-    "no tensors": ("class S(Noise):\n    def __getitem__(self, k): return tr.Episode([1], [2], [3], [4])", "S", "Episode|tensor"),
+    "no episode": (
+        "class S(Noise):\n    def __getitem__(self, k): return Noise()[k].support_x", "S", "gave a Tensor for",
+    ),
+    "no tensors": (
+        "class S(Noise):\n    def __getitem__(self, k): return tr.Episode([1], [2], [3], [4])", "S", "tensor",
+    ),
     "luck": (
-        "class S(Noise):\n    def __getitem__(self, k):\n        x = torch.rand(2, 3); return tr.Episode(x, x, x, x)", "S",
+        "class S(Noise):\n    def __getitem__(self, k): x = torch.rand(2, 3); return tr.Episode(x, x, x, x)", "S",
         "Task 0 of .* is another one when it is drawn again",
     ),
     "a memory": (
-        "class S(Noise):\n    n = 0\n    def __getitem__(self, k): self.n += 1; return super().__getitem__(self.n)", "S",
+        "class S(Noise):\n    n = 0\n    def __getitem__(self, k): self.n += 1; return Noise(self.n)[k]", "S",
         "another one when it is drawn again",
     ),
 }  # fmt: skip
@@ -168,8 +182,18 @@ class Fails:
 def test_a_sampler_that_fails_in_a_measurement_is_named(tmp_path):
     learner = PixelPrototypes()
     with pytest.raises(DataError, match=r"The sampler fails failed at \[1\]: ValueError: no such file"):
-        tr.measure(learner, tr.Checkpoint(learner.init_params(0), 1), Fails(), Fails(), n_source=2, n_target=1, controls=0,
-                   lookahead=tr.SGD(0.1), device="cpu", out=tmp_path / "run")  # fmt: skip
+        tr.measure(
+            learner,
+            tr.Checkpoint(learner.init_params(0), 1),
+            Fails(),
+            Fails(),
+            n_source=2,
+            n_target=1,
+            controls=0,
+            lookahead=tr.SGD(0.1),
+            device="cpu",
+            out=tmp_path / "run",
+        )
     with pytest.raises(DataError, match=r"gave a NoneType for redraw\(0, 2\)"):
         episode_of(Fails(), 0, 2)
     with pytest.raises(DataError, match="Task -1 of fails was asked for; tasks are numbered from 0"):
@@ -186,8 +210,28 @@ def test_the_commands_take_samplers_of_ones_own(module, tmp_path):
     learner, path = PixelPrototypes(), tmp_path / "net_1.pt"
     torch.save(learner.init_params(0), path)
     common = (path, "--learner", "tests.strangers:PixelPrototypes", "--device", "cpu", "--ways", 2, "--queries", 2)
-    done = invoke("compute", *common, "--source", f"{name}:one", "--source", f"{name}:two", "--source", "strokes:train", "--target",
-                  f"{name}:one", "--n-source", 2, "--n-target", 2, "--alpha", 0.01, "--controls", 0, "--out", tmp_path / "run")  # fmt: skip
+    done = invoke(
+        "compute",
+        *common,
+        "--source",
+        f"{name}:one",
+        "--source",
+        f"{name}:two",
+        "--source",
+        "strokes:train",
+        "--target",
+        f"{name}:one",
+        "--n-source",
+        2,
+        "--n-target",
+        2,
+        "--alpha",
+        0.01,
+        "--controls",
+        0,
+        "--out",
+        tmp_path / "run",
+    )
     assert done.exit_code == 0, done.output
     assert "note: one/seed-1 is source and target" in done.stderr
     run = tr.open_run(tmp_path / "run")

@@ -31,7 +31,8 @@ class Found:
 
     Attributes:
         params: by name.
-        key: under which key of the file they are, nested ones with dots between; None where it is a usual one that nobody named.
+        key: under which key of the file they are, nested ones with dots between; None where it is a usual one that
+            nobody named.
         unread: keys under which there are tensors that are not read.
         alike: keys of other models of the same shapes: an optimizer beside several of them could be any one's.
     """
@@ -48,7 +49,8 @@ def find_state_dict(content: Mapping[str, Any], path: Path, key: str | None) -> 
     Args:
         content: of the file.
         path: of the file, for messages.
-        key: where it is, nested keys with dots between; by default the file itself, a usual key, or the only one that there is.
+        key: where it is, nested keys with dots between; by default the file itself, a usual key, or the only one that
+            there is.
 
     Raises:
         CheckpointError: there is none, or none under the key, or there are several and no key says which.
@@ -77,6 +79,8 @@ def as_state_dicts(content: object, depth: int = _DEEPEST) -> object:
         return content.state_dict(keep_vars=True)
     if depth and isinstance(content, Mapping) and not _is_state_dict(content):
         return {key: as_state_dicts(value, depth - 1) for key, value in content.items()}
+    if depth and isinstance(content, list):
+        return [as_state_dicts(value, depth - 1) for value in content]
     return content
 
 
@@ -97,8 +101,8 @@ def _under(key: str, content: Mapping[str, Any], path: Path) -> Found:
         return Found(_params(tensors), key, _others(key, content), alike)
     if _is_state_dict(content):
         raise CheckpointError(
-            f"{path} holds nothing under {key!r}: it is a state_dict itself, of {len(content)} tensors. Leave --key out; "
-            "--strip-prefix takes the beginning off its names, --ignore leaves some out."
+            f"{path} holds nothing under {key!r}: it is a state_dict itself, of {len(content)} tensors. Leave --key "
+            "out; --strip-prefix takes the beginning off its names, --ignore leaves some out."
         )
     there = f"there are: {_listed(everything)}" if everything else "there is none in it"
     raise CheckpointError(f"{path} has no state_dict (names and tensors) under {key!r}, which --key names; {there}.")
@@ -108,8 +112,8 @@ def _none_found(content: Mapping[str, Any], path: Path) -> str:
     tensors = [name for name, value in content.items() if isinstance(value, Tensor)]
     others = [str(name) for name in content if name not in tensors]
     return (
-        f"{path} was expected to be a state_dict (names and tensors), alone or under {', '.join(_USUAL_KEYS)} or another key; "
-        f"it has {len(tensors)} tensors and, beside them: {', '.join(others[:5]) or 'nothing'}."
+        f"{path} was expected to be a state_dict (names and tensors), alone or under {', '.join(_USUAL_KEYS)} or "
+        f"another key; it has {len(tensors)} tensors and, beside them: {', '.join(others[:5]) or 'nothing'}."
     )
 
 

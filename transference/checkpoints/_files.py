@@ -186,7 +186,8 @@ def load_checkpoint(
         path: a ``.safetensors`` file, or any name for a file written by ``torch.save``.
         unsafe: allow a pickle to run code. Only for files whose author you trust; recorded in every run that uses it.
         plain: take a file without our header for a plain ``state_dict``, even where another layout is recognised.
-        key: under which key of the file the ``state_dict`` is, nested ones with dots between; by default a usual one, or the only one.
+        key: under which key of the file the ``state_dict`` is, nested ones with dots between; by default a usual one,
+            or the only one.
         strip_prefix: what is taken off the beginning of all names, such as ``"module."``.
         ignore: patterns, as in a shell, of names that are left out, such as ``"fc.*"``.
 
@@ -194,8 +195,8 @@ def load_checkpoint(
         The checkpoint, its tensors in host memory and laid out as fresh ones are, whichever container they come from.
 
     Raises:
-        CheckpointError: the file is missing, truncated, wants to run code, holds no parameters or several models, or is of a known
-            layout but incomplete; a pattern or prefix does not fit its names.
+        CheckpointError: the file is missing, truncated, wants to run code, holds no parameters or several models, or
+            is of a known layout but incomplete; a pattern or prefix does not fit its names.
     """
     path = Path(path)
     if not path.is_file():
@@ -297,16 +298,18 @@ def _read_pickle(path: Path, unsafe: bool) -> tuple[str | None, dict[str, Any], 
         if what is None:
             raise CheckpointError(f"{path} {_damaged(error)}") from error
         raise CheckpointError(
-            f"{path} holds more than tensors: it wants to use {what}. Nothing of it was executed. In the program that wrote it, "
-            f"save torch.save(model.state_dict(), …) alone, or run transference convert --unsafe-load {path.name} NEW.safetensors "
-            "beside its code; or, if you trust whoever made it, repeat with --unsafe-load (unsafe=True)."
+            f"{path} holds more than tensors: it wants to use {what}. Nothing of it was executed. In the program "
+            "that wrote it, save torch.save(model.state_dict(), …) alone, or run transference convert --unsafe-load "
+            f"{path.name} "
+            "NEW.safetensors beside its code; or, if you trust whoever made it, repeat with --unsafe-load "
+            "(unsafe=True)."
         ) from error
     except (ImportError, AttributeError) as error:
         if not unsafe:
             raise CheckpointError(f"{path} {_damaged(error)}") from error
         raise CheckpointError(
-            f"{path} holds objects whose code is not here ({_first_line(error)}). Repeat it in the folder of the program that "
-            "wrote it, or save torch.save(model.state_dict(), …) there."
+            f"{path} holds objects whose code is not here ({_first_line(error)}). Repeat it in the folder of the "
+            "program that wrote it, or save torch.save(model.state_dict(), …) there."
         ) from error
     except Exception as error:  # a damaged pickle can fail anywhere inside torch's reader
         raise CheckpointError(f"{path} {_damaged(error)}") from error

@@ -1,4 +1,4 @@
-"""A checkpoint by other names, or without some of its tensors; frozen names, overlaps and the optimizer's state follow."""
+"""A checkpoint by other names, or without some of its tensors; frozen names and the optimizer's state follow."""
 
 from __future__ import annotations
 
@@ -31,14 +31,20 @@ def without_prefix(checkpoint: Checkpoint, prefix: str) -> Checkpoint:
     others = [name for name in checkpoint.params if not name.startswith(prefix) or name == prefix]
     if not prefix or len(others) == len(checkpoint.params):
         raise CheckpointError(
-            f"{_file(checkpoint)} has no name that begins with {prefix!r}, which was to be taken off all (--strip-prefix); "
-            f"there are: {_listed(checkpoint.params)}."
+            f"{_file(checkpoint)} has no name that begins with {prefix!r}, which was to be taken off all "
+            f"(--strip-prefix); there are: {_listed(checkpoint.params)}."
         )
     if others:
         raise CheckpointError(
             f"{prefix!r} was to be taken off all names of {_file(checkpoint)} (--strip-prefix), but {len(others)} of "
-            f"{len(checkpoint.params)} do not begin with it: {_listed(others)}. Leave them out with --ignore, if no part of the "
-            "learner."
+            f"{len(checkpoint.params)} do not begin with it: {_listed(others)}. Leave them out with --ignore, if no "
+            "part of the learner."
+        )
+
+    if all(name[len(prefix)] == "." for name in checkpoint.params):
+        raise CheckpointError(
+            f"{prefix!r} was to be taken off all names of {_file(checkpoint)}, which would then begin with a dot; "
+            f"give it with its dot, --strip-prefix {prefix}."
         )
 
     def short(name: str) -> str:
@@ -69,14 +75,15 @@ def ignoring(checkpoint: Checkpoint, patterns: Sequence[str], prefix: str = "") 
     for pattern in patterns:
         if not any(_match(names, pattern) for names in called.values()):
             raise CheckpointError(
-                f"No tensor of {_file(checkpoint)} is called {pattern!r}, which was to be left out (--ignore); there are: "
-                f"{_listed(checkpoint.params)}."
+                f"No tensor of {_file(checkpoint)} is called {pattern!r}, which was to be left out (--ignore); there "
+                f"are: {_listed(checkpoint.params)}."
             )
     left = [name for name, names in called.items() if any(_match(names, pattern) for pattern in patterns)]
     kept = {name: value for name, value in checkpoint.params.items() if name not in left}
     if not kept:
         raise CheckpointError(
-            f"--ignore {' --ignore '.join(patterns)} leaves out all {len(left)} tensors of {_file(checkpoint)}; something must stay."
+            f"--ignore {' --ignore '.join(patterns)} leaves out all {len(left)} tensors of {_file(checkpoint)}; "
+            "something must stay."
         )
     return replace(
         checkpoint,
@@ -107,7 +114,7 @@ def _renamed(state: OptimizerState | None, names: Mapping[str, str]) -> Optimize
 def _without(
     state: OptimizerState | None, params: Params, left: Sequence[str], frozen: Sequence[str] | frozenset[str]
 ) -> OptimizerState | None:
-    """Return an optimizer's state without some of the parameters; where it numbers them, by names, if all were numbered.
+    """Return an optimizer's state without some of the parameters; where it numbers them, by names, if it can be.
 
     Args:
         state: whose.
@@ -122,8 +129,8 @@ def _without(
         if named is None or named.order is not None:
             return named or replace(
                 state,
-                unusable=f"its outer optimizer keeps {state.order} parameters by number, and which they are cannot be told "
-                "beside the tensors that were left out. Save its state by name, or take --lookahead sgd",
+                unusable=f"its outer optimizer keeps {state.order} parameters by number, and which they are "
+                "cannot be told beside the tensors that were left out. Save its state by name, or take --lookahead sgd",
             )
         state = named
     slots = {slot: {n: v for n, v in tree.items() if n not in left} for slot, tree in state.slots.items()}
@@ -133,7 +140,7 @@ def _without(
 def _by_name(
     state: OptimizerState, params: Params, left: Sequence[str], frozen: Sequence[str] | frozenset[str]
 ) -> OptimizerState | None:
-    """Return the state by names, with numbers if it surely never had what is left out, None where that cannot be told."""
+    """Return the state by names; with numbers if it surely never had what is left out, None if nobody can tell."""
     if not any(state.slots.values()):  # nothing is kept, so no number matters
         return replace(state, order=None, steps={})
     tied = same_memory(params)

@@ -50,9 +50,10 @@ def to_header(state: OptimizerState | None) -> dict[str, Any] | None:
 
 
 def to_file(state: OptimizerState | None) -> dict[str, Any] | None:
-    """Return `to_header`, with what a reader must know beside: that parameters are numbered, or why no step can be taken.
+    """Return `to_header`, and beside it whether parameters are numbered, or why no step can be taken.
 
-    It stands apart because a digest is made of `to_header`, and is the same whichever container a checkpoint comes from.
+    It stands apart because a digest is made of `to_header`, and is the same whichever container a checkpoint comes
+    from.
     """
     header = to_header(state)
     if state is None or header is None:

@@ -56,7 +56,8 @@ def open_checkpoints(
         unsafe: let a checkpoint run code while it loads.
         steps: of the checkpoints, in their order, or each as ``PATH=N``; by default what the files say.
         key: where in the files their state_dicts are; by default a usual place, or the only one.
-        strip_prefix: what is taken off all names; by default what all have in common, if they are the learner's without it.
+        strip_prefix: what is taken off all names; by default what all have in common, if they are the learner's
+            without it.
         ignore: patterns of names that are left out.
 
     Raises:
@@ -89,7 +90,10 @@ def echo_note(checkpoint: Checkpoint) -> None:
     if checkpoint.ignored:
         say(f"{checkpoint.path}: left out: {collapse(checkpoint.ignored)}", err=True)
     if checkpoint.stripped:
-        say(f"{checkpoint.path}: {checkpoint.stripped!r} is taken off all {len(checkpoint.params)} names", err=True)
+        say(
+            f"{checkpoint.path}: {checkpoint.stripped!r} is taken off all names ({len(checkpoint.params)} tensors)",
+            err=True,
+        )
     if checkpoint.unread:
         say(f"{checkpoint.path}: not read: {', '.join(checkpoint.unread)}", err=True)
     if note := checkpoint.training.get("note"):
@@ -101,11 +105,8 @@ def _fitted(learner: Learner, checkpoint: Checkpoint) -> Checkpoint:
     found = fitted(learner, checkpoint)
     if found.stripped != checkpoint.stripped:
         prefix = found.stripped[len(checkpoint.stripped) :]
-        say(
-            f"{checkpoint.path}: all {len(found.params)} names begin with {prefix!r}, which the learner does not know; it is taken off, "
-            f"as with --strip-prefix {prefix}",
-            err=True,
-        )
+        told = f"all names ({len(found.params)} tensors) begin with {prefix!r}, which the learner does not know"
+        say(f"{checkpoint.path}: {told}; it is taken off, as with --strip-prefix {prefix}", err=True)
     return found
 
 

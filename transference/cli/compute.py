@@ -202,8 +202,8 @@ def compute(
     """Measure how a step on each source task changes the loss of each target task.
 
     Modes are datasets, modalities of paired data (mix[a], mix[a+b], mix[*], or mix[a>b] for support in a and queries in b), or function
-    families (sinusoid, linear, quadratic, tanh, abs). Tasks of your own are module:sampler, an object with a name and [index] or what makes
-    one. Checkpoints of the released MMAML and KML programs are recognised. Repeating the
+    families (sinusoid, linear, quadratic, tanh, abs). Tasks of your own are module:sampler, an object with a name and
+    [index] or what makes one. Checkpoints of the released MMAML and KML programs are recognised. Repeating the
     command goes on where it stopped. Nothing is downloaded.
     """
     import_from_here()

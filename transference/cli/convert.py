@@ -28,8 +28,9 @@ def convert(
 ) -> None:
     """Rewrite a checkpoint in the other container (.pt or .safetensors), or one of another program as ours.
 
-    The content, and so its digest, stays, but for what --strip-prefix and --ignore change. A file that holds objects of a program's own
-    is read beside that program's code with --unsafe-load, once; the new one holds tensors and plain values.
+    The content, and so its digest, stays, but for what --strip-prefix and --ignore change. A file that holds objects
+    of a program's own is read beside that program's code with --unsafe-load, once; the new one holds tensors and plain
+    values.
     """
     import_from_here()
     loaded = load_checkpoint(old, unsafe=unsafe_load, key=key, strip_prefix=strip_prefix, ignore=ignore)

@@ -101,9 +101,7 @@ def episode_options(whose: str, names: Collection[str] = tuple(EPISODE)) -> Call
 def reading_options(command: _F) -> _F:
     """Add what a file of another program may need to be read: which part of it, and by which names."""
     for option in (
-        click.option(
-            "--unsafe-load", is_flag=True, help="Let a checkpoint run code while it loads. Recorded in run.json."
-        ),
+        click.option("--unsafe-load", is_flag=True, help="Let a checkpoint run code while it loads; a run records it."),
         click.option(
             "--ignore",
             metavar="PATTERN",
@@ -113,13 +111,13 @@ def reading_options(command: _F) -> _F:
         click.option(
             "--strip-prefix",
             metavar="PREFIX",
-            help="Take this off the beginning of all names, such as module.  [default: what all names begin with, if they are the "
-            "learner's without it]",
+            help="Take this off the beginning of all names, such as 'module.'; compute and evaluate recognise one "
+            "without which all names are the learner's.",
         ),
         click.option(
             "--key",
             metavar="NAME",
-            help="Where in the file the state_dict is, such as net or ema.model.  [default: a usual key, or the only one]",
+            help="Where in the file the state_dict is, such as net or ema.model.  [default: a usual key, or the only]",
         ),
     ):
         command = option(command)

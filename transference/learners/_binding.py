@@ -48,8 +48,8 @@ def theta(learner: Learner, checkpoint: Checkpoint, moves: Sequence[str] | None 
 def fitted(learner: Learner, checkpoint: Checkpoint) -> Checkpoint:
     """Return the checkpoint by the names that the learner knows: as it is, or without a prefix that all its names have.
 
-    A prefix is taken off where the learner knows its names (``init_params``), the checkpoint does not fit as it is, and fits without
-    it in full. ``stripped`` of what is returned says which.
+    A prefix is taken off where the learner knows its names (``init_params``), the checkpoint does not fit as it is,
+    and fits without it in full. ``stripped`` of what is returned says which.
 
     Args:
         learner: whose names are wanted.

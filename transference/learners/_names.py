@@ -1,7 +1,8 @@
 """Names of a checkpoint that are the learner's but for a prefix, or but for some more tensors.
 
 Programs save a network with the name of what held it in front of each name: ``module.`` (DataParallel), ``_orig_mod.``
-(``torch.compile``), ``net.`` or ``model.`` (a Lightning module), ``backbone.``, or several of them. Any such beginning is looked for.
+(``torch.compile``), ``net.`` or ``model.`` (a Lightning module), ``backbone.``, or several of them. Any such beginning
+is looked for.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _SHOWN = 3
 
 
 def without_common_prefix(checkpoint: Checkpoint, fits: Callable[[Checkpoint], bool]) -> Checkpoint:
-    """Return the checkpoint without the one prefix of all its names without which it fits, or as it is if there is no such one.
+    """Return the checkpoint without the prefix of all its names without which it fits; as it is if there is none.
 
     Args:
         checkpoint: which does not fit as it is.
@@ -101,7 +102,7 @@ def _patterns(left: Sequence[str], names: Sequence[str]) -> list[str]:
 
 
 def prefix_told(names: Iterable[str], error: BaseException) -> str:
-    """Return, for messages, that a learner may know its parameters without the prefix that all names have; nothing if not.
+    """Return, for messages, that a learner may know its parameters without the prefix of all names; nothing if not.
 
     Args:
         names: of all tensors that the learner was given.
@@ -112,8 +113,8 @@ def prefix_told(names: Iterable[str], error: BaseException) -> str:
         sought = {name.removeprefix(prefix) for name in names} | {part for part in prefix.split(".") if part}
         if any(re.search(rf"(?<![\w.]){re.escape(word)}(?![\w.])", text) for word in sought):
             return (
-                f" All {len(names)} names of the checkpoint begin with {prefix!r}: if the learner knows them without, give "
-                f"--strip-prefix {quote(prefix)} (strip_prefix of load_checkpoint)."
+                f" All names of the checkpoint ({len(names)} tensors) begin with {prefix!r}: if the learner knows "
+                f"them without, give --strip-prefix {quote(prefix)} (strip_prefix of load_checkpoint)."
             )
     return ""
 

@@ -47,7 +47,8 @@ def check_pure(learner: Learner, params: Params, episode: Episode) -> None:
         inputs = inputs_told(learner, episode)
         raise (InputsError if inputs else LearnerError)(
             f"The learner failed on the first episode: {told(error)}. "
-            f"The episode was: {episode.describe()}{f'; {inputs}' if inputs else ''}.{hint}{prefix_told(_names(learner, params), error)}"
+            "The episode was: "
+            f"{episode.describe()}{f'; {inputs}' if inputs else ''}.{hint}{prefix_told(_names(learner, params), error)}"
         ) from error
     if not isinstance(loss, Tensor) or loss.dim() != 0:
         if not isinstance(loss, Tensor):
@@ -71,8 +72,9 @@ def check_pure(learner: Learner, params: Params, episode: Episode) -> None:
         )
     if not torch.equal(random_state, torch.get_rng_state()):
         raise LearnerError(
-            "episode_loss draws random numbers (dropout, augmentation, noise?), so losses could not repeat. Switch them off: dropout "
-            "is off in a module after .eval(), which also lets batch norm take its statistics from the checkpoint, or with p=0."
+            "episode_loss draws random numbers (dropout, augmentation, noise?), so losses could not repeat. Switch "
+            "them off: dropout is off in a module after .eval(), which also lets batch norm take its statistics "
+            "from the checkpoint, or with p=0."
         )
     first, second, scored = first.detach(), second.detach(), scored.detach()
     tolerance = 1e-5 if first.dtype == torch.float32 else 1e-10  # some GPU kernels sum in varying order

@@ -42,12 +42,13 @@ def load_tasks(
 ) -> TaskSampler:
     """Return the tasks of a mode, as `open_tasks` does, or of a sampler of one's own.
 
-    A mode that there is comes first; where a module of its name has a member of the split's name too, nothing is guessed. A sampler
-    is looked at before it is measured with: its first task twice, and the last of those that are wanted.
+    A mode that there is comes first; where a module of its name has a member of the split's name too, nothing is
+    guessed. A sampler is looked at before it is measured with: its first task twice, and the last of those that are
+    wanted.
 
     Args:
-        text: ``"NAME:SPLIT"``, or ``"module:sampler"``: an object with ``name`` and ``[index]``, or what makes one, called with
-            those of the settings below that its signature names.
+        text: ``"NAME:SPLIT"``, or ``"module:sampler"``: an object with ``name`` and ``[index]``, or what makes one,
+            called with those of the settings below that its signature names.
         n: tasks that are wanted.
         data_root: the folder with datasets.
         ways: classes per task.
@@ -63,14 +64,16 @@ def load_tasks(
         DataError: there is nothing of that name, or it gives no tasks, or not the same ones when it is asked again.
     """
     offers: dict[str, Any] = {
-        "ways": ways, "shots": shots, "queries": queries, "seed": seed, "side": side, "channels": channels, "device": device,
+        "ways": ways, "shots": shots, "queries": queries, "seed": seed, "side": side, "channels": channels,
+        "device": device,
     }  # fmt: skip
     match = _OWN.fullmatch(text)
     found = _module(match["module"]) if match else None
     if match is None or _is_mode(match["module"], data_root):
         if match and found and match["attribute"].partition(".")[0] in _defined(found):
             raise UsageError(
-                f"{text} names both the mode {match['module']} and {match['attribute']} of the module {found.origin}; rename one of them."
+                f"{text} names both the mode {match['module']} and {match['attribute']} of the module "
+                f"{found.origin}; rename one of them."
             )
         return open_tasks(text, data_root=data_root, **offers)
     if found is None:
@@ -108,7 +111,8 @@ def _mode_alone(text: str, name: str, data_root: str | Path | None, offers: Mapp
         if text.rpartition(":")[2] in SPLITS:
             raise
         raise DataError(
-            f"{error} Nor is there a module {name!r} to take a sampler from: is its file in the current folder, or installed?"
+            f"{error} Nor is there a module {name!r} to take a sampler from: is its file in the current folder, or "
+            "installed?"
         ) from error
 
 
@@ -130,7 +134,7 @@ def _module(name: str) -> ModuleSpec | None:
 
 
 def _defined(spec: ModuleSpec) -> set[str]:
-    """Return the names that the file of a module evidently defines, without importing it: it may be anybody's script."""
+    """Return the names that a module's file evidently defines, without importing it: it may be anybody's script."""
     if spec.origin is None or not spec.origin.endswith(".py"):
         return set()
     try:
@@ -169,7 +173,8 @@ def _attribute(text: str, module: str, attribute: str, spec: ModuleSpec) -> obje
             close = difflib.get_close_matches(part, public, n=1)
             hint = f" Did you mean {close[0]}?" if close else ""
             raise DataError(
-                f"There is no mode {module!r}, and the module of that name ({spec.origin}) has no {part!r} for {text!r}.{hint}"
+                f"There is no mode {module!r}, and the module of that name ({spec.origin}) has no {part!r} for "
+                f"{text!r}.{hint}"
             )
         found = getattr(found, part)
     return found
@@ -196,7 +201,7 @@ def _made(found: object, text: str, offers: Mapping[str, Any]) -> TaskSampler:
     return made
 
 
-def _called(factory: Any, text: str, offers: Mapping[str, Any]) -> object:  # noqa: ANN401 - a stranger's function or class
+def _called(factory: Any, text: str, offers: Mapping[str, Any]) -> object:  # noqa: ANN401 - a stranger's
     asked: tuple[inspect.Parameter, ...]
     try:
         asked = tuple(inspect.signature(factory).parameters.values())
@@ -210,7 +215,8 @@ def _called(factory: Any, text: str, offers: Mapping[str, Any]) -> object:  # no
     ]
     if needed:
         raise DataError(
-            f"{text} asks for {', '.join(needed)}, which no command offers; there are: {', '.join(offers)}. Give it a default."
+            f"{text} asks for {', '.join(needed)}, which no command offers; there are: {', '.join(offers)}. Give it "
+            "a default."
         )
     try:
         made: object = factory(**{name: value for name, value in offers.items() if name in named})
@@ -234,6 +240,7 @@ def _check(sampler: TaskSampler, text: str, n: int) -> None:
     first, _, again = (_trees.digest(episode_of(sampler, index).items()) for index in (0, n - 1, 0))
     if first != again:
         raise DataError(
-            f"Task 0 of {text} is another one when it is drawn again. An episode is a function of the index alone: draw with a generator "
-            "made in [index], torch.Generator().manual_seed(index), and keep nothing between calls."
+            f"Task 0 of {text} is another one when it is drawn again. An episode is a function of the index alone: "
+            "draw with a generator made in [index], torch.Generator().manual_seed(index), and keep nothing between "
+            "calls."
         )

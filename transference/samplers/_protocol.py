@@ -85,7 +85,7 @@ def sampler_digest(sampler: TaskSampler) -> str:
 
 
 def task_record(sampler: TaskSampler, index: int) -> TaskRecord:
-    """Return the sampler's record of a task, else one that says no more than its mode: its ``mode``, or without one its name."""
+    """Return the sampler's record of a task, else one of the mode alone: its ``mode``, or without one its name."""
     if isinstance(sampler, DescribingSampler):
         return sampler.describe(index)
     mode = getattr(sampler, "mode", None)
@@ -123,8 +123,8 @@ def episode_of(sampler: TaskSampler, index: int, replicate: int = 0) -> Episode[
         raise DataError(f"The sampler {sampler.name} failed at {asked}: {told(error)}.{fewer}") from error
     if not isinstance(episode, Episode):
         raise DataError(
-            f"The sampler {sampler.name} gave a {type(episode).__name__} for {asked}; it must give an Episode(support_x, support_y, "
-            "query_x, query_y)."
+            f"The sampler {sampler.name} gave a {type(episode).__name__} for {asked}; it must give an "
+            "Episode(support_x, support_y, query_x, query_y)."
         )
     return episode
 
