@@ -60,6 +60,7 @@ def test_every_command_explains_itself_with_two_examples():
         "convert",
         "demo",
         "evaluate",
+        "explore",
         "export",
         "learners",
         "plot",

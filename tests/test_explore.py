@@ -458,6 +458,16 @@ def test_functions_are_drawn_as_points(browser, tmp_path):
         assert opened.tab.locator("#pair-tasks circle").count() == 8
 
 
+def test_combinations_are_source_modes_too(browser, tmp_path):
+    run = measured(tmp_path / "run", combine={"sum": tr.Sum()}, lookahead=tr.SGD(0.1), controls=0)
+    run.explore().save(tmp_path / "x.html")
+    with Opened(browser, (tmp_path / "x.html").as_uri()) as opened:
+        opened.tab.mouse.click(*opened.at(13, 6, n_rows=18))
+        assert opened.text("#pair-title") == "sum 1 → textures 2"
+        assert shown_ratio(opened.text("#told")) == pytest.approx(run.matrix(10)[13, 6], abs=6e-4)
+        assert opened.tab.locator("#pair-again").is_hidden(), "no call measures a single combination"
+
+
 def test_a_single_pair_without_a_ratio_has_a_page(browser, sources, tmp_path):
     class Zero(PixelPrototypes):
         def episode_loss(self, params, episode):

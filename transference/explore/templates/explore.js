@@ -55,6 +55,7 @@ async function load() {
     }
     found.shown = found.mean || found.log;
     found.within = withinNoise(found);
+    found.anyWithin = found.within.includes(WITHIN);
     if (loaded.size > 3) loaded.delete(loaded.keys().next().value);
     loaded.set(about.name, found);
   }
@@ -62,16 +63,17 @@ async function load() {
 }
 
 // Return for each cell whether it lies within the noise: by replicates where there are, else by the control of its mode pair.
-function withinNoise(found) {
-  const within = new Uint8Array(S * T);
-  const { noise } = found.about, modes = run.targets.mode;
+function withinNoise({ about, shown, verdict }) {
+  const within = new Uint8Array(S * T), { mode } = run.targets;
+  if (verdict) return within.map((_, k) => (verdict[k] === 0 ? WITHIN : BEYOND));
+  const low = new Float32Array(T), high = new Float32Array(T); // NaN where no band is known
+  let of = -1;
   for (let i = 0; i < S; i++) {
-    const bands = noise[run.sources.mode[i]].map((band) => band && band.map(Math.log));
-    for (let j = 0, k = i * T; j < T; j++, k++) {
-      const band = bands[modes[j]];
-      if (found.verdict) within[k] = found.verdict[k] === 0 ? WITHIN : BEYOND;
-      else within[k] = band && found.shown[k] >= band[0] && found.shown[k] <= band[1] ? WITHIN : BEYOND;
-    }
+    const bands = about.noise[run.sources.mode[i]];
+    if (bands.every((band) => !band)) continue;
+    if (of !== run.sources.mode[i]) for (let j = 0; j < T; j++) [low[j], high[j]] = (bands[mode[j]] || [NaN, NaN]).map(Math.log);
+    of = run.sources.mode[i];
+    for (let j = 0, k = i * T; j < T; j++, k++) if (shown[k] >= low[j] && shown[k] <= high[j]) within[k] = WITHIN;
   }
   return within;
 }
@@ -267,7 +269,7 @@ function drawLegend() {
   context.clearRect(0, 0, 161, 20);
   for (let x = 0; x < 161; x++) {
     const k = Math.round((x / 160) * 512);
-    const both = layer.within.includes(WITHIN) ? [palette.strong, palette.faint] : [palette.strong];
+    const both = layer.anyWithin ? [palette.strong, palette.faint] : [palette.strong];
     both.forEach((colours, row) => {
       context.fillStyle = `rgb(${colours[k].map(Math.round)})`;
       context.fillRect(x, row * 11, 1, both.length > 1 ? 9 : 20);
@@ -552,7 +554,7 @@ async function change() {
     $(`${name}-value`).textContent = values[view[name]].toLocaleString('en', { maximumFractionDigits: 12 });
     $(`${name}-box`).hidden = values.length < 2;
   }
-  for (const name of ['faint-box', 'scale-note']) $(name).hidden = !layer.within.includes(WITHIN);
+  for (const name of ['faint-box', 'scale-note']) $(name).hidden = !layer.anyWithin;
   [$('sort').value, $('faint').checked] = [view.sort, view.faint];
   drawLegend();
   clampView();
