@@ -277,6 +277,26 @@ def test_what_is_pointed_at_is_told_as_the_table_has_it(browser, run, page):
         assert "reopen_tasks" in opened.text("#pair-command")
 
 
+def test_replicates_are_told_of_the_pair_that_is_pointed_at(browser, tmp_path):
+    run = measured(tmp_path / "run", replicates=5, lookahead=tr.SGD(0.1), controls=0)
+    run.explore().save(tmp_path / "x.html")
+    logs = np.log([run.matrix(10, 0.1, replicate)[3, 5] for replicate in range(5)])
+    block = [block for block in run.blocks(10) if (block.source_mode, block.target_mode) == ("strokes", "textures")]
+    pair = tr.single_pairs(block).query("source_index == 3 and target_index == 1").iloc[0]
+    with Opened(browser, (tmp_path / "x.html").as_uri()) as opened:
+        opened.tab.mouse.move(*opened.at(3, 5))
+        told = opened.text("#told")
+        assert (
+            f"in 5 replicates: {(logs < 0).sum()} positive, {(logs >= np.log(tr.NEUTRAL_BAND[1])).sum()} negative"
+            in told
+        )
+        shown = re.search(r"over draws ([\d.]+), 95 % interval ([\d.]+) to ([\d.]+)", told).groups()
+        np.testing.assert_allclose(
+            np.array(shown, float), pair[["geometric_mean", "low", "high"]].astype(float), atol=6e-4
+        )
+        assert ("its sign is not told" in told) == (pair["transfer"] == "undecided")
+
+
 def test_sliders_and_orders_show_what_they_say(browser, run, page):
     with Opened(browser, page.as_uri()) as opened:
         opened.tab.locator("#alpha").fill("1")

@@ -326,7 +326,7 @@ function ofNoise(i, j, k) {
   const band = layer.about.noise[run.sources.mode[i]][run.targets.mode[j]];
   if (!band) return 'how far resampling noise moves it was not measured';
   const ends = `${ratioText(band[0], band[1])} to ${ratioText(band[1], band[0])}`;
-  return layer.within[k] ? `within the resampling noise (${ends}): its sign is not told` : `beyond the resampling noise of single pairs (${ends})`;
+  return layer.within[k] ? `within the resampling noise (95 %: ${ends}): its sign is not told` : `beyond the band of 95 % of the resampling noise (${ends})`;
 }
 
 function ofReplicates(k) {
