@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import torch
 import transference as tr
 from tests.strangers import Impure
 from transference.errors import LearnerError, SpecMismatchError, StoreError
-from transference.store import _lock
+from transference.store import Store, _lock
 
 pytestmark = pytest.mark.slow
 
@@ -237,3 +238,19 @@ def test_a_dry_run_neither_waits_nor_writes(tmp_path, start, gate, learner, chec
     words = {"n_source": 2, "n_target": 2, "lookahead": tr.SGD(0.1), "dry_run": True}
     tr.measure(learner, checkpoint, sources, targets, out=tmp_path / "free", **words)
     assert not (tmp_path / "free").exists()
+
+
+def test_a_run_that_begins_while_the_folder_is_looked_at_is_no_stranger(tmp_path, alone, monkeypatch):
+    shutil.copytree(alone.path, tmp_path / "run")
+    run_json = tmp_path / "run" / "run.json"
+    (tmp_path / "aside.json").write_bytes(run_json.read_bytes())
+    run_json.unlink()
+    looked = Path.iterdir
+
+    def begun_meanwhile(folder):
+        if folder == tmp_path / "run":
+            shutil.copy(tmp_path / "aside.json", run_json)
+        return looked(folder)
+
+    monkeypatch.setattr(Path, "iterdir", begun_meanwhile)
+    assert Store(tmp_path / "run").check(alone.spec)

@@ -65,6 +65,8 @@ class Store:
         if self.path.exists() and not self.path.is_dir():
             raise StoreError(f"{self.path} is a file; choose a new --out.")
         if self.path.exists() and not all(_may_be_there(child.name) for child in self.path.iterdir()):
+            if self.run_json.exists():  # another process began the run, and went on, since we looked
+                return self.check(spec)
             raise StoreError(f"{self.path} exists and is no run folder; choose a new --out.")
         return False
 
