@@ -131,7 +131,20 @@ PLOTS = {
 def combined(trained, tmp_path_factory):
     """A run with a combination, which one kind of figure is about."""
     out = tmp_path_factory.mktemp("combined") / "run"
-    words = "--source shapes:val --combine mgda --n-source 4 --n-target 3 --alpha 0.001 --alpha 0.01".split()
+    words = [
+        "--source",
+        "shapes:val",
+        "--combine",
+        "mgda",
+        "--n-source",
+        "4",
+        "--n-target",
+        "3",
+        "--alpha",
+        "0.001",
+        "--alpha",
+        "0.01",
+    ]
     result = call("compute", trained[-1], *MODES, *words, "--out", out)
     assert result.exit_code in FINISHED, result.output
     return out
