@@ -247,6 +247,18 @@ class RunSpec:
         """What names the run, equal exactly when the specs are."""
         return _digest_of(self.to_json())
 
+    def digest_of(self, *steps: int) -> str:
+        """Return what names the part of the run at some checkpoints: the digest of a run that has these alone.
+
+        A run that grows by checkpoints keeps the parts that it has.
+        """
+        return dataclasses.replace(self, checkpoints=tuple(ref for ref in self.checkpoints if ref.step in steps)).digest
+
+    def grows_into(self, other: RunSpec) -> bool:
+        """Return whether ``other`` asks the same of more checkpoints, these among them."""
+        same = dataclasses.replace(self, checkpoints=other.checkpoints) == other
+        return same and set(self.checkpoints) < set(other.checkpoints)
+
     def target_blocks(self) -> Iterator[tuple[int, int]]:
         """Yield the blocks of targets that are prepared together, as half-open ranges of task ids."""
         return _blocks(self.n_target, self.tile[1])

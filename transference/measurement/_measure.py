@@ -58,7 +58,8 @@ def measure(
 ) -> Run:
     """Measure the loss ratio of every source on every target, at every checkpoint and step size.
 
-    A killed or interrupted measurement goes on where it stopped when the same call is made again.
+    A killed or interrupted measurement goes on where it stopped when the same call is made again. Made again with further
+    checkpoints, those are measured too, and ``out`` holds them all.
 
     Args:
         learner: anything with ``episode_loss(params, episode)``.
@@ -125,11 +126,14 @@ def _measure(
         spec = decided.spec
         if dry_run:
             return Run(store.path, spec)
+        about = provenance(decided.checkpoints, decided.device, command)
         if not begun:
             told = {"theta": work.theta, "trial": asdict(found) if found else None}
-            store.begin(spec, {**provenance(decided.checkpoints, decided.device, command), **told})
+            store.begin(spec, {**about, **told})
             if progress and found:
                 _say(str(found))
+        elif store.spec() != spec:
+            store.grow(spec, {name: about[name] for name in ("command", "folder", "checkpoints")})
         if not store.has_tasks():
             store.write_tasks(work.tasks())
         store.write_view()

@@ -9,8 +9,12 @@ from typing import Any
 from transference.errors import StoreError
 from transference.plain import as_list, as_record, as_text, as_whole, read_json
 
-FORMAT = "transference-run/2"
-"""Of a folder whose files say whose they are. Version 0.1 wrote none into run.json, and nothing into its files."""
+FORMAT = "transference-run/3"
+"""Of a folder whose files say of which spec and checkpoint they are, so that it may grow by checkpoints."""
+
+_READ = (FORMAT, "transference-run/2")
+"""In the second, of version 0.2, each file says of which run it is, all checkpoints together. Version 0.1 wrote no format, and nothing into
+files."""
 
 _TEXTS = ("folder", "python", "machine", "device", "format")
 _MOST_THREADS = 4096
@@ -34,9 +38,9 @@ def read_about(path: Path) -> dict[str, Any]:
         raise StoreError(
             f"{path} is damaged: {error}. Put the file that compute wrote back, or measure anew into another --out."
         ) from error
-    if about.get("format", FORMAT) != FORMAT:
+    if about.get("format", FORMAT) not in _READ:
         raise StoreError(
-            f"{path} is of the format {about['format']!r}; this version reads {FORMAT!r}. Upgrade transference."
+            f"{path} is of the format {about['format']!r}; this version reads {', '.join(map(repr, _READ))}. Upgrade transference."
         )
     return about
 

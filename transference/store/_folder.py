@@ -47,7 +47,7 @@ class Store:
         return self.path / "run.json"
 
     def check(self, spec: RunSpec) -> bool:
-        """Return whether the folder holds a run of ``spec`` already; False means that it is free.
+        """Return whether the folder holds a run of ``spec``, or one that may grow into it; False means that it is free.
 
         Raises:
             SpecMismatchError: the folder holds a run of another spec.
@@ -55,7 +55,7 @@ class Store:
         """
         if self.run_json.exists():
             differences = self.spec().differences(spec)
-            if differences:
+            if differences and not self._may_grow_into(spec):
                 lines = "\n  ".join(differences)
                 raise SpecMismatchError(
                     f"{self.path} holds a run of another spec. What it was → what was asked now:\n  {lines}\n"
@@ -87,6 +87,24 @@ class Store:
             )
         except FileExistsError:
             self.check(spec)
+
+    def grow(self, spec: RunSpec, about: Mapping[str, Any]) -> None:
+        """Take further checkpoints into the run that the folder holds; what it has of the others stays.
+
+        Args:
+            spec: the measurement with all checkpoints.
+            about: command, folder and checkpoints, in place of those that run.json names.
+
+        Raises:
+            SpecMismatchError: the run cannot grow into this one.
+        """
+        self.check(spec)
+        content = {**self.about(), "digest": spec.digest, "spec": spec.to_json(), **about}
+        write_aside(self.run_json, lambda aside: aside.write_text(json.dumps(content, indent=2) + "\n"))
+        self._layout = None
+
+    def _may_grow_into(self, spec: RunSpec) -> bool:
+        return self.about().get("format") == FORMAT and self.spec().grows_into(spec)
 
     def about(self) -> dict[str, Any]:
         """Return the content of run.json.
@@ -149,7 +167,8 @@ class Store:
             StoreError: the folder holds no run, or run.json is damaged.
         """
         if self._layout is None:
-            self._layout = Layout(self.path, self.spec(), labelled="format" in self.about())
+            written = self.about().get("format")
+            self._layout = Layout(self.path, self.spec(), written is not None, written == FORMAT)
         return self._layout
 
     def has(self, tile: Tile) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,13 @@ class Layout:
         path: the folder.
         spec: the measurement.
         labelled: whether every file says whose it is; those of version 0.1 do not.
+        by_checkpoint: whether a file says so of its checkpoint alone; those of version 0.2 name all that the run has.
     """
 
     path: Path
     spec: RunSpec
     labelled: bool = True
+    by_checkpoint: bool = True
 
     @property
     def tasks(self) -> TableFile:
@@ -92,7 +95,18 @@ class Layout:
         yield from (file for _, file in self.exact_files())
 
     def _file(self, path: Path, schema: pa.Schema, rows: int | None, **place: Any) -> TableFile:  # noqa: ANN401 - plain values
-        return TableFile(path, schema, {"spec": self.spec.digest, **place}, self.labelled, rows)
+        whose = self._digests.get(place.get("checkpoint_step"), self._digests[None])
+        return TableFile(path, schema, {**place, "spec": whose}, self.labelled, rows)
+
+    @cached_property
+    def _digests(self) -> Mapping[int | None, str]:
+        """What names the part of the run at each checkpoint, and under None what belongs to all."""
+        if not self.by_checkpoint:
+            return {None: self.spec.digest}
+        return {
+            None: self.spec.digest_of(),
+            **{ref.step: self.spec.digest_of(ref.step) for ref in self.spec.checkpoints},
+        }
 
 
 def _partition(step: int) -> str:
