@@ -25,6 +25,7 @@ ORDER = [
     {"measurement"},
     {"pages"},
     {"report", "explore"},
+    {"watch"},
     {"cli"},
     {"__main__"},
 ]
@@ -34,7 +35,7 @@ TABLE_ONLY = {"statistics": set(), "figures": {"statistics"}}
 TABLE = {"errors", "files", "_streams", "blocks"}
 """What these see of the ground floor."""
 
-TELLERS = ("report", "explore", "cli")
+TELLERS = ("report", "explore", "watch", "cli")
 """Rooms that show what was measured, with figures and statistics."""
 
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}

@@ -95,3 +95,6 @@ from .store import (
     open_run as open_run,
     verify as verify,
 )
+from .watch import (
+    Watch as Watch,
+)

@@ -142,13 +142,13 @@ def _measure(
         )
         with progress_bar(spec.n_cells, unit="pair", shown=progress, initial=done, unit_scale=True) as bar:
             for ref in spec.checkpoints:
-                _measure_at(ref.step, spec, store, work, bar)
+                measure_at(ref.step, spec, store, work, bar)
                 if log:
-                    log(_logged(Run(store.path), ref.step), ref.step)
+                    log(logged(Run(store.path), ref.step), ref.step)
     return Run(store.path)
 
 
-def _measure_at(step: int, spec: RunSpec, store: Store, work: Work, bar: Bar) -> None:
+def measure_at(step: int, spec: RunSpec, store: Store, work: Work, bar: Bar) -> None:
     """Measure what is not published yet at one checkpoint."""
     bar.set_description(f"checkpoint {step}")
     for tile in spec.tiles(step):
@@ -166,7 +166,7 @@ def _measure_at(step: int, spec: RunSpec, store: Store, work: Work, bar: Bar) ->
         store.write_controls(step, work.controls(step, controlled_pairs(spec)))
 
 
-def _logged(run: Run, step: int) -> dict[str, float]:
+def logged(run: Run, step: int) -> dict[str, float]:
     """Return mean and shares of each mode pair and step size at one checkpoint, as a log names them."""
     table = summarise_blocks(run.blocks(step))
     return {

@@ -21,7 +21,7 @@ from transference.measurement._controlled import default_controls
 from transference.measurement._steps import Subject
 from transference.measurement._tasks import Drawn, Tasks
 from transference.samplers import TaskSampler
-from transference.spec import RunSpec, make_spec
+from transference.spec import CheckpointRef, RunSpec, make_spec
 from transference.store import Store
 
 _TRIED = 16
@@ -50,6 +50,7 @@ class Question:
         precision: ``"fp32"`` or ``"fp64"``.
         tile: sources and targets per file.
         combine: combinations of the source modes, by the name of the mode that each adds.
+        beside: checkpoints that the run has, and that are not measured now.
     """
 
     learner: Learner
@@ -66,6 +67,7 @@ class Question:
     precision: str
     tile: tuple[int, int]
     combine: Mapping[str, Combination]
+    beside: tuple[CheckpointRef, ...] = ()
 
     @classmethod
     def of(
@@ -85,6 +87,7 @@ class Question:
         precision: str,
         tile: tuple[int, int] | None,
         combine: Mapping[str, Combination],
+        beside: tuple[CheckpointRef, ...] = (),
     ) -> Question:
         """Return the question that the arguments of `measure` ask.
 
@@ -100,16 +103,19 @@ class Question:
             learner, ordered, from_samplers, to_samplers, n_source, n_target, with_alpha(lookahead, ordered), estimator, replicates,
             default_controls(n_source, n_target, estimated=estimated) if controls is None else controls, choose_device(device), precision,
             tile or default_tile(estimator, n_source * (len(from_samplers) + len(combine)), n_target * len(to_samplers)), dict(combine),
+            beside,
         )  # fmt: skip
 
     @property
     def spec(self) -> RunSpec:
         """The question as data."""
-        return make_spec(
+        asked = make_spec(
             self.learner, self.checkpoints, self.sources, self.targets, n_source=self.n_source, n_target=self.n_target,
             step=self.lookahead, estimator=self.estimator, controls=self.controls, device=self.device.type, precision=self.precision,
             tile=self.tile, replicates=self.replicates, combine=self.combine,
         )  # fmt: skip
+        together = sorted({*asked.checkpoints, *self.beside}, key=lambda ref: ref.step)
+        return replace(asked, checkpoints=tuple(together))
 
     def as_begun(self, store: Store) -> Question:
         """Return the question as the run in a folder was begun with it: an engine that was left open then is not left open again.

@@ -7,8 +7,10 @@ for a result.
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from transference.files import write_aside
 from transference.spec import RunSpec, Tile
 from transference.store._about import FORMAT, read_about
 from transference.store._files import TableFile
-from transference.store._layout import Layout
+from transference.store._layout import FOLDERS, Layout, folders_of
 from transference.store._lock import LOCK_NAMES, one_writer
 from transference.store._schema import PAIRS
 from transference.store._view import VIEW, view_of
@@ -93,15 +95,49 @@ class Store:
 
         Args:
             spec: the measurement with all checkpoints.
-            about: command, folder and checkpoints, in place of those that run.json names.
+            about: what replaces what run.json says; of its checkpoints, those of the same step.
 
         Raises:
             SpecMismatchError: the run cannot grow into this one.
         """
         self.check(spec)
-        content = {**self.about(), "digest": spec.digest, "spec": spec.to_json(), **about}
+        before = self.about()
+        known = {c["step"]: c for c in (*before.get("checkpoints", []), *about.get("checkpoints", []))}
+        checkpoints = [known[ref.step] for ref in spec.checkpoints if ref.step in known]
+        self._rewrite({**before, **about, "checkpoints": checkpoints}, spec)
+
+    def shrink(self, steps: Collection[int]) -> None:
+        """Let checkpoints go: first run.json forgets them, then their files are removed; without any the folder is free again.
+
+        Whatever moment it is killed at, the folder holds a run that goes on or is let go again.
+        """
+        before, spec = self.about(), self.spec()
+        left = tuple(ref for ref in spec.checkpoints if ref.step not in steps)
+        if left:
+            told = [c for c in before.get("checkpoints", []) if c["step"] not in steps]
+            self._rewrite({**before, "checkpoints": told}, dataclasses.replace(spec, checkpoints=left))
+        for step in steps:
+            self.clear(step)
+        if not left:
+            for folder in FOLDERS:
+                shutil.rmtree(self.path / folder, ignore_errors=True)
+            for name in ("tasks.parquet", VIEW, self.run_json.name):
+                (self.path / name).unlink(missing_ok=True)
+            self._layout = None
+
+    def clear(self, step: int) -> None:
+        """Remove the files of one checkpoint."""
+        for folder in folders_of(self.path, step):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _rewrite(self, about: Mapping[str, Any], spec: RunSpec) -> None:
+        content = {**about, "digest": spec.digest, "spec": spec.to_json()}
         write_aside(self.run_json, lambda aside: aside.write_text(json.dumps(content, indent=2) + "\n"))
         self._layout = None
+
+    def write_as(self, spec: RunSpec) -> None:
+        """Take files of ``spec`` from now on, into which the run may grow; run.json says so when `grow` is called."""
+        self._layout = dataclasses.replace(self.layout, spec=spec)
 
     def _may_grow_into(self, spec: RunSpec) -> bool:
         return self.about().get("format") == FORMAT and self.spec().grows_into(spec)
@@ -174,6 +210,16 @@ class Store:
     def has(self, tile: Tile) -> bool:
         """Return whether the tile is published."""
         return self.begun and all(file.exists() for file in self.layout.of(tile))
+
+    def has_all(self, step: int) -> bool:
+        """Return whether all that belongs to one checkpoint is published; of rounds of exact pairs, the first."""
+        spec = self.layout.spec
+        return (
+            all(self.has(tile) for tile in spec.tiles(step))
+            and all(self.has_self_transference(step, targets) for targets in spec.target_blocks())
+            and (not spec.controls or self.has_controls(step))
+            and (not spec.sampled or bool(self.exact_rounds(spec, step)))
+        )
 
     def has_tasks(self) -> bool:
         """Return whether the table of tasks is there."""

@@ -109,6 +109,11 @@ class Layout:
         }
 
 
+def folders_of(path: Path, step: int) -> list[Path]:
+    """Return the folders of one checkpoint in a run folder, there or not."""
+    return [path / name / _partition(step) for name in FOLDERS]
+
+
 def _partition(step: int) -> str:
     return f"checkpoint_step={step:08d}"
 
