@@ -7,6 +7,8 @@ import pytest
 import torch
 
 import transference as tr
+from meta_models.training import Training
+from meta_models.training import train as train_learner
 from transference.errors import LearnerError, SpecMismatchError, UsageError
 from transference.watch._budget import Budget
 
@@ -40,7 +42,7 @@ def watching(learner, sources, targets, tmp_path):
     """Return what makes a watch of every second update that never lacks time."""
 
     def make(out="watched", **changes):
-        asked = {"every": 2, "share": 1e9, "estimator": ESTIMATOR, **SETTINGS, **changes}
+        asked = {"every": 2, "time_share": 1e9, "estimator": ESTIMATOR, **SETTINGS, **changes}
         return tr.Watch(sources, targets, learner=learner, out=tmp_path / out, **asked)
 
     return make
@@ -180,7 +182,7 @@ def test_a_log_and_a_page_are_kept(watching, learner, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"every": 0}, {"share": 0}, {"share": float("nan")}, {"alpha": 0.1}, {"log": object()}], ids=str
+    "wrong", [{"every": 0}, {"time_share": 0}, {"time_share": float("nan")}, {"alpha": 0.1}, {"log": object()}], ids=str
 )
 def test_what_cannot_be_watched_is_refused(watching, wrong):
     with pytest.raises(UsageError):
@@ -223,7 +225,7 @@ def test_a_stage_that_became_dearer_is_left_out():
 
 
 def test_stages_that_are_left_out_are_named(watching, learner, tmp_path):
-    watch = watching(share=1e-9)
+    watch = watching(time_share=1e-9)
     assert watch(2, learner.init_params(0))
     assert watch(4, learner.init_params(0)) is None
     assert watch.left_out == [4]
@@ -254,3 +256,44 @@ def test_without_lightning_there_is_no_callback_of_it(watching, monkeypatch):
         monkeypatch.setitem(sys.modules, part, None)
     with pytest.raises(UsageError, match="pip install lightning"):
         watching().callback()
+
+
+@pytest.mark.parametrize("lookahead", [tr.SGD(alpha=1e-3), tr.Outer(alpha=1e-3)], ids=["sgd", "outer"])
+def test_a_training_of_ours_and_its_watch_go_on_together(learner, tmp_path, lookahead):
+    """What was watched is what is measured on the saved checkpoints, to the bit, whether the training was interrupted or not."""
+    modes = ("strokes", "shapes")
+    episodes = {"ways": 3, "shots": 1, "queries": 2}
+    sources, targets = (
+        [tr.few_shot(f"{mode}:{split}", **episodes, seed=5) for mode in modes] for split in ("train", "val")
+    )
+    training = Training("stranger", {}, modes, ways=3, queries=2, meta_batch=2, lr=1e-3)
+    tasks = [tr.few_shot(f"{mode}:train", **episodes, seed=0) for mode in modes]
+    asked = {
+        "n_source": 2,
+        "n_target": 2,
+        "lookahead": lookahead,
+        "estimator": ESTIMATOR,
+        "controls": 0,
+        "device": "cpu",
+    }
+
+    def train_to(name, iterations):
+        watch = tr.Watch(
+            sources, targets, learner=learner, out=tmp_path / f"{name}-watch", every=2, time_share=1e9, **asked
+        )
+        out = tmp_path / name
+        return train_learner(learner, training, tasks, out=out, iterations=iterations, save_every=4, watch=watch)
+
+    train_to("whole", 8)
+    train_to("parts", 6)
+    for path in (tmp_path / "parts").glob("step-00000006*"):
+        path.unlink()  # killed after stage 6, before anything was saved
+    train_to("parts", 8)
+    watched = tr.open_run(tmp_path / "whole-watch")
+    assert watched.steps == (2, 4, 6, 8)
+    assert tables(watched) == tables(tr.open_run(tmp_path / "parts-watch"))
+    saved = [tr.load_checkpoint(path) for path in sorted((tmp_path / "whole").glob("step-*.safetensors"))]
+    measured = tr.measure(learner, saved, sources, targets, out=tmp_path / "measured", **asked)
+    assert measured.steps == (4, 8)
+    seen = tables(watched)
+    assert all(seen[file] == content for file, content in tables(measured).items())

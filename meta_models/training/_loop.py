@@ -14,8 +14,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,7 @@ def train(
     progress: bool = False,
     log: Log | Scalars | None = None,
     log_every: int = 10,
+    watch: Callable[[int, Callable[[], Checkpoint]], object] | None = None,
 ) -> list[Path]:
     """Meta-train a learner and save checkpoints; called again, go on from the last one.
 
@@ -149,6 +151,7 @@ def train(
             checkpoint ``validation/loss/MODE`` and ``validation/accuracy/MODE``, by ``log.log(data, step=update)``: a run of wandb, trackio
             or anything alike, or TensorBoard's ``SummaryWriter``. If it fails the training goes on.
         log_every: updates between two entries of the log.
+        watch: called after every update, with the number of updates and what makes the checkpoint (`transference.Watch`).
 
     Returns:
         The checkpoints of this training, in the order of their steps.
@@ -206,6 +209,8 @@ def train(
                 save_checkpoint(_checkpoint(training, theta, params, optimizer, step), folder.checkpoint(step))
                 folder.keep_best(n_validation)
                 metrics = []
+            if watch:
+                watch(step, partial(_checkpoint, training, theta, params, optimizer, step))
     return [path for step, path in folder.saved().items() if step <= iterations]
 
 

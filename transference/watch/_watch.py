@@ -56,7 +56,7 @@ class Watch:
         n_source: tasks per source mode.
         n_target: tasks per target mode.
         estimator: how losses after the step are read. An engine that is left open is ``"threads"``, which needs no trial.
-        share: of the training's time that the watch may take, above 0.
+        time_share: of the training's time that the watch may take, above 0.
         replicates: episodes of each task, as in `measure`.
         combine: combinations of the source modes, as in `measure`.
         controls: pairs of each mode pair with controls, which cost as much as the rest; none by default.
@@ -83,7 +83,7 @@ class Watch:
         n_source: int = 20,
         n_target: int = 10,
         estimator: Estimator = FirstOrder(checked=16),  # noqa: B008 - frozen
-        share: float = 0.03,
+        time_share: float = 0.03,
         replicates: int = 1,
         combine: Mapping[str, Combination] | None = None,
         controls: int = 0,
@@ -93,14 +93,14 @@ class Watch:
         log: Log | Scalars | None = None,
         page: str | Path | None = None,
     ) -> None:
-        if every < 1 or not share > 0:
+        if every < 1 or not time_share > 0:
             raise UsageError(
-                f"A watch every {every} updates for {share} of the time was asked for; both must be above 0."
+                f"A watch every {every} updates for a share of {time_share} of the time was asked for; both must be above 0."
             )
         alphas = (alpha,) if isinstance(alpha, int | float) else tuple(alpha)
         if lookahead and alphas:
             raise UsageError("alpha and lookahead were given; give the step sizes to the lookahead alone.")
-        self._learner, self._every, self._budget, self._tell = learner, every, Budget(share), Careful(log)
+        self._learner, self._every, self._budget, self._tell = learner, every, Budget(time_share), Careful(log)
         self._store, self._page = Store(Path(out).absolute()), Path(page).absolute() if page else None
         estimator = with_engine(estimator, "threads") if estimator.engine == "auto" else estimator
         self._asked: dict[str, Any] = {
