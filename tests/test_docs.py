@@ -116,3 +116,19 @@ def test_every_block_of_python_parses():
         for language, block in blocks(page.read_text()):
             if language == "python":
                 compile(block, str(page), "exec")
+
+
+def test_the_code_of_the_page_on_watching_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    learner = PixelPrototypes()
+    code, _ = (block for language, block in blocks((DOCS / "watch.md").read_text()) if language == "python")
+    names = {"learner": learner, "params": learner.init_params(0), "iterations": 1000, "update": lambda *_: None}
+    exec(
+        replaced(
+            code,
+            ("ways=5, shots=1, queries=15", "ways=3, shots=1, queries=2"),
+            ("every=500", "every=500, time_share=1e9"),
+        ),
+        names,
+    )
+    assert tr.open_run("runs/watch").steps == (500, 1000)

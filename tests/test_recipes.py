@@ -128,6 +128,35 @@ def test_lightning(folder):
 
 
 @pytest.mark.filterwarnings("default")
+def test_a_watch_of_lightning(folder, learner, sources, targets):
+    lightning = pytest.importorskip("pytorch_lightning", exc_type=ImportError)
+
+    class Training(lightning.LightningModule):
+        def __init__(self):
+            super().__init__()
+            theta = learner.init_params(0)
+            self.names, self.values = list(theta), torch.nn.ParameterList(theta.values())
+
+        def state_dict(self, *_, **__):
+            return dict(zip(self.names, self.values, strict=True))
+
+        def training_step(self, batch, _):
+            return learner.episode_loss(self.state_dict(), sources[int(batch[0])])
+
+        def configure_optimizers(self):
+            return torch.optim.Adam(self.parameters(), lr=1e-3)
+
+    watch = tr.Watch(sources, targets, learner=learner, out="watch", every=2, alpha=1e-3, time_share=1e9, n_source=2)
+    trainer = lightning.Trainer(
+        max_steps=5, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
+        enable_checkpointing=False, callbacks=[watch.callback()],
+    )  # fmt: skip
+    trainer.fit(Training(), torch.utils.data.DataLoader(torch.arange(5)))
+    assert tr.open_run("watch").steps == (2, 4)
+    assert tr.verify("watch").complete
+
+
+@pytest.mark.filterwarnings("default")
 def test_learn2learn(folder):
     l2l = pytest.importorskip("learn2learn", exc_type=ImportError)
     torch.save(l2l.algorithms.MAML(Net(), lr=0.05).state_dict(), folder / "maml_20000.pt")
