@@ -635,7 +635,7 @@ def test_the_file_is_safetensors_that_anyone_can_read(tmp_path):
 def test_where_to_look_must_be_said_once(tmp_path):
     for words, message in {
         (): "--from (expected: images_background and images_evaluation",
-        ("--from", tmp_path, "--download"): "were both given",
+        ("--from", tmp_path, "--download"): "is here already; leave out --download",
     }.items():
         result = call("datasets", "prepare", "omniglot", "--data-root", tmp_path, *words)
         assert (result.exit_code, message in result.stderr) == (2, True), result.output

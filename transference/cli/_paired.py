@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from transference.addresses import refuse_address
 from transference.cli.printing import say
 from transference.datasets import SPLITS, in_order, shared_classes, split_sizes
 from transference.datasets.paired import (
@@ -102,7 +103,12 @@ def verified_pairs(name: str, data_root: Path) -> Iterator[tuple[object, str]]:
 
 
 def asked_name(mode: str) -> str:
-    """Return the name of the dataset in ``NAME``, ``NAME[a+b]`` or ``NAME[a+b]:SPLIT``."""
+    """Return the name of the dataset in ``NAME``, ``NAME[a+b]`` or ``NAME[a+b]:SPLIT``.
+
+    Raises:
+        UsageError: it is an address.
+    """
+    refuse_address(mode)
     match = _ASKED.fullmatch(mode)
     return match["name"] if match else mode.partition(":")[0]
 

@@ -102,7 +102,7 @@ def download(
     opener = urllib.request.build_opener(_Redirects(schemes))
     _check_scheme(remote.url, remote.url, schemes)
     with (
-        _alone(part),
+        alone(part),
         progress_bar(remote.size, unit="B", shown=progress, unit_scale=True, desc=remote.name) as bar,
     ):
         failures, last, most = 0, "", _size(part)
@@ -139,8 +139,8 @@ def download(
 
 
 @contextmanager
-def _alone(part: Path) -> Iterator[None]:
-    """Hold a part, so that two processes do not write into it.
+def alone(part: Path) -> Iterator[None]:
+    """Hold a file or folder that is being downloaded, so that two processes do not write into it.
 
     Raises:
         UsageError: another process holds it.
