@@ -19,9 +19,8 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urljoin, urlsplit
 
-from filelock import FileLock, Timeout
-
-from transference.errors import DataError, UsageError
+from transference.datasets._held import held
+from transference.errors import DataError
 from transference.progress import Bar, progress_bar
 
 _PART = 2**18
@@ -145,13 +144,9 @@ def alone(part: Path) -> Iterator[None]:
     Raises:
         UsageError: another process holds it.
     """
-    try:
-        with FileLock(part.with_suffix(".lock"), timeout=0):
-            yield
-    except Timeout as error:
-        raise UsageError(
-            f"{part.parent} is being downloaded into by another process; wait for it, or stop it."
-        ) from error
+    busy = f"{part.parent} is being downloaded into by another process; wait for it, or stop it."
+    with held(part.with_suffix(".lock"), busy):
+        yield
 
 
 def _fetch(opener: urllib.request.OpenerDirector, remote: Remote, part: Path, timeout: float, bar: Bar) -> bool:
