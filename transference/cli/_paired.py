@@ -134,13 +134,14 @@ def show_pairs(mode: str, data_root: Path | None, side: int | None, classes: int
         raise UsageError(f"{mode!r} does not name paired data; write it as NAME, NAME[a+b] or NAME[a+b]:SPLIT.")
     chosen = _chosen(reader, match["subset"])
     images = [m.shape for m in chosen if m.kind == "image"]
+    shown = {modality.name for modality in chosen}
     size = {"side": side or (images[0][1] if images else 28), "channels": max([1, *(shape[0] for shape in images)])}
     splits = [match["split"]] if match["split"] else in_order(reader.classes())
     n_examples = max(1, -(-columns // len(chosen)))
     rows: list[tuple[str, dict[str, Any]]] = []
     for number, split in enumerate(splits):
         share = classes // len(splits) + (number < classes % len(splits))
-        dataset = open_paired(reader.name, split, data_root=data_root, **size)
+        dataset = open_paired(reader.name, split, data_root=data_root, shown=shown, **size)
         rows += _rows(dataset, chosen, share, n_examples, with_split=not match["split"])
     kinds = {modality.name: modality.kind for modality in chosen}
     save(example_sheet([values for _, values in rows], kinds, [label for label, _ in rows]), output)
