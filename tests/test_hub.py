@@ -5,6 +5,9 @@ import hashlib
 import http.server
 import io
 import json
+import os
+import signal
+import subprocess
 import sys
 import threading
 import types
@@ -326,6 +329,46 @@ def test_an_interrupted_download_goes_on_when_it_is_repeated(tmp_path, told):
     assert result.exit_code == 0, result.output
     assert broken in told.fetched()
     assert not set(told.fetched()) & set(here), "what had come is kept"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="a process is interrupted otherwise there")
+def test_ctrl_c_does_not_wait_for_a_slow_server(tmp_path, told):
+    begun, ended = threading.Event(), threading.Event()
+
+    def answer(handler, content, start):
+        handler.wfile.write(content[start : start + 100])
+        begun.set()
+        ended.wait(60)
+        handler.wfile.write(content[start + 100 :])
+
+    told.answer = answer
+    command = [
+        sys.executable,
+        "-m",
+        "transference",
+        "datasets",
+        "prepare",
+        "birds",
+        "--download",
+        "--from",
+        "owner/birds",
+    ]
+    with subprocess.Popen(
+        [*command, "--data-root", tmp_path / "data"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert begun.wait(60)
+        process.send_signal(signal.SIGINT)
+        try:
+            _, said = process.communicate(timeout=8)  # the library itself would wait for the block, or ten seconds
+        finally:
+            process.kill()
+            ended.set()
+    assert process.returncode == 130, said
+    assert said.splitlines()[-1] == "interrupted; repeat the same command to go on from here"
+    told.answer = lambda handler, content, start: handler.wfile.write(content[start:])
+    assert prepare(tmp_path).exit_code == 0
+    assert all(path.startswith("data/") for path in kept(tmp_path)), "nothing half is left"
 
 
 @pytest.mark.parametrize("change", [lambda content: content[:-1] + b"!", lambda content: content[:-10]])

@@ -11,14 +11,15 @@ import logging
 import os
 import re
 import shutil
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path, PureWindowsPath
-from threading import Event, Lock
+from queue import Queue
+from threading import Event, Lock, Thread
 from types import ModuleType
 from typing import Any
 
@@ -199,13 +200,31 @@ def _bring(hub: ModuleType, listing: HubListing, absent: Sequence[HubFile], fold
                 f"({file.size} bytes, {file.digest}). It is not kept; repeat the command to fetch it again."
             )
 
-    pool = ThreadPoolExecutor(_AT_ONCE)
+    waiting, done = deque(absent), Queue[Exception | None]()
+
+    def work() -> None:
+        with suppress(IndexError):  # nothing waits any more
+            while not ended.is_set():
+                file = waiting.popleft()
+                try:
+                    one(file)
+                except Exception as error:  # for whoever waits for the files to raise
+                    done.put(error)
+                else:
+                    done.put(None)
+
+    # Daemons, since a Ctrl-C does not wait until a slow server has sent the next block.
+    threads = [Thread(target=work, daemon=True) for _ in absent[:_AT_ONCE]]
+    for thread in threads:
+        thread.start()
     try:
-        for done in as_completed([pool.submit(one, file) for file in absent]):
-            done.result()
+        failed = next(filter(None, (done.get() for _ in absent)), None)
     finally:
         ended.set()
-        pool.shutdown(cancel_futures=True)
+    for thread in threads:
+        thread.join()
+    if failed:
+        raise failed
 
 
 class _EndedError(Exception):
