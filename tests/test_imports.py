@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 ORDER = [
     {"errors", "files", "plain", "_trees", "_streams"},
-    {"_csv", "blocks", "logs", "progress"},
+    {"_csv", "addresses", "blocks", "logs", "progress"},
     {"devices", "exact_sums"},
     {"episodes"},
     {"datasets"},

@@ -14,6 +14,7 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
+import transference as tr
 from tests import originals as make_images
 from tests import paired as make
 from tests.test_datasets import write_parquet
@@ -26,6 +27,7 @@ from transference.datasets.paired.originals import find_paired_original, paired_
 from transference.datasets.paired.originals.omniglot_strokes import track
 from transference.datasets.preparing.paired import paired_preparation, prepare
 from transference.errors import DataError, PairingError, UsageError
+from transference.samplers import reopen_tasks
 
 
 def call(*words):
@@ -163,6 +165,19 @@ def test_images_of_strokes_are_ink_and_can_be_had_in_three_channels(tmp_path):
         assert np.abs(pixels[0].numpy() - expected).max() <= 1
     with pytest.raises(DataError, match=r"20 pixels a side, but 28 were asked for\. Ask with --side 20, or prepare"):
         open_paired("omniglot-strokes", "val", data_root=tmp_path)
+
+
+def test_images_that_are_not_shown_may_be_of_any_size(tmp_path):
+    prepared("omniglot-strokes", layout("omniglot-strokes", tmp_path / "place"), tmp_path, side=20)
+    shape = {"ways": 2, "shots": 1, "queries": 1, "data_root": tmp_path}
+    other, same = (tr.open_tasks("omniglot-strokes[stroke]:val", side=side, **shape) for side in (84, 20))
+    assert torch.equal(other[0].support_x["stroke"], same[0].support_x["stroke"])
+    assert torch.equal(reopen_tasks(other.name, data_root=tmp_path)[0].query_x["stroke"], same[0].query_x["stroke"])
+    for mode in ("omniglot-strokes[image]:val", "omniglot-strokes[stroke>image]:val", "omniglot-strokes[*]:val"):
+        with pytest.raises(DataError, match="20 pixels a side, but 84 were asked for"):
+            tr.open_tasks(mode, side=84, **shape)
+    sheet = call("datasets", "show", "omniglot-strokes[stroke]", "--data-root", tmp_path, "-o", tmp_path / "sheet.png")
+    assert sheet.exit_code == 0, sheet.output
 
 
 def test_a_track_is_the_way_of_the_pen(tmp_path):

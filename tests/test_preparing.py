@@ -355,7 +355,6 @@ def test_an_interrupted_preparation_goes_on_to_the_same_file(tmp_path, monkeypat
     assert len(second) == 16 - kept
     assert sorted(path.name for path in (tmp_path / "data").rglob("*") if path.is_file()) == [
         "toys.9x9x3.safetensors",
-        "toys.lock",
     ]
 
 
@@ -417,6 +416,20 @@ def test_two_cannot_prepare_the_same_mode(tmp_path):
         with pytest.raises(UsageError, match="toys is being prepared in .* by another process"):
             prepared("toys", place, tmp_path / "data")
         prepared("others", place, tmp_path / "data")
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("place", ["nothing.txt", "broken.zip", "empty", "toys"])
+def test_what_is_refused_leaves_nothing_behind(tmp_path, there, place):
+    make.write_folder(tmp_path, {"nothing.txt": b"", "broken.zip": b"PK\x05\x06" + bytes(18), "empty/readme.txt": b""})
+    class_folders(tmp_path / "toys")
+    if there:
+        (tmp_path / "data").mkdir()
+    words = ["--split", "60,20,20"] if place == "toys" else []
+    result = call("datasets", "prepare", "toys", "--from", tmp_path / place, "--data-root", tmp_path / "data", *words)
+    assert result.exit_code in (1, 2), result.output
+    assert list(tmp_path.glob("data*")) == [tmp_path / "data"] * there
+    assert list(tmp_path.glob("data/**/*")) == []
 
 
 def test_every_damaged_image_is_named_at_once(tmp_path):
@@ -635,7 +648,7 @@ def test_the_file_is_safetensors_that_anyone_can_read(tmp_path):
 def test_where_to_look_must_be_said_once(tmp_path):
     for words, message in {
         (): "--from (expected: images_background and images_evaluation",
-        ("--from", tmp_path, "--download"): "were both given",
+        ("--from", tmp_path, "--download"): "is here already; leave out --download",
     }.items():
         result = call("datasets", "prepare", "omniglot", "--data-root", tmp_path, *words)
         assert (result.exit_code, message in result.stderr) == (2, True), result.output

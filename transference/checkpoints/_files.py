@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from transference import _trees
+from transference.addresses import refuse_address
 from transference.checkpoints import _names, _tensors
 from transference.checkpoints._containers import as_state_dicts, find_state_dict
 from transference.checkpoints._memory import overlapping, same_memory
@@ -197,9 +198,11 @@ def load_checkpoint(
     Raises:
         CheckpointError: the file is missing, truncated, wants to run code, holds no parameters or several models, or
             is of a known layout but incomplete; a pattern or prefix does not fit its names.
+        UsageError: an address was given, and nothing is downloaded.
     """
     path = Path(path)
     if not path.is_file():
+        refuse_address(path)
         raise CheckpointError(f"There is no checkpoint file {path}.")
     found = _read(path, unsafe, plain, key)
     fresh = {name: as_allocated(value) for name, value in found.params.items()}

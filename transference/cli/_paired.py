@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from transference.addresses import refuse_address
 from transference.cli.printing import say
 from transference.datasets import SPLITS, in_order, shared_classes, split_sizes
 from transference.datasets.paired import (
@@ -102,7 +103,12 @@ def verified_pairs(name: str, data_root: Path) -> Iterator[tuple[object, str]]:
 
 
 def asked_name(mode: str) -> str:
-    """Return the name of the dataset in ``NAME``, ``NAME[a+b]`` or ``NAME[a+b]:SPLIT``."""
+    """Return the name of the dataset in ``NAME``, ``NAME[a+b]`` or ``NAME[a+b]:SPLIT``.
+
+    Raises:
+        UsageError: it is an address.
+    """
+    refuse_address(mode)
     match = _ASKED.fullmatch(mode)
     return match["name"] if match else mode.partition(":")[0]
 
@@ -128,13 +134,14 @@ def show_pairs(mode: str, data_root: Path | None, side: int | None, classes: int
         raise UsageError(f"{mode!r} does not name paired data; write it as NAME, NAME[a+b] or NAME[a+b]:SPLIT.")
     chosen = _chosen(reader, match["subset"])
     images = [m.shape for m in chosen if m.kind == "image"]
+    shown = {modality.name for modality in chosen}
     size = {"side": side or (images[0][1] if images else 28), "channels": max([1, *(shape[0] for shape in images)])}
     splits = [match["split"]] if match["split"] else in_order(reader.classes())
     n_examples = max(1, -(-columns // len(chosen)))
     rows: list[tuple[str, dict[str, Any]]] = []
     for number, split in enumerate(splits):
         share = classes // len(splits) + (number < classes % len(splits))
-        dataset = open_paired(reader.name, split, data_root=data_root, **size)
+        dataset = open_paired(reader.name, split, data_root=data_root, shown=shown, **size)
         rows += _rows(dataset, chosen, share, n_examples, with_split=not match["split"])
     kinds = {modality.name: modality.kind for modality in chosen}
     save(example_sheet([values for _, values in rows], kinds, [label for label, _ in rows]), output)

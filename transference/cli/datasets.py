@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from transference.addresses import as_address, refuse_address
 from transference.cli import _paired
 from transference.cli.options import EPISODE, PathType
 from transference.cli.printing import say
@@ -35,7 +36,7 @@ from transference.datasets.originals import Original, find_original, original_na
 from transference.datasets.paired import find_paired, paired_names, prepared_pairs
 from transference.datasets.paired.originals import find_paired_original
 from transference.datasets.split_lists.drawn import Shares
-from transference.errors import TransferenceError, UsageError
+from transference.errors import DataError, TransferenceError, UsageError
 
 _PLACES = "Folder with prepared files, NAME.parquet or NAME/ for each dataset."
 
@@ -149,6 +150,13 @@ def _notes(reader: Prepared | DatasetReader) -> list[str]:
     return [*unread(reader).lines, *shared_classes(reader.classes())]
 
 
+class _PlaceType(PathType):
+    """A path, or an address of which the command says itself what to do."""
+
+    def look_at(self, value: str) -> None:
+        """Let everything pass."""
+
+
 @datasets.command(
     short_help="Decode a dataset once, into one file that every command maps.",
     epilog="""\b
@@ -159,12 +167,24 @@ Examples:
   transference datasets prepare "my birds" --from birds/ --split 0.6,0.2,0.2 --data-root data
   transference datasets prepare halves --from ~/Downloads --form omniglot --split-file omniglot-halves --data-root data
   transference datasets prepare omniglot --download --data-root data
+  transference datasets prepare birds --download --from hf://datasets/OWNER/NAME --data-root data
   transference datasets prepare watch --from seglearn-1.2.5-py3-none-any.whl --data-root data
   transference datasets prepare mine --from mine.parquet --paired mine.toml --data-root data""",
 )
 @click.argument("name")
-@click.option("--from", "place", type=PathType(), help="Archive, folder or file that holds the data.")
-@click.option("--download", is_flag=True, help="Download the archives first, into DATA_ROOT/.downloads; they are kept.")
+@click.option(
+    "--from",
+    "place",
+    type=_PlaceType(),
+    help="Archive, folder or file that holds the data; with --download a dataset of the Hugging Face Hub, "
+    "hf://datasets/OWNER/NAME[@REVISION][/PATH].",
+)
+@click.option(
+    "--download",
+    is_flag=True,
+    help="Download the data first, into DATA_ROOT/.downloads, where they are kept: a known dataset's archives, or what "
+    "--from names on the Hub.",
+)
 @click.option("--data-root", type=PathType(), required=True, help="Folder for the prepared file.")
 @click.option(
     "--side",
@@ -239,6 +259,9 @@ def prepare(
     and other words for train, val and test are understood), archives of them, and parquet image files are read as well.
     What is not read is named, and so are classes and images that two splits share.
 
+    From the Hugging Face Hub come parquet files, else images in class folders, else an archive; what is not fetched is named. The commit
+    is said, and kept in the prepared file.
+
     A split list is a csv file with the columns class_name and split, one row per class; GROUP/* stands for every class GROUP/…, the split
     none leaves a class out. Lists that come with the package: aircraft, cub, fc100, omniglot (default for these), omniglot-halves.
     --split draws one: the same classes, shares and seed give the same split on any machine.
@@ -257,6 +280,8 @@ def prepare(
 
     name = _made_name(name)
     shares = _shares(split, split_seed, split_file)
+    if place is not None and not download:
+        _require_here(place, name)
     if description or find_paired_original(form or name):
         if given := _of_images_alone(
             split_file=split_file, split=split, invert=invert, channels=channels, download=download
@@ -270,12 +295,9 @@ def prepare(
         return
     if place is not None and place.suffix == ".npz":
         raise UsageError(f"{place} holds arrays of paired data; say what is what in them with --paired FILE.toml.")
-    if download and place is not None:
-        raise UsageError("--from and --download were both given; where the images are can be only one of them.")
-    if not download and place is None:
-        raise UsageError(_where_from(name, find_original(form or name)))
-    place = place if place is not None else _download(form or name, data_root)
+    place, origin = _place_of(name, form, place, data_root, download=download)
     settings: dict[str, Any] = {
+        "origin": origin,
         "form": form,
         "split_file": split_file,
         "split": shares,
@@ -321,7 +343,13 @@ def _shares(split: str | None, seed: int | None, split_file: str | None) -> Shar
 
 
 def _made_name(name: str) -> str:
-    """Return the name that a mode can have in the stead of one with spaces, and say so; what leads to another folder stays."""
+    """Return the name that a mode can have in the stead of one with spaces, and say so; what leads to another folder stays.
+
+    Raises:
+        UsageError: it is an address.
+    """
+    if address := as_address(name):
+        raise UsageError(f"{address} is an address, and no name; choose a name, and give the address with --from.")
     made = name if set(name) & set("/\\:[]") or name.startswith(".") else usable_name(name)
     if made != name and as_seen(name) != made:
         _note(f"a mode's name has no spaces or other signs; {name!r} is prepared as {made}")
@@ -361,6 +389,57 @@ def _note(text: str) -> None:
 def _echo_splits(name: str, reader: DatasetReader | Prepared) -> None:
     for split, size in split_sizes(reader).items():
         say(f"{name}:{split:8} {size.classes:5} classes {size.images:7} images")
+
+
+def _require_here(place: Path, name: str) -> None:
+    """Raise an error if data were asked for from a place that may be meant as one of the Hub, or from an address.
+
+    Raises:
+        UsageError: from an address.
+        DataError: there is nothing at the place, and it could be the name of a dataset of the Hub.
+    """
+    address = as_address(place)
+    if address and address.startswith("hf://datasets/"):
+        raise UsageError(
+            f"{address} is on the Hugging Face Hub, and nothing is downloaded unasked; add --download to fetch it."
+        )
+    refuse_address(place)
+    if len(place.parts) == 2 and not place.is_absolute() and not place.exists() and not place.parent.exists():
+        raise DataError(
+            f"{place} does not exist; give the archive, folder or file that holds {name} with --from. If it is a dataset of "
+            "the Hugging Face Hub, add --download."
+        )
+
+
+def _place_of(
+    name: str, form: str | None, place: Path | None, data_root: Path, *, download: bool
+) -> tuple[Path, str | None]:
+    """Return where the images are, once they are downloaded if that was asked for, and what else is to be said of their origin.
+
+    Raises:
+        UsageError: nobody told where they are.
+    """
+    if not download and place is None:
+        raise UsageError(_where_from(name, find_original(form or name)))
+    if place is None:
+        return _download(form or name, data_root), None
+    return _from_hub(name, form, place, data_root) if download else (place, None)
+
+
+def _from_hub(name: str, form: str | None, place: Path, data_root: Path) -> tuple[Path, str]:
+    """Return where a dataset of the Hub is once it is fetched, and its address with the commit.
+
+    Raises:
+        UsageError: it lies here, or is nothing of the Hub, or no dataset can be prepared under the name.
+    """
+    from transference.datasets.intake import HubAddress
+    from transference.datasets.preparing import asked_original, fetch_from_hub
+
+    if place.exists():
+        raise UsageError(f"{place} is here already; leave out --download.")
+    address = HubAddress.parse(as_address(place) or place.as_posix())
+    fetched = fetch_from_hub(address, asked_original(name, form), data_root, _note, progress=True)
+    return fetched.place, fetched.origin
 
 
 def _download(name: str, data_root: Path) -> Path:

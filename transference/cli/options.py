@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
+from transference.addresses import refuse_address
 from transference.cli.printing import say
 from transference.errors import UsageError
 from transference.plain import read_toml
@@ -65,7 +66,7 @@ class PathType(click.Path):
         """Return the path.
 
         Raises:
-            UsageError: it is empty.
+            UsageError: it is empty, or an address.
         """
         if os.fspath(value) == "":
             asked = (
@@ -78,7 +79,16 @@ class PathType(click.Path):
             raise UsageError(
                 f"{asked} was given as an empty name. Is a variable of the shell not set? The current folder is called '.'."
             )
+        self.look_at(os.fspath(value))
         return super().convert(value, param, ctx)
+
+    def look_at(self, value: str) -> None:
+        """Refuse an address.
+
+        Raises:
+            UsageError: it is one.
+        """
+        refuse_address(value)
 
 
 def episode_options(whose: str, names: Collection[str] = tuple(EPISODE)) -> Callable[[_F], _F]:
@@ -170,8 +180,10 @@ def split_modes(text: str, option: str = "--modes") -> tuple[str, ...]:
     """Return the names in a comma-separated list.
 
     Raises:
-        UsageError: the list is empty, holds a name twice, or a split.
+        UsageError: the list is empty, holds a name twice, a split, or an address.
     """
+    for name in text.split(","):
+        refuse_address(name.strip())
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     if not names or len(set(names)) != len(names) or any(":" in name for name in names):
         raise UsageError(

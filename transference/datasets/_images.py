@@ -19,6 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from transference import _trees
+from transference.addresses import refuse_address
 from transference.datasets._decode import each_in_turn, to_pixels
 from transference.datasets._names import find_split
 from transference.datasets._unread import unread
@@ -282,8 +283,10 @@ def require_folder(path: Path) -> None:
 
     Raises:
         DataError: it is not.
+        UsageError: it is an address.
     """
     if not path.is_dir():
+        refuse_address(path)
         raise DataError(
             f"The data root {path} is not a folder; give the folder that holds the images with --data-root."
         )

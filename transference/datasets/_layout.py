@@ -65,10 +65,9 @@ def placed(paths: Sequence[Path], root: Path) -> list[Placed]:
         DataError: the files are of several configurations.
     """
     files = [_placed(path, root) for path in sorted(paths)]
-    configs = sorted({file.config for file in files} - {""})
     if any(not file.config for file in files):
         files = [file for file in files if not file.config]
-    elif len(configs) > 1:
+    elif len(configs := configurations(paths, root)) > 1:
         raise DataError(
             f"{root} holds {len(configs)} configurations ({few(configs, 6)}), which are datasets of their own and not "
             "to be mixed. Move the one that is meant to a place of its own, or prepare it: "
@@ -77,6 +76,17 @@ def placed(paths: Sequence[Path], root: Path) -> list[Placed]:
     if any(file.split for file in files):  # then a file without any word is not of all splits, but of one of its own
         files = [file if file.split or "split" in file.keys else _of_its_own(file) for file in files]
     return files
+
+
+def configurations(paths: Sequence[Path], root: Path) -> list[str]:
+    """Return the configurations that files are of; none where some are of none, and are then the dataset.
+
+    Args:
+        paths: the files.
+        root: the dataset's folder.
+    """
+    found = {_placed(path, root).config for path in paths}
+    return [] if "" in found else sorted(found)
 
 
 def missing(files: Sequence[Placed]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from functools import lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
 
+from transference.addresses import refuse_address
 from transference.datasets._containers import file_containers, name_of, places_of, plain_reader
 from transference.datasets._generated import GeneratedMode
 from transference.datasets._images import (
@@ -43,6 +44,7 @@ def parse_mode(text: str) -> tuple[str, str]:
     """
     match = _MODE.fullmatch(as_seen(text))
     if not match:
+        refuse_address(text)
         bare = _MODE.fullmatch(f"{as_seen(text)}:train") if "[" in text else _MODE.fullmatch(_made(text))
         example = bare[0] if bare else "watch[accel]:train" if "[" in text else "omniglot:train"
         form = "NAME[MODALITIES]:SPLIT" if "[" in text else "NAME:SPLIT"
@@ -172,9 +174,10 @@ def find_reader(name: str, data_root: str | Path | None = None) -> DatasetReader
     """Return the reader of the mode called ``name``, which decodes its images; prepared files are not looked at.
 
     Raises:
-        UsageError: it is paired data.
+        UsageError: it is paired data, or an address.
         DataError: there is none, or there are two.
     """
+    refuse_address(name)
     _refuse_pairs(name, data_root)
     registered = entry_points(group=_GROUP, name=name)
     root = Path(data_root) if data_root is not None else None

@@ -42,7 +42,7 @@ class Folder:
     @cached_property
     def images(self) -> tuple[str, ...]:
         """Return the names of its files that are images."""
-        return tuple(name for name in self.files if name[max(name.rfind("."), 0) :].lower() in _SUFFIXES)
+        return tuple(name for name in self.files if is_image(name))
 
     @cached_property
     def all(self) -> tuple[Folder, ...]:
@@ -53,6 +53,11 @@ class Folder:
         """Return this folder's path from another one above, with a slash at its end; nothing if it is that folder."""
         relative = self.path.relative_to(folder).as_posix()
         return "" if relative == "." else f"{relative}/"
+
+
+def is_image(name: str) -> bool:
+    """Return whether a file is an image, by its suffix."""
+    return name[max(name.rfind("."), 0) :].lower() in _SUFFIXES
 
 
 def look(path: Path, depth: int = 0) -> Folder:

@@ -69,7 +69,9 @@ def open_tasks(
         reader, subset = found
         if rotated:
             raise UsageError(f"{name} is paired data, which cannot be rotated; only images can.")
-        paired = open_paired(reader.name, split, data_root=data_root, side=side, channels=channels).to(device)
+        paired = open_paired(
+            reader.name, split, data_root=data_root, side=side, channels=channels, shown=subset.shown
+        ).to(device)
         return PairedFewShot(paired, str(subset), ways=ways, shots=shots, queries=queries, seed=seed)
     return few_shot(
         mode,
@@ -111,7 +113,9 @@ def reopen_tasks(
         )
     if isinstance(who, PairedName):
         drawn = who.drawn
-        paired = open_paired(drawn.mode, drawn.split, data_root=data_root, side=side, channels=channels)
+        paired = open_paired(
+            drawn.mode, drawn.split, data_root=data_root, side=side, channels=channels, shown=who.subset.shown
+        )
         return PairedFewShot(
             paired, str(who.subset), ways=drawn.ways, shots=drawn.shots, queries=drawn.queries, seed=drawn.seed
         )

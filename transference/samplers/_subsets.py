@@ -33,6 +33,11 @@ class Subset:
     support: tuple[str, ...]
     query: tuple[str, ...]
 
+    @property
+    def shown(self) -> set[str]:
+        """Return those of support or queries."""
+        return {*self.support, *self.query}
+
     def __str__(self) -> str:
         sides = (self.support,) if self.support == self.query else (self.support, self.query)
         return ">".join(map("+".join, sides))

@@ -177,7 +177,7 @@ def input_shapes(
     for mode in modes:
         if found := find_subset(mode.partition(":")[0], data_root):
             reader, subset = found
-            shown.setdefault(reader.name, (reader, set()))[1].update(subset.support, subset.query)
+            shown.setdefault(reader.name, (reader, set()))[1].update(subset.shown)
     shapes: dict[str, list[int]] = {}
     for reader, names in shown.values():
         for modality in reader.modalities:

@@ -2,6 +2,20 @@
 
 from transference.datasets.intake.archives import Limits, is_archive, unpack
 from transference.datasets.intake.downloads import Remote, download
+from transference.datasets.intake.hub import HubAddress, HubFile, HubListing, fetch, list_hub
 from transference.datasets.intake.pickles import read_object_array, read_pickle
 
-__all__ = ["Limits", "Remote", "download", "is_archive", "read_object_array", "read_pickle", "unpack"]
+__all__ = [
+    "HubAddress",
+    "HubFile",
+    "HubListing",
+    "Limits",
+    "Remote",
+    "download",
+    "fetch",
+    "is_archive",
+    "list_hub",
+    "read_object_array",
+    "read_pickle",
+    "unpack",
+]

@@ -19,9 +19,8 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urljoin, urlsplit
 
-from filelock import FileLock, Timeout
-
-from transference.errors import DataError, UsageError
+from transference.datasets._held import held
+from transference.errors import DataError
 from transference.progress import Bar, progress_bar
 
 _PART = 2**18
@@ -102,7 +101,7 @@ def download(
     opener = urllib.request.build_opener(_Redirects(schemes))
     _check_scheme(remote.url, remote.url, schemes)
     with (
-        _alone(part),
+        alone(part),
         progress_bar(remote.size, unit="B", shown=progress, unit_scale=True, desc=remote.name) as bar,
     ):
         failures, last, most = 0, "", _size(part)
@@ -139,19 +138,15 @@ def download(
 
 
 @contextmanager
-def _alone(part: Path) -> Iterator[None]:
-    """Hold a part, so that two processes do not write into it.
+def alone(part: Path) -> Iterator[None]:
+    """Hold a file or folder that is being downloaded, so that two processes do not write into it.
 
     Raises:
         UsageError: another process holds it.
     """
-    try:
-        with FileLock(part.with_suffix(".lock"), timeout=0):
-            yield
-    except Timeout as error:
-        raise UsageError(
-            f"{part.parent} is being downloaded into by another process; wait for it, or stop it."
-        ) from error
+    busy = f"{part.parent} is being downloaded into by another process; wait for it, or stop it."
+    with held(part.with_suffix(".lock"), busy):
+        yield
 
 
 def _fetch(opener: urllib.request.OpenerDirector, remote: Remote, part: Path, timeout: float, bar: Bar) -> bool:

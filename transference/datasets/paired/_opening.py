@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Collection
 from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -55,7 +56,13 @@ def paired_names(data_root: str | Path | None = None) -> list[str]:
 
 
 def open_paired(
-    name: str, split: str, *, data_root: str | Path | None = None, side: int = 28, channels: int = 3
+    name: str,
+    split: str,
+    *,
+    data_root: str | Path | None = None,
+    side: int = 28,
+    channels: int = 3,
+    shown: Collection[str] | None = None,
 ) -> PairedDataset:
     """Return one split of paired data, with all its modalities.
 
@@ -65,6 +72,7 @@ def open_paired(
         data_root: the folder with prepared files.
         side: pixels along each edge of its images, if it has any: those that it was prepared with.
         channels: 1 or 3 of its images; those of one channel are repeated to three.
+        shown: the modalities that are wanted, by default all; images that are not may be of any size, and stay so.
 
     Raises:
         DataError: there is no such data or split, it is damaged, or its images are of another size.
@@ -72,7 +80,7 @@ def open_paired(
     if (reader := find_paired(name, data_root)) is None:
         raise DataError(_unknown(name, data_root))
     dataset = reader.open(split)
-    modalities = tuple(_shown(reader, modality, side, channels) for modality in dataset.modalities)
+    modalities = tuple(_as_asked(reader, modality, side, channels, shown) for modality in dataset.modalities)
     if modalities == dataset.modalities:
         return dataset
     values = {m.name: dataset.values[m.name].expand(-1, *m.shape) for m in modalities}
@@ -94,15 +102,20 @@ def _holds_images(place: Path) -> bool:
         return False
 
 
-def _shown(reader: PairedReader, modality: Modality, side: int, channels: int) -> Modality:
+def _as_asked(
+    reader: PairedReader, modality: Modality, side: int, channels: int, shown: Collection[str] | None
+) -> Modality:
     """Return a modality as it is asked for.
 
     Raises:
-        DataError: its images cannot be had so.
+        DataError: its images are shown, and cannot be had so.
     """
     if modality.kind != "image":
         return modality
     found, prepared, _ = modality.shape
+    fits = prepared == side and found in {1, channels}
+    if not fits and shown is not None and modality.name not in shown:
+        return modality
     if prepared != side:
         raise DataError(
             f"{reader.name} ({reader.where}) has images of {prepared} pixels a side, but {side} were asked for. "

@@ -32,9 +32,10 @@ from transference.datasets._images import (
 )
 from transference.datasets._opening import check_new_name
 from transference.datasets._unread import unread
-from transference.datasets.originals import find_original, original_names
+from transference.datasets.originals import Original, find_original, original_names
 from transference.datasets.paired import prepared_pairs
 from transference.datasets.prepared import Prepared, file_name, prepared_files, write
+from transference.datasets.preparing._hub import fetch_from_hub
 from transference.datasets.preparing._places import open_place
 from transference.datasets.preparing._scratch import Scratch
 from transference.datasets.preparing._twins import same_pixels
@@ -44,7 +45,7 @@ from transference.datasets.views import Inverted, Resplit
 from transference.errors import DataError, SpecMismatchError, UsageError
 from transference.progress import progress_bar
 
-__all__ = ["Preparation", "is_done", "preparation", "prepare"]
+__all__ = ["Preparation", "asked_original", "fetch_from_hub", "is_done", "preparation", "prepare"]
 
 _OF_THE_MODE = {"images": None, "split_list": None, "inverted": None, "decoding": 1}
 """Settings that all prepared files of a mode must share, and what they were before they were written down."""
@@ -92,6 +93,25 @@ class Preparation:
         return self.n_images * self.channels * self.side**2
 
 
+def asked_original(name: str, form: str | None) -> Original | None:
+    """Return the dataset that may lie, as it is distributed, where a mode is prepared from.
+
+    Args:
+        name: the mode's name.
+        form: the dataset's, by default the mode's.
+
+    Raises:
+        UsageError: the name cannot be a mode's, or there is no such form.
+    """
+    check_new_name(name)
+    original = find_original(form or name)
+    if form and not original:
+        raise UsageError(
+            f"No dataset {form!r} is known in the form in which it is distributed; there are: {', '.join(original_names())}."
+        )
+    return original
+
+
 @contextmanager
 def preparation(
     name: str,
@@ -104,6 +124,7 @@ def preparation(
     split_file: str | None = None,
     split: Shares | None = None,
     invert: bool = False,
+    origin: str | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Preparation]:
     """Find out what lies at a place, and hold it for as long as the context lasts; nobody else can prepare the same mode meanwhile.
@@ -119,6 +140,7 @@ def preparation(
         split_file: a split list, see `transference.datasets.split_lists`; by default the one of the dataset, else the splits found.
         split: how many classes of all, the splits found pooled, are drawn for each split; instead of a list.
         invert: exchange light and dark.
+        origin: what the file will say of where the images came from, by default the name of the place.
         say: told what takes long.
 
     Yields:
@@ -129,15 +151,10 @@ def preparation(
             another process.
         DataError: there is no dataset at the place, it is not whole, or has too few classes for the shares.
     """
-    check_new_name(name)
+    original = asked_original(name, form)
     if split and split_file:
         raise UsageError(
             f"A split list ({split_file}) and shares to draw were both given; the split can come from only one of them."
-        )
-    original = find_original(form or name)
-    if form and not original:
-        raise UsageError(
-            f"No dataset {form!r} is known in the form in which it is distributed; there are: {', '.join(original_names())}."
         )
     channels = channels or (original.channels if original else 3)
     check_size(side, channels)
@@ -159,7 +176,7 @@ def preparation(
             empty = [split for split in split_list.splits if split not in reader.classes()]
         settings = {
             "name": name,
-            "from": place.name,
+            "from": origin or place.name,
             "in_data_root": place.resolve().parent == data_root.resolve(),
             "as_it_is": plain and not split_list and not invert,
             "images": found.mark().content,

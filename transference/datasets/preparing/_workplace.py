@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
+from transference.datasets._held import held
 from transference.datasets._images import require_folder
-from transference.errors import DataError, UsageError
+from transference.errors import DataError
 
 WORK = ".preparing"
 """The folder of a data root in which things are prepared."""
@@ -27,6 +26,7 @@ def workplace(name: str, place: Path, data_root: Path) -> Iterator[Path]:
 
     Yields:
         The folder in which archives may be unpacked. It is removed at the end, but not after an interruption, to go on with.
+        Nothing is left of the rest where nothing was kept.
 
     Raises:
         UsageError: the dataset is being prepared by another process.
@@ -34,20 +34,21 @@ def workplace(name: str, place: Path, data_root: Path) -> Iterator[Path]:
     """
     if not place.exists():
         raise DataError(f"{place} does not exist; give the archive, folder or file that holds {name} with --from.")
-    if data_root.exists():
+    made = not data_root.exists()
+    if not made:
         require_folder(data_root)
     work = data_root / WORK
-    work.mkdir(parents=True, exist_ok=True)
     unpacked = work / "unpacked" / name
+    busy = f"{name} is being prepared in {data_root} by another process; wait for it, or stop it."
     try:
-        with FileLock(work / f"{name}.lock", timeout=0):
+        with held(work / f"{name}.lock", busy):
             try:
                 yield unpacked
             except Exception:
                 shutil.rmtree(unpacked, ignore_errors=True)
                 raise
             shutil.rmtree(unpacked, ignore_errors=True)
-    except Timeout as error:
-        raise UsageError(
-            f"{name} is being prepared in {data_root} by another process; wait for it, or stop it."
-        ) from error
+    finally:
+        for folder in (unpacked.parent, work, *([data_root] if made else [])):
+            with suppress(OSError):  # something is kept in it
+                folder.rmdir()
