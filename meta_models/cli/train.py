@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -27,8 +27,11 @@ from transference.combine import COMBINATIONS, form
 from transference.datasets import only_split
 from transference.devices import choose_device, keep_freed_memory
 from transference.errors import UsageError
-from transference.learners import load_learner, offered_config
+from transference.learners import Learner, load_learner, offered_config
 from transference.samplers import input_shapes, open_tasks
+
+if TYPE_CHECKING:
+    from transference.watch import Watch
 
 _RECIPE = "[default: as in the learner's paper]"
 _VALIDATE = (
@@ -97,6 +100,12 @@ Examples:
     help="Of the initial parameters and the tasks.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--watch",
+    type=PathType(exists=True, dir_okay=False),
+    metavar="FILE.toml",
+    help="Measure a small table at stages of the training: source, target, alpha and other options of compute, and every = 500.",
+)
 @click.option("--dry-run", is_flag=True, help="Check everything and print what would be trained.")
 @click.option("--out", type=PathType(), required=True, help="Folder for checkpoints and metrics.")
 def train(
@@ -121,6 +130,7 @@ def train(
     data_root: Path | None,
     seed: int,
     device: str,
+    watch: Path | None,
     dry_run: bool,
     out: Path,
 ) -> None:
@@ -131,6 +141,8 @@ def train(
     Repeating the command goes on from the last
     checkpoint; a larger --iterations trains longer. OUT/metrics is a table (parquet) with loss and accuracy per iteration and mode,
     OUT/validation one with those of each checkpoint on the val split.
+
+    --watch FILE.toml measures while it trains, for at most 3 % of its time, into OUT/watch, a run folder as compute makes them.
 
     A learner of modalities is told those of the modes; --config may name more of them, with modalities.NAME = [SHAPE].
     """
@@ -197,6 +209,9 @@ def train(
         for split in ("train", "val")
     )
     Folder(out).check(training.identity(tasks))
+    watched = (
+        _watch(watch, built, {**shape, "seed": seed, "data_root": data_root, "device": where}, out) if watch else None
+    )
     if dry_run:
         check_tasks(built, training, tasks)
         told = "\n".join(f"  {name} = {value}" for name, value in training.to_json().items())
@@ -216,9 +231,19 @@ def train(
         device=where,
         batching=batching,
         progress=True,
+        watch=watched,
     )
     for path in paths:
         say(path)
+    if watched:
+        say(f"{watched.told()}", err=True)
+
+
+def _watch(file: Path, learner: Learner, training: dict[str, Any], out: Path) -> Watch:
+    """Return the watch of a training, which leaves its run beside the checkpoints."""
+    from transference.cli.watching import read_watch  # with it all that measures, which a training alone does without
+
+    return read_watch(file, learner, training, out=out / "watch")
 
 
 def _split(name: str, split: str, data_root: Path | None) -> str:

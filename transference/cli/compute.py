@@ -238,7 +238,7 @@ def compute(
         n_source=n_source,
         n_target=n_target,
         lookahead=step,
-        estimator=_estimator(estimator, share, half_width, engine),
+        estimator=estimator_of(estimator, share, half_width, engine),
         controls=controls,
         replicates=replicates,
         combine=combinations,
@@ -266,7 +266,7 @@ def compute(
         raise SystemExit(FAILED_CELLS)
 
 
-def _estimator(name: str, share: float | None, half_width: float | None, engine: str) -> Estimator:
+def estimator_of(name: str, share: float | None, half_width: float | None, engine: str) -> Estimator:
     """Return the estimator asked for.
 
     Raises:

@@ -162,7 +162,8 @@ def _stranger(ctx: click.Context, key: str, known: Mapping[str, click.Parameter]
     if others:
         return f"is no option of transference {name}, but of {' and '.join(others)}; leave it out, or take a file for each."
     close = difflib.get_close_matches(key, known, n=1)
-    advice = f"Did you mean {close[0]}?" if close else f"transference {name} --help lists them."
+    listed = f"transference {name} --help lists them." if ctx.parent else f"They are {', '.join(known)}."
+    advice = f"Did you mean {close[0]}?" if close else listed
     return f"is no option of transference {name}. {advice}"
 
 

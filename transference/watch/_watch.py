@@ -109,6 +109,7 @@ class Watch:
             "device": device, "precision": precision, "tile": tile, "combine": combine or {},
         }  # fmt: skip
         self._looked: int | None = None
+        self._measured = 0
         self.left_out: list[int] = []
         """Stages that were not measured, since there was no time for them."""
 
@@ -154,6 +155,11 @@ class Watch:
             )
             return None
 
+    def told(self) -> str:
+        """Return in one line what was measured, and what it took."""
+        left = f", {len(self.left_out)} stages left out for want of time" if self.left_out else ""
+        return f"{self._store.path}: {self._measured} stages in {self.spent:.0f} s, {self.share:.1%} of the training's time{left}"
+
     def callback(self) -> LightningCallback:
         """Return what ``Trainer(callbacks=[…])`` of Lightning takes; ``learner`` is then one of the module that it trains.
 
@@ -172,6 +178,7 @@ class Watch:
             return None
         question = Question.of(self._learner, checkpoint, **self._asked, beside=beside)
         run = measure_stage(question, self._store, {"watch": {"every": self._every, "left_out": self.left_out}})
+        self._measured += 1
         if self._tell:
             self._tell({**logged(run, step), "watch/share": self.share}, step)
         if self._page:
