@@ -31,7 +31,7 @@ Examples:
     help="Target task, or its id, shown beside the sources of its lowest and highest loss ratios; repeat for several.  "
     "[default: of each mode the one whose loss ratios spread most]",
 )
-@click.option("--alpha", type=float, metavar="X", help="Step size at which these are shown.  [default: the smallest]")
+@click.option("--alpha", type=float, metavar="X", help="Step size that is shown first.  [default: the smallest]")
 @click.option(
     "--side",
     type=click.IntRange(1),
@@ -64,5 +64,5 @@ def report(
     options = ReportOptions(
         data_root=data_root, targets=targets, alpha=alpha, band=neutral, side=side, channels=channels
     )
-    write_report([open_run(run) for run in runs], output, options)
+    write_report([open_run(run) for run in runs], output, options, progress=True)
     say(output)
