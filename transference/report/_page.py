@@ -32,12 +32,11 @@ from transference.report._targets import (
     RankedSource,
     RankedTarget,
     choose_targets,
-    find_targets,
     rank_sources,
 )
 from transference.report._vector import compact
 from transference.statistics import NEUTRAL_BAND, RATE
-from transference.store import Run
+from transference.store import Run, find_tasks
 
 _PLAIN = " !$()*+,-./:;=?@[]^_`{|}~<>'"
 """Signs that stand in an address in double quotes as they are, and the ampersand, the number sign and the percent sign not."""
@@ -82,7 +81,7 @@ def build_page(runs: Sequence[Run], options: ReportOptions, *, progress: bool = 
     if not runs:
         raise UsageError("A report was asked for without a run; give at least one run folder.")
     alphas = [min(run.alphas) if options.alpha is None else run.choose_alpha(options.alpha) for run in runs]
-    wanted = [find_targets(run, options.targets) for run in runs]
+    wanted = [find_tasks(run, "target", options.targets) for run in runs]
     if unknown := [text for text in options.targets if not any(text in found for found in wanted)]:
         modes = ", ".join(dict.fromkeys(mode for run in runs for mode in run.modes("target")))
         raise UsageError(

@@ -81,18 +81,6 @@ class Place:
         return cls(run, tasks, step, tables)
 
 
-def find_targets(run: Run, texts: Sequence[str]) -> dict[str, int]:
-    """Return the id of each target asked for that the run has; ``"7"`` is an id, ``"birds:7"`` task 7 of the mode birds."""
-    tasks = run.tasks()
-    targets = tasks[tasks["role"] == "target"].sort_values("id")
-    by_name: dict[str, int] = {}
-    for label, (_, row) in zip(run.modes("target"), targets.iterrows(), strict=True):
-        for name in (f"{row['mode']}:{row['split']}", label):
-            by_name[f"{name}:{row['index']}"] = int(row["id"])
-        by_name[str(row["id"])] = int(row["id"])
-    return {text: by_name[text] for text in texts if text in by_name}
-
-
 def choose_targets(place: Place, alpha: float) -> list[int]:
     """Return, of each target mode, the target whose log loss ratios spread most; of several modes the four with the largest spread."""
     logs = np.log(place.tables[alpha])

@@ -440,8 +440,11 @@ function showRows() {
   if (!view.rows.length || !layer) return;
   $('brush-title').textContent = `${view.rows.length} source task${view.rows.length > 1 ? 's' : ''}`;
   $('brush-means').replaceChildren(...run.targets.modes.map((name, mode) => make('li', { textContent: `→ ${name}: ${meanOn(mode)}` })));
-  $('brush-list').value = view.rows.map((task) => taskName('sources', task).replace(/ (\d+)$/, ':$1')).join(' ');
+  $('brush-list').value = view.rows.map((task) => `--source ${quoted(taskName('sources', task).replace(/ (\d+)$/, ':$1'))}`).join(' ');
 }
+
+// A word as a shell takes it.
+const quoted = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`);
 
 // The mean of the chosen sources on each target of a mode, and Student's interval of the mean of these.
 function meanOn(mode) {
