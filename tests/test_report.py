@@ -21,6 +21,7 @@ from tests.strangers import PixelPrototypes
 from transference.cli import main
 from transference.figures import as_svg
 from transference.figures.kinds import KINDS
+from transference.pages.tasks import as_picture
 from transference.report import ReportOptions, _figures, write_report
 from transference.report._page import percent, ratio
 from transference.report._vector import compact
@@ -213,6 +214,22 @@ def test_the_images_are_those_of_the_tasks(run, tmp_path):
     assert len(images) == (1 + 6 * len(ALPHAS)) * 6
     for name in run.tasks().query("role == 'target' and id == 4")["class_names"].iloc[0]:
         assert f'<span class="name">{name}</span>' in card
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_large_images_are_shown_as_small_files(channels):
+    x, y = np.meshgrid(np.linspace(0, 1, 84), np.linspace(0, 1, 84))
+    smooth = np.stack([np.sin(3 * x + k) * np.cos(4 * y) for k in range(channels)])
+    photograph = np.clip(0.5 + 0.4 * smooth + np.random.default_rng(0).normal(0, 0.02, smooth.shape), 0, 1)
+    address = as_picture(photograph.astype(np.float32))
+    assert address.startswith("data:image/jpeg;base64,")
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))))
+    expected = (255 * photograph).transpose(1, 2, 0).reshape(shown.shape)
+    assert np.abs(shown - expected).mean() < 4
+    png = io.BytesIO()
+    Image.fromarray(expected.round().astype(np.uint8)).save(png, "PNG")
+    assert len(address) < 0.7 * len(png.getvalue())
+    assert as_picture(np.zeros((channels, 84, 84), np.float32)).startswith("data:image/png;base64,"), "small as it is"
 
 
 def test_by_default_each_mode_shows_the_target_that_spreads_most(run, page):

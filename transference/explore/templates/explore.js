@@ -389,7 +389,7 @@ function supportSet(side, task) {
   else names.forEach((name, c) => {
     const row = make('div', { className: 'class' });
     for (const shots of found?.classes[c] || []) {
-      row.append(...shots.images.filter((uri) => uri.startsWith('data:image/png;base64,')).map((src) => make('img', { src, alt: '' })), ...shots.drawings.map(drawing));
+      row.append(...shots.images.filter((uri) => /^data:image\/(png|jpeg);base64,/.test(uri)).map((src) => make('img', { src, alt: '' })), ...shots.drawings.map(drawing));
       if (shots.modality) row.append(make('span', { textContent: shots.modality }));
     }
     row.append(make('span', { textContent: name }));
