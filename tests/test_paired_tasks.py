@@ -567,7 +567,7 @@ def test_the_report_draws_what_is_no_image(tmp_path):
         "track": 24,
         "values": 12,
     }
-    assert text.count("data:image/png") == 12 + 12
+    assert text.count('src="data:image/png') == 12 + 12
     assert "No pictures" not in text
     assert "Support examples in accel of &lt;b&gt;one&lt;/b&gt;" in text
     assert "<b>one" not in text
