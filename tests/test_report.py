@@ -712,7 +712,7 @@ def test_a_log_tells_how_far_a_report_is(run, tmp_path):
     assert not quiet.getvalue()
 
 
-def test_matrices_of_several_runs_are_on_one_scale(run, tmp_path):
+def test_matrices_of_several_runs_are_on_one_scale(run, tmp_path, monkeypatch):
     other = measured(tmp_path / "other", seed=7)
     tables = [_figures.table_of(one, tr.NEUTRAL_BAND) for one in (run, other)]
     limits = _figures.shared_limits(tables)
@@ -730,6 +730,12 @@ def test_matrices_of_several_runs_are_on_one_scale(run, tmp_path):
     sizes = [np.quantile(np.abs(np.log(one.matrix(10, 0.1))), 0.98) for one in (run, other)]
     assert np.log(limits["matrix", 0.1]) == pytest.approx(max(sizes))
     assert not _figures.shared_limits(tables[:1]), "one run has its own"
+    asked = []
+    draw = lambda plan, limit=None: asked.append((plan.kind.name, plan.alpha, limit))
+    monkeypatch.setattr(_figures.PlannedFigure, "draw", draw)
+    write_report([run, other], tmp_path / "x.html")
+    for (kind, alpha), limit in limits.items():
+        assert asked.count((kind, alpha, limit)) == 2, "each run's is drawn on it"
 
 
 def test_sixteen_pairs_of_modes_fit_four_megabytes(tmp_path):
