@@ -282,6 +282,32 @@ def test_verify_and_export(computed, tmp_path):
     assert call("export", computed, tmp_path / "x.txt").exit_code == 2
 
 
+def test_export_writes_chosen_modes_and_tasks(computed, tmp_path):
+    run = tr.open_run(computed)
+    chosen = ["--source", "strokes:3", "--source", "strokes:val:0", "--source", "3", "--target", "shapes:2"]
+    for suffix in ("csv", "parquet", "npz"):
+        result = call("export", computed, tmp_path / f"x.{suffix}", *chosen)
+        assert result.exit_code == 0, result.output
+    sources, targets = [0, 3], [2]
+    expected = run.pairs().query("source in @sources and target in @targets")
+    assert len(expected) == 2 * len(run.alphas) * len(run.steps)
+    np.testing.assert_array_equal(pd.read_parquet(tmp_path / "x.parquet")["loss_ratio"], expected["loss_ratio"])
+    assert len(pd.read_csv(tmp_path / "x.csv")) == len(expected)
+    with np.load(tmp_path / "x.npz") as matrices:
+        name = f"step={run.steps[-1]},alpha=0.01"
+        np.testing.assert_array_equal(matrices[name], run.matrix(None, 0.01)[np.ix_(sources, targets)])
+    assert call("export", computed, tmp_path / "x.csv", "--source", "strokes").exit_code == 0
+    assert len(pd.read_csv(tmp_path / "x.csv")) == len(run.pairs()), "a mode stands for all its tasks"
+
+
+@pytest.mark.parametrize("name", ["birds", "birds:1", "strokes:99", "99", "strokes:x"])
+def test_a_task_that_the_run_has_not_is_told_and_nothing_is_written(computed, tmp_path, name):
+    result = call("export", computed, tmp_path / "x.csv", "--source", "strokes", "--source", name)
+    assert result.exit_code == 2
+    assert f"has no source {name}. Give a mode, of strokes; MODE:INDEX" in result.stderr
+    assert not (tmp_path / "x.csv").exists()
+
+
 def test_verify_fails_on_a_damaged_run(computed, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(computed, copy)

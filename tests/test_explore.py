@@ -8,6 +8,7 @@ import sys
 import zlib
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 from PIL import Image
@@ -389,7 +390,12 @@ def test_chosen_rows_have_means_with_intervals_and_become_a_list(browser, run, p
         opened.tab.mouse.move(x, last, steps=4)
         opened.tab.mouse.up()
         assert opened.text("#brush-title") == "3 source tasks"
-        assert opened.tab.input_value("#brush-list") == "strokes:5 shapes:0 shapes:1"
+        copied = opened.tab.input_value("#brush-list")
+        assert copied == "--source strokes:5 --source shapes:0 --source shapes:1"
+        out = page.parent / f"{how}.csv"
+        result = call("export", run.path, out, *shlex.split(copied))
+        assert result.exit_code == 0, result.output
+        assert sorted(pd.read_csv(out)["source"].unique()) == [5, 6, 7]
         assert opened.tab.locator("#pair").is_hidden()
         logs = np.log(run.matrix(10, 0.01))
         logs[6 + np.arange(4), np.arange(4)] = np.nan  # a task on itself

@@ -101,7 +101,8 @@ def test_warnings_as_errors_do_not_end_a_command(folder):
         ["summary", "strict run"],
     ):
         done = run(folder, {"PYTHONWARNINGS": "error"}, *words)
-        assert (done.returncode, done.stderr) == (0, b""), words
+        told = [line for line in done.stderr.splitlines() if b" part, " not in line]  # but how far it is
+        assert (done.returncode, told) == (0, []), words
 
 
 def test_numbers_beyond_all_decimals_are_told_in_three_digits():

@@ -372,6 +372,29 @@ def test_a_run_keeps_the_names_with_brackets(computed, tmp_path):
     assert "mix[b>a] → mix[a>b]" in shown.stdout
 
 
+@pytest.mark.parametrize("spelled", ["mix[b+a]:2", "mix[*]:train:2", "mix[b + a]:train:2", "mix[a+b]:2", "6"])
+def test_a_task_is_found_however_its_modalities_are_spelled(computed, tmp_path, spelled):
+    result = call("export", computed, tmp_path / "x.csv", "--source", spelled)
+    assert result.exit_code == 0, result.output
+    rows = pd.read_csv(tmp_path / "x.csv")
+    assert set(rows["source_mode"]) == {"mix[a+b]"}
+    assert set(rows["source"]) == {4 + 2}
+
+
+def test_a_report_shows_a_target_however_its_modalities_are_spelled(trained, tmp_path):
+    out = tmp_path / "run"
+    modes = ["--source", "mix[a]:train", "--target", "mix[b+a]:test"]
+    result = call("compute", trained, "--learner", MEANS, *modes, *SMALL, "--n-source", 2, "--n-target", 3,
+                  "--alpha", 1e-4, "--controls", 0, "--out", out)  # fmt: skip
+    assert result.exit_code == 0, result.output
+    for spelled in ("mix[b+a]:2", "mix[*]:test:2", "mix[a+b]:2"):
+        result = call("report", out, "--target", spelled, "-o", tmp_path / "x.html")
+        assert result.exit_code == 0, result.output
+        assert "Target: mix[a+b], task 2" in (tmp_path / "x.html").read_text()
+    result = call("report", out, "--target", "mix[b]:2", "-o", tmp_path / "y.html")
+    assert (result.exit_code, (tmp_path / "y.html").exists()) == (2, False)
+
+
 def as_train_names_it(mode):
     return mode.removesuffix(":train")
 
@@ -544,7 +567,7 @@ def test_the_report_draws_what_is_no_image(tmp_path):
         "track": 24,
         "values": 12,
     }
-    assert text.count("data:image/png") == 12 + 12
+    assert text.count('src="data:image/png') == 12 + 12
     assert "No pictures" not in text
     assert "Support examples in accel of &lt;b&gt;one&lt;/b&gt;" in text
     assert "<b>one" not in text

@@ -1,4 +1,5 @@
 import base64
+import contextlib
 import io
 import os
 import re
@@ -6,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
+from urllib.parse import unquote_to_bytes
 
 import numpy as np
 import pandas as pd
@@ -17,9 +19,12 @@ from PIL import Image
 import transference as tr
 from tests.strangers import PixelPrototypes
 from transference.cli import main
+from transference.figures import as_svg
 from transference.figures.kinds import KINDS
+from transference.pages.tasks import as_picture
 from transference.report import ReportOptions, _figures, write_report
 from transference.report._page import percent, ratio
+from transference.report._vector import compact
 from transference.samplers import _drawing
 from transference.statistics import summarise_replicates
 
@@ -45,10 +50,9 @@ def measured(folder, seed=0, **more):
         targets,
         n_source=5,
         n_target=3,
-        lookahead=tr.SGD(ALPHAS),
         out=folder,
         device="cpu",
-        **{"controls": 0, **more},
+        **{"controls": 0, "lookahead": tr.SGD(ALPHAS), **more},
     )
 
 
@@ -82,7 +86,7 @@ class Elements(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.found.append((tag, dict(attrs)))
-        if tag not in {"meta", "link", "img", "wbr"}:
+        if tag not in {"meta", "link", "img", "wbr", "input"}:
             self._open.append(tag)
         if re.fullmatch("h[1-6]", tag):
             self.headings.append((tag, ""))
@@ -146,8 +150,11 @@ def test_the_page_refers_to_nothing_outside(page):
     assert addresses
     assert all(address.startswith(("data:", "#")) for address in addresses)
     assert not {tag for tag, _ in elements.found} & {"script", "iframe", "object", "embed", "form"}
-    assert "url(" not in page.read_text()
-    assert "@import" not in page.read_text()
+    text = re.sub('data:[^"]*', "", page.read_text())
+    assert "url(" not in text
+    assert "@import" not in text
+    drawings = "".join(re.findall('data:image/svg[^"]*', page.read_text()))
+    assert set(re.findall(r"url\(.", drawings)) == {"url(%"}, "a drawing refers to itself alone"
 
 
 def test_every_figure_tells_its_numbers_and_brings_its_data(run, page):
@@ -158,7 +165,7 @@ def test_every_figure_tells_its_numbers_and_brings_its_data(run, page):
     last = summary[(summary["checkpoint_step"] == 10) & (summary["alpha"] == ALPHAS[0])].iloc[0]
     assert f"strokes → strokes: {last['positive']:.0%} positive" in figures[0]["alt"]
     files = {a["download"]: a["href"] for tag, a in elements.found if tag == "a" and "download" in a}
-    tables = [pd.read_csv(io.BytesIO(base64.b64decode(href.partition("base64,")[2]))) for href in files.values()]
+    tables = [pd.read_csv(io.BytesIO(unquote_to_bytes(href.partition(",")[2]))) for href in files.values()]
     assert len(tables) == len(files) == len(figures)
     of_pairs = tables[0]["class"].isin(["positive", "neutral", "negative"])
     assert tables[0].loc[of_pairs, "count"].sum() == 10 * 6, (
@@ -182,16 +189,17 @@ def test_the_sources_shown_are_those_of_the_lowest_and_highest_ratios(run, tmp_p
     )
     assert result.exit_code == 0, result.output
     text = (tmp_path / "x.html").read_text()
-    shown = re.findall(r'<article class="extremes">.*?</article>\s*</div>\s*</section>\s*</article>', text, re.DOTALL)
+    shown = text.split('<article class="extremes">')[1:]
     assert [re.search("Target: (.*?)<", card)[1] for card in shown] == ["shapes, task 1", "strokes, task 2"]
     for card, target in zip(shown, (4, 2), strict=True):
         ratios = run.matrix(10, 0.1)[:, target]
-        found = [float(value) for value in re.findall(r'<p class="ratio">([\d.]+)', card)]
+        at = card[card.index('<div data-alpha="2">') :]
+        found = [float(value) for value in re.findall(r'<p class="ratio">([\d.]+)', at)]
         expected = [*np.sort(ratios)[:3], *np.sort(ratios)[::-1][:3]]
         np.testing.assert_allclose(found, expected, rtol=2e-3)
         first = int(np.argmin(ratios))
-        assert f"{('strokes', 'shapes')[first // 5]}, task {first % 5}" in card
-        assert f"at α = 0.01: {ratio(run.matrix(10, 0.01)[first, target])}" in card
+        assert f"{('strokes', 'shapes')[first // 5]}, task {first % 5}" in at
+        assert f"at α = 0.01: {ratio(run.matrix(10, 0.01)[first, target])}" in at
 
 
 @pytest.mark.usefixtures("without_figures")
@@ -203,9 +211,25 @@ def test_the_images_are_those_of_the_tasks(run, tmp_path):
     episode = tr.few_shot("shapes:val", ways=3, shots=2, queries=2, seed=2)[1]
     expected = (episode.support_x * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
     np.testing.assert_array_equal([pixels(image) for image in images[:6]], expected)
-    assert len(images) == 7 * 6
+    assert len(images) == (1 + 6 * len(ALPHAS)) * 6
     for name in run.tasks().query("role == 'target' and id == 4")["class_names"].iloc[0]:
         assert f'<span class="name">{name}</span>' in card
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_large_images_are_shown_as_small_files(channels):
+    x, y = np.meshgrid(np.linspace(0, 1, 84), np.linspace(0, 1, 84))
+    smooth = np.stack([np.sin(3 * x + k) * np.cos(4 * y) for k in range(channels)])
+    photograph = np.clip(0.5 + 0.4 * smooth + np.random.default_rng(0).normal(0, 0.02, smooth.shape), 0, 1)
+    address = as_picture(photograph.astype(np.float32))
+    assert address.startswith("data:image/jpeg;base64,")
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))))
+    expected = (255 * photograph).transpose(1, 2, 0).reshape(shown.shape)
+    assert np.abs(shown - expected).mean() < 4
+    png = io.BytesIO()
+    Image.fromarray(expected.round().astype(np.uint8)).save(png, "PNG")
+    assert len(address) < 0.7 * len(png.getvalue())
+    assert as_picture(np.zeros((channels, 84, 84), np.float32)).startswith("data:image/png;base64,"), "small as it is"
 
 
 def test_by_default_each_mode_shows_the_target_that_spreads_most(run, page):
@@ -426,14 +450,15 @@ def test_replicates_are_counted_and_decide_which_sources_are_shown(run, page, tm
     assert "each measured with 3 draws of their episodes, all of them measured" in text
     section = text[text.index("<h4>Single pairs</h4>") : text.index("<h3>Figures</h3>")]
     counted = summarise_replicates(several.blocks())
-    assert len(re.findall("<tr><td>", section)) == len(counted)
+    assert len(re.findall(r"<tr data-alpha=.\d.><td>", section)) == len(counted)
     for row in counted.itertuples():
         counts = ("–" if pd.isna(n) else n for n in (row.single_positive, row.single_negative, row.single_undecided))
         assert "".join(f"<td>{n}</td>" for n in counts) in section
         assert not row.note or row.note.split(":")[0] in section
         assert f"<td>{row.episode:.0%}</td>" in section
     mean = np.exp(np.mean([np.log(several.matrix(10, 0.1, k)[:, 4]) for k in range(3)], axis=0))
-    found = [float(value) for value in re.findall(r'<p class="ratio">([\d.]+)', text)]
+    at = text[text.index('<div data-alpha="2">') :]
+    found = [float(value) for value in re.findall(r'<p class="ratio">([\d.]+)', at)]
     np.testing.assert_allclose(found, [*np.sort(mean)[:3], *np.sort(mean)[::-1][:3]], rtol=2e-3)
 
 
@@ -557,10 +582,212 @@ def test_a_browser_shows_the_page_without_complaint(browser, page, width, scheme
     assert not told
     assert [url for url in asked if not url.startswith("data:")] == [page.as_uri()]
     assert tab.evaluate("document.documentElement.scrollWidth") <= width, "the page itself never scrolls sideways"
-    assert tab.evaluate("document.images.length") == n_figures() + 2 * 7 * 6
+    assert tab.evaluate("document.images.length") == n_figures() + 2 * (1 + 6 * len(ALPHAS)) * 6
     assert tab.evaluate("[...document.images].filter(one => !one.complete || !one.naturalWidth).length") == 0
     assert tab.get_by_role("heading", name="Most positive and most negative transfer").is_visible()
     assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == (
         "rgb(255, 255, 255)" if scheme == "light" else "rgb(20, 24, 29)"
     )
     context.close()
+
+
+def shown_step_sizes(tab, scope="#run-1"):
+    """The step sizes, by their number, of which anything in a section is shown."""
+    found = tab.locator(f"{scope} [data-alpha]").evaluate_all(
+        "all => all.filter(one => one.getClientRects().length).map(one => one.dataset.alpha)"
+    )
+    return set(found)
+
+
+@pytest.fixture
+def tab(browser):
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    yield context.new_page()
+    context.close()
+
+
+def test_one_step_size_is_shown_at_a_time_and_a_switch_chooses_it(tab, page):
+    tab.goto(page.as_uri())
+    for kind in ("figure", "tr", ".sides > div"):
+        assert tab.locator(f"{kind}[data-alpha='1']").count() == tab.locator(f"{kind}[data-alpha='2']").count() > 0
+    assert shown_step_sizes(tab) == {"1"}
+    tab.get_by_role("group", name="Step size α").get_by_role("radio", name="0.1", exact=True).check()
+    assert shown_step_sizes(tab) == {"2"}
+    assert tab.get_by_role("heading", name="Over training, α = 0.1", exact=True).is_visible()
+    assert tab.get_by_role("heading", name="First-order part and curvature at checkpoint 10").is_visible(), "is of all"
+    tab.keyboard.press("ArrowRight")
+    assert tab.get_by_role("radio", name="all").is_checked(), "the keyboard moves within the switch"
+    assert shown_step_sizes(tab) == {"1", "2"}
+    tab.keyboard.press("ArrowRight")
+    assert shown_step_sizes(tab) == {"1"}
+    assert tab.locator(".switch label:has(:focus-visible)").evaluate("e => getComputedStyle(e).outlineStyle") == "solid"
+
+
+def test_paper_has_every_step_size_and_no_switch(tab, page):
+    tab.goto(page.as_uri())
+    tab.emulate_media(media="print")
+    assert shown_step_sizes(tab) == {"1", "2"}
+    assert not tab.get_by_role("radio").first.is_visible()
+
+
+def test_a_link_to_a_figure_shows_it_whatever_the_switch_says(tab, page):
+    tab.goto(page.as_uri())
+    hidden = tab.locator("figure[data-alpha='2']").first
+    assert not hidden.is_visible()
+    tab.goto(f"{page.as_uri()}#{hidden.get_attribute('id')}")
+    assert hidden.is_visible()
+    assert 0 <= hidden.bounding_box()["y"] < 800
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_runs_are_switched_by_themselves_and_one_step_size_needs_no_switch(tab, run, tmp_path):
+    several = measured(tmp_path / "several", lookahead=tr.SGD((0.02, 0.05, 0.1)))
+    single = measured(tmp_path / "single", lookahead=tr.SGD(0.1))
+    write_report([run, several, single], tmp_path / "x.html")
+    tab.goto((tmp_path / "x.html").as_uri())
+    assert [tab.locator(f"#run-{k} input").count() for k in (1, 2, 3)] == [3, 4, 0]
+    assert tab.locator("#run-3 [data-alpha]").count() == 0
+    tab.locator("#run-2").get_by_role("radio", name="0.1").check()
+    assert (shown_step_sizes(tab), shown_step_sizes(tab, "#run-2")) == ({"1"}, {"3"})
+    compared = tab.locator("#comparison table")
+    assert compared.count() == 2, "each with the first of the same tasks, at the step sizes in common"
+    assert tab.locator("#comparison input").count() == 0, "one step size in common"
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_comparisons_at_several_step_sizes_have_a_switch(tab, run, tmp_path):
+    write_report([run, measured(tmp_path / "other", seed=7)], tmp_path / "x.html")
+    tab.goto((tmp_path / "x.html").as_uri())
+    assert shown_step_sizes(tab, "#comparison") == {"1"}
+    tab.locator("#comparison").get_by_role("radio", name="0.1").check()
+    assert (shown_step_sizes(tab, "#comparison"), shown_step_sizes(tab)) == ({"2"}, {"1"})
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_step_sizes_that_are_almost_the_same_are_told_apart(tmp_path):
+    close = measured(tmp_path / "run", lookahead=tr.SGD((0.1, 0.10000001)))
+    write_report([close], tmp_path / "x.html", ReportOptions(alpha=0.10000001))
+    text = (tmp_path / "x.html").read_text()
+    names = [(chosen, name) for chosen, name in re.findall(r'value="\d"( checked)?> ([\d.]+)<', text)]
+    assert names == [("", "0.1"), (" checked", "0.10000001")]
+    assert "of size α = 0.1 and 0.10000001 was" in text
+    assert set(re.findall(r"<tr data-alpha=.(\d).><td>([\d.]+)</td>", text)) == {("1", "0.1"), ("2", "0.10000001")}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 320])
+def test_a_wide_table_scrolls_by_itself_and_a_shadow_says_so(browser, page, width, scheme):
+    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    tab = context.new_page()
+    tab.goto(page.as_uri())
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    table = tab.get_by_role("region", name="Summary at checkpoint 10")
+    assert table.evaluate("e => e.scrollWidth > e.clientWidth + 50")
+    table.scroll_into_view_if_needed()
+    for region in (table, tab.get_by_role("region", name="Loss ratios at checkpoint 10, α = 0.01")):
+        ends = [edges(region)]
+        region.focus()
+        region.evaluate("e => e.scrollTo(e.scrollWidth, 0)")
+        ends.append(edges(region))
+        assert ends == [(False, True), (True, False)], "a shadow where there is more, and only there"
+    assert tab.evaluate("document.activeElement.className") == "scroll", "the keyboard reaches it"
+    context.close()
+
+
+def edges(region):
+    """Whether the left and the right edge of what scrolls are in a shadow: their rows without letters and lines."""
+    drawn = np.asarray(Image.open(io.BytesIO(region.screenshot())).convert("L")).astype(int)
+    return tuple(bool(np.median(np.abs(drawn[:, at] - drawn[:, middle])) > 10) for at, middle in ((2, 25), (-3, -30)))
+
+
+def test_a_log_tells_how_far_a_report_is(run, tmp_path):
+    result = call("report", run.path, "-o", tmp_path / "x.html")
+    lines = re.findall(r"(\d+) %, (\d+) of (\d+) part", result.stderr)
+    n_parts = 1 + sum(1 if kind.every_alpha else len(ALPHAS) * len(kind.in_report) for kind in KINDS) + 2
+    assert lines[-1] == ("100", str(n_parts), str(n_parts))
+    assert len(lines) > 5
+    quiet = io.StringIO()
+    with contextlib.redirect_stderr(quiet):
+        write_report([run], tmp_path / "x.html")
+    assert not quiet.getvalue()
+
+
+def test_matrices_of_several_runs_are_on_one_scale(run, tmp_path, monkeypatch):
+    other = measured(tmp_path / "other", seed=7)
+    tables = [_figures.table_of(one, tr.NEUTRAL_BAND) for one in (run, other)]
+    limits = _figures.shared_limits(tables)
+    for kind in ("matrix", "blocks"):
+        for alpha in ALPHAS:
+            drawn = [
+                plan.draw(limits[kind, alpha]).figure
+                for table in tables
+                for plan in _figures.plan_figures(table)
+                if (plan.kind.name, plan.alpha) == (kind, alpha)
+            ]
+            ends = [figure.axes[0].collections[0].norm.vmax for figure in drawn]
+            assert len(ends) == 2
+            assert ends[0] == pytest.approx(ends[1])
+    sizes = [np.quantile(np.abs(np.log(one.matrix(10, 0.1))), 0.98) for one in (run, other)]
+    assert np.log(limits["matrix", 0.1]) == pytest.approx(max(sizes))
+    assert not _figures.shared_limits(tables[:1]), "one run has its own"
+    asked = []
+    draw = lambda plan, limit=None: asked.append((plan.kind.name, plan.alpha, limit))
+    monkeypatch.setattr(_figures.PlannedFigure, "draw", draw)
+    write_report([run, other], tmp_path / "x.html")
+    for (kind, alpha), limit in limits.items():
+        assert asked.count((kind, alpha, limit)) == 2, "each run's is drawn on it"
+
+
+def test_sixteen_pairs_of_modes_fit_four_megabytes(tmp_path):
+    modes = ("strokes:val", "shapes:val", "textures:val", "strokes:test")
+    sources, targets = ([tr.few_shot(mode, ways=5, shots=1, queries=2, seed=seed) for mode in modes] for seed in (1, 2))
+    learner = PixelPrototypes()
+    several = tr.measure(
+        learner,
+        [tr.Checkpoint(learner.init_params(step), step) for step in (5, 10, 15)],
+        sources,
+        targets,
+        n_source=8,
+        n_target=6,
+        lookahead=tr.SGD(ALPHAS),
+        controls=2,
+        replicates=2,
+        out=tmp_path / "run",
+        device="cpu",
+    )
+    write_report([several], tmp_path / "x.html")
+    text = (tmp_path / "x.html").read_text()
+    assert len(re.findall("image/svg", text)) == n_figures()
+    assert len(text.encode()) < 4_000_000
+
+
+def test_a_drawing_written_shorter_looks_the_same(run, tab, tmp_path):
+    table = _figures.table_of(run, tr.NEUTRAL_BAND)
+    for plan in _figures.plan_figures(table):
+        drawn = plan.draw()
+        if drawn is None or plan.alpha == ALPHAS[1]:
+            continue
+        looks, sizes = [], []
+        for svg in (as_svg(drawn.figure), compact(as_svg(drawn.figure)).encode()):
+            (tmp_path / "x.svg").write_bytes(svg)
+            tab.goto((tmp_path / "x.svg").as_uri())
+            looks.append(np.asarray(Image.open(io.BytesIO(tab.screenshot())).convert("RGB")).astype(int))
+            sizes.append(len(svg))
+        assert (looks[0] != looks[0][0, 0]).any()
+        assert np.quantile(np.abs(looks[0] - looks[1]), 0.999) < 50, plan.kind.name
+        assert np.abs(looks[0] - looks[1]).mean() < 0.1, plan.kind.name
+        assert sizes[1] < 0.7 * sizes[0], plan.kind.name
+
+
+@pytest.mark.parametrize(
+    ("path", "shorter"),
+    [
+        ("M 0 0 \nL 1.004 0 \nL 2.5 0 \nL 2.5 3 \nL 1 4 \nz\n", "M0 0h2.5v3l-1.5 1z"),
+        ("M 1 1 \nL 5 1 \nL 3 1 \nL 3 2 \n", "M1 1h4h-2v1"),  # a way back is kept: it was drawn
+        ("M 0 0 \nL 1 1 \nz\nM 10000.25 2 \nL 3 2 \n", "M0 0l1 1zM10000.25 2h-9997.25"),
+        ("M 1.23456 0 \nQ 2 3.3333 4 5 \nz\n", "M 1.23 0 Q 2 3.33 4 5 z"),
+    ],
+)
+def test_paths_are_written_shorter(path, shorter):
+    svg = f'<svg xmlns="http://www.w3.org/2000/svg"><path d="{path}"/></svg>'.encode()
+    assert re.search(' d="(.*?)"', compact(svg))[1] == shorter

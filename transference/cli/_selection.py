@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -13,10 +12,7 @@ import pandas as pd
 from transference.blocks import Block
 from transference.errors import UsageError
 from transference.figures.kinds import KINDS, Kind, Table
-from transference.store import Run
-
-_SUBSET = re.compile(r"(?P<data>[^\[\]:]+)\[(?P<inside>[^\[\]]*)\](?P<split>:.*)?")
-"""A mode of paired data."""
+from transference.store import Run, find_mode
 
 _Part: TypeAlias = tuple[Run, tuple[int, ...]]
 """A run, and which of its checkpoints are drawn."""
@@ -134,7 +130,7 @@ def _table(run: Run, steps: tuple[int, ...], alphas: tuple[float, ...], selectio
         UsageError: the run lacks a mode that was chosen.
     """
     wanted = {
-        role: [_as_in_run(run, role, mode) for mode in chosen]
+        role: [find_mode(dict.fromkeys(run.modes(role)), mode) for mode in chosen]
         for role, chosen in (("source", selection.sources), ("target", selection.targets))
     }
     for role, chosen in wanted.items():
@@ -163,29 +159,6 @@ def _table(run: Run, steps: tuple[int, ...], alphas: tuple[float, ...], selectio
         self_transference=lambda: rows(run.self_transference(), target="mode"),
         controls=lambda: rows(run.controls()),
     )
-
-
-def _as_in_run(run: Run, role: str, mode: str) -> str:
-    """Return the run's name of a mode, whatever the order of its modalities; ``[*]`` are all that the run knows of the data."""
-    labels = list(dict.fromkeys(run.modes(role)))
-    known = {modality for label in labels for modality in _modalities(label, mode) if modality}
-    asked = mode.replace("[*]", f"[{'+'.join(sorted(known))}]") if known else mode
-    return next((label for label in labels if _unordered(label) == _unordered(asked)), mode)
-
-
-def _modalities(label: str, mode: str) -> list[str]:
-    """Return the modalities that a label names, if it is of the same data as a mode."""
-    match, data = _SUBSET.fullmatch(label), mode.partition("[")[0]
-    return re.split("[+>]", match["inside"]) if match and match["data"] == data else []
-
-
-def _unordered(mode: str) -> object:
-    """Return what is the same for all spellings of a mode."""
-    match = _SUBSET.fullmatch(mode)
-    if not match:
-        return mode
-    sides = [frozenset(part.strip() for part in side.split("+")) for side in match["inside"].split(">")]
-    return match["data"], sides, match["split"]
 
 
 def _check_modes(run: Run, role: str, wanted: Iterable[str]) -> None:

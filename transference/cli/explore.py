@@ -6,9 +6,8 @@ from pathlib import Path
 
 import click
 
-from transference.cli.options import PathType, band_option
+from transference.cli.options import PathType, check_page_name, page_options
 from transference.cli.printing import say
-from transference.errors import UsageError
 from transference.store import open_run
 
 
@@ -20,22 +19,11 @@ Examples:
   transference explore runs/first --data-root data --alpha 0.01 -o matrix.html""",
 )
 @click.argument("run", type=PathType())
-@click.option("--data-root", type=PathType(), metavar="DIR", help="Folder with the images of the tasks.")
 @click.option("--step", "steps", type=int, multiple=True, help="Checkpoint; repeat for several.  [default: all]")
 @click.option(
     "--alpha", "alphas", type=float, metavar="X", multiple=True, help="Step size; repeat for several.  [default: all]"
 )
-@click.option(
-    "--side",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Image side of the run in pixels.  [default: what run.json says]",
-)
-@click.option(
-    "--channels", type=click.IntRange(1), metavar="N", help="Image channels of the run.  [default: what run.json says]"
-)
-@band_option
-@click.option("-o", "--output", type=PathType(), required=True, help="The page, .html.")
+@page_options
 def explore(
     run: Path,
     data_root: Path | None,
@@ -53,8 +41,7 @@ def explore(
     """
     from transference.explore import ExploreOptions, Explorer
 
-    if output.suffix not in (".html", ".htm"):
-        raise UsageError(f"{output} was asked for; the name of a page ends in .html.")
+    check_page_name(output)
     options = ExploreOptions(
         data_root=data_root, steps=steps, alphas=alphas, band=neutral, side=side, channels=channels
     )

@@ -8,13 +8,16 @@ from typing import BinaryIO
 
 import click
 import numpy as np
+import pandas as pd
 
 from transference._csv import write_csv
 from transference.cli.options import PathType
 from transference.cli.printing import say
 from transference.errors import UsageError
 from transference.files import write_aside
-from transference.store import Run, open_run
+from transference.store import Run, choose_tasks, open_run
+
+_HELP = "Only this {0} mode, or this {0} task, as MODE:INDEX or its id; repeat for several.  [default: all]"
 
 
 @click.command(
@@ -22,20 +25,24 @@ from transference.store import Run, open_run
     epilog="""\b
 Examples:
   transference export demo/run pairs.csv
-  transference export demo/run matrices.npz""",
+  transference export demo/run matrices.npz
+  transference export demo/run some.csv --source strokes:5 --source strokes:7 --target shapes""",
 )
 @click.argument("run", type=PathType())
 @click.argument("file", type=PathType())
-def export(run: Path, file: Path) -> None:
+@click.option("--source", "sources", multiple=True, metavar="MODE[:INDEX]", help=_HELP.format("source"))
+@click.option("--target", "targets", multiple=True, metavar="MODE[:INDEX]", help=_HELP.format("target"))
+def export(run: Path, file: Path, sources: tuple[str, ...], targets: tuple[str, ...]) -> None:
     """Write the table as one file: .parquet or .csv (one row per pair), or .npz (one matrix per checkpoint and step size).
 
     Of a run with replicates, one row or matrix of each. In a csv a name that a spreadsheet would compute (=…) has an apostrophe before it.
     """
     opened = open_run(run)
+    chosen = choose_tasks(opened, "source", sources), choose_tasks(opened, "target", targets)
     writers: dict[str, Callable[[BinaryIO], None]] = {
-        ".parquet": lambda content: opened.pairs(None).to_parquet(content, index=False),
-        ".csv": lambda content: write_csv(opened.pairs(None), content),
-        ".npz": lambda content: _write_matrices(opened, content),
+        ".parquet": lambda content: _pairs(opened, *chosen).to_parquet(content, index=False),
+        ".csv": lambda content: write_csv(_pairs(opened, *chosen), content),
+        ".npz": lambda content: _write_matrices(opened, *chosen, content),
     }
     if file.suffix not in writers:
         raise UsageError(f"{file} was asked for; the name must end in {', '.join(writers)}.")
@@ -48,11 +55,18 @@ def export(run: Path, file: Path) -> None:
     say(file)
 
 
-def _write_matrices(run: Run, file: BinaryIO) -> None:
+def _pairs(run: Run, sources: list[int], targets: list[int]) -> pd.DataFrame:
+    """Return the rows of some sources and targets, of every replicate."""
+    pairs = run.pairs(None)
+    return pairs[pairs["source"].isin(sources) & pairs["target"].isin(targets)]
+
+
+def _write_matrices(run: Run, sources: list[int], targets: list[int], file: BinaryIO) -> None:
+    """Write the matrices of some sources and targets, of every checkpoint, step size and replicate."""
     matrices = {
         f"step={step},alpha={alpha!r}{f',replicate={replicate}' if replicate else ''}": run.matrix(
             step, alpha, replicate
-        )
+        )[np.ix_(sources, targets)]
         for step in run.steps
         for alpha in run.alphas
         for replicate in range(run.spec.replicates)

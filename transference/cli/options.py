@@ -170,6 +170,34 @@ def band_option(command: _F) -> _F:
     )(command)
 
 
+def page_options(command: _F) -> _F:
+    """Add what a page that shows support sets needs to draw them again, and where it is written."""
+    shape = {"side": "side of the runs in pixels", "channels": "channels of the runs"}
+    for option in (
+        click.option("-o", "--output", type=PathType(), required=True, help="The page, .html."),
+        band_option,
+        *(
+            click.option(
+                f"--{name}", type=click.IntRange(1), metavar="N", help=f"Image {text}.  [default: what run.json says]"
+            )
+            for name, text in reversed(shape.items())
+        ),
+        click.option("--data-root", type=PathType(), metavar="DIR", help="Folder with the images of the tasks."),
+    ):
+        command = option(command)
+    return command
+
+
+def check_page_name(output: Path) -> None:
+    """Make sure that a page can be saved under this name.
+
+    Raises:
+        UsageError: it has another ending.
+    """
+    if output.suffix not in (".html", ".htm"):
+        raise UsageError(f"{output} was asked for; the name of a page ends in .html.")
+
+
 def import_from_here() -> None:
     """Let ``module:factory`` name a file in the current folder, as ``python -m`` would."""
     if "" not in sys.path:

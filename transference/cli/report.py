@@ -6,10 +6,9 @@ from pathlib import Path
 
 import click
 
-from transference.cli.options import PathType, band_option
+from transference.cli.options import PathType, check_page_name, page_options
 from transference.cli.printing import say
 from transference.cli.settings import FileArgument, with_settings
-from transference.errors import UsageError
 from transference.store import open_run
 
 
@@ -22,7 +21,6 @@ Examples:
   transference report runs/first runs/second --data-root data --target birds:7 --target 3 -o report.html""",
 )
 @click.argument("runs", cls=FileArgument, nargs=-1, required=True, type=PathType(), metavar="RUN...")
-@click.option("--data-root", type=PathType(), metavar="DIR", help="Folder with the images of the tasks.")
 @click.option(
     "--target",
     "targets",
@@ -31,18 +29,8 @@ Examples:
     help="Target task, or its id, shown beside the sources of its lowest and highest loss ratios; repeat for several.  "
     "[default: of each mode the one whose loss ratios spread most]",
 )
-@click.option("--alpha", type=float, metavar="X", help="Step size at which these are shown.  [default: the smallest]")
-@click.option(
-    "--side",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Image side of the runs in pixels.  [default: what run.json says]",
-)
-@click.option(
-    "--channels", type=click.IntRange(1), metavar="N", help="Image channels of the runs.  [default: what run.json says]"
-)
-@band_option
-@click.option("-o", "--output", type=PathType(), required=True, help="The page, .html.")
+@click.option("--alpha", type=float, metavar="X", help="Step size that is shown first.  [default: the smallest]")
+@page_options
 def report(
     runs: tuple[Path, ...],
     data_root: Path | None,
@@ -59,10 +47,9 @@ def report(
     """
     from transference.report import ReportOptions, write_report
 
-    if output.suffix not in (".html", ".htm"):
-        raise UsageError(f"{output} was asked for; the name of a page ends in .html.")
+    check_page_name(output)
     options = ReportOptions(
         data_root=data_root, targets=targets, alpha=alpha, band=neutral, side=side, channels=channels
     )
-    write_report([open_run(run) for run in runs], output, options)
+    write_report([open_run(run) for run in runs], output, options, progress=True)
     say(output)

@@ -36,6 +36,15 @@ def title(run: Run) -> str:
     return f"{learner_name(run)}, from {sources} to {targets}"
 
 
+def alpha_names(alphas: Iterable[float]) -> dict[float, str]:
+    """Return what step sizes are called: in six digits, in all where these do not tell them apart."""
+    different = dict.fromkeys(alphas)
+    short = [f"{alpha:g}" for alpha in different]
+    return {
+        alpha: name if short.count(name) == 1 else repr(alpha) for alpha, name in zip(different, short, strict=True)
+    }
+
+
 def measured(run: Run, failed: Mapping[str, int]) -> str:
     """Return in plain words what was measured.
 
@@ -45,7 +54,7 @@ def measured(run: Run, failed: Mapping[str, int]) -> str:
     """
     spec = run.spec
     step = _STEPS.get(spec.lookahead["kind"], f"one step of {spec.lookahead['kind']}")
-    alphas = f"of size α = {_listed(f'{alpha:g}' for alpha in spec.alphas)}"
+    alphas = f"of size α = {_listed(alpha_names(spec.alphas).values())}"
     checkpoints = f"{_counted(len(run.steps), 'checkpoint')} of {learner_name(run)} ({_steps(run.steps)})"
     lost = ", ".join(f"{n:,} {status}" for status, n in failed.items())
     again = f", each measured with {spec.replicates} draws of their episodes" if spec.replicates > 1 else ""

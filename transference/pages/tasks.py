@@ -23,6 +23,9 @@ from transference.spec import TaskSet
 MOST_SHOTS = 10
 """Examples of a class that are shown; more are counted."""
 
+_LARGE = 4000
+"""Bytes of a PNG from which on a JPEG may stand for it: pages hold hundreds."""
+
 
 @dataclass(frozen=True)
 class Shots:
@@ -169,7 +172,7 @@ def _shots(sampler: DescribingSampler, episode: Episode[Any], ways: int) -> list
     """Return the support examples of each modality, and in it of each class."""
     inputs = episode.support_x
     if isinstance(inputs, Tensor):
-        return [[Shots(tuple(map(as_png, of))) for of in _by_class(inputs, ways)]]
+        return [[Shots(tuple(map(as_picture, of))) for of in _by_class(inputs, ways)]]
     kinds = (
         {modality.name: modality.kind for modality in sampler.modalities} if isinstance(sampler, PairedFewShot) else {}
     )
@@ -179,7 +182,7 @@ def _shots(sampler: DescribingSampler, episode: Episode[Any], ways: int) -> list
 def _of_modality(name: str, kind: str, by_class: NDArray[np.float32]) -> list[Shots]:
     """Return the examples of one modality, ``[classes, shots, …]``, by class."""
     if kind == "image":
-        return [Shots(images=tuple(map(as_png, of)), modality=name) for of in by_class]
+        return [Shots(images=tuple(map(as_picture, of)), modality=name) for of in by_class]
     n = by_class.shape[1]
     drawn = draw(kind, by_class.reshape(-1, *by_class.shape[2:]).astype(np.float64))  # one scale for the task
     return [Shots(drawings=tuple(drawn[c * n : (c + 1) * n]), modality=name) for c in range(len(by_class))]
@@ -191,12 +194,25 @@ def _by_class(examples: Tensor, ways: int) -> NDArray[np.float32]:
     return values.reshape(ways, -1, *values.shape[1:])[:, :MOST_SHOTS]
 
 
-def as_png(image: NDArray[np.float32]) -> str:
-    """Return an image, ``[channels, side, side]`` in [0, 1], as a data: URI."""
+def as_picture(image: NDArray[np.float32]) -> str:
+    """Return an image, ``[channels, side, side]`` in [0, 1], as a data: URI.
+
+    A PNG, which has every pixel as it is; where that is large, as of photographs, a JPEG that the eye does not tell from it.
+    """
     pixels = np.rint(image * 255).astype(np.uint8).transpose(1, 2, 0)
+    shown = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    exact = _saved(shown, "PNG")
+    if len(exact) <= _LARGE:
+        return data_uri(exact, "image/png")
+    close = _saved(shown, "JPEG", quality=90, subsampling=0)
+    return data_uri(exact, "image/png") if len(exact) <= len(close) else data_uri(close, "image/jpeg")
+
+
+def _saved(image: Image.Image, form: str, **settings: int) -> bytes:
+    """Return an image as the content of a file."""
     file = BytesIO()
-    Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(file, "PNG")
-    return data_uri(file.getvalue(), "image/png")
+    image.save(file, form, **settings)
+    return file.getvalue()
 
 
 def data_uri(content: bytes, kind: str) -> str:

@@ -16,17 +16,24 @@ from transference.store import Run
 __all__ = ["ReportOptions", "build_page", "write_report"]
 
 
-def write_report(runs: Sequence[Run], out: str | Path, options: ReportOptions = ReportOptions()) -> None:  # noqa: B008 - frozen
+def write_report(
+    runs: Sequence[Run],
+    out: str | Path,
+    options: ReportOptions = ReportOptions(),  # noqa: B008 - frozen
+    *,
+    progress: bool = False,
+) -> None:
     """Write the page of some runs.
 
     Args:
         runs: at least one, each complete.
         out: the file, ``.html``.
         options: what is shown.
+        progress: show on stderr how far it is.
 
     Raises:
         UsageError: a target or step size was asked for that the runs do not have.
         StoreError: a run is incomplete or damaged.
     """
-    page = build_page(runs, options)
+    page = build_page(runs, options, progress=progress)
     write_aside(Path(out), lambda aside: aside.write_text(page, encoding="utf-8", newline="\n"))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from transference.pages import facts
 from transference.statistics import CLASSES, GROUP, calibrate, check_estimates, contrast, summarise_replicates
 from transference.store import Run
 
@@ -78,7 +79,7 @@ def contrast_rows(run: Run, other: Run, band: tuple[float, float]) -> Rows:
             compared = {row["statistic"]: (row["value"], row["low"], row["high"], row["p"]) for row in rows_of(group)}
             note = "; ".join(note for note in group["note"].unique() if note)
             row = {"alpha": alpha, "source_mode": modes[0], "target_mode": modes[1], **compared}
-            rows.append({**row, "note": _of_row(row, note)})
+            rows.append({**row, "note": _of_row(row, note, run)})
     return rows
 
 
@@ -87,13 +88,15 @@ def replicated_rows(run: Run, band: tuple[float, float]) -> Rows:
     if run.spec.replicates == 1:
         return []
     return [
-        {**row, "note": _of_row(row, row["note"])} for row in rows_of(summarise_replicates(run.blocks(), band=band))
+        {**row, "note": _of_row(row, row["note"], run)}
+        for row in rows_of(summarise_replicates(run.blocks(), band=band))
     ]
 
 
-def _of_row(row: dict[str, Any], note: str) -> str:
+def _of_row(row: dict[str, Any], note: str, run: Run) -> str:
     """Return a note with the row that it is of; nothing for none."""
-    return f"{row['source_mode']} → {row['target_mode']} at α = {row['alpha']:g}: {note}" if note else ""
+    alpha = facts.alpha_names(run.alphas)[row["alpha"]]
+    return f"{row['source_mode']} → {row['target_mode']} at α = {alpha}: {note}" if note else ""
 
 
 def rows_of(frame: pd.DataFrame) -> Rows:

@@ -15,7 +15,7 @@ from transference.store import Run
 MOST = 3
 """Sources shown on either side."""
 
-_AT_MOST = 4
+AT_MOST = 4
 """Targets shown where none is asked for."""
 
 
@@ -51,61 +51,59 @@ class RankedTarget:
 
 @dataclass(frozen=True)
 class Place:
-    """Where in a run targets are shown: one checkpoint and step size."""
+    """Where in a run targets are shown: at one checkpoint.
+
+    Attributes:
+        run: the run.
+        tasks: of ``Run.tasks()``.
+        step: the checkpoint's.
+        tables: by step size the loss ratios ``[n_source, n_target]``, NaN for a task on itself. Of a run with replicates,
+            their geometric mean: the pictures show one draw of many.
+    """
 
     run: Run
     tasks: pd.DataFrame
     step: int
-    alpha: float
+    tables: dict[float, NDArray[np.float64]]
 
-    def table(self, alpha: float) -> NDArray[np.float64]:
-        """Return the loss ratios ``[n_source, n_target]`` at the checkpoint and a step size, NaN for a task on itself.
-
-        Of a run with replicates, their geometric mean: the pictures show one draw of many.
-        """
+    @classmethod
+    def of(cls, run: Run) -> Place:
+        """Return the last checkpoint of a run."""
+        tasks, step = run.tasks(), run.steps[-1]
         key = ["sampler", "index"]
-        sources, targets = (self.tasks[self.tasks["role"] == role].sort_values("id") for role in ("source", "target"))
+        sources, targets = (tasks[tasks["role"] == role].sort_values("id") for role in ("source", "target"))
         same = sources[[*key, "id"]].merge(targets[[*key, "id"]], on=key)
-        draws = [np.log(self.run.matrix(self.step, alpha, replicate)) for replicate in range(self.run.spec.replicates)]
-        ratios: NDArray[np.float64] = np.exp(np.mean(draws, axis=0))
-        ratios[same["id_x"], same["id_y"]] = np.nan
-        return ratios
+        tables = {}
+        for alpha in sorted(run.alphas):
+            draws = [np.log(run.matrix(step, alpha, replicate)) for replicate in range(run.spec.replicates)]
+            tables[alpha] = np.exp(np.mean(draws, axis=0))
+            tables[alpha][same["id_x"], same["id_y"]] = np.nan
+        return cls(run, tasks, step, tables)
 
 
-def find_targets(run: Run, texts: Sequence[str]) -> dict[str, int]:
-    """Return the id of each target asked for that the run has; ``"7"`` is an id, ``"birds:7"`` task 7 of the mode birds."""
-    tasks = run.tasks()
-    targets = tasks[tasks["role"] == "target"].sort_values("id")
-    by_name: dict[str, int] = {}
-    for label, (_, row) in zip(run.modes("target"), targets.iterrows(), strict=True):
-        for name in (f"{row['mode']}:{row['split']}", label):
-            by_name[f"{name}:{row['index']}"] = int(row["id"])
-        by_name[str(row["id"])] = int(row["id"])
-    return {text: by_name[text] for text in texts if text in by_name}
-
-
-def choose_targets(place: Place) -> list[int]:
+def choose_targets(place: Place, alpha: float) -> list[int]:
     """Return, of each target mode, the target whose log loss ratios spread most; of several modes the four with the largest spread."""
-    logs = np.log(place.table(place.alpha))
+    logs = np.log(place.tables[alpha])
     modes = place.run.modes("target")
     spread = np.array([np.std(column[np.isfinite(column)]) if np.isfinite(column).any() else -1.0 for column in logs.T])
     widest = [
         max((k for k, mode in enumerate(modes) if mode == name), key=lambda k: spread[k])
         for name in dict.fromkeys(modes)
     ]
-    return sorted(sorted(widest, key=lambda k: -spread[k])[:_AT_MOST])
+    return sorted(sorted(widest, key=lambda k: -spread[k])[:AT_MOST])
 
 
-def rank_sources(place: Place, targets: Sequence[int], band: tuple[float, float]) -> list[RankedTarget]:
-    """Return each target with the sources of its lowest and its highest loss ratios."""
-    tables = {alpha: place.table(alpha) for alpha in place.run.alphas}
-    here = tables.pop(place.alpha)
-    told, bands = _told_by_replicates(place, targets, band), _noise_bands(place)
+def rank_sources(place: Place, alpha: float, targets: Sequence[int], band: tuple[float, float]) -> list[RankedTarget]:
+    """Return each target with the sources of its lowest and its highest loss ratios at a step size."""
+    here = place.tables[alpha]
+    told, bands = _told_by_replicates(place, alpha, targets, band), _noise_bands(place, alpha)
     modes = {role: place.run.modes(role) for role in ("source", "target")}
 
     def one(source: int, target: int) -> RankedSource:
         ratio = float(here[source, target])
-        elsewhere = tuple((alpha, float(table[source, target])) for alpha, table in sorted(tables.items()))
+        elsewhere = tuple(
+            (other, float(table[source, target])) for other, table in place.tables.items() if other != alpha
+        )
         kind = str(classify(ratio, band))
         certain = told.get((source, target)) == kind
         pair = modes["source"][source], modes["target"][target]
@@ -124,17 +122,15 @@ def rank_sources(place: Place, targets: Sequence[int], band: tuple[float, float]
     return chosen
 
 
-def _told_by_replicates(place: Place, targets: Sequence[int], band: tuple[float, float]) -> dict[tuple[int, int], str]:
+def _told_by_replicates(
+    place: Place, alpha: float, targets: Sequence[int], band: tuple[float, float]
+) -> dict[tuple[int, int], str]:
     """Return of which pairs replicates tell that transfer is positive, or negative; of none in a run without."""
     if place.run.spec.replicates == 1:
         return {}
     starts = {role: _starts(place.run.modes(role)) for role in ("source", "target")}
     wanted = {place.run.modes("target")[target] for target in targets}
-    blocks = (
-        block
-        for block in place.run.blocks()
-        if (block.checkpoint_step, block.alpha) == (place.step, place.alpha) and block.target_mode in wanted
-    )
+    blocks = (block for block in place.run.blocks(place.step) if block.alpha == alpha and block.target_mode in wanted)
     pairs = single_pairs(blocks, band=band)
     sources = pairs["source_mode"].astype(str).map(starts["source"]) + pairs["source_index"]
     targeted = pairs["target_mode"].astype(str).map(starts["target"]) + pairs["target_index"]
@@ -146,10 +142,10 @@ def _starts(modes: Sequence[str]) -> dict[str, int]:
     return {mode: modes.index(mode) for mode in dict.fromkeys(modes)}
 
 
-def _noise_bands(place: Place) -> dict[tuple[str, str], tuple[float, float]]:
+def _noise_bands(place: Place, alpha: float) -> dict[tuple[str, str], tuple[float, float]]:
     """Return between which ratios resampling noise moves those of each mode pair, where there are controls."""
     bands = control_bands(place.run.controls())
-    here = bands[(bands["checkpoint_step"] == place.step) & (bands["alpha"] == place.alpha)]
+    here = bands[(bands["checkpoint_step"] == place.step) & (bands["alpha"] == alpha)]
     return {
         (str(row["source_mode"]), str(row["target_mode"])): (row["resampled_low"], row["resampled_high"])
         for row in here.to_dict("records")

@@ -389,7 +389,7 @@ function supportSet(side, task) {
   else names.forEach((name, c) => {
     const row = make('div', { className: 'class' });
     for (const shots of found?.classes[c] || []) {
-      row.append(...shots.images.filter((uri) => uri.startsWith('data:image/png;base64,')).map((src) => make('img', { src, alt: '' })), ...shots.drawings.map(drawing));
+      row.append(...shots.images.filter((uri) => /^data:image\/(png|jpeg);base64,/.test(uri)).map((src) => make('img', { src, alt: '' })), ...shots.drawings.map(drawing));
       if (shots.modality) row.append(make('span', { textContent: shots.modality }));
     }
     row.append(make('span', { textContent: name }));
@@ -440,8 +440,11 @@ function showRows() {
   if (!view.rows.length || !layer) return;
   $('brush-title').textContent = `${view.rows.length} source task${view.rows.length > 1 ? 's' : ''}`;
   $('brush-means').replaceChildren(...run.targets.modes.map((name, mode) => make('li', { textContent: `→ ${name}: ${meanOn(mode)}` })));
-  $('brush-list').value = view.rows.map((task) => taskName('sources', task).replace(/ (\d+)$/, ':$1')).join(' ');
+  $('brush-list').value = view.rows.map((task) => `--source ${quoted(taskName('sources', task).replace(/ (\d+)$/, ':$1'))}`).join(' ');
 }
+
+// A word as a shell takes it.
+const quoted = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`);
 
 // The mean of the chosen sources on each target of a mode, and Student's interval of the mean of these.
 function meanOn(mode) {
