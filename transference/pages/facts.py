@@ -58,12 +58,13 @@ def measured(run: Run, failed: Mapping[str, int]) -> str:
     checkpoints = f"{_counted(len(run.steps), 'checkpoint')} of {learner_name(run)} ({_steps(run.steps)})"
     lost = ", ".join(f"{n:,} {status}" for status, n in failed.items())
     again = f", each measured with {spec.replicates} draws of their episodes" if spec.replicates > 1 else ""
-    n_pairs = _counted(spec.n_cells // spec.replicates, "pair")
+    n_pairs, n_ratios = spec.n_source * spec.n_target, spec.n_cells // spec.replicates
+    over = f", {n_ratios:,} ratios over checkpoints and step sizes" if n_ratios > n_pairs else ""
     known = f"of which some have no ratio: {lost}" if lost else "all of them measured"
     return (
         f"From {checkpoints}, {step} {alphas} was taken on each of {_tasks(spec.samplers, 'source task')}, {_combinations(spec)}"
         f"and the loss of each of {_tasks(spec.targets, 'target task')} compared with its loss before. "
-        f"That makes {n_pairs} of tasks{again}, {known}. {_readings(spec)}"
+        f"That makes {_counted(n_pairs, 'pair')} of tasks{again}{over}, {known}. {_readings(spec)}"
     )
 
 
