@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 from transference.figures._kind import Description, Drawn, InReport, Kind, PlotRequest, Table
 from transference.figures._panels import check_single, legend, modes, title_of
 from transference.figures._rows import width_for
-from transference.figures._style import COLOURS, literal, new_figure, styled
+from transference.figures._style import COLOURS, Canvas, canvas, literal, styled, whole
 
 _ROW = 0.3  # inches
 _GAP = 0.17  # of a row, between what was measured and what was predicted
@@ -24,11 +24,12 @@ _MUCH = 0.1
 """Of a displacement: where no weighting of the modes' displacements gives so much of it, the row's name says so."""
 
 
-def rows(table: pd.DataFrame) -> Figure:
+def rows(table: pd.DataFrame, *, on: Canvas | None = None) -> Figure:
     """Draw the mean log ratio of each combination on each target mode, and the share of negative pairs: measured and predicted.
 
     Args:
         table: what ``statistics.predicted_rows`` returns, of one checkpoint and step size.
+        on: as for `histogram`.
 
     Raises:
         UsageError: the table holds several checkpoints or step sizes.
@@ -38,7 +39,7 @@ def rows(table: pd.DataFrame) -> Figure:
     headings = [(target, float(k * (len(combinations) + 1))) for k, target in enumerate(targets)]
     with styled():
         names = [*headings, *((combination, 0.0) for combination in combinations)]
-        figure = new_figure(width_for(names) + 0.9, 1.3 + _ROW * len(targets) * (len(combinations) + 1))
+        figure = canvas(width_for(names) + 1.0, 1.3 + _ROW * len(targets) * (len(combinations) + 1), on)
         means, shares = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
         ticks: list[tuple[float, str, str]] = []
         for target, place in headings:
@@ -66,7 +67,7 @@ def rows(table: pd.DataFrame) -> Figure:
         shares.xaxis.set_major_formatter(PercentFormatter(1.0))
         shares.set_xlabel("share negative")
         legend(figure, _handles(), f"{title_of(table)}\nwith 95 % intervals")
-    return figure
+    return whole(figure)
 
 
 def _ends(found: pd.DataFrame, statistic: str) -> np.ndarray:
@@ -91,7 +92,7 @@ def _handles() -> list[Line2D]:
 
 
 def _name(combination: str, unexplained: float) -> str:
-    return literal(combination) + (f"\n({unexplained:.0%} unexplained)" if unexplained >= _MUCH else "")
+    return f"{literal(combination)} →" + (f"\n({unexplained:.0%} unexplained)" if unexplained >= _MUCH else "")
 
 
 def _draw(request: PlotRequest) -> Drawn:
