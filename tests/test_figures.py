@@ -658,6 +658,26 @@ def test_a_scale_has_a_tip_where_cells_lie_beyond_it_and_only_there(extremes, ti
         assert figure.axes[0].collections[0].colorbar.extend == tips
 
 
+def test_an_interval_of_rows_that_goes_on_beyond_its_axis_has_a_tip():
+    found = predicted_rows([combined(block) for block in blocks()][:1])
+    found[["measured_low", "measured_high"]] = [0.2, 0.4]
+    assert not [line for line in figures.rows(found).axes[1].lines if line.get_marker() in "<>"]
+    found[["measured_low", "measured_high"]] = [-0.2, 1.4]
+    means, shares_of_negative = figures.rows(found.assign(measured_low=found["measured_low"].abs())).axes
+    assert not [line for line in means.lines if line.get_marker() in "<>"]
+    tips = [(line.get_marker(), line.get_xdata()[0]) for line in shares_of_negative.lines if line.get_marker() in "<>"]
+    assert tips == [(">", 1.03)]
+    shares_of_negative = figures.rows(found.query("statistic == 'negative'").pipe(with_means)).axes[1]
+    tips = [(line.get_marker(), line.get_xdata()[0]) for line in shares_of_negative.lines if line.get_marker() in "<>"]
+    assert tips == [("<", -0.03), (">", 1.03)]
+
+
+def with_means(negative):
+    """Rows of shares, with rows of a mean that go with them."""
+    ends = {f"measured{end}": value for end, value in (("", 1.0), ("_low", 0.9), ("_high", 1.1))}
+    return pd.concat([negative, negative.assign(statistic="geometric_mean", **ends)])
+
+
 def test_marks_at_the_ends_of_a_trend_are_seen_whole():
     ax = figures.trend(shares(steps=(100, 200))).axes[0]
     low, high = ax.get_ylim()

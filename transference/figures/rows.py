@@ -20,6 +20,8 @@ _ROW = 0.3  # inches
 _GAP = 0.17  # of a row, between what was measured and what was predicted
 _MEASURED: dict[str, Any] = {"marker": "o", "color": COLOURS["positive"]}
 _PREDICTED: dict[str, Any] = {"marker": "D", "color": "#555555", "markerfacecolor": "white"}
+_SHARES = (-0.03, 1.03)
+"""Where the axis of shares ends; an interval by Student's t goes on where a share cannot."""
 _MUCH = 0.1
 """Of a displacement: where no weighting of the modes' displacements gives so much of it, the row's name says so."""
 
@@ -48,7 +50,7 @@ def rows(table: pd.DataFrame, *, on: Canvas | None = None) -> Figure:
                 found = table[(table["target_mode"] == target) & (table["combination"] == combination)]
                 by_statistic = found.set_index("statistic")
                 _pair(means, np.log(_ends(by_statistic, "geometric_mean")), place + k)
-                _pair(shares, _ends(by_statistic, "negative"), place + k)
+                _pair(shares, _ends(by_statistic, "negative"), place + k, _SHARES)
                 ticks.append((place + k, _name(combination, float(by_statistic["unexplained"].iloc[0])), "normal"))
         means.set_yticks([place for place, _, _ in ticks], [word for _, word, _ in ticks])
         for tick, (_, _, weight) in zip(means.get_yticklabels(), ticks, strict=True):
@@ -62,7 +64,7 @@ def rows(table: pd.DataFrame, *, on: Canvas | None = None) -> Figure:
         means.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:+.3g}" if x else "0"))
         means.margins(x=0.08)
         means.set_xlabel("mean log loss ratio")
-        shares.set_xlim(-0.03, 1.03)
+        shares.set_xlim(*_SHARES)
         shares.set_xticks([0, 0.5, 1])
         shares.xaxis.set_major_formatter(PercentFormatter(1.0))
         shares.set_xlabel("share negative")
@@ -76,11 +78,14 @@ def _ends(found: pd.DataFrame, statistic: str) -> np.ndarray:
     return np.array([[float(found[name].astype(float)[statistic]) for name in row] for row in names])
 
 
-def _pair(ax: Axes, ends: np.ndarray, place: float) -> None:
-    """Draw what was measured, and below it what was predicted."""
+def _pair(ax: Axes, ends: np.ndarray, place: float, limits: tuple[float, float] = (-np.inf, np.inf)) -> None:
+    """Draw what was measured, and below it what was predicted; an interval that goes on beyond the limits has a tip there."""
     for (value, low, high), offset, style in zip(ends, (-_GAP, _GAP), (_MEASURED, _PREDICTED), strict=True):
         if np.isfinite(low + high):
-            ax.plot([low, high], [place + offset] * 2, color=style["color"], linewidth=1.1)
+            ax.plot(np.clip([low, high], *limits), [place + offset] * 2, color=style["color"], linewidth=1.1)
+        for marker, edge, beyond in (("<", limits[0], low < limits[0]), (">", limits[1], high > limits[1])):
+            if beyond:
+                ax.plot(edge, place + offset, color=style["color"], marker=marker, markersize=3.5, clip_on=False)
         ax.plot(value, place + offset, linestyle="none", markersize=4, **style)
 
 
