@@ -321,6 +321,9 @@ CASES = {
 }
 """What each kind of figure is held to: name, a case of it, and its options."""
 
+OF_ESTIMATES = ("compare, calibrated", "step-size, calibrated", "matrix, calibrated")
+"""Cases that cannot draw what is calibrated."""
+
 
 def request_of(case, modes):
     [kind] = [kind for kind in KINDS if kind.name == case.partition(",")[0]]
@@ -362,6 +365,9 @@ def test_every_figure_of_the_report_tells_modes_and_numbers(case):
         words = shown.describe(request.tables[0])
         assert all((words.title, words.alt, words.caption))
         assert ("mgda" if kind.name == "rows" else "tiny_imagenet") + " → cifar100" in words.alt
+        if "calibrated" in case and case not in OF_ESTIMATES:
+            assert "80% negative" in words.alt or "1.25" in words.alt
+            assert "another draw" not in words.caption
 
 
 def test_an_option_that_is_shared_is_the_same_for_every_kind():
@@ -865,9 +871,6 @@ def test_means_of_a_calibrated_run_are_the_calibrated_ones():
     figure = figures.blocks(found.intervals(), calibrated=exact)
     assert [text.get_text() for text in figure.axes[0].texts][:2] == ["1.25", "[1.10, 1.40]"]
     assert "calibrated by exact pairs" in figure._suptitle.get_text()
-
-
-OF_ESTIMATES = ["compare, calibrated", "step-size, calibrated", "matrix, calibrated"]
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if "calibrated" in case and case not in OF_ESTIMATES])

@@ -14,7 +14,7 @@ from transference.figures._heat import LIMIT, draw_heat, label_modes, ratio_bar,
 from transference.figures._kind import Description, Drawn, InReport, Kind, PlotRequest, Table
 from transference.figures._panels import COLUMN, GIVEN, by_statistic, check_single, modes, numbers, title_of
 from transference.figures._style import Canvas, canvas, literal, styled, whole
-from transference.figures._words import means_in_words
+from transference.figures._words import intervals_in_words, means_in_words, told_of
 
 _CELL = (0.48, 0.46)  # inches, at least
 _WIDE = 0.7  # inches, from where on an interval fits on one line
@@ -140,8 +140,8 @@ def _describe(table: Table) -> Description:
     """Say what the figure of a table shows."""
     return Description(
         f"Means at checkpoint {table.steps[0]:,}, α = {table.alphas[0]:g}",
-        f"Geometric mean of the loss ratios of each pair of modes. {means_in_words(table.summary())}",
-        "With 95 % intervals for another draw of tasks; bold where the interval excludes 1.",
+        f"Geometric mean of the loss ratios of each pair of modes. {means_in_words(told_of(table))}",
+        f"{intervals_in_words(table)}; bold where the interval excludes 1.",
     )
 
 

@@ -9,7 +9,7 @@ from transference.figures._bars import CONTROLS, READING, draw_bars, draw_panel,
 from transference.figures._kind import BINS, LIMITS, Description, Drawn, InReport, Kind, PlotRequest, Table
 from transference.figures._panels import arrow, check_single, grid, modes, of_pair, title_of
 from transference.figures._style import Canvas, styled, whole
-from transference.figures._words import outside_in_words, shares_in_words
+from transference.figures._words import outside_in_words, shares_in_words, told_of
 from transference.statistics import NEUTRAL_BAND
 
 
@@ -66,7 +66,7 @@ def _describe(table: Table) -> Description:
     """Say what the figure of a table shows."""
     return Description(
         f"Loss ratios at checkpoint {table.steps[0]:,}, α = {table.alphas[0]:g}",
-        f"Histograms of the loss ratios. {shares_in_words(table.summary())}",
+        f"Histograms of the loss ratios. {shares_in_words(told_of(table))}",
         f"Source modes down, target modes across. {outside_in_words(table.pairs())}"
         f"Triangles: each target used as its own source. {READING}",
     )

@@ -11,7 +11,7 @@ from transference.figures._calibrated import beside
 from transference.figures._kind import BINS, LIMITS, Description, Drawn, InReport, Kind, Option, PlotRequest, Table
 from transference.figures._panels import check_single, grid, modes, of_pair, shares_of
 from transference.figures._style import Canvas, literal, styled, whole
-from transference.figures._words import outside_in_words, shares_in_words
+from transference.figures._words import intervals_in_words, outside_in_words, shares_in_words, told_of
 from transference.figures.trend import trend
 from transference.statistics import NEUTRAL_BAND
 
@@ -83,18 +83,18 @@ def _describe(table: Table) -> Description:
     """Say what the histograms of a table show."""
     return Description(
         f"Over training, α = {table.alphas[0]:g}",
-        f"Histograms of the loss ratios at each checkpoint. {shares_in_words(table.summary(), over_training=True)}",
+        f"Histograms of the loss ratios at each checkpoint. {shares_in_words(told_of(table), over_training=True)}",
         f"One row per pair of modes, checkpoints from left to right. {outside_in_words(table.pairs())}{READING}",
     )
 
 
 def _describe_trend(table: Table) -> Description:
     """Say what the lines of a table show."""
-    words = shares_in_words(table.summary(), over_training=True)
+    words = shares_in_words(told_of(table), over_training=True)
     return Description(
         f"Shares over training, α = {table.alphas[0]:g}",
         f"Shares of positive, neutral and negative pairs at each checkpoint. {words}",
-        "With 95 % intervals for another draw of tasks, the same at every checkpoint: intervals may overlap though all changed.",
+        f"{intervals_in_words(table)}. The tasks are the same at every checkpoint: intervals may overlap though all changed.",
     )
 
 

@@ -28,7 +28,7 @@ from transference.figures._panels import (
 )
 from transference.figures._rows import label_rows, percents, rows_of, share_axis, share_bar, share_ends, width_for
 from transference.figures._style import COLOURS, LETTERS, Canvas, canvas, styled, whole
-from transference.figures._words import shares_in_words
+from transference.figures._words import intervals_in_words, shares_in_words, told_of
 from transference.statistics import CLASSES
 
 RING = Option("ring", False, "draw rings, as the paper does; they have no intervals.")
@@ -194,8 +194,9 @@ def _describe(table: Table) -> Description:
     """Say what the figure of a table shows."""
     return Description(
         f"Shares at checkpoint {table.steps[0]:,}, α = {table.alphas[0]:g}",
-        f"Shares of positive, neutral and negative pairs of each pair of modes. {shares_in_words(table.summary())}",
-        "Upper intervals: of the positive share, from the left. Lower ones: of the negative share, from the right.",
+        f"Shares of positive, neutral and negative pairs of each pair of modes. {shares_in_words(told_of(table))}",
+        f"{intervals_in_words(table)}. Upper ones: of the positive share, from the left; lower ones: of the negative share, from the "
+        "right.",
     )
 
 
