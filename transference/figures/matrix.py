@@ -53,7 +53,7 @@ def matrix(
     Args:
         pairs: rows of ``Run.pairs()`` of one checkpoint and step size, of one or several runs of the same tasks.
         clustered: put tasks that act alike, and tasks that are acted on alike, beside each other; strips tell their modes by colour, and
-            trees how alike they are: two branches join at the root of the summed squares in which they differ, on average.
+            trees how alike they are: two branches join at the mean Euclidean distance between their tasks' log ratios.
         limit: loss ratio at which the colours end, for several figures on one scale.
         names: what several are called, one for each.
         note: a line of the title.
