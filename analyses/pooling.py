@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from scipy.stats import t
 
 import transference as tr
@@ -72,6 +73,15 @@ def over_seeds(frame: pd.DataFrame, by: Sequence[str], values: Iterable[str], le
             row |= {name: mean, f"{name}_low": mean - half, f"{name}_high": mean + half}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def mark_beyond(ax: Axes, at: pd.Series, low: pd.Series, high: pd.Series, colour: str) -> None:
+    """Mark with a triangle where an interval goes on beyond the lower or upper edge of a panel, whose limits are set."""
+    for marker, edge, beyond in (("v", ax.get_ylim()[0], low), ("^", ax.get_ylim()[1], high)):
+        here = at[(beyond < edge) if marker == "v" else (beyond > edge)]
+        if len(here):
+            style = {"color": colour, "markersize": 3, "linestyle": "none", "clip_on": False}
+            ax.plot(here, [edge] * len(here), marker=marker, **style)
 
 
 def save_table(frame: pd.DataFrame, path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.figure import Figure
 from scipy import stats
 
 import transference as tr
@@ -191,3 +192,12 @@ def test_means_over_seeds_are_tested_by_student():
     for row in against_zero(found, ["group"], "gain").to_dict("records"):
         values = found.loc[found["group"] == row["group"], "gain"]
         assert row["p"] == pytest.approx(stats.ttest_1samp(values, 0).pvalue)
+
+
+def test_an_interval_that_goes_on_beyond_an_edge_is_marked_there():
+    ax = Figure().subplots()
+    ax.set_ylim(0, 1)
+    at, low, high = (pd.Series(values) for values in ([1, 2, 3], [0.1, -0.2, -0.1], [0.5, 0.9, 1.2]))
+    pooling.mark_beyond(ax, at, low, high, "black")
+    marks = {line.get_marker(): line.get_xydata().tolist() for line in ax.lines}
+    assert marks == {"v": [[2, 0], [3, 0]], "^": [[3, 1]]}

@@ -341,6 +341,21 @@ def test_compute_and_summary_print_intervals(tmp_path):
     assert row["n_exact"] == 36, "at least 64 pairs were asked for"
     assert row["calibrated_positive_low"] == pytest.approx(row["calibrated_positive"])
     assert row["n"] == 36
+    for kind in ("types", "blocks", "histogram"):
+        drawn = tmp_path / f"{kind}.svg"
+        result = runner.invoke(main, ["plot", str(tmp_path / "run"), "--kind", kind, "-o", str(drawn)])
+        assert result.exit_code == 0, result.output
+        data = pd.read_csv(drawn.with_suffix(".csv"))
+        name = "geometric_mean" if kind == "blocks" else "positive"
+        here = (
+            data[data["class"] == f"calibrated share, {name}"]
+            if kind == "histogram"
+            else data[(data["of"] == "calibrated") & (data["statistic"] == name)]
+        )
+        assert here[["value", "low", "high"]].to_numpy()[0] == pytest.approx(
+            [row[f"calibrated_{name}{end}"] for end in ("", "_low", "_high")]
+        )
+        assert "calibrated" in drawn.read_text()
 
 
 @pytest.mark.parametrize(

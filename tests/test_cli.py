@@ -122,6 +122,7 @@ PLOTS = {
     "types as rings": ["--ring"],
     "blocks on a scale": ["--limit", 1.5],
     "matrix clustered": ["--clustered", "--neutral", 0.99, 1.01],
+    "matrix of two checkpoints": ["--step", 2, "--step", 4, "--clustered", "--names", "early, late"],
     "compare with names": ["--names", "early, late"],
 }
 """Options to draw kinds with; every kind is drawn without, too."""
@@ -156,7 +157,7 @@ def test_plot_draws_every_kind_and_its_record_draws_it_again(request, tmp_path, 
     figure = tmp_path / f"{name}.png"
     [kind] = [kind for kind in KINDS if kind.name == name.split()[0]]
     words = [] if kind.every_alpha else ["--alpha", 0.01]
-    words += ["--step", 2, "--step", 4] if kind.n_tables == 2 else []
+    words += ["--step", 2, "--step", 4] if kind.n_tables == (2,) else []
     result = call("plot", computed, "--kind", kind.name, *words, *PLOTS.get(name, []), "-o", figure)
     assert result.exit_code == 0, result.output
     assert figure.stat().st_size > 5000
@@ -247,6 +248,8 @@ def test_compare_takes_two_runs_of_the_same_tasks(computed, trained, tmp_path):
         (["--kind", "step-size"], "draws every step size"),
         (["--kind", "types", "--controls"], "belongs to --kind histogram or training"),
         (["--kind", "compare"], "takes two runs"),
+        (["--kind", "matrix", "--names", "a,b"], "a single table has no need of names"),
+        (["--kind", "matrix", "--step", 2, "--step", 4, "--step", 2], "takes two runs"),
         (["--kind", "compare", "--step", 2, "--step", 4, "--names", "one"], "two different names"),
         (["--kind", "compare", "--step", 2, "--step", 3], "has no checkpoint at step 3"),
         (["--kind", "blocks", "--limit", 0.9], "it must be above 1"),

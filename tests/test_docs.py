@@ -4,6 +4,7 @@ import pydoc
 import re
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
@@ -109,6 +110,30 @@ def test_the_code_of_the_guide_runs(tmp_path, monkeypatch):
     assert len(names["difference"]) == 4 * 4
     assert names["pairs"]["n"].eq(3).all()
     assert names["shares"]["episode"].between(0, 1).all()
+
+
+@pytest.mark.slow
+def test_the_code_of_the_page_of_figures_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    small_run("runs/ratios", tr.Exact("loop"))
+    [code] = [block for language, block in blocks((DOCS / "figures.md").read_text()) if language == "python"]
+    names = {}
+    with plt.rc_context(), plt.style.context("default"):
+        plt.switch_backend("agg")
+        exec(code, names)
+        for figure in (names["panels"], names["parts"]):
+            figure.canvas.draw()
+            plt.close(figure)
+    assert names["left"].patches
+    assert names["right"].patches
+    assert [bool(part.axes) for part in (names["one"], names["other"])] == [True, True]
+
+
+def test_the_page_of_figures_names_every_figure_of_a_table():
+    page = (DOCS / "figures.md").read_text()
+    of_tables = [name for name in figures.__all__ if callable(getattr(figures, name)) and f"`{name}`" not in page]
+    others = {"arranged", "as_svg", "binned", "check_name", "clustered_order", "contact_sheet", "draw_example"}
+    assert set(of_tables) <= others | {"example_sheet", "save", "span_of", "shared_limit", "styled"}
 
 
 def test_every_block_of_python_parses():

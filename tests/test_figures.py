@@ -1,12 +1,13 @@
 """Figures are looked at by people; these tests hold what an eye would miss."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 import transference as tr
@@ -15,7 +16,7 @@ from transference.blocks import Combined
 from transference.errors import UsageError
 from transference.figures._style import COLOURS, MODES
 from transference.figures.kinds import KINDS, PlotRequest, Table
-from transference.statistics import CLASSES, NEUTRAL_BAND, contrast, intervals
+from transference.statistics import CLASSES, NEUTRAL_BAND, contrast, intervals, predicted_rows
 
 FIVE = ("mini_imagenet", "fc100", "omniglot", "fgvc_aircraft", "cub200")
 
@@ -93,7 +94,7 @@ def split(modes=("omniglot", "cifar100"), alphas=(1e-4, 1e-3, 1e-2, 1e-1)):
 
 
 def test_pairs_without_a_ratio_are_counted_beside_the_bars():
-    frame, own = table(modes=("a",))
+    frame, own = table(modes=("a",), steps=(100,))
     frame.loc[[0, 1], ["status", "loss_ratio"]] = "zero_loss", np.nan
     frame.loc[2, "loss_ratio"] = 0.0  # as version 0.1 exported a loss that fell to 0
     [ax] = figures.histogram(frame, own).axes
@@ -121,6 +122,15 @@ def controls(frame, **ends):
             }
         )
     )
+
+
+def calibrated(summary):
+    """What ``calibrate`` might say of the mode pairs of a summary, that estimates found to be too positive."""
+    told = summary[["checkpoint_step", "alpha", "source_mode", "target_mode", "n"]].assign(n_exact=40, exact_failed=0)
+    found = {"positive": (0.05, 0.0, 0.14), "neutral": (0.15, 0.09, 0.21), "negative": (0.8, 0.7, 0.9)}
+    for name, (value, low, high) in (found | {"geometric_mean": (1.25, 1.1, 1.4)}).items():
+        told = told.assign(**{name: value, f"{name}_low": low, f"{name}_high": high})
+    return told
 
 
 def heights(ax):
@@ -289,8 +299,20 @@ CASES = {
     "training, trend": {"trend": True},
     "matrix": {},
     "matrix, clustered": {"clustered": True},
+    "matrix, two": {},
+    "matrix, two clustered": {"clustered": True},
     "types": {},
     "types, ring": {"ring": True},
+    "histogram, calibrated": {},
+    "histogram, beyond the edges": {},
+    "training, calibrated": {},
+    "training, trend calibrated": {"trend": True},
+    "types, calibrated": {},
+    "types, ring calibrated": {"ring": True},
+    "blocks, calibrated": {},
+    "compare, calibrated": {},
+    "matrix, calibrated": {},
+    "step-size, calibrated": {},
     "blocks": {},
     "blocks, small effects": {},
     "compare": {},
@@ -299,12 +321,21 @@ CASES = {
 }
 """What each kind of figure is held to: name, a case of it, and its options."""
 
+OF_ESTIMATES = ("compare, calibrated", "step-size, calibrated", "matrix, calibrated")
+"""Cases that cannot draw what is calibrated."""
+
 
 def request_of(case, modes):
     [kind] = [kind for kind in KINDS if kind.name == case.partition(",")[0]]
     spread = 1e-4 if "small effects" in case else 0.2
-    tables = tuple(in_memory(modes, kind, seed, spread) for seed in range(kind.n_tables))
-    return kind, PlotRequest(tables, ("protonet", "kml-protonet")[: kind.n_tables], options=CASES[case])
+    n = 2 if "two" in case else kind.n_tables[0]
+    tables = tuple(in_memory(modes, kind, seed, spread) for seed in range(n))
+    if "calibrated" in case:
+        tables = tuple(replace(drawn, calibrated=lambda drawn=drawn: calibrated(drawn.summary())) for drawn in tables)
+    if "beyond" in case:
+        ends = {"resampled_low": 0.01234, "resampled_high": 987.6, "random_direction_low": 1.4}
+        tables = tuple(replace(drawn, bands=lambda drawn=drawn: controls(drawn.pairs(), **ends)) for drawn in tables)
+    return kind, PlotRequest(tables, ("protonet", "kml-protonet")[:n], options=CASES[case])
 
 
 def test_every_kind_has_a_case():
@@ -334,6 +365,9 @@ def test_every_figure_of_the_report_tells_modes_and_numbers(case):
         words = shown.describe(request.tables[0])
         assert all((words.title, words.alt, words.caption))
         assert ("mgda" if kind.name == "rows" else "tiny_imagenet") + " → cifar100" in words.alt
+        if "calibrated" in case and case not in OF_ESTIMATES:
+            assert "80% negative" in words.alt or "1.25" in words.alt
+            assert "another draw" not in words.caption
 
 
 def test_an_option_that_is_shared_is_the_same_for_every_kind():
@@ -423,7 +457,7 @@ def test_intervals_that_hold_for_one_task_say_so():
         figures.compare(contrast(blocks(), blocks(seed=1), draws=20), found, shares(seed=1)),
     ):
         labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-        targets = ["omniglot", "cifar100\n(given one target)"]
+        targets = ["→ omniglot", "→ cifar100\n(given one target)"]
         assert labels == ["omniglot →", "cifar100 →", *targets, *targets]
     figure = figures.blocks(found)
     assert "† given one target" in figure._suptitle.get_text()
@@ -432,8 +466,9 @@ def test_intervals_that_hold_for_one_task_say_so():
 
 
 def test_a_ring_has_the_shares_as_angles():
-    found = shares().query("source_mode == 'omniglot' and target_mode == 'omniglot'").set_index("statistic")
+    found = shares().query("source_mode == 'omniglot' and target_mode == 'omniglot'")
     ax = figures.draw_ring(Figure().subplots(), found)
+    found = found.set_index("statistic")
     angles = [wedge.theta2 - wedge.theta1 for wedge in ax.patches]
     np.testing.assert_allclose(angles, [360 * found.loc[kind, "value"] for kind in CLASSES], atol=1e-3)
     assert [text.get_text() for text in ax.texts if text.get_text()] == [
@@ -502,7 +537,7 @@ def test_step_size_shows_small_and_large_steps():
     assert sum(line.get_ydata() for color, line in lines.items() if color != "black") == pytest.approx(
         lines["black"].get_ydata()
     )
-    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "symlog")
+    assert ax.get_xscale() == "log"
     places = ax.transData.transform([(1e-4, y) for y in lines["black"].get_ydata()])[:, 1]
     assert np.abs(np.diff(places)).min() > 3, "points of neighbouring steps are apart"
     bars = [segment[:, 1] for segment in ax.collections[1].get_segments()]
@@ -549,7 +584,7 @@ def test_clustering_puts_those_that_act_alike_beside_each_other():
 def test_strips_tell_the_mode_of_each_row_and_column():
     frame = planted()
     figure = figures.matrix(frame, clustered=True)
-    rows, columns = figure.axes[0].child_axes
+    rows, columns = figure.axes[0].child_axes[:2]
     table = figures.arranged(frame, clustered=True)
     for strip, order, n in ((rows, table.index, 12), (columns, table.columns, 8)):
         mesh = strip.collections[0]
@@ -591,3 +626,358 @@ def test_contact_sheet_shows_every_image():
     images = [np.full((n, c, 4, 4), 128, dtype=np.uint8) for n, c in ((3, 3), (2, 3))]
     figure = figures.contact_sheet(images, ["ant", "bee"])
     assert sum(len(ax.images) for ax in figure.axes) == 5
+
+
+# What lies beyond an edge
+
+
+def notes(ax):
+    return [text.get_text() for text in ax.texts if "→" in text.get_text() or "←" in text.get_text()]
+
+
+@pytest.mark.parametrize(
+    ("ends", "told"),
+    [
+        ((0.9, 1.1), []),
+        ((np.nan, np.nan), []),
+        ((0.5, 1.1), ["← 0.5 resampled"]),
+        ((0.9, 2.5), ["resampled 2.5 →"]),
+        ((0.25, 1234.5), ["← 0.25 resampled 1,234 →"]),
+        ((0.1, 0.3), ["← 0.1 resampled 0.3"]),
+        ((1.4, 1.6), ["1.4 resampled 1.6 →"]),
+    ],
+)
+def test_a_band_that_ends_beyond_an_edge_says_where(ends, told):
+    assert notes(figures.draw_histogram(Figure().subplots(), [0.9, 1.1], resampled=ends)) == told
+    named = [note.replace("resampled", "random direction") for note in told]
+    assert notes(figures.draw_histogram(Figure().subplots(), [0.9, 1.1], random_direction=ends)) == named
+
+
+@pytest.mark.parametrize(
+    ("extremes", "tips"), [((1.0, 1.0), "neither"), ((0.5, 1.0), "min"), ((1.0, 2.0), "max"), ((0.5, 2.0), "both")]
+)
+def test_a_scale_has_a_tip_where_cells_lie_beyond_it_and_only_there(extremes, tips):
+    frame, _ = table(steps=(100,))
+    frame["loss_ratio"] = 1.01
+    frame.loc[:1, "loss_ratio"] = extremes
+    for figure in (figures.matrix(frame, limit=1.2), figures.matrix(frame, limit=1.2, clustered=True)):
+        assert figure.axes[0].collections[0].colorbar.extend == tips
+
+
+def test_an_interval_of_rows_that_goes_on_beyond_its_axis_has_a_tip():
+    found = predicted_rows([combined(block) for block in blocks()][:1])
+    found[["measured_low", "measured_high"]] = [0.2, 0.4]
+    assert not [line for line in figures.rows(found).axes[1].lines if line.get_marker() in "<>"]
+    found[["measured_low", "measured_high"]] = [-0.2, 1.4]
+    means, shares_of_negative = figures.rows(found.assign(measured_low=found["measured_low"].abs())).axes
+    assert not [line for line in means.lines if line.get_marker() in "<>"]
+    tips = [(line.get_marker(), line.get_xdata()[0]) for line in shares_of_negative.lines if line.get_marker() in "<>"]
+    assert tips == [(">", 1.03)]
+    shares_of_negative = figures.rows(found.query("statistic == 'negative'").pipe(with_means)).axes[1]
+    tips = [(line.get_marker(), line.get_xdata()[0]) for line in shares_of_negative.lines if line.get_marker() in "<>"]
+    assert tips == [("<", -0.03), (">", 1.03)]
+
+
+def with_means(negative):
+    """Rows of shares, with rows of a mean that go with them."""
+    ends = {f"measured{end}": value for end, value in (("", 1.0), ("_low", 0.9), ("_high", 1.1))}
+    return pd.concat([negative, negative.assign(statistic="geometric_mean", **ends)])
+
+
+def test_marks_at_the_ends_of_a_trend_are_seen_whole():
+    ax = figures.trend(shares(steps=(100, 200))).axes[0]
+    low, high = ax.get_ylim()
+    assert low < 0
+    assert high > 1
+
+
+# Told apart
+
+
+def lightness(colour):
+    red, green, blue = to_rgb(colour)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_what_stands_behind_the_bars_is_told_from_neutral_in_colour_and_in_grey():
+    bands = {"resampled": (0.9, 1.1), "random_direction": (0.95, 1.2)}
+    ax = figures.draw_histogram(Figure().subplots(), [1.001], **bands)
+    plain, hatched = (patch for patch in ax.patches if "95 %" in str(patch.get_label()))
+    grey = lambda colour: max(to_rgb(colour)) - min(to_rgb(colour)) < 0.1
+    assert not grey(plain.get_facecolor())
+    assert not grey(hatched.get_edgecolor())
+    assert hatched.get_hatch()
+    shades = [lightness(colour) for colour in (plain.get_facecolor(), COLOURS["neutral"], hatched.get_edgecolor())]
+    assert np.diff(shades).max() < -0.25, "light, middle, dark"
+
+
+def test_the_legend_of_compare_shows_no_two_things_in_one_look():
+    figure = figures.compare(
+        contrast(blocks(), blocks(seed=1), draws=20), shares(), shares(seed=1), ("before", "after")
+    )
+    looks = [(to_hex(patch.get_facecolor()), patch.get_hatch()) for patch in figure.legends[0].get_patches()]
+    assert len(looks) == len(set(looks)) == 5
+    neutral = to_hex(COLOURS["neutral"])
+    assert [face for face, _ in looks].count(neutral) == 1
+
+
+# A p-value beside its interval
+
+
+def test_every_p_stands_on_the_side_of_its_interval():
+    rows = contrast(blocks(), blocks(seed=1), draws=20)
+    for p in (0.0, 0.0004, 0.012, 0.0496, 0.04996, 0.0500001, 0.0504, 0.0999, 0.5, 1.0):
+        excludes = p <= 0.05
+        told = rows.assign(p=p, value=0.1, low=0.01 if excludes else -0.01, high=0.2)
+        gaps = figures.compare(told, shares(), shares(seed=1)).axes[1]
+        words = {text.get_text() for text in gaps.texts}
+        assert len(words) == 1
+        said = words.pop().removeprefix("p ")
+        assert said != "0.000"
+        assert (float(said.removeprefix("< ")) < 0.05) == excludes, said
+
+
+# From source to target
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_source_and_target_are_joined_by_an_arrow(case):
+    kind, request = request_of(case, ("tiny_imagenet", "cifar100"))
+    figure, _, _ = kind.draw(request)
+    FigureCanvasAgg(figure).draw()
+    words = [text.get_text().replace("\n", " ") for text in texts_of(figure) if text.get_visible()]
+    words = [" ".join(word.split("(")[0].split()) for word in words]
+    if kind.name in ("matrix", "blocks"):
+        thing = "task" if kind.name == "matrix" else "mode"
+        assert any(word.startswith(f"→ target {thing}") for word in words)
+        assert any(re.fullmatch(f"source {thing}s? →", word) for word in words)
+        return
+    assert any(word.startswith("→ ") or " → " in word for word in words)
+    named = [word for word in words if word in ("tiny_imagenet", "cifar100", "mgda")]
+    assert not named, "no mode stands without its side"
+
+
+# Scales
+
+
+def test_the_scale_of_step_sizes_has_no_kink():
+    ax = figures.step_size(split()).axes[0]
+    scale = ax.yaxis.get_transform()
+    largest = np.abs(ax.get_ylim()).max()
+    at = np.concatenate([-np.geomspace(1e-9, largest, 4000)[::-1], np.geomspace(1e-9, largest, 4000)])
+    slope = np.diff(scale.transform(at)) / np.diff(at)
+    change = np.abs(np.diff(np.log(slope)))
+    assert change.max() < 0.02, "the slope changes by steps as small as those of the axis"
+
+
+def test_matrices_of_two_runs_are_on_one_scale_and_in_one_order():
+    first, second = planted(), planted(seed=1)
+    second["loss_ratio"] = second["loss_ratio"] ** 3
+    for clustered in (False, True):
+        figure = figures.matrix(first, second, clustered=clustered, names=("before", "after"))
+        left, right = figure.axes[:2]
+        meshes = [ax.collections[0] for ax in (left, right)]
+        limit = figures.shared_limit(first, second)
+        assert [mesh.norm.vmax for mesh in meshes] == pytest.approx([np.log(limit)] * 2)
+        assert limit > figures.shared_limit(first)
+        order = figures.arranged(first, clustered=clustered, limit=limit)
+        for mesh, frame in zip(meshes, (first, second), strict=True):
+            wide = frame.pivot(index="source", columns="target", values="loss_ratio")
+            expected = np.log(wide.loc[order.index, order.columns])
+            np.testing.assert_allclose(mesh.get_array().reshape(expected.shape), expected)
+        assert [ax.get_title() for ax in (left, right)] == ["before", "after"]
+        assert len(figure.axes) == 3, "and one colour bar"
+    with pytest.raises(UsageError, match="other target ids"):
+        figures.matrix(first, second[second["target"] > 0])
+
+
+def test_trees_join_what_is_alike_above_the_cells_that_they_are_of():
+    frame = planted()
+    ax = figures.matrix(frame, clustered=True).axes[0]
+    rows, columns = ax.child_axes[2:]
+    for tree, across, n in ((rows, 1, 12), (columns, 0, 8)):
+        joints = np.array(tree.collections[0].get_segments())
+        assert len(joints) == n - 1
+        heights = joints[:, 1, 1 - across]
+        assert np.sort(heights)[-1] > 5 * np.sort(heights)[-2], "two groups"
+        leaves = joints[:, [0, 3]][joints[:, [0, 3], 1 - across] == 0][:, across]
+        np.testing.assert_allclose(np.sort(leaves), np.arange(n) + 0.5)
+    assert rows.get_ylim() == ax.get_ylim() == (12, 0)
+    assert columns.get_xlim() == ax.get_xlim() == (0, 8)
+
+
+def test_a_tree_deeper_than_the_stack_can_be_drawn():
+    n = 1500
+    frame = pd.DataFrame({"source": np.repeat(np.arange(n), 2), "target": np.tile([0, 1], n)})
+    frame = frame.assign(checkpoint_step=1, alpha=0.1, source_mode="a", target_mode="a", loss_ratio=1.0)
+    ax = figures.matrix(frame, clustered=True).axes[0]  # all are alike, and each joins the rest by itself
+    assert len(ax.child_axes[2].collections[0].get_segments()) == n - 1
+
+
+# Calibrated
+
+
+def calibrated_table():
+    found = in_memory(("omniglot", "cifar100"), KINDS[0])
+    return found, calibrated(found.summary())
+
+
+def test_bars_of_a_calibrated_run_are_the_calibrated_shares_and_thin_ones_the_estimates():
+    found, exact = calibrated_table()
+    ax = figures.types(found.intervals(), calibrated=exact).axes[0]
+    calibrated_bars = [patch.get_width() for patch in ax.patches if patch.get_height() > 0.3]
+    np.testing.assert_allclose(calibrated_bars, [0.05, 0.15, 0.8] * 4)
+    thin = [patch.get_width() for patch in ax.patches if patch.get_height() < 0.3]
+    estimates = found.intervals().query("statistic in @CLASSES")["value"]
+    np.testing.assert_allclose(thin, estimates)
+    ends = [line.get_xdata().tolist() for line in ax.lines]
+    np.testing.assert_allclose(ends, [[0.0, 0.14], [0.1, 0.3]] * 4)
+    assert [text.get_text() for text in ax.texts][:3] == ["5%", "15%", "80%"]
+
+
+def test_histograms_of_a_calibrated_run_tell_calibrated_shares_with_intervals_above_those_of_estimates():
+    frame, own = table(steps=(100,))
+    exact = calibrated(frame.drop_duplicates(["source_mode", "target_mode"]).assign(n=15))
+    for figure in (
+        figures.histogram(frame, own, calibrated=exact),
+        figures.training(frame, own, calibrated=exact.sample(frac=1, random_state=0)),
+    ):
+        for ax in figure.axes:
+            texts = [text.get_text() for text in ax.texts]
+            assert texts[3:6] == ["5% 0–14", "15% 9–21", "80% 70–90"]
+            assert all(text.endswith("%") for text in texts[:3])
+        assert "calibrated" in figure.legends[0].get_title().get_text()
+    unknown = exact.assign(**dict.fromkeys(CLASSES, np.nan))
+    assert [text.get_text() for text in figures.histogram(frame, own, calibrated=unknown).axes[0].texts][3:6] == [
+        "–"
+    ] * 3
+
+
+def test_a_trend_of_a_calibrated_run_has_calibrated_lines_with_intervals_and_the_estimates_beside():
+    found = shares(steps=(100, 200))
+    exact = calibrated(found.query("statistic == 'positive'").assign(n=24))
+    ax = figures.trend(found, calibrated=exact).axes[0]
+    lines = {(line.get_color(), line.get_marker() != "None"): line.get_ydata() for line in ax.lines}
+    here = found.query("source_mode == 'omniglot' and target_mode == 'omniglot'").set_index("statistic")["value"]
+    for kind, value in zip(CLASSES, (0.05, 0.15, 0.8), strict=True):
+        np.testing.assert_allclose(lines[COLOURS[kind], True], value)
+        np.testing.assert_allclose(lines[COLOURS[kind], False], here[kind])
+    bars = [segment[:, 1].tolist() for segment in ax.collections[-1].get_segments()]
+    np.testing.assert_allclose(bars, [[0.7, 0.9]] * 2)
+
+
+def test_means_of_a_calibrated_run_are_the_calibrated_ones():
+    found, exact = calibrated_table()
+    figure = figures.blocks(found.intervals(), calibrated=exact)
+    assert [text.get_text() for text in figure.axes[0].texts][:2] == ["1.25", "[1.10, 1.40]"]
+    assert "calibrated by exact pairs" in figure._suptitle.get_text()
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if "calibrated" in case and case not in OF_ESTIMATES])
+def test_the_data_of_a_calibrated_figure_hold_both(case):
+    kind, request = request_of(case, ("tiny_imagenet", "cifar100"))
+    data = kind.draw(request).data
+    if "of" in data:
+        assert set(data["of"]) == {"estimates", "calibrated"}
+        assert data.query("of == 'calibrated'")["value"].isin([0.05, 0.15, 0.8, 1.25]).all()
+    else:
+        found = data[data["class"] == "calibrated share, negative"]
+        assert found["value"].eq(0.8).all()
+        assert found[["low", "high"]].drop_duplicates().to_numpy().tolist() == [[0.7, 0.9]]
+
+
+@pytest.mark.parametrize("case", OF_ESTIMATES)
+def test_what_cannot_be_calibrated_says_that_it_is_of_estimates(case):
+    kind, request = request_of(case, ("tiny_imagenet", "cifar100"))
+    figure = kind.draw(request).figure
+    titles = [legend.get_title().get_text() for legend in figure.legends] + [str(figure.get_suptitle())]
+    assert "estimates, not calibrated" in " ".join(titles)
+
+
+# On axes, and in figures, of one's own
+
+
+def part_of(table):
+    """The rows of one mode pair."""
+    return table[(table["source_mode"] == "omniglot") & (table["target_mode"] == "omniglot")]
+
+
+PANELS = {
+    "draw_histogram": lambda: (table(steps=(100,))[0],),
+    "draw_matrix": lambda: (table(steps=(100,))[0],),
+    "draw_types": lambda: (shares(),),
+    "draw_blocks": lambda: (shares(),),
+    "draw_ring": lambda: (part_of(shares()),),
+    "draw_trend": lambda: (part_of(shares(steps=(100, 200))),),
+    "draw_step_size": lambda: (part_of(split()),),
+}
+
+
+def test_every_panel_of_a_table_can_be_drawn_on_axes_of_ones_own():
+    assert set(PANELS) == {name for name in figures.__all__ if name.startswith("draw_")} - {"draw_example"}
+
+
+@pytest.mark.parametrize("name", PANELS)
+def test_a_panel_takes_a_table_and_the_callers_axes(name):
+    figure = Figure(layout="constrained")
+    mine, other = figure.subplots(1, 2)
+    assert getattr(tr.figures, name)(mine, *PANELS[name]()) is mine
+    FigureCanvasAgg(figure).draw()
+    assert mine.has_data() or mine.patches
+    assert not other.has_data()
+    if name in ("draw_histogram", "draw_types", "draw_trend"):
+        assert set(CLASSES) <= set(mine.get_legend_handles_labels()[1]), "a legend of one's own is a call"
+
+
+@pytest.mark.parametrize("name", ["draw_ring", "draw_trend", "draw_step_size"])
+def test_a_panel_of_one_mode_pair_refuses_several(name):
+    tables = {"draw_ring": shares, "draw_trend": shares, "draw_step_size": split}
+    with pytest.raises(UsageError, match="omniglot, cifar100 of source_mode"):
+        getattr(figures, name)(Figure().subplots(), tables[name]())
+
+
+def test_a_histogram_of_a_table_counts_as_one_of_its_ratios():
+    frame, own = table(steps=(100,))
+    frame.loc[0, "status"] = "non_finite"
+    whole = figures.draw_histogram(Figure().subplots(), frame, own)
+    ratios = figures.draw_histogram(
+        Figure().subplots(), frame.loc[1:, "loss_ratio"].to_numpy(), own["loss_ratio"].to_numpy(), failed=1
+    )
+    assert [text.get_text() for text in whole.texts] == [text.get_text() for text in ratios.texts]
+    assert heights(whole) == heights(ratios)
+
+
+@pytest.mark.parametrize("draw", [figures.histogram, figures.matrix])
+def test_a_figure_of_pairs_refuses_several_checkpoints(draw):
+    with pytest.raises(UsageError, match="100, 200 of checkpoint_step; this figure draws one"):
+        draw(table()[0])
+
+
+WHOLE = {
+    "histogram": lambda **on: figures.histogram(table(steps=(100,))[0], **on),
+    "training": lambda **on: figures.training(table()[0], **on),
+    "trend": lambda **on: figures.trend(shares(steps=(100, 200)), **on),
+    "types": lambda **on: figures.types(shares(), **on),
+    "ring": lambda **on: figures.types(shares(), ring=True, **on),
+    "blocks": lambda **on: figures.blocks(shares(), **on),
+    "matrix": lambda **on: figures.matrix(table(steps=(100,))[0], clustered=True, **on),
+    "compare": lambda **on: figures.compare(
+        contrast(blocks(), blocks(seed=1), draws=20), shares(), shares(seed=1), **on
+    ),
+    "rows": lambda **on: figures.rows(predicted_rows([combined(block) for block in blocks()][:2]), **on),
+    "step_size": lambda **on: figures.step_size(split(), **on),
+    "contact_sheet": lambda **on: figures.contact_sheet([np.zeros((1, 3, 4, 4), np.uint8)], ["ant"], **on),
+    "example_sheet": lambda **on: figures.example_sheet([{"a": np.ones((1, 3))}], {"a": "values"}, ["ant"], **on),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_whole_figure_can_be_a_part_of_ones_own(name):
+    alone = WHOLE[name]()
+    figure = Figure(figsize=(12, 6), layout="constrained")
+    left, right = figure.subfigures(1, 2)
+    assert WHOLE[name](on=left) is figure
+    FigureCanvasAgg(figure).draw()
+    assert len(left.axes) == len(alone.axes)
+    assert not right.axes
+    assert len(left.legends) == len(alone.legends)

@@ -124,6 +124,12 @@ def test_importing_the_package_loads_neither_pictures_nor_learners():
     assert not heavy & set(loaded)
 
 
+def test_the_figures_are_there_when_they_are_first_asked_for():
+    code = "import sys, transference as tr; print('matplotlib' in sys.modules); tr.figures.histogram; print('matplotlib' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert said == ["False", "True"]
+
+
 def test_the_help_of_plot_does_without_torch():
     code = "import sys, transference.cli.plot; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == [

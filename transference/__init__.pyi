@@ -1,5 +1,9 @@
 """The public names, and where each is defined: the only list of them."""
 
+from . import (
+    figures as figures,
+)
+
 from .blocks import (
     Block as Block,
 )

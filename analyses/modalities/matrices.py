@@ -101,9 +101,9 @@ def draw(told: pd.DataFrame, datasets: Sequence[Paired]) -> Figure:
             here = told[told["data"] == paired.name]
             last = here[here["step"] == here["step"].max()]
             _matrix(above, last, (*paired.subsets, *paired.crossed), len(paired.subsets))
-            above.set_title(f"{paired.name}: read on")
+            above.set_title(f"{paired.name}: → target")
             _stages(below, here, paired.subsets)
-        axes[0, 0].set_ylabel("step on")
+        axes[0, 0].set_ylabel("source →")
         axes[1, 0].set_ylabel("mean log ratio × 100")
         figure.legend(
             *axes[1, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(KINDS), frameon=False

@@ -14,7 +14,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import transference as tr
-from analyses.pooling import GROUPS, over_seeds, pooled, save_table, shown
+from analyses.pooling import GROUPS, mark_beyond, over_seeds, pooled, save_table, shown
 from analyses.subjects import measured, parser, places
 from transference import figures
 from transference.figures import COLOURS, styled
@@ -23,8 +23,8 @@ HERE = Path(__file__).parent
 CONFIGS = {"sgd": "config.toml", "adam": "adam.toml"}
 PARTS = {
     "log_ratio": ("black", "log LR"),
-    "first_order": ("#0072B2", "first-order part"),
-    "curvature": ("#D55E00", "curvature"),
+    "first_order": ("#009E73", "first-order part"),
+    "curvature": ("#CC79A7", "curvature"),
 }
 
 
@@ -63,8 +63,9 @@ def draw(together: pd.DataFrame) -> Figure:
             here = together[(together["lookahead"] == lookahead) & (together["group"] == group)]
             for name, (colour, label) in PARTS.items():
                 _line(top, here, name, colour, label)
-            top.set_yscale("symlog", linthresh=0.003)
+            top.set_yscale("asinh", linear_width=0.003)  # a symlog has a kink
             top.set_yticks([-0.1, -0.01, 0, 0.01, 0.1])
+            top.minorticks_off()
             top.axhline(0, color="black", linewidth=0.6)
             top.set_title(f"{'SGD' if lookahead == 'sgd' else 'Adam'}, {group}")
             for name in ("positive", "negative"):
@@ -78,9 +79,11 @@ def draw(together: pd.DataFrame) -> Figure:
                 label="hurt, though\ngradients agree",
             )
             bottom.set_ylim(0, 1)
+            for name in ("positive", "negative"):
+                mark_beyond(bottom, here["alpha"], here[f"{name}_low"], here[f"{name}_high"], COLOURS[name])
             for ax in (top, bottom):
                 ax.set_xscale("log")
-        axes[0][0].set_ylabel("mean over pairs")
+        axes[0][0].set_ylabel("mean over pairs (asinh)")
         axes[1][0].set_ylabel("share of pairs")
         axes[0][0].legend(frameon=False, loc="upper left", fontsize=6)
         axes[1][0].legend(frameon=False, loc="upper left", fontsize=6)

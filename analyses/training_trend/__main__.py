@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import transference as tr
-from analyses.pooling import GROUPS, over_seeds, paired, pooled, save_table, shown
+from analyses.pooling import GROUPS, mark_beyond, over_seeds, paired, pooled, save_table, shown
 from analyses.subjects import config_of, measured, parser, places
 from transference import figures
 from transference.figures import COLOURS, styled
@@ -86,6 +86,8 @@ def draw(shares: pd.DataFrame, trend: pd.DataFrame) -> Figure:
                         linewidth=0,
                     )
                 ax.set_ylim(0, 1)
+                for name in ("positive", "negative"):
+                    mark_beyond(ax, mean["step"], mean[f"{name}_low"], mean[f"{name}_high"], COLOURS[name])
                 ax.set_xticks(steps)
             row[0].set_ylabel(f"share, α = {alpha:g}")
         for ax, group in zip(axes[0], GROUPS, strict=True):

@@ -51,7 +51,7 @@ def select(kind: Kind, runs: tuple[Run, ...], selection: Selection) -> tuple[tup
     """
     parts: tuple[_Part, ...]
     names: tuple[str, ...]
-    if kind.n_tables == 2:
+    if 2 in kind.n_tables and (1 not in kind.n_tables or len(runs) > 1 or len(selection.steps) > 1):
         first, second = _two(kind, runs, selection.steps)
         _check_same_tasks(first[0], second[0])
         parts, names = (first, second), _names(first, second)
@@ -70,7 +70,7 @@ def select(kind: Kind, runs: tuple[Run, ...], selection: Selection) -> tuple[tup
 
 def _two_at_a_time() -> str:
     """Return the names of the kinds that compare two runs."""
-    return " or ".join(kind.name for kind in KINDS if kind.n_tables == 2)
+    return " or ".join(kind.name for kind in KINDS if 2 in kind.n_tables)
 
 
 def _steps(kind: Kind, run: Run, steps: tuple[int, ...]) -> tuple[int, ...]:
@@ -158,6 +158,7 @@ def _table(run: Run, steps: tuple[int, ...], alphas: tuple[float, ...], selectio
         pairs=lambda: rows(run.pairs(), source="source_mode", target="target_mode"),
         self_transference=lambda: rows(run.self_transference(), target="mode"),
         controls=lambda: rows(run.controls()),
+        exact_pairs=(lambda: rows(run.exact_pairs())) if run.spec.calibrated else None,
     )
 
 

@@ -16,9 +16,10 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from transference.errors import UsageError
+from transference.figures._calibrated import INTERVALS, as_intervals, has_rows
 from transference.figures._kind import BINS, LIMITS, Drawn, Option, PlotRequest
 from transference.figures._panels import class_patches, legend
-from transference.figures._style import COLOURS, LETTERS
+from transference.figures._style import COLOURS, LETTERS, Canvas
 from transference.statistics import CLASSES, GROUP, NEUTRAL_BAND, classify, measured
 
 PANEL = (2.1, 1.5)  # inches
@@ -27,7 +28,7 @@ CONTROLS: Option[bool | None] = Option(
     "controls", None, "draw the controls of the run behind the bars.  [default: where it has some]"
 )
 
-READING = "Grey: resampling noise, how far other images of the same tasks move a ratio; hatched: random directions (95 % each)."
+READING = "Pale yellow: resampling noise, how far other images of the same tasks move a ratio; hatched: random directions (95 % each)."
 """How the controls are read, for a caption."""
 
 _MUCH = 0.2
@@ -41,19 +42,23 @@ _OWN: dict[str, Any] = {
     "markerfacecolor": "white",
 }
 _CONTROLS: dict[str, tuple[str, dict[str, Any]]] = {
-    "resampled": ("resampled, 95 %", {"facecolor": "0.82", "edgecolor": "none", "linewidth": 0}),
+    "resampled": ("resampled, 95 %", {"facecolor": "#FBE7AE", "edgecolor": "none", "linewidth": 0}),
     "random_direction": (
         "random direction, 95 %",
-        {"facecolor": "none", "edgecolor": "0.55", "hatch": "////", "linewidth": 0},
+        {"facecolor": "none", "edgecolor": "#6A3D8F", "hatch": "////", "linewidth": 0.5},
     ),
 }
-"""What a ratio must leave behind to mean something: a plain grey and a hatch, so that each is seen where they lie over each other."""
+"""What a ratio must leave behind to mean something: a pale ground and a dark hatch, so that each is seen where they lie over each other.
+Neither is grey, as neutral transfer is; printed in grey they are nearly white and nearly black."""
+
+_LINE = 8.5
+"""Points from one note to the next."""
 
 
 def draw_histogram(
     ax: Axes,
-    ratios: ArrayLike,
-    own: ArrayLike = (),
+    ratios: pd.DataFrame | ArrayLike,
+    own: pd.DataFrame | ArrayLike = (),
     *,
     band: tuple[float, float] = NEUTRAL_BAND,
     bins: int = BINS,
@@ -61,25 +66,33 @@ def draw_histogram(
     resampled: tuple[float, float] | None = None,
     random_direction: tuple[float, float] | None = None,
     failed: int = 0,
+    calibrated: pd.DataFrame | None = None,
 ) -> Axes:
     """Draw loss ratios, coloured by class, with their shares above and the self-transference of the targets marked.
 
-    What lies outside ``limits`` is counted at the edge, and so is what has no ratio, never dropped in silence.
+    What lies outside ``limits`` is counted at the edge, and so is what has no ratio, never dropped in silence; of a band that ends beyond
+    them the edge tells where.
 
     Args:
         ax: where to draw.
-        ratios: the loss ratios, any number of them, without NaN.
-        own: the self-transference of the targets.
+        ratios: rows of ``Run.pairs()``, or loss ratios, any number of them, without NaN.
+        own: the self-transference of the targets: rows of ``Run.self_transference()``, or loss ratios.
         band: the neutral band.
         bins: bars.
         limits: loss ratios of the first and last edge.
         resampled: how far other images of the same tasks move a ratio, drawn as a band behind the bars; NaN for none.
         random_direction: likewise the ratios of steps in random directions.
-        failed: how many pairs have no ratio; the shares are of the others.
+        failed: how many pairs have no ratio; the shares are of the others. Rows of pairs that have none are counted beside.
+        calibrated: the row of ``statistics.calibrate`` of these pairs, where ``ratios`` are estimates: its shares stand above theirs,
+            with intervals.
 
     Raises:
         UsageError: the limits are not in order.
     """
+    if isinstance(ratios, pd.DataFrame):
+        failed += len(ratios) - len(measured(ratios))
+        ratios = measured(ratios)
+    own = measured(own) if isinstance(own, pd.DataFrame) else own
     if not -np.inf < limits[0] < limits[1] < np.inf:
         raise UsageError(
             f"The range {limits[0]} to {limits[1]} was asked for; the first must be below the second, both finite."
@@ -88,13 +101,14 @@ def draw_histogram(
     kinds = classify(values, band)
     edges = np.linspace(*limits, bins + 1)
     parts = [values[kinds == kind] for kind in CLASSES]
-    for name, ends in (("resampled", resampled), ("random_direction", random_direction)):
+    controls = {"resampled": resampled, "random_direction": random_direction}
+    for name, ends in controls.items():
         _draw_control(ax, name, ends, limits)
     floor = np.zeros(bins)
     for kind, part in zip(CLASSES, parts, strict=True):
         counts, _ = np.histogram(part, edges)
         # one shape for all bars: 36 panels draw at once
-        ax.stairs(floor + counts, edges, baseline=floor, fill=True, color=COLOURS[kind])
+        ax.stairs(floor + counts, edges, baseline=floor, fill=True, color=COLOURS[kind], label=kind)
         floor = floor + counts
     ax.axvline(1.0, color="black", linewidth=0.6, linestyle=(0, (4, 2)))
     ax.set_xlim(*limits)
@@ -104,28 +118,13 @@ def draw_histogram(
     ax.margins(y=0.35)  # room above the bars for marks and notes
     if not floor.any():
         ax.set_ylim(0, 1)  # nothing inside the limits: no heights to tell
-    for x, align, kind, part in zip((0.0, 0.5, 1.0), ("left", "center", "right"), CLASSES, parts, strict=True):
-        share = f"{len(part) / len(values):.0%}" if len(values) else "none"
-        ax.text(
-            x,
-            1.02,
-            share,
-            transform=ax.transAxes,
-            ha=align,
-            va="bottom",
-            color=LETTERS[kind],
-            fontweight="bold",
-            fontsize=7,
-        )
-    for x, y, align, text, count in (
-        (0.01, 0.88, "left", "← {} below", int((values < limits[0]).sum())),
-        (0.99, 0.88, "right", "{} above →", int((values > limits[1]).sum())),
-        (0.99, 0.78, "right", "{} without a ratio", failed),
-    ):
-        if count:
-            clear = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 0.5}  # of the hatch behind
-            where: dict[str, Any] = {"transform": ax.transAxes, "ha": align, "va": "top", "fontsize": 6, "bbox": clear}
-            ax.text(x, y, text.format(f"{count:,}"), color="0.3", **where)
+    told = [f"{len(part) / len(values):.0%}" if len(values) else "none" for part in parts]
+    if calibrated is None:
+        _tell_shares(ax, told, {"fontsize": 7, "fontweight": "bold"})
+    else:
+        _tell_shares(ax, told, {"fontsize": 6})
+        _tell_shares(ax, _calibrated_shares(calibrated), {"fontsize": 6, "fontweight": "bold"}, rise=7)
+    _tell_beyond(ax, values, failed, controls, limits)
     _mark_own(ax, own_values, limits)
     return ax
 
@@ -194,10 +193,84 @@ def binned(
     return pd.concat([heights, *ends], ignore_index=True)[columns]
 
 
-def draw_panel(ax: Axes, pairs: pd.DataFrame, own: pd.DataFrame, bands: pd.DataFrame | None, **settings: Any) -> None:  # noqa: ANN401
-    """Draw the histogram of one panel's pairs, with the settings of `draw_histogram`."""
-    ratios = measured(pairs)
-    draw_histogram(ax, ratios, measured(own), failed=len(pairs) - len(ratios), **_controls(pairs, bands), **settings)
+def draw_panel(
+    ax: Axes,
+    pairs: pd.DataFrame,
+    own: pd.DataFrame,
+    bands: pd.DataFrame | None,
+    calibrated: pd.DataFrame | None,
+    **settings: Any,  # noqa: ANN401 - those of `draw_histogram`
+) -> None:
+    """Draw the histogram of one panel's pairs, which are of one checkpoint, step size and mode pair."""
+    if has_rows(calibrated):
+        settings["calibrated"] = _of_panel(pairs, calibrated)
+    draw_histogram(ax, pairs, own, **_controls(pairs, bands), **settings)
+
+
+def _of_panel(pairs: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of a table that belong to the pairs of one panel."""
+    for name in GROUP:
+        table = table[table[name] == pairs[name].iloc[0]] if len(pairs) else table.iloc[:0]
+    return table
+
+
+def _tell_beyond(
+    ax: Axes,
+    values: NDArray[np.float64],
+    failed: int,
+    controls: dict[str, tuple[float, float] | None],
+    limits: tuple[float, float],
+) -> None:
+    """Write at the edges of a panel what lies beyond them, and how many pairs have no ratio."""
+    below, above = int((values < limits[0]).sum()), int((values > limits[1]).sum())
+    lines = [{"left": f"← {below:,} below" if below else "", "right": f"{above:,} above →" if above else ""}]
+    lines += [{"right": f"{failed:,} without a ratio"}] if failed else []
+    lines += [_beyond(name, ends, limits) for name, ends in controls.items()]
+    clear = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 0.5}  # of the hatch behind
+    where: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top", "bbox": clear}
+    for k, line in enumerate(line for line in lines if any(line.values())):
+        for align, x in (("left", 0.01), ("center", 0.5), ("right", 0.99)):
+            if line.get(align):
+                ax.annotate(line[align], (x, 0.88), (0, -_LINE * k), color="0.3", fontsize=6, ha=align, **where)
+
+
+def _tell_shares(ax: Axes, words: list[str], look: dict[str, Any], rise: float = 0.0) -> None:
+    """Write the shares of the classes above a panel, so many points up."""
+    for x, align, kind, word in zip((0.0, 0.5, 1.0), ("left", "center", "right"), CLASSES, words, strict=True):
+        where: dict[str, Any] = {
+            "xycoords": "axes fraction",
+            "textcoords": "offset points",
+            "ha": align,
+            "va": "bottom",
+        }
+        ax.annotate(word, (x, 1.02), (0, rise), color=LETTERS[kind], **where, **look)
+
+
+def _calibrated_shares(calibrated: pd.DataFrame) -> list[str]:
+    """Return the shares of a row of `statistics.calibrate` with the ends of their intervals, in percent; a dash where there are none."""
+    if not len(calibrated):
+        return ["–"] * len(CLASSES)
+    row = calibrated.iloc[0]
+    ends = ((row[kind], row[f"{kind}_low"], row[f"{kind}_high"]) for kind in CLASSES)
+    return ["–" if np.isnan(v) else f"{v:.0%} {100 * low:.0f}–{100 * high:.0f}" for v, low, high in ends]
+
+
+def _beyond(name: str, ends: tuple[float, float] | None, limits: tuple[float, float]) -> dict[str, str]:
+    """Return what is said of a control that ends beyond the limits, by where it stands: at the edge, or between both; else nothing."""
+    words, (low, high) = name.replace("_", " "), ends or (np.nan, np.nan)
+    both = f"{_number(low)} {words} {_number(high)}"
+    if low < limits[0] and high > limits[1]:
+        return {"center": f"← {both} →"}
+    if low < limits[0]:
+        return {"left": f"← {both}" if high <= limits[0] else f"← {_number(low)} {words}"}
+    if high > limits[1]:
+        return {"right": f"{both} →" if low >= limits[1] else f"{words} {_number(high)} →"}
+    return {}
+
+
+def _number(ratio: float) -> str:
+    """Return a ratio in three digits, a large one in whole numbers."""
+    return f"{ratio:,.0f}" if 100 <= ratio < 1e6 else f"{ratio:.3g}"
 
 
 def _draw_control(ax: Axes, name: str, ends: tuple[float, float] | None, limits: tuple[float, float]) -> None:
@@ -209,12 +282,10 @@ def _draw_control(ax: Axes, name: str, ends: tuple[float, float] | None, limits:
 
 
 def _controls(pairs: pd.DataFrame, bands: pd.DataFrame | None) -> dict[str, Any]:
-    """Return the controls of the pairs of one panel, which are of one checkpoint, step size and mode pair."""
-    if bands is None or not len(pairs):
+    """Return the controls of the pairs of one panel."""
+    if bands is None:
         return {}
-    found = bands
-    for name in GROUP:
-        found = found[found[name] == pairs[name].iloc[0]]
+    found = _of_panel(pairs, bands)
     return (
         {name: (float(found[f"{name}_low"].iloc[0]), float(found[f"{name}_high"].iloc[0])) for name in _CONTROLS}
         if len(found)
@@ -246,11 +317,32 @@ def _mark_own(ax: Axes, own: NDArray[np.float64], limits: tuple[float, float]) -
             ax.annotate(f"{count}", (edge, 0.95), (offset, 0), **where)
 
 
-def finish(figure: Figure, title: str, axes: np.ndarray) -> None:
+def none_like(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of self-transference without rows."""
+    return pairs.iloc[:0].rename(columns={"target_mode": "mode"})
+
+
+def room_for(calibrated: pd.DataFrame | None) -> tuple[tuple[float, float], float]:
+    """Return the size of panels, and how much more height than usual the title takes, in inches."""
+    return ((PANEL[0], PANEL[1] + 0.12), 0.3) if has_rows(calibrated) else (PANEL, 0.0)
+
+
+def title_room(calibrated: pd.DataFrame | None) -> float:
+    """Return how far above a panel its title stands, in points: above the shares."""
+    return 20 if has_rows(calibrated) else 13
+
+
+def finish(figure: Canvas, title: str, axes: np.ndarray, calibrated: pd.DataFrame | None) -> None:
     """Name what the panels of a figure show, in a legend with its title, and along the axes."""
+    if has_rows(calibrated):
+        title += f"\nbars, and shares above them: estimates\nin bold: calibrated, {INTERVALS}"
     handles: list[Artist] = [*class_patches(), Line2D([], [], marker="v", label="self-transference of targets", **_OWN)]
     drawn = {patch.get_label() for ax in axes.flat for patch in ax.patches}
-    handles += [Patch(label=label, **look) for label, look in _CONTROLS.values() if label in drawn]
+    handles += [
+        Patch(label=label, **look | {"hatch": look.get("hatch", "") * 2})  # a small patch shows a line or two of it
+        for label, look in _CONTROLS.values()
+        if label in drawn
+    ]
     legend(figure, handles, title)
     figure.supxlabel("loss ratio LR (after / before)", fontsize=8)
     figure.supylabel("pairs of tasks", fontsize=8)
@@ -267,13 +359,23 @@ def draw_bars(draw: Callable[..., Figure], request: PlotRequest) -> Drawn:
         UsageError: controls were asked for, and the run has none.
     """
     [table] = request.tables
-    pairs, own = table.pairs(), table.self_transference()
+    pairs, own, calibrated = table.pairs(), table.self_transference(), table.calibrated()
     settings: dict[str, Any] = {"band": table.band, "bins": request.bins, "limits": request.limits, "bands": None}
     if request[CONTROLS] is not False:
         settings["bands"] = table.bands()
         if request[CONTROLS] and not len(settings["bands"]):
             raise UsageError(f"--controls was given; {table.name} was measured without. Leave it out.")
-    return Drawn(draw(pairs, own, **settings), binned(pairs, own, **settings), _outside(pairs, request.limits))
+    figure = draw(pairs, own, calibrated=calibrated, **settings)
+    return Drawn(figure, _with_calibrated(binned(pairs, own, **settings), calibrated), _outside(pairs, request.limits))
+
+
+def _with_calibrated(heights: pd.DataFrame, calibrated: pd.DataFrame) -> pd.DataFrame:
+    """Return the data of a figure, of a calibrated run with its shares: ``value``, and the ends of the interval."""
+    if not has_rows(calibrated):
+        return heights
+    shares = as_intervals(calibrated).query("statistic in @CLASSES").rename(columns={"statistic": "class"})
+    shares["class"] = "calibrated share, " + shares["class"]
+    return pd.concat([heights, shares.drop(columns="drawn")], ignore_index=True)
 
 
 def _outside(pairs: pd.DataFrame, limits: tuple[float, float]) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import CenteredNorm
@@ -20,6 +22,8 @@ LIMIT: Option[float | None] = Option(
 
 _SPAN_QUANTILE = 0.98
 _X_LETTERS, _Y_LETTERS = 26, 34  # as many fit along the axes
+_PLAIN = 0.09
+"""Size of a log ratio from where on two digits tell it from 1."""
 LABEL = "LR (blue: positive, red: negative)"
 
 
@@ -41,6 +45,17 @@ def span_of(logs: NDArray[np.float64], limit: float | None) -> float:
     return max(float(np.quantile(sizes, _SPAN_QUANTILE)) if len(sizes) else 0.0, 1e-3)
 
 
+def shared_limit(*pairs: pd.DataFrame) -> float:
+    """Return the loss ratio at which the colours of several matrices end, so that all are on one scale.
+
+    Args:
+        pairs: rows of ``Run.pairs()`` of each, or of a run at each checkpoint.
+    """
+    with np.errstate(divide="ignore"):
+        logs = np.log(np.concatenate([table["loss_ratio"].to_numpy(dtype=float) for table in pairs]))
+    return float(np.exp(span_of(logs, None)))
+
+
 def draw_heat(ax: Axes, logs: NDArray[np.float64], span: float) -> QuadMesh:
     """Draw log ratios as coloured cells, the first row on top; what is not finite shows as failed."""
     ax.set_facecolor(FAILED)  # shows through where a cell has no ratio
@@ -49,10 +64,25 @@ def draw_heat(ax: Axes, logs: NDArray[np.float64], span: float) -> QuadMesh:
     return mesh
 
 
-def ratio_bar(ax: Axes, mesh: QuadMesh, span: float, **settings: Any) -> None:  # noqa: ANN401 - matplotlib's
-    """Draw the scale of a heat map, with round ratios."""
+def ratio_bar(
+    axes: Sequence[Axes],
+    meshes: Sequence[QuadMesh],
+    span: float,
+    **settings: Any,  # noqa: ANN401 - matplotlib's
+) -> None:
+    """Draw the scale of heat maps on one scale, with round ratios, and a tip at the ends that cells lie beyond.
+
+    Args:
+        axes: whose space it takes.
+        meshes: what is drawn.
+        span: where the colours end, as a log ratio.
+        settings: of matplotlib's colour bar.
+    """
     ticks = _nice_ratios(span, 1 if settings.get("location") == "bottom" else 2)
-    bar = ax.figure.colorbar(mesh, ax=ax, label=LABEL, extend="both", ticks=np.log(ticks), **settings)
+    cells = np.concatenate([np.ma.compressed(np.ma.asarray(mesh.get_array())) for mesh in meshes])
+    below, above = bool((cells < -span).any()), bool((cells > span).any())
+    extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get((below, above), "neither")
+    bar = axes[0].figure.colorbar(meshes[0], ax=[*axes], label=LABEL, extend=extend, ticks=np.log(ticks), **settings)
     bar.set_ticklabels([_as_ratio(ratio) for ratio in ticks])
 
 
@@ -65,7 +95,9 @@ def _nice_ratios(span: float, each: int) -> list[float]:
 
 def _as_ratio(ratio: float) -> str:
     """Return ``ratio`` with as many digits as tell it from 1."""
-    return "1" if ratio == 1 else f"{ratio:.{max(2, int(np.ceil(-np.log10(abs(ratio - 1)) - 0.02)))}f}"
+    if abs(np.log(ratio)) > _PLAIN or ratio == 1:
+        return f"{ratio:.2g}" if ratio < 100 else f"{ratio:g}"
+    return f"{ratio:.{max(2, int(np.ceil(-np.log10(abs(ratio - 1)) - 0.02)))}f}"
 
 
 def label_modes(ax: Axes, axis: str, blocks: list[tuple[str, int, int]]) -> None:

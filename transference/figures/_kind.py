@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from transference.blocks import Block
-from transference.statistics import control_bands, intervals, predicted_rows, split, summarise_blocks
+from transference.statistics import GROUP, calibrate, control_bands, intervals, predicted_rows, split, summarise_blocks
 
 T = TypeVar("T")
 Read: TypeAlias = Callable[[], pd.DataFrame]
@@ -37,6 +37,7 @@ class Table:
         parts: what ``split`` returns.
         bands: what ``control_bands`` returns; no rows for a run without controls.
         predicted: what ``predicted_rows`` returns, of a run with combinations.
+        calibrated: what ``calibrate`` returns, of a calibrated run; no rows for any other.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Table:
     parts: Read
     bands: Read
     predicted: Read
+    calibrated: Read
 
     @classmethod
     def of(
@@ -64,6 +66,7 @@ class Table:
         pairs: Read,
         self_transference: Read,
         controls: Read,
+        exact_pairs: Read | None = None,
     ) -> Table:
         """Return the tables that belong to what the methods of a run return.
 
@@ -76,7 +79,14 @@ class Table:
             pairs: reads its pairs.
             self_transference: reads its self-transference.
             controls: reads its controls.
+            exact_pairs: reads the pairs by which it is calibrated; None where it is not.
         """
+
+        def calibrated() -> pd.DataFrame:
+            if exact_pairs is None:
+                return pd.DataFrame(columns=[*GROUP])
+            return calibrate(blocks(), exact_pairs(), band=band)
+
         return cls(
             name,
             tuple(sorted(steps)),
@@ -90,6 +100,7 @@ class Table:
             parts=cache(lambda: split(blocks())),
             bands=cache(lambda: control_bands(controls())),
             predicted=cache(lambda: predicted_rows(blocks(), band=band)),
+            calibrated=cache(calibrated),
         )
 
     def at(self, alpha: float | None = None, step: int | None = None) -> Table:
@@ -120,6 +131,7 @@ class Table:
             parts=part(self.parts),
             bands=part(self.bands),
             predicted=part(self.predicted),
+            calibrated=part(self.calibrated),
         )
 
 
@@ -215,7 +227,7 @@ class Kind:
         options: those that it heeds.
         every_step: whether it draws all checkpoints of a run, else one.
         every_alpha: whether it draws all step sizes of a run, else one.
-        n_tables: how many tables it draws: one, or two beside each other.
+        n_tables: how many tables it draws: one, or two beside each other, or either.
         in_report: the figures of this kind that the report shows of a run: for each step size (unless it draws all) and
             the last checkpoint (unless it draws all; where there are not several, all of them make no figure).
     """
@@ -226,5 +238,5 @@ class Kind:
     options: tuple[Option[Any], ...] = ()
     every_step: bool = False
     every_alpha: bool = False
-    n_tables: int = 1
+    n_tables: tuple[int, ...] = (1,)
     in_report: tuple[InReport, ...] = ()

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
-from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from transference.errors import UsageError
-from transference.figures._style import COLOURS, MODES, literal, new_figure
+from transference.figures._style import COLOURS, MODES, Canvas, canvas, literal, whole
 from transference.statistics import CLASSES
 
 _TITLE_LETTERS = 24
@@ -65,8 +64,17 @@ def numbers(found: pd.DataFrame, statistic: str, *names: str) -> list[float]:
     return values
 
 
+def check_pair(table: pd.DataFrame) -> None:
+    """Make sure that a table holds one mode pair at one step size.
+
+    Raises:
+        UsageError: it holds none, or several.
+    """
+    check_single(table, "alpha", "source_mode", "target_mode")
+
+
 def check_single(table: pd.DataFrame, *columns: str) -> None:
-    """Make sure that a table holds one checkpoint, or step size.
+    """Make sure that a table holds one checkpoint, step size or mode.
 
     Raises:
         UsageError: it holds none, or several.
@@ -74,7 +82,7 @@ def check_single(table: pd.DataFrame, *columns: str) -> None:
     for column in columns:
         found = table[column].unique()
         if len(found) != 1:
-            values = ", ".join(f"{value:g}" for value in found) or "none"
+            values = ", ".join(value if isinstance(value, str) else f"{value:g}" for value in found) or "none"
             raise UsageError(
                 f"The table holds the values {values} of {column}; this figure draws one. Select its rows first."
             )
@@ -92,9 +100,25 @@ def arrow(source: str, target: str) -> str:
     return f"{source}{' ' if len(source) + len(target) <= _TITLE_LETTERS else chr(10)}→ {target}"
 
 
-def grid(n_rows: int, n_columns: int, panel: tuple[float, float], **share: Any) -> tuple[Figure, np.ndarray]:  # noqa: ANN401 - matplotlib's
-    """Return a figure with panels of a size in inches, and its axes, ``[n_rows, n_columns]``."""
-    figure = new_figure(max(COLUMN, 0.5 + panel[0] * n_columns), 0.9 + panel[1] * n_rows)
+def grid(
+    n_rows: int,
+    n_columns: int,
+    panel: tuple[float, float],
+    on: Canvas | None = None,
+    above: float = 0.0,
+    **share: Any,  # noqa: ANN401 - matplotlib's
+) -> tuple[Canvas, np.ndarray]:
+    """Return a figure with panels of a size in inches, or ``on`` with as many, and its axes, ``[n_rows, n_columns]``.
+
+    Args:
+        n_rows: of panels.
+        n_columns: of panels.
+        panel: width and height.
+        on: where to draw; None for a new figure.
+        above: more height than usual, in inches, for a title of several lines.
+        share: of matplotlib's ``subplots``.
+    """
+    figure = canvas(max(COLUMN, 0.5 + panel[0] * n_columns), 0.9 + above + panel[1] * n_rows, on)
     return figure, figure.subplots(n_rows, n_columns, squeeze=False, **share)
 
 
@@ -108,7 +132,7 @@ def head_grid(axes: np.ndarray, sources: Sequence[str], targets: Sequence[str], 
     for ax, target in zip(axes[0], targets, strict=True):
         ax.set_title(_wrapped(f"→ {literal(target)}", panel[0]), fontsize=7, va="bottom")
     for row, source in zip(axes, sources, strict=True):
-        row[0].set_ylabel(_wrapped(literal(source), panel[1]), fontsize=7)
+        row[0].set_ylabel(_wrapped(f"{literal(source)} →", panel[1]), fontsize=7)
 
 
 def _wrapped(name: str, inches: float) -> str:
@@ -122,7 +146,7 @@ def _wrapped(name: str, inches: float) -> str:
 
 
 def legend(
-    figure: Figure, handles: Sequence[Artist], title: str = "", below: bool = False, handle: float = 1.0
+    figure: Canvas, handles: Sequence[Artist], title: str = "", below: bool = False, handle: float = 1.0
 ) -> None:
     """Put a legend with the figure's title above its panels, or below, in as many columns as fit.
 
@@ -138,7 +162,7 @@ def legend(
         title=title,
         title_fontsize=8,
         loc="outside lower center" if below else "outside upper center",
-        ncols=_columns([str(artist.get_label()) for artist in handles], figure.get_figwidth()),
+        ncols=_columns([str(artist.get_label()) for artist in handles], figure.bbox.width / whole(figure).dpi),
         frameon=False,
         handlelength=handle,
         columnspacing=1.4,

@@ -40,7 +40,7 @@ def label_rows(
     words = []
     for source, target, _ in rows:
         given = GIVEN.get(str(by_statistic(table, source, target)["drawn"].iloc[0]))
-        words.append(f"{literal(target)}\n({given})" if given else literal(target))
+        words.append(f"→ {literal(target)}" + (f"\n({given})" if given else ""))
     places = [*((place, f"{literal(source)} →", "bold") for source, place in headings)]
     places += [(place, word, "normal") for word, (_, _, place) in zip(words, rows, strict=True)]
     ax.set_yticks([place for place, _, _ in places], [word for _, word, _ in places])
@@ -51,12 +51,17 @@ def label_rows(
     ax.spines["left"].set_visible(False)
 
 
-def share_bar(ax: Axes, shares: pd.DataFrame, place: float, height: float, hatch: str | None = None) -> None:
-    """Draw the shares of one mode pair as a stacked bar: positive from the left, negative from the right."""
+def share_bar(
+    ax: Axes, shares: pd.DataFrame, place: float, height: float, hatch: str | None = None, named: bool = False
+) -> None:
+    """Draw the shares of one mode pair as a stacked bar: positive from the left, negative from the right, named for a legend."""
     left = 0.0
     for kind in CLASSES:
         share = float(np.nan_to_num(numbers(shares, kind, "value")[0]))
-        ax.barh(place, share, height, left, color=COLOURS[kind], hatch=hatch, edgecolor="white", linewidth=0)
+        label = kind if named else None
+        ax.barh(
+            place, share, height, left, color=COLOURS[kind], hatch=hatch, edgecolor="white", linewidth=0, label=label
+        )
         left += share
 
 

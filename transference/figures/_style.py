@@ -7,17 +7,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from matplotlib import rc_context, rcdefaults, rcParams
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
 from transference.errors import UsageError, in_one_line
 from transference.files import write_aside
 
 if TYPE_CHECKING:
     from matplotlib.typing import RcKeyType  # which matplotlib 3.9 does not have
+
+Canvas: TypeAlias = Figure | SubFigure
+"""A figure, or a part of one."""
 
 COLOURS = {"positive": "#0072B2", "neutral": "#999999", "negative": "#D55E00"}
 """Blue where transfer is positive, vermilion where it is negative; they differ in lightness too, and print apart in grey."""
@@ -66,9 +69,17 @@ def styled(settings: Mapping[RcKeyType, object] = {}) -> Iterator[None]:
         yield
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure of the given size in inches. It belongs to no window, and nothing global is touched."""
-    return Figure(figsize=(width, height), layout="constrained")
+def canvas(width: float, height: float, on: Canvas | None = None) -> Canvas:
+    """Return where to draw: ``on``, or an empty figure of the given size in inches.
+
+    The new figure belongs to no window, and nothing global is touched.
+    """
+    return Figure(figsize=(width, height), layout="constrained") if on is None else on
+
+
+def whole(part: Canvas) -> Figure:
+    """Return the figure that a part is of."""
+    return part if isinstance(part, Figure) else part.figure
 
 
 def literal(name: str) -> str:

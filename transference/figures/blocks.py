@@ -9,11 +9,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from transference.figures._calibrated import INTERVALS, as_intervals, beside, has_rows
 from transference.figures._heat import LIMIT, draw_heat, label_modes, ratio_bar, span_of
 from transference.figures._kind import Description, Drawn, InReport, Kind, PlotRequest, Table
 from transference.figures._panels import COLUMN, GIVEN, by_statistic, check_single, modes, numbers, title_of
-from transference.figures._style import literal, new_figure, styled
-from transference.figures._words import means_in_words
+from transference.figures._style import Canvas, canvas, literal, styled, whole
+from transference.figures._words import intervals_in_words, means_in_words, told_of
 
 _CELL = (0.48, 0.46)  # inches, at least
 _WIDE = 0.7  # inches, from where on an interval fits on one line
@@ -24,30 +25,41 @@ _LETTERS = 20
 _SIGNS = ("†", "‡", "§")
 
 
-def blocks(table: pd.DataFrame, *, limit: float | None = None) -> Figure:
+def blocks(
+    table: pd.DataFrame,
+    *,
+    limit: float | None = None,
+    calibrated: pd.DataFrame | None = None,
+    on: Canvas | None = None,
+) -> Figure:
     """Draw the geometric mean loss ratio of each mode pair, with its 95 % interval; bold where the interval excludes 1.
 
     Args:
         table: rows of ``statistics.intervals`` of one checkpoint and step size.
         limit: loss ratio at which the colours end, for several figures on one scale.
+        calibrated: rows of ``statistics.calibrate`` of a run of estimates, drawn in place of the estimates.
+        on: as for `histogram`.
 
     Raises:
         UsageError: the table holds several checkpoints or step sizes, or the limit is not above 1.
     """
     check_single(table, "checkpoint_step", "alpha")
+    told = ""
+    if has_rows(calibrated):
+        table, told = as_intervals(calibrated), f"calibrated by exact pairs, {INTERVALS}\n"
     sources, targets = modes(table["source_mode"]), modes(table["target_mode"])
     margin = 0.5 + 0.056 * max(len(literal(source)) for source in sources)
     width = max(COLUMN, margin + _CELL[0] * len(targets))
     with styled():
         above = 0.056 * max(0, *(len(literal(target)) - _LETTERS for target in targets))
-        figure = new_figure(width, 1.9 + above + max(0.6, _CELL[1] * len(sources)))
+        figure = canvas(width, 1.9 + above + max(0.6, _CELL[1] * len(sources)), on)
         draw_blocks(figure.subplots(), table, limit=limit, wide=(width - margin) / len(targets) > _WIDE)
         notes = _notes(table)
-        notes_below = "bold: the 95 % interval excludes 1" + "".join(
-            f"\n{sign} {given}" for given, sign in notes.items()
+        notes_below = (
+            told + "bold: the 95 % interval excludes 1" + "".join(f"\n{sign} {given}" for given, sign in notes.items())
         )
         figure.suptitle(f"{title_of(table)}\n{notes_below}", fontsize=8)
-    return figure
+    return whole(figure)
 
 
 def draw_blocks(ax: Axes, table: pd.DataFrame, *, limit: float | None = None, wide: bool = True) -> Axes:
@@ -60,14 +72,15 @@ def draw_blocks(ax: Axes, table: pd.DataFrame, *, limit: float | None = None, wi
         wide: whether an interval fits on one line of its cell.
 
     Raises:
-        UsageError: the limit is not above 1.
+        UsageError: the table holds several checkpoints or step sizes, or the limit is not above 1.
     """
+    check_single(table, "checkpoint_step", "alpha")
     sources, targets = modes(table["source_mode"]), modes(table["target_mode"])
     means = table[table["statistic"] == "geometric_mean"].set_index(["source_mode", "target_mode"])["value"]
     with np.errstate(divide="ignore"):
         logs = np.log([[float(means.get((source, target), np.nan)) for target in targets] for source in sources])
     span = span_of(logs, limit)
-    ratio_bar(ax, draw_heat(ax, logs, span), span, location="bottom", shrink=0.9, aspect=30)
+    ratio_bar([ax], [draw_heat(ax, logs, span)], span, location="bottom", shrink=0.9, aspect=30)
     label_modes(ax, "x", [(mode, k, k + 1) for k, mode in enumerate(targets)])
     label_modes(ax, "y", [(mode, k, k + 1) for k, mode in enumerate(sources)])
     notes = _notes(table)
@@ -81,8 +94,8 @@ def draw_blocks(ax: Axes, table: pd.DataFrame, *, limit: float | None = None, wi
                 _write(ax, column + 0.5, row + 0.5, mean, sign, dark, wide)
     ax.xaxis.set_ticks_position("top")
     ax.xaxis.set_label_position("top")
-    ax.set_xlabel("target mode")
-    ax.set_ylabel("source mode")
+    ax.set_xlabel("→ target mode")
+    ax.set_ylabel("source mode →")
     return ax
 
 
@@ -117,16 +130,18 @@ def _notes(table: pd.DataFrame) -> dict[str, str]:
 
 def _draw(request: PlotRequest) -> Drawn:
     """Draw a request, with the means as its data."""
-    table = request.tables[0].intervals()
-    return Drawn(blocks(table, limit=request[LIMIT]), table[table["statistic"] == "geometric_mean"])
+    [table] = request.tables
+    found, calibrated = table.intervals(), table.calibrated()
+    means = found[found["statistic"] == "geometric_mean"]
+    return Drawn(blocks(found, limit=request[LIMIT], calibrated=calibrated), beside(means, calibrated))
 
 
 def _describe(table: Table) -> Description:
     """Say what the figure of a table shows."""
     return Description(
         f"Means at checkpoint {table.steps[0]:,}, α = {table.alphas[0]:g}",
-        f"Geometric mean of the loss ratios of each pair of modes. {means_in_words(table.summary())}",
-        "With 95 % intervals for another draw of tasks; bold where the interval excludes 1.",
+        f"Geometric mean of the loss ratios of each pair of modes. {means_in_words(told_of(table))}",
+        f"{intervals_in_words(table)}; bold where the interval excludes 1.",
     )
 
 

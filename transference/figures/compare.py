@@ -10,36 +10,51 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from transference.errors import UsageError
-from transference.figures._kind import Drawn, Kind, Option, PlotRequest
-from transference.figures._panels import by_statistic, class_patches, legend, numbers, shares_of, title_of
+from transference.figures._calibrated import NOT_CALIBRATED
+from transference.figures._kind import Drawn, Kind, PlotRequest
+from transference.figures._names import NAMES, names_of
+from transference.figures._panels import by_statistic, check_single, class_patches, legend, numbers, shares_of, title_of
 from transference.figures._rows import label_rows, rows_of, share_axis, share_bar, width_for
-from transference.figures._style import COLOURS, LETTERS, literal, new_figure, styled
+from transference.figures._style import COLOURS, LETTERS, Canvas, canvas, literal, styled, whole
 from transference.statistics import contrast as contrast_of
-
-NAMES: Option[str | None] = Option(
-    "names", None, "what the two are called.  [default: their learners or checkpoints]", type=str, metavar="A,B"
-)
 
 _ROW = 0.31  # inches
 _HATCH = "////"
+_SMALLEST = 0.001
+"""P-values below are told as such."""
+
 _DIFFERENCES = ("positive", "negative")
 
 
 def compare(
-    contrast: pd.DataFrame, first: pd.DataFrame, second: pd.DataFrame, names: tuple[str, str] = ("a", "b")
+    contrast: pd.DataFrame,
+    first: pd.DataFrame,
+    second: pd.DataFrame,
+    names: tuple[str, str] = ("a", "b"),
+    *,
+    note: str = "",
+    on: Canvas | None = None,
 ) -> Figure:
     """Draw the shares of both, a pair of bars for each mode pair, and the paired differences with 95 % intervals and p-values.
+
+    Interval and p-value are of one statistic (`transference.contrast`): p is at most 0.05 exactly where the interval excludes 0.
 
     Args:
         contrast: what ``statistics.contrast`` returns for the two.
         first: rows of ``statistics.intervals`` of the first, at one checkpoint and step size.
         second: of the second.
         names: what they are called; the difference is the first less the second.
+        note: a line of the title.
+        on: as for `histogram`.
+
+    Raises:
+        UsageError: a table holds several checkpoints or step sizes.
     """
+    for table in (first, second):
+        check_single(table, "checkpoint_step", "alpha")
     headings, rows = rows_of(first)
     with styled():
-        figure = new_figure(width_for(headings), 1.4 + _ROW * (len(headings) + len(rows)))
+        figure = canvas(width_for(headings), 1.4 + _ROW * (len(headings) + len(rows)), on)
         bars, gaps = figure.subplots(1, 2, sharey=True, width_ratios=(1, 1))
         for source, target, place in rows:
             for table, offset, hatch in ((first, -0.2, None), (second, 0.2, _HATCH)):
@@ -76,17 +91,25 @@ def compare(
         gaps.set_xlabel("difference, points")
         handles = [
             *class_patches(),
-            Patch(facecolor="0.6", label=f"above: {literal(names[0])}"),
-            Patch(facecolor="0.6", edgecolor="white", hatch=_HATCH, linewidth=0, label=f"below: {literal(names[1])}"),
+            # in no colour of a class: neutral is grey
+            Patch(facecolor="white", edgecolor="black", linewidth=0.6, label=f"above: {literal(names[0])}"),
+            Patch(
+                facecolor="white", edgecolor="black", hatch=_HATCH, linewidth=0.6, label=f"below: {literal(names[1])}"
+            ),
         ]
-        title = title_of(pd.concat([first, second]))
-        legend(figure, handles, f"{title}\nright: above less below, with 95 % intervals")
-    return figure
+        title = title_of(pd.concat([first, second])) + (f"\n{note}" if note else "")
+        legend(figure, handles, f"{title}\nright: above less below, 95 % intervals and their p")
+    return whole(figure)
 
 
 def _p(p: float) -> str:
-    """Return a p-value with the digits that matter."""
-    return "" if np.isnan(p) else f"p {p:.3f}" if p < 0.1 else f"p {p:.2f}"
+    """Return a p-value with the digits that matter, so many that it stands on the side of 0.05 that it is on."""
+    if np.isnan(p):
+        return ""
+    if p < _SMALLEST:
+        return f"p < {_SMALLEST:g}"
+    texts = [f"{p:.{digits}f}" for digits in range(2 if p >= 0.1 else 3, 8)]
+    return f"p {next((text for text in texts if float(text) != 0.05), texts[0])}"
 
 
 def _draw(request: PlotRequest) -> Drawn:
@@ -96,8 +119,7 @@ def _draw(request: PlotRequest) -> Drawn:
         UsageError: the names are not two, or the tables are not of the same tasks.
     """
     first, second = request.tables
-    named = request[NAMES]
-    names = (request.names[0], request.names[1]) if named is None else _two_names(named)
+    names = names_of(request)
     difference = contrast_of(first.blocks(), second.blocks(), band=first.band)
     tables = first.intervals(), second.intervals()
     # Of means the ratio is compared, of shares the difference.
@@ -106,19 +128,8 @@ def _draw(request: PlotRequest) -> Drawn:
     parts = [shares_of(table).assign(of=name) for table, name in zip(tables, names, strict=True)]
     data = pd.concat([*parts, difference.assign(of=of, alpha=first.alphas[0])], ignore_index=True)
     data["checkpoint_step"] = data["checkpoint_step"].astype("Int64")  # a difference has none
-    return Drawn(compare(difference, *tables, names), data)
-
-
-def _two_names(text: str) -> tuple[str, str]:
-    """Return the names in ``A,B``.
-
-    Raises:
-        UsageError: they are not two.
-    """
-    names = [name.strip() for name in text.split(",")]
-    if len(names) != 2 or not all(names) or names[0] == names[1]:
-        raise UsageError(f"--names {text!r} was given; it takes two different names, for example before,after.")
-    return names[0], names[1]
+    note = NOT_CALIBRATED if len(first.calibrated()) or len(second.calibrated()) else ""
+    return Drawn(compare(difference, *tables, (names[0], names[1]), note=note), data)
 
 
 COMPARE = Kind(
@@ -126,5 +137,5 @@ COMPARE = Kind(
     "two runs of the same tasks, or two checkpoints of one run",
     _draw,
     options=(NAMES,),
-    n_tables=2,
+    n_tables=(2,),
 )

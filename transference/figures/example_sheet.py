@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
-from transference.figures._style import COLOURS, MODES, literal, new_figure, styled
+from transference.figures._style import COLOURS, MODES, Canvas, canvas, literal, styled, whole
 
 _CELL = 0.55
 _GAP = 0.25
@@ -23,7 +23,11 @@ Span = tuple[float, float]
 
 
 def example_sheet(
-    rows: Sequence[Mapping[str, NDArray[Any]]], kinds: Mapping[str, str], class_names: Sequence[str]
+    rows: Sequence[Mapping[str, NDArray[Any]]],
+    kinds: Mapping[str, str],
+    class_names: Sequence[str],
+    *,
+    on: Canvas | None = None,
 ) -> Figure:
     """Draw examples of paired data, one row per class: images as they are, windows as lines, tracks as strokes, values as bars.
 
@@ -34,6 +38,7 @@ def example_sheet(
             ``[time, channels]``, tracks ``[time, 3]`` of x, y and whether the pen was lifted before, values ``[n]``.
         kinds: by modality, in the order of the columns: ``"image"``, ``"window"``, ``"track"`` or ``"values"``.
         class_names: one per row.
+        on: as for `histogram`.
     """
     n_examples = max(len(next(iter(row.values()))) for row in rows)
     spans = {name: _span([row[name] for row in rows]) for name in kinds}
@@ -43,7 +48,7 @@ def example_sheet(
         names = [literal(name) for name in class_names]
         cell = max(_CELL, 0.05 * max(len(literal(name)) for name in kinds))  # its heading has room
         width = max(1.3, 0.2 + 0.06 * max(map(len, names))) + cell * sum(widths)
-        figure = new_figure(width, 0.5 + _CELL * len(rows))
+        figure = canvas(width, 0.5 + _CELL * len(rows), on)
         axes: Any = figure.subplots(len(rows), len(widths), squeeze=False, width_ratios=widths)
         for ax in axes.flat:
             ax.set_axis_off()
@@ -58,7 +63,7 @@ def example_sheet(
                 ax.text(
                     0.5, 1.06, literal(list(kinds)[place]), transform=ax.transAxes, ha="center", va="bottom", fontsize=6
                 )
-    return figure
+    return whole(figure)
 
 
 def draw_example(ax: Axes, example: NDArray[Any], kind: str, span: Span | None = None) -> None:

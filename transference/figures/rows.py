@@ -14,21 +14,24 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 from transference.figures._kind import Description, Drawn, InReport, Kind, PlotRequest, Table
 from transference.figures._panels import check_single, legend, modes, title_of
 from transference.figures._rows import width_for
-from transference.figures._style import COLOURS, literal, new_figure, styled
+from transference.figures._style import COLOURS, Canvas, canvas, literal, styled, whole
 
 _ROW = 0.3  # inches
 _GAP = 0.17  # of a row, between what was measured and what was predicted
 _MEASURED: dict[str, Any] = {"marker": "o", "color": COLOURS["positive"]}
 _PREDICTED: dict[str, Any] = {"marker": "D", "color": "#555555", "markerfacecolor": "white"}
+_SHARES = (-0.03, 1.03)
+"""Where the axis of shares ends; an interval by Student's t goes on where a share cannot."""
 _MUCH = 0.1
 """Of a displacement: where no weighting of the modes' displacements gives so much of it, the row's name says so."""
 
 
-def rows(table: pd.DataFrame) -> Figure:
+def rows(table: pd.DataFrame, *, on: Canvas | None = None) -> Figure:
     """Draw the mean log ratio of each combination on each target mode, and the share of negative pairs: measured and predicted.
 
     Args:
         table: what ``statistics.predicted_rows`` returns, of one checkpoint and step size.
+        on: as for `histogram`.
 
     Raises:
         UsageError: the table holds several checkpoints or step sizes.
@@ -38,7 +41,7 @@ def rows(table: pd.DataFrame) -> Figure:
     headings = [(target, float(k * (len(combinations) + 1))) for k, target in enumerate(targets)]
     with styled():
         names = [*headings, *((combination, 0.0) for combination in combinations)]
-        figure = new_figure(width_for(names) + 0.9, 1.3 + _ROW * len(targets) * (len(combinations) + 1))
+        figure = canvas(width_for(names) + 1.0, 1.3 + _ROW * len(targets) * (len(combinations) + 1), on)
         means, shares = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
         ticks: list[tuple[float, str, str]] = []
         for target, place in headings:
@@ -47,7 +50,7 @@ def rows(table: pd.DataFrame) -> Figure:
                 found = table[(table["target_mode"] == target) & (table["combination"] == combination)]
                 by_statistic = found.set_index("statistic")
                 _pair(means, np.log(_ends(by_statistic, "geometric_mean")), place + k)
-                _pair(shares, _ends(by_statistic, "negative"), place + k)
+                _pair(shares, _ends(by_statistic, "negative"), place + k, _SHARES)
                 ticks.append((place + k, _name(combination, float(by_statistic["unexplained"].iloc[0])), "normal"))
         means.set_yticks([place for place, _, _ in ticks], [word for _, word, _ in ticks])
         for tick, (_, _, weight) in zip(means.get_yticklabels(), ticks, strict=True):
@@ -61,12 +64,12 @@ def rows(table: pd.DataFrame) -> Figure:
         means.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:+.3g}" if x else "0"))
         means.margins(x=0.08)
         means.set_xlabel("mean log loss ratio")
-        shares.set_xlim(-0.03, 1.03)
+        shares.set_xlim(*_SHARES)
         shares.set_xticks([0, 0.5, 1])
         shares.xaxis.set_major_formatter(PercentFormatter(1.0))
         shares.set_xlabel("share negative")
         legend(figure, _handles(), f"{title_of(table)}\nwith 95 % intervals")
-    return figure
+    return whole(figure)
 
 
 def _ends(found: pd.DataFrame, statistic: str) -> np.ndarray:
@@ -75,11 +78,14 @@ def _ends(found: pd.DataFrame, statistic: str) -> np.ndarray:
     return np.array([[float(found[name].astype(float)[statistic]) for name in row] for row in names])
 
 
-def _pair(ax: Axes, ends: np.ndarray, place: float) -> None:
-    """Draw what was measured, and below it what was predicted."""
+def _pair(ax: Axes, ends: np.ndarray, place: float, limits: tuple[float, float] = (-np.inf, np.inf)) -> None:
+    """Draw what was measured, and below it what was predicted; an interval that goes on beyond the limits has a tip there."""
     for (value, low, high), offset, style in zip(ends, (-_GAP, _GAP), (_MEASURED, _PREDICTED), strict=True):
         if np.isfinite(low + high):
-            ax.plot([low, high], [place + offset] * 2, color=style["color"], linewidth=1.1)
+            ax.plot(np.clip([low, high], *limits), [place + offset] * 2, color=style["color"], linewidth=1.1)
+        for marker, edge, beyond in (("<", limits[0], low < limits[0]), (">", limits[1], high > limits[1])):
+            if beyond:
+                ax.plot(edge, place + offset, color=style["color"], marker=marker, markersize=3.5, clip_on=False)
         ax.plot(value, place + offset, linestyle="none", markersize=4, **style)
 
 
@@ -91,7 +97,7 @@ def _handles() -> list[Line2D]:
 
 
 def _name(combination: str, unexplained: float) -> str:
-    return literal(combination) + (f"\n({unexplained:.0%} unexplained)" if unexplained >= _MUCH else "")
+    return f"{literal(combination)} →" + (f"\n({unexplained:.0%} unexplained)" if unexplained >= _MUCH else "")
 
 
 def _draw(request: PlotRequest) -> Drawn:

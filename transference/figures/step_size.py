@@ -12,9 +12,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from transference.errors import UsageError
+from transference.figures._calibrated import NOT_CALIBRATED
 from transference.figures._kind import Description, Drawn, InReport, Kind, PlotRequest, Table
 from transference.figures._panels import check_single, grid, head_grid, legend, modes, narrowed, of_pair
-from transference.figures._style import styled
+from transference.figures._style import Canvas, styled, whole
 
 _WIDTH, _HEIGHT = (0.8, 1.4), 1.1  # inches
 _TICKS = 5
@@ -26,15 +27,18 @@ _LINES: dict[str, tuple[str, Any, str, str]] = {
 """Neither in the colours of positive and negative transfer, which these lines are not."""
 
 
-def step_size(split: pd.DataFrame) -> Figure:
+def step_size(split: pd.DataFrame, *, note: str = "", on: Canvas | None = None) -> Figure:
     """Draw the mean log ratio over step sizes, split into its first-order part and curvature, with 95 % intervals.
 
-    ``log LR = first-order part + curvature``. Both axes are logarithmic, the vertical one but for a stretch around zero, so that small and
-    large steps can be read in one panel: there a part that grows as the step rises one decade in a decade, and one that grows as its
+    ``log LR = first-order part + curvature``. The horizontal axis is logarithmic. The vertical one is ``asinh(y / y0)``: logarithmic far
+    from zero, linear about it, and smooth between, so that small and large steps of either sign can be read in one panel and no line has a
+    kink where the scale changes. Far from zero a part that grows as the step rises one decade in a decade, and one that grows as its
     square two.
 
     Args:
         split: what ``statistics.split`` returns, of one checkpoint.
+        note: a line of the title.
+        on: as for `histogram`.
 
     Raises:
         UsageError: the table holds several checkpoints.
@@ -43,7 +47,7 @@ def step_size(split: pd.DataFrame) -> Figure:
     sources, targets = modes(split["source_mode"]), modes(split["target_mode"])
     with styled():
         panel = narrowed(len(targets), *_WIDTH), _HEIGHT
-        figure, axes = grid(len(sources), len(targets), panel, sharex=True, sharey=True)
+        figure, axes = grid(len(sources), len(targets), panel, on, 0.2 if note else 0.0, sharex=True, sharey=True)
         threshold, ticks = _scale(split)
         for row, source in zip(axes, sources, strict=True):
             for ax, target in zip(row, targets, strict=True):
@@ -55,20 +59,26 @@ def step_size(split: pd.DataFrame) -> Figure:
             for colour, dash, marker, label in _LINES.values()
         ]
         title = f"checkpoint {split['checkpoint_step'].iloc[0]:,}, means over pairs, 95 % intervals"
+        title += f"\n{note}" if note else ""
         legend(figure, handles, title, handle=2.4)
         figure.supxlabel("step size α", fontsize=8)
-        figure.supylabel("mean log LR", fontsize=8)
-    return figure
+        figure.supylabel("mean log LR (asinh)", fontsize=8)
+    return whole(figure)
 
 
-def draw_step_size(ax: Axes, split: pd.DataFrame, threshold: float) -> Axes:
+def draw_step_size(ax: Axes, split: pd.DataFrame, threshold: float | None = None) -> Axes:
     """Draw the lines of one mode pair.
 
     Args:
         ax: where to draw.
-        split: rows of one mode pair.
-        threshold: the size up to which the vertical axis is linear.
+        split: rows of ``statistics.split`` of one mode pair and checkpoint.
+        threshold: ``y0`` of the vertical axis, the size about which it turns from linear to logarithmic; by default chosen by the rows.
+
+    Raises:
+        UsageError: the table holds several mode pairs, or checkpoints.
     """
+    check_single(split, "checkpoint_step", "source_mode", "target_mode")
+    chosen, ticks = _scale(split)
     rows = split.sort_values("alpha")
     alphas = rows["alpha"].to_numpy(dtype=float)
     ax.axhline(0.0, color="black", linewidth=0.6, linestyle=(0, (4, 2)))
@@ -78,10 +88,13 @@ def draw_step_size(ax: Axes, split: pd.DataFrame, threshold: float) -> Axes:
         at = alphas * np.exp(shift * apart)
         value, low, high = (rows[f"{name}{end}"].to_numpy(dtype=float) for end in ("", "_low", "_high"))
         ax.vlines(at, low, high, color=colour, linewidth=0.9)
-        ax.plot(at, value, color=colour, linestyle=dash, marker=marker, markersize=3, linewidth=1.0)
+        ax.plot(
+            at, value, color=colour, linestyle=dash, marker=marker, markersize=3, linewidth=1.0, label=_LINES[name][3]
+        )
     ax.set_xscale("log")
     ax.set_xlim(alphas.min() / 1.5, alphas.max() * 1.5)
-    ax.set_yscale("symlog", linthresh=threshold, linscale=0.5)
+    ax.set_yscale("asinh", linear_width=chosen if threshold is None else threshold)
+    ax.yaxis.set_major_locator(FixedLocator(ticks))
     ax.xaxis.set_major_locator(FixedLocator(_decades(alphas.min(), alphas.max(), 3)))
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_minor_locator(NullLocator())
@@ -90,7 +103,7 @@ def draw_step_size(ax: Axes, split: pd.DataFrame, threshold: float) -> Axes:
 
 
 def _scale(split: pd.DataFrame) -> tuple[float, list[float]]:
-    """Return the size up to which the vertical axis is linear, a power of ten, and its ticks."""
+    """Return the size about which the vertical axis turns from linear to logarithmic, a power of ten, and its ticks."""
     sizes = np.abs(split[list(_LINES)].to_numpy(dtype=float))
     sizes = sizes[np.isfinite(sizes) & (sizes > 0)]
     if not len(sizes):
@@ -129,7 +142,7 @@ def _draw(request: PlotRequest) -> Drawn:
     parts = table.parts()
     if not parts["n"].any():
         raise UsageError(f"{table.name} holds no first-order parts; measure it again with this version to draw them.")
-    return Drawn(step_size(parts), parts)
+    return Drawn(step_size(parts, note=NOT_CALIBRATED if len(table.calibrated()) else ""), parts)
 
 
 def _describe(table: Table) -> Description | None:

@@ -2,45 +2,71 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
-from transference.figures._panels import GIVEN, check_single, grid, head_grid, legend, modes, narrowed, of_pair
-from transference.figures._style import COLOURS, styled
+from transference.figures._calibrated import INTERVALS, as_intervals, has_rows
+from transference.figures._panels import (
+    GIVEN,
+    check_pair,
+    check_single,
+    grid,
+    head_grid,
+    legend,
+    modes,
+    narrowed,
+    of_pair,
+)
+from transference.figures._style import COLOURS, Canvas, styled, whole
 from transference.statistics import CLASSES
 
 _WIDTH, _HEIGHT = (0.8, 1.4), 0.95  # inches
+_ESTIMATES: dict[str, Any] = {"linewidth": 0.9, "alpha": 0.7, "linestyle": (0, (2, 1.5))}
 _MARKERS = {"positive": "o", "neutral": "^", "negative": "s"}
 
 
-def trend(table: pd.DataFrame) -> Figure:
+def trend(table: pd.DataFrame, *, calibrated: pd.DataFrame | None = None, on: Canvas | None = None) -> Figure:
     """Draw the shares of each mode pair over checkpoints, with 95 % intervals: source modes down, target modes across.
 
     Args:
         table: rows of ``statistics.intervals`` of one step size.
+        calibrated: of a run of estimates, rows of ``statistics.calibrate``, drawn with their intervals;
+            of the estimates then only pale lines.
+        on: as for `histogram`.
 
     Raises:
         UsageError: the table holds several step sizes.
     """
     check_single(table, "alpha")
+    exact = as_intervals(calibrated) if has_rows(calibrated) else None
     sources, targets = modes(table["source_mode"]), modes(table["target_mode"])
     with styled():
         panel = narrowed(len(targets), *_WIDTH), _HEIGHT
-        figure, axes = grid(len(sources), len(targets), panel, sharex=True, sharey=True)
+        figure, axes = grid(
+            len(sources), len(targets), panel, on, 0.0 if exact is None else 0.15, sharex=True, sharey=True
+        )
         for row, source in zip(axes, sources, strict=True):
             for ax, target in zip(row, targets, strict=True):
-                draw_trend(ax, of_pair(table, source, target))
+                if exact is not None:
+                    _draw_lines(ax, of_pair(table, source, target), _ESTIMATES)
+                draw_trend(ax, of_pair(table if exact is None else exact, source, target))
         head_grid(axes, sources, targets, panel)
         handles = [
             Line2D([], [], color=COLOURS[kind], marker=_MARKERS[kind], markersize=3.5, label=kind) for kind in CLASSES
         ]
-        legend(figure, handles, f"step size α = {table['alpha'].iloc[0]:g}, 95 % intervals{_given(table)}", handle=1.8)
+        intervals = f"95 % intervals{_given(table)}"
+        if exact is not None:
+            handles.append(Line2D([], [], color="0.4", label="estimates", **_ESTIMATES))
+            intervals = f"calibrated by exact pairs\n{INTERVALS}"
+        legend(figure, handles, f"step size α = {table['alpha'].iloc[0]:g}, {intervals}", handle=1.8)
         figure.supxlabel("checkpoint", fontsize=8)
         figure.supylabel("share of the pairs of tasks", fontsize=8)
-    return figure
+    return whole(figure)
 
 
 def _given(table: pd.DataFrame) -> str:
@@ -50,13 +76,24 @@ def _given(table: pd.DataFrame) -> str:
     return f"\n({'' if len(found) == len(drawn) else 'some '}{', some '.join(found)})" if found else ""
 
 
+def _draw_lines(ax: Axes, table: pd.DataFrame, look: dict[str, Any]) -> None:
+    """Draw the shares of one mode pair over checkpoints as lines alone."""
+    for kind in CLASSES:
+        line = table[table["statistic"] == kind].sort_values("checkpoint_step")
+        ax.plot(line["checkpoint_step"], line["value"], color=COLOURS[kind], **look)
+
+
 def draw_trend(ax: Axes, table: pd.DataFrame) -> Axes:
     """Draw the shares of one mode pair over checkpoints.
 
     Args:
         ax: where to draw.
         table: rows of ``statistics.intervals`` of one mode pair and step size.
+
+    Raises:
+        UsageError: the table holds several mode pairs, or step sizes.
     """
+    check_pair(table)
     for kind in CLASSES:
         line = table[table["statistic"] == kind].sort_values("checkpoint_step")
         at, value, low, high = (
@@ -65,8 +102,8 @@ def draw_trend(ax: Axes, table: pd.DataFrame) -> Axes:
         ax.fill_between(at, low, high, color=COLOURS[kind], alpha=0.18, linewidth=0)
         # also where a single checkpoint makes no band
         ax.vlines(at, low, high, color=COLOURS[kind], linewidth=0.7, alpha=0.7)
-        ax.plot(at, value, color=COLOURS[kind], marker=_MARKERS[kind], markersize=3, linewidth=1.0)
-    ax.set_ylim(0, 1)
+        ax.plot(at, value, color=COLOURS[kind], marker=_MARKERS[kind], markersize=3, linewidth=1.0, label=kind)
+    ax.set_ylim(-0.03, 1.03)  # marks at the ends are seen whole
     ax.set_yticks([0, 0.5, 1])
     ax.yaxis.set_major_formatter(PercentFormatter(1.0))
     ax.margins(x=0.1)

@@ -80,6 +80,7 @@ def table_of(run: Run, band: tuple[float, float]) -> Table:
         pairs=run.pairs,
         self_transference=run.self_transference,
         controls=run.controls,
+        exact_pairs=run.exact_pairs if run.spec.calibrated else None,
     )
 
 
