@@ -447,7 +447,10 @@ def test_replicates_are_counted_and_decide_which_sources_are_shown(run, page, tm
     several = measured(tmp_path / "run", replicates=3)
     write_report([several], tmp_path / "x.html", ReportOptions(targets=("shapes:1",), alpha=0.1))
     text = (tmp_path / "x.html").read_text()
-    assert "each measured with 3 draws of their episodes, 240 ratios over checkpoints and step sizes, all of them measured" in text
+    assert (
+        "each measured with 3 draws of their episodes, 240 ratios over checkpoints and step sizes, all of them measured"
+        in text
+    )
     section = text[text.index("<h4>Single pairs</h4>") : text.index("<h3>Figures</h3>")]
     counted = summarise_replicates(several.blocks())
     assert len(re.findall(r"<tr data-alpha=.\d.><td>", section)) == len(counted)

@@ -58,12 +58,9 @@ def test_its_run_is_what_compute_finds_on_the_checkpoints(train):
     again = CliRunner().invoke(main, ["compute", *saved, *modes.split(), *how.split(), "--out", "run"])
     assert again.exit_code == 0, again.output
     watched, measured = tr.open_run("net/watch"), tr.open_run("run")
-    assert watched.spec == measured.spec
-    tables = [
-        {file.relative_to(run.path): file.read_bytes() for file in run.path.rglob("*.parquet")}
-        for run in (watched, measured)
-    ]
-    assert tables[0] == tables[1]
+    assert watched.spec.differences(measured.spec) == ["estimator.checked: 16 → 64"]  # a watch is small
+    assert watched.pairs().equals(measured.pairs())
+    assert watched.self_transference().equals(measured.self_transference())
     assert json.loads((watched.path / "run.json").read_text())["watch"]["every"] == 2
 
 

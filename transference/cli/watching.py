@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ from transference.cli.compute import compute, estimator_of
 from transference.cli.options import PathType
 from transference.cli.settings import with_settings
 from transference.errors import UsageError
+from transference.estimators import FirstOrder
 from transference.learners import Learner
 from transference.lookahead import LOOKAHEADS
 from transference.samplers import load_tasks
-from transference.watch import Watch
+from transference.watch import CHECKED, Watch
 
 _OF_COMPUTE = {
     "sources", "targets", "combine", "n_source", "n_target", "ways", "shots", "queries", "seed", "lookahead", "alpha", "moves", "estimator",
@@ -51,6 +53,9 @@ def read_watch(file: Path, learner: Learner, training: Mapping[str, Any], *, out
     shape = {name: training[name] if given[name] is None else given[name] for name in ("ways", "shots", "queries")}
     how: dict[str, Any] = {**shape, **{name: training[name] for name in ("side", "channels", "data_root", "device")}}
     seed = training["seed"] + 1 if given["seed"] is None else given["seed"]
+    estimator = estimator_of(given["estimator"], given["share"], given["half_width"], given["engine"])
+    if isinstance(estimator, FirstOrder):
+        estimator = replace(estimator, checked=CHECKED)
     return Watch(
         [load_tasks(mode, n=given["n_source"], seed=seed, **how) for mode in modes],
         [load_tasks(mode, n=given["n_target"], seed=seed + 1, **how) for mode in to],
@@ -62,7 +67,7 @@ def read_watch(file: Path, learner: Learner, training: Mapping[str, Any], *, out
         n_source=given["n_source"],
         n_target=given["n_target"],
         lookahead=LOOKAHEADS[given["lookahead"]](alpha=given["alpha"], moves=given["moves"]),
-        estimator=estimator_of(given["estimator"], given["share"], given["half_width"], given["engine"]),
+        estimator=estimator,
         combine=read_combinations(given["combine"], modes, to, data_root=training["data_root"]),
         controls=given["controls"],
         replicates=given["replicates"],

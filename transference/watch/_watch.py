@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 Trained: TypeAlias = Mapping[str, Tensor] | nn.Module | Checkpoint
 Theta: TypeAlias = Trained | Callable[[], Trained]
 
+CHECKED = 16
+"""Exact pairs beside first-order estimates: fewer than in a run that is measured once."""
+
 _log = logging.getLogger("transference.watch")
 
 _FAILURES = (TransferenceError, OSError, RuntimeError, MemoryError)
@@ -82,7 +85,7 @@ class Watch:
         lookahead: Lookahead | None = None,
         n_source: int = 20,
         n_target: int = 10,
-        estimator: Estimator = FirstOrder(checked=16),  # noqa: B008 - frozen
+        estimator: Estimator = FirstOrder(checked=CHECKED),  # noqa: B008 - frozen
         time_share: float = 0.03,
         replicates: int = 1,
         combine: Mapping[str, Combination] | None = None,
