@@ -202,8 +202,8 @@ def test_a_budget_spends_its_share_and_no_more():
     budget, when = Budget(0.03, clock), []
     for update in range(10_000):
         clock.now += 0.1
-        if update % 50 == 0 and budget.allows():
-            with budget.spending():
+        if update % 50 == 0 and budget.allows("stage"):
+            with budget.spending("stage"):
                 clock.now += 2.0
             when.append(update)
     assert when[0] == 0
@@ -215,13 +215,24 @@ def test_a_budget_spends_its_share_and_no_more():
 def test_a_stage_that_became_dearer_is_left_out():
     clock = Clock()
     budget = Budget(0.5, clock)
-    with budget.spending():
+    with budget.spending("stage"):
         clock.now += 1.0
     clock.now += 4.0
-    assert budget.allows()
-    with budget.spending():
+    assert budget.allows("stage")
+    with budget.spending("stage"):
         clock.now += 10.0
-    assert not budget.allows()
+    assert not budget.allows("stage")
+
+
+def test_a_page_takes_no_stage_its_time():
+    clock = Clock()
+    budget = Budget(0.1, clock)
+    for what, seconds in (("stage", 1.0), ("page", 5.0)):
+        with budget.spending(what):
+            clock.now += seconds
+    clock.now += 75.0  # of which 7.5 may be spent: 6 were
+    assert budget.allows("stage")
+    assert not budget.allows("page")
 
 
 def test_stages_that_are_left_out_are_named(watching, learner, tmp_path):

@@ -19,7 +19,7 @@ class Budget:
         self._share, self._clock, self._begun = share, clock, clock()
         self.spent = 0.0
         """Seconds spent so far."""
-        self._last: float | None = None
+        self._last: dict[str, float] = {}
 
     @property
     def elapsed(self) -> float:
@@ -31,16 +31,16 @@ class Budget:
         """What was spent, as a share of everything else; 0 before anything was."""
         return self.spent / self.elapsed if self.spent and self.elapsed else 0.0
 
-    def allows(self) -> bool:
-        """Return whether as much as was spent last may be spent now; what was never tried is tried."""
-        return self._last is None or self.spent + self._last <= self._share * self.elapsed
+    def allows(self, what: str) -> bool:
+        """Return whether as much as was spent last on something may be spent on it now; what was never tried is tried."""
+        return what not in self._last or self.spent + self._last[what] <= self._share * self.elapsed
 
     @contextmanager
-    def spending(self) -> Iterator[None]:
+    def spending(self, what: str) -> Iterator[None]:
         """Count what the block takes."""
         begun = self._clock()
         try:
             yield
         finally:
-            self._last = self._clock() - begun
-            self.spent += self._last
+            self._last[what] = self._clock() - begun
+            self.spent += self._last[what]

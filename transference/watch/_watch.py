@@ -67,7 +67,7 @@ class Watch:
         precision: ``"fp32"`` or ``"fp64"``.
         tile: sources and targets per file.
         log: takes means and shares of each stage, as in `measure`, and ``watch/share``, what it took of the time so far.
-        page: a file, ``.html``, that is written anew at each stage: the run's report.
+        page: a file, ``.html``, that is written anew at each stage for which there is time left: the run's report.
 
     Raises:
         UsageError: a number is out of range, ``alpha`` and ``lookahead`` are both given, or ``log`` is none.
@@ -143,12 +143,16 @@ class Watch:
         if step % self._every or step == self._looked:
             return None
         first, self._looked = self._looked is None, step
-        if not self._budget.allows():
+        if not self._budget.allows("stage"):
             self.left_out.append(step)
             return None
         try:
-            with self._budget.spending():
-                return self._stage(step, theta)
+            with self._budget.spending("stage"):
+                run = self._stage(step, theta)
+            if run and self._page and self._budget.allows("page"):
+                with self._budget.spending("page"):
+                    write_report([run], self._page)
+            return run
         except _FAILURES as error:
             if first:
                 raise
@@ -184,8 +188,6 @@ class Watch:
         self._measured += 1
         if self._tell:
             self._tell({**logged(run, step), "watch/share": self.share}, step)
-        if self._page:
-            write_report([run], self._page)
         return run
 
     def _beside(self, ref: CheckpointRef) -> tuple[CheckpointRef, ...] | None:
