@@ -147,12 +147,7 @@ class Watch:
             self.left_out.append(step)
             return None
         try:
-            with self._budget.spending("stage"):
-                run = self._stage(step, theta)
-            if run and self._page and self._budget.allows("page"):
-                with self._budget.spending("page"):
-                    write_report([run], self._page)
-            return run
+            return self._measured_and_drawn(step, theta)
         except _FAILURES as error:
             if first:
                 raise
@@ -176,6 +171,15 @@ class Watch:
         from transference.watch._lightning import callback_of  # Lightning takes seconds to import
 
         return callback_of(self)
+
+    def _measured_and_drawn(self, step: int, theta: Theta) -> Run | None:
+        """Measure a stage, and write the page if there is time left for it."""
+        with self._budget.spending("stage"):
+            run = self._stage(step, theta)
+        if run and self._page and self._budget.allows("page"):
+            with self._budget.spending("page"):
+                write_report([run], self._page)
+        return run
 
     def _stage(self, step: int, theta: Theta) -> Run | None:
         """Measure a stage, unless the run has it."""
