@@ -182,7 +182,7 @@ def test_a_log_and_a_page_are_kept(watching, learner, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"every": 0}, {"time_share": 0}, {"time_share": float("nan")}, {"alpha": 0.1}, {"log": object()}], ids=str
+    "wrong", [{"every": 0}, {"time_share": 0}, {"time_share": float("nan")}, {"alpha": 0.1}, {"log": "nobody"}], ids=str
 )
 def test_what_cannot_be_watched_is_refused(watching, wrong):
     with pytest.raises(UsageError):
