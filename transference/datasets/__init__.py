@@ -27,6 +27,7 @@ from transference.datasets._opening import (
     parse_mode,
     stray_files,
 )
+from transference.datasets._opened import Opened, tensors_of
 from transference.datasets._tree import Folder
 from transference.datasets._unread import Unread, shared_classes, unread
 from transference.datasets.folder import ClassFolders
@@ -53,6 +54,7 @@ __all__ = [
     "ImageDataset",
     "Mark",
     "Modality",
+    "Opened",
     "PairedDataset",
     "PairedReader",
     "ParquetImages",
@@ -81,6 +83,7 @@ __all__ = [
     "split_names",
     "split_sizes",
     "stray_files",
+    "tensors_of",
     "unread",
     "usable_name",
 ]
