@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -263,7 +264,7 @@ def compute(
         precision=precision,
         tile=tile,
         out=out,
-        command=command_of(ctx) if given_by_file(ctx) else sys.argv,
+        command=_of_all_shards(command_of(ctx) if given_by_file(ctx) else sys.argv),
         progress=True,
         dry_run=dry_run,
         cluster=cluster,
@@ -302,6 +303,16 @@ def _check_who(cluster: str | None, shard: str | None) -> None:
         Shard.parse(shard)
     if cluster is not None:
         check_cluster(cluster)
+
+
+def _of_all_shards(command: Sequence[str]) -> list[str]:
+    """Return the command that measures the whole run, whichever shard of it was asked for."""
+    words, behind = [], ""
+    for word in command:
+        if behind != "--shard" and word != "--shard" and not word.startswith("--shard="):
+            words.append(word)
+        behind = word if behind != "--shard" else ""
+    return words
 
 
 def _estimator(name: str, share: float | None, half_width: float | None, engine: str) -> Estimator:

@@ -102,7 +102,8 @@ class DaskCluster:
         except (OSError, TimeoutError, CancelledError, RuntimeError) as error:
             if isinstance(error, RuntimeError) and self.client.status == "running":
                 raise
-            raise ClusterError(self._lost(first_line(error))) from error
+            broken = isinstance(error, CancelledError)  # it names a future, which says nothing to anybody
+            raise ClusterError(self._lost("the connection broke" if broken else first_line(error))) from error
 
     def _lost(self, why: str) -> str:
         return f"The scheduler {self.address} was lost ({why}). {_GO_ON}"

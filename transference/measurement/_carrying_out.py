@@ -94,6 +94,10 @@ class Measurement:
         with self.store.sharing(shard, self._patience), ExitStack() as stack:
             with self.store.beginning(self._patience):
                 threads = stack.enter_context(threads_of(self.store))
+                begun = self.store.has_tasks()
+                if not begun:
+                    decided, work = stack.enter_context(self._begun(shard))
+            if begun:  # which takes its time, and the others need not wait for it
                 decided, work = stack.enter_context(self._begun(shard))
             spec = decided.spec
             mine = tuple(part for ref in spec.checkpoints for part in shard.parts(spec, ref.step))
