@@ -36,9 +36,14 @@ _QUIET: Mapping[str, Any] = {
     "distributed.worker.daemon": True,
     "distributed.scheduler.active-memory-manager.start": False,
     "distributed.comm.timeouts.connect": f"{_REACH:g}s",
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
     "distributed.nanny.pre-spawn-environ": {},  # which it would write into our own environment
 }
 """Settings of Dask for a cluster of our own."""
+
+_NO_DASHBOARD = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
+"""A scheduler always has a web server: here one that this machine alone can reach, and that has no pages."""
 
 _SLURM: Mapping[str, type] = {
     "scale": int, "lifetime": str, "lifetime-stagger": str, "cores": int, "memory": str, "processes": int, "queue": str, "account": str,
@@ -209,10 +214,7 @@ def _local(text: str, threads: int, device: str) -> Iterator[Any]:
             }
             for k, env in enumerate(environments)
         }  # fmt: skip
-        scheduler = {
-            "cls": Scheduler,
-            "options": {"host": host, "port": 0, "dashboard": False, "dashboard_address": None},
-        }
+        scheduler = {"cls": Scheduler, "options": {"host": host, "port": 0, **_NO_DASHBOARD}}
         try:
             cluster = SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL + 1)
         except (OSError, RuntimeError, TimeoutError) as error:
@@ -332,7 +334,7 @@ def slurm_cluster(settings: Mapping[str, Any], threads: int) -> Any:  # noqa: AN
             "processes": given.get("processes", max(1, cores // threads)),
             "worker_extra_args": ["--no-dashboard", *living, *_texts(given.get("worker_extra_args"))],
             "job_script_prologue": [*exported, *_texts(given.get("job_script_prologue"))],
-            "scheduler_options": {"dashboard": False, "dashboard_address": None},
+            "scheduler_options": _NO_DASHBOARD,
             "silence_logs": logging.CRITICAL + 1,
         }
     )

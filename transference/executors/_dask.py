@@ -123,7 +123,8 @@ class _Employed:
             TransferenceError: an item failed.
         """
         with self._cluster._connected():
-            open_items = {self._submit(item): (item, progress(item), 0) for item in items}
+            known = [(item, progress(item)) for item in items]
+            open_items = {self._submit(item): (item, before, 0) for item, before in known}
             done = as_completed(list(open_items), loop=self._cluster.client.loop)
         try:
             while open_items:
