@@ -137,7 +137,8 @@ class Shard:
         of = (int(found["MAX"]) - first) // stride + 1 if "MAX" in found else int(found["COUNT"])
         if behind or not 0 <= place < of or int(found.get("COUNT", of)) != of:
             raise UsageError(
-                f"--shard auto found the task {found['ID']} of a job array whose numbers have gaps; make it --array=1-N, or give --shard i/N."
+                f"--shard auto found the task {found['ID']} of a job array whose numbers have gaps; make it --array=1-N, or "
+                "give --shard i/N."
             )
         return cls(place + 1, of)
 
@@ -170,6 +171,7 @@ class Owners:
         self._pieces = min(self._blocks[1], -(-of // rows))
 
     def __call__(self, part: Part) -> int:
+        """Return the number of the shard that computes a part."""
         if isinstance(part, ControlSet):
             found = self._place[part.step]
         elif isinstance(part, OwnBlock):

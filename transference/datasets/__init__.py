@@ -16,6 +16,7 @@ from transference.datasets._containers import CONTAINERS, Container, places_of
 from transference.datasets._decode import decode
 from transference.datasets._images import DatasetReader, ImageDataset, Mark, Picture, SplitSize, mark_files, split_sizes
 from transference.datasets._names import SPLITS, as_seen, in_order, split_names, usable_name
+from transference.datasets._opened import Opened, tensors_of
 from transference.datasets._opening import (
     check_new_name,
     dataset_names,
@@ -27,7 +28,6 @@ from transference.datasets._opening import (
     parse_mode,
     stray_files,
 )
-from transference.datasets._opened import Opened, tensors_of
 from transference.datasets._tree import Folder
 from transference.datasets._unread import Unread, shared_classes, unread
 from transference.datasets.folder import ClassFolders

@@ -81,6 +81,9 @@ def open_cluster(
         device: ``"cpu"`` or ``"cuda"``; with the latter each worker of this machine has a GPU of its own.
         say: told of what one waits for.
 
+    Yields:
+        The cluster, with a worker at least.
+
     Raises:
         UsageError: it means no cluster, or Dask is not installed.
         ClusterError: it cannot be reached or started.
@@ -130,6 +133,7 @@ def _imported(name: str) -> Any:  # noqa: ANN401 - a library without types
 
     Raises:
         UsageError: it is not installed.
+        ModuleNotFoundError: it is, and lacks another.
     """
     try:
         return importlib.import_module(name)
@@ -168,6 +172,9 @@ def _silent() -> Iterator[None]:
 def _connected(cluster: Any, where: str) -> Iterator[Client]:  # noqa: ANN401 - an address, or a cluster of a library without types
     """Connect a client.
 
+    Yields:
+        It.
+
     Raises:
         ClusterError: nobody answers.
     """
@@ -177,8 +184,8 @@ def _connected(cluster: Any, where: str) -> Iterator[Client]:  # noqa: ANN401 - 
         client = Client(cluster, timeout=_REACH, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
         raise ClusterError(
-            f"The cluster {where} could not be reached within {_REACH:g} seconds ({first_line(error)}). Is its scheduler running, and may this "
-            "machine connect to it?"
+            f"The cluster {where} could not be reached within {_REACH:g} seconds ({first_line(error)}). "
+            "Is its scheduler running, and may this machine connect to it?"
         ) from error
     try:
         yield client
@@ -189,6 +196,9 @@ def _connected(cluster: Any, where: str) -> Iterator[Client]:  # noqa: ANN401 - 
 @contextmanager
 def _local(text: str, threads: int, device: str) -> Iterator[Any]:
     """Start workers on this machine, each a process.
+
+    Yields:
+        Their cluster.
 
     Raises:
         ClusterError: they do not start.
@@ -259,6 +269,9 @@ def _gpus(n: int, device: str) -> list[dict[str, str]]:
 @contextmanager
 def _slurm(text: str, threads: int, device: str) -> Iterator[Any]:
     """Ask SLURM for workers.
+
+    Yields:
+        Their cluster.
 
     Raises:
         ClusterError: it refuses.

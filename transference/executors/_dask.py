@@ -13,12 +13,15 @@ from typing import Any
 from distributed import Client, as_completed
 from distributed.scheduler import KilledWorker
 
-from transference.errors import ClusterError, TransferenceError, first_line
+from transference.errors import ClusterError, first_line
 from transference.executors._protocol import Packed
 from transference.executors._worker import Delivery, unlike, work
 
 _BARREN = 3
 """Times that the scheduler may give an item up in which nothing was finished meanwhile; before that it tries four workers each time."""
+
+_LOST = (OSError, TimeoutError, CancelledError)
+"""What is raised where the connection to a scheduler breaks."""
 
 _GO_ON = "What was finished is kept: repeat the command to go on from here."
 
@@ -67,6 +70,9 @@ class DaskCluster:
     def employed(self, packed: Packed) -> Iterator[_Employed]:
         """Deliver a job to the workers, for as long as the block takes.
 
+        Yields:
+            What has them work.
+
         Raises:
             ClusterError: a worker has other versions than the run, or the scheduler was lost.
         """
@@ -90,18 +96,20 @@ class DaskCluster:
                 raise ClusterError(f"The worker {address} has {wrong}. Install the same on all.")
         if max(threads, default=1) > 1:
             self.say(
-                f"note: workers of {self.address} have up to {max(threads)} threads, of which one is used: an item at a time is worked on in a "
-                "process. Start more workers with --nthreads 1"
+                f"note: workers of {self.address} have up to {max(threads)} threads, of which one is used: a process works "
+                "on an item at a time. Start more workers with --nthreads 1"
             )
 
     @contextmanager
     def _connected(self) -> Iterator[None]:
-        """Say in one line that the scheduler was lost, if it is."""
+        """Say in one line that the scheduler was lost, if it is.
+
+        Raises:
+            ClusterError: it was.
+        """
         try:
             yield
-        except (OSError, TimeoutError, CancelledError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and self.client.status == "running":
-                raise
+        except _LOST as error:
             broken = isinstance(error, CancelledError)  # it names a future, which says nothing to anybody
             raise ClusterError(self._lost("the connection broke" if broken else first_line(error))) from error
 
@@ -145,10 +153,10 @@ class _Employed:
                     continue
                 future.release()
                 yield from answers
-        except (TransferenceError, KeyboardInterrupt, GeneratorExit):
-            with suppress(Exception):
-                self._cluster.client.cancel(list(open_items), force=True)
-            raise
+        finally:
+            if open_items:  # something failed, or nobody wants the rest
+                with suppress(Exception):
+                    self._cluster.client.cancel(list(open_items), force=True)
 
     def _submit(self, item: Any) -> Any:  # noqa: ANN401 - a future of a library without types
         return self._cluster.client.submit(
@@ -159,6 +167,6 @@ class _Employed:
 def _died(error: KilledWorker) -> str:
     last = getattr(error, "last_worker", None)
     return (
-        f"Workers died again and again at one item, the last {getattr(last, 'address', last)}. Did their memory run out? Give each more, or "
-        f"take fewer targets a tile (--tile, in another --out). {_GO_ON}"
+        f"Workers died again and again at one item, the last {getattr(last, 'address', last)}. Did their memory run out? "
+        f"Give each more, or take fewer targets a tile (--tile, in another --out). {_GO_ON}"
     )

@@ -89,11 +89,12 @@ class Job:
             Sender(into).dump(self)
         except Exception as error:  # whatever a stranger's class may raise
             raise UsageError(
-                f"The learner or a sampler cannot be sent to other processes ({first_line(error)}). Let it open files and the like when it is "
-                "first used, or measure with --shard i/N, where every process makes its own."
+                f"The learner or a sampler cannot be sent to other processes ({first_line(error)}). Let it open files and "
+                "the like when it is first used, or measure with --shard i/N, where every process makes its own."
             ) from error
         content = into.getvalue()
-        told = f"note: {len(content) / 2**20:.0f} MiB travel to every worker; a sampler of your own may hold its data by their path instead"
+        size = f"{len(content) / 2**20:.0f} MiB"
+        told = f"note: {size} travel to every worker; a sampler of your own may hold its data by their path instead"
         return Packed(content, {name: version(name) for name in _ALIKE}), told if len(content) > _LARGE else None
 
 
@@ -144,6 +145,6 @@ def _check_digest(opened: Opened, found: str, wanted: str) -> None:
     """
     if found != wanted:
         raise DataError(
-            f"{opened.name}:{opened.split} in {opened.data_root} holds other data (digest {found}) than where the run was begun ({wanted}). "
-            "Copy them there anew."
+            f"{opened.name}:{opened.split} in {opened.data_root} holds other data (digest {found}) than where the run was "
+            f"begun ({wanted}). Copy them there anew."
         )

@@ -84,11 +84,13 @@ def measure(
             ``log.log(data, step=checkpoint_step)``: a run of wandb, trackio or anything alike, or TensorBoard's ``SummaryWriter``. If it
             fails the measurement goes on.
         dry_run: check everything, but write and compute nothing.
-        cluster: who computes: ``"local:N"`` for N processes of this machine with one thread each, ``"tcp://HOST:PORT"`` for a Dask scheduler that
-            is running, ``"slurm:FILE.toml"`` for jobs of SLURM, or a client of ``distributed``; by default this process. The tables are the
-            same. In a script below ``if __name__ == "__main__":``.
-        shard: compute one share of the run, ``"3/8"`` or ``(3, 8)``, beside other processes that compute the others, on one disk; ``"auto"`` in
-            a job array of SLURM. The run that is returned may be unfinished; whoever is the last finishes it.
+        cluster: who computes: ``"local:N"`` for N processes of this machine with one thread each,
+            ``"tcp://HOST:PORT"`` for a Dask scheduler that is running, ``"slurm:FILE.toml"`` for jobs of SLURM, or a
+            client of ``distributed``; by default this process. The tables are the same. In a script it is called below
+            ``if __name__ == "__main__":``.
+        shard: compute one share of the run, ``"3/8"`` or ``(3, 8)``, beside other processes that compute the others, on
+            one disk; ``"auto"`` in a job array of SLURM. The run that is returned may be unfinished; whoever is the
+            last finishes it.
 
     Returns:
         The run, open for reading; ``run.pairs()`` and ``run.matrix()`` are its tables.

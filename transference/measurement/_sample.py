@@ -6,8 +6,6 @@ number lies below it, so the sample of a larger share holds that of a smaller on
 
 from __future__ import annotations
 
-from itertools import count
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -31,9 +29,8 @@ def missing(store: Store, spec: RunSpec, sample: ExactSample, step: int) -> list
     """
     modes, cells = _modes(spec)
     shares, before = sample.shares(cells), np.zeros(cells.shape)
-    for number in count():
-        if not (shares > before).any():
-            return []
+    number = 0
+    while (shares > before).any():
         between = tuple(
             tuple((float(low), float(high)) for low, high in row) for row in np.stack([before, shares], axis=-1)
         )
@@ -44,8 +41,8 @@ def missing(store: Store, spec: RunSpec, sample: ExactSample, step: int) -> list
             return []
         found = store.sample(spec, step, number + 1)
         wanted = _shares_for(sample.half_width, found, spec, modes, cells, shares)
-        before, shares = shares, np.maximum(shares, wanted)
-    raise AssertionError  # pragma: no cover - count has no end
+        before, shares, number = shares, np.maximum(shares, wanted), number + 1
+    return []
 
 
 def chosen(part: ExactTile, spec: RunSpec, sample: ExactSample) -> Chosen:

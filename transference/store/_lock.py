@@ -158,7 +158,7 @@ def _of_shard(folder: Path, shard: Shard) -> _Place:
 
 def _names(folder: Path) -> list[str]:
     with suppress(OSError):
-        return os.listdir(folder)
+        return [path.name for path in folder.iterdir()]
     return []
 
 
