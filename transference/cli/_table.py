@@ -115,7 +115,7 @@ def print_progress(run: Run, *, as_json: bool = False) -> None:
         run: the run.
         as_json: print it as JSON.
     """
-    rows, at_work = run.done(), [str(shard) for shard in run.shards_at_work()]
+    rows, at_work = run.done(), run.shards_at_work()
     done, total = run.progress()
     if as_json:
         found = {"finished": False, "tiles": total, "done": done, "shards_at_work": at_work}
@@ -123,7 +123,8 @@ def print_progress(run: Run, *, as_json: bool = False) -> None:
         return
     shards = f"shards at work: {', '.join(at_work)}" if at_work else "no shard is at work"
     say(
-        f"{run.path} is unfinished: {done} of {total} tiles ({done / total:.0%}), {shards}. Repeat the command in its run.json to go on."
+        f"{run.path} is unfinished: {done} of {total} tiles ({done / total:.0%}), {shards}. "
+        "Repeat the command in its run.json to go on."
     )
     say(rows.rename(columns={"checkpoint_step": "checkpoint"}).to_string(index=False))
 

@@ -131,8 +131,7 @@ class _Employed:
             TransferenceError: an item failed.
         """
         with self._cluster._connected():
-            known = [(item, progress(item)) for item in items]
-            open_items = {self._submit(item): (item, before, 0) for item, before in known}
+            open_items = {self._submit(item): (item, 0, 0) for item in items}
             done = as_completed(list(open_items), loop=self._cluster.client.loop)
         try:
             while open_items:

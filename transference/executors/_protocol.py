@@ -44,7 +44,7 @@ class Executor(Protocol):
         """Yield the answers to all items, in any order.
 
         Args:
-            items: what there is to do.
+            items: what there is to do, none of it done.
             progress: tells how much of an item is done, by whomever; an item at which workers die is tried again while that grows.
         """
 

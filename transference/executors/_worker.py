@@ -44,23 +44,37 @@ class Delivery(WorkerPlugin):  # type: ignore[misc]  # of a library without type
         """Let the job go."""
         del worker
         _jobs.pop(self.name, None)
-        if bench := _open.pop(self.name, None):
-            bench.close()
+        if _at_work.acquire(blocking=False):  # else an item that nobody waits for any more ends soon
+            try:
+                _close(self.name)
+            finally:
+                _at_work.release()
 
 
 def work(name: str, item: Any) -> list[Any]:  # noqa: ANN401 - whatever the work is
     """Return the answers to an item of the job of this name."""
+    answers = []
     with _at_work:
-        return list(_bench(name)(item))
+        for answer in _bench(name)(item):
+            answers.append(answer)
+            if name not in _jobs:  # nobody waits for the rest
+                _close(name)
+                break
+    return answers
 
 
 def _bench(name: str) -> Bench:
     if name not in _open:
         for other in list(_open):
-            _open.pop(other).close()
+            _close(other)
         keep_freed_memory()
         _open[name] = _set_up(_jobs[name])
     return _open[name]
+
+
+def _close(name: str) -> None:
+    if bench := _open.pop(name, None):
+        bench.close()
 
 
 def _set_up(packed: Packed) -> Bench:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from transference.blocks import Block, Combined
 from transference.errors import StoreError, UsageError
-from transference.plan import ExactTile, Shard, parts_of
+from transference.plan import ExactTile, parts_of
 from transference.spec import RunSpec, Tile
 from transference.store._folder import Store
 from transference.store._layout import Layout
@@ -91,9 +91,9 @@ class Run:
         """Whether all that the spec tells of is published; further rounds of exact pairs, which depend on the first, are not told."""
         return all(self._store.has(part) for step in self.steps for part in parts_of(self.spec, step))
 
-    def shards_at_work(self) -> list[Shard]:
-        """Return the shards that compute now, each a process that was given ``--shard``."""
-        return self._store.shards_at_work()
+    def shards_at_work(self) -> list[str]:
+        """Return the shards that compute now, such as ``"3/8"``, each a process that was given ``--shard``."""
+        return [str(shard) for shard in self._store.shards_at_work()]
 
     def done(self) -> pd.DataFrame:
         """Return how much of each checkpoint is there, finished or not: tiles, and how many of them are done."""
