@@ -2,11 +2,11 @@
 
     python -m benchmarks.cluster [--only pairs,scheduler,chaos] [--rounds 3] [--kills 20] [--json FILE]
 
-pairs      the same table by one process with two threads, and by two workers with one thread each, in turn: pairs a second, with the
-           workers' start apart, and the seconds an item takes beyond its work
+pairs      the same table by one process with two threads, and by two workers with one thread each, in turn: pairs a
+           second, with the workers' start apart
 scheduler  64 workers in one process with items that sleep: what the scheduler takes an item, at several lengths
-chaos      four workers, one of which is killed every few seconds: is the table that of one process, byte by byte, and how many parts were
-           computed twice
+chaos      four workers, one of which is killed every few seconds: is the table that of one process, byte by byte, and
+           how many parts were computed twice
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What a run is made of, part by part, and who computes which part: from the spec alone.
 
-A part is what is published together, and what is lost at most when a process is killed. An item is what one worker does in one go: parts
-that share sources and targets, so that little is computed twice. Whoever deals parts out, and in whatever order they are done, the files
-of a run are the same.
+A part is what is published together, and what is lost at most when a process is killed. An item is what one worker
+does in one go: parts that share sources and targets, so that little is computed twice. Whoever deals parts out, and in
+whatever order they are done, the files of a run are the same.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class ExactTile:
     Attributes:
         tile: of the first replicate.
         number: of the round.
-        between: of each mode pair, the shares that the numbers of its cells lie between; None in the first round, where the estimator
-            alone tells.
+        between: of each mode pair, the shares that the numbers of its cells lie between; None in the first round,
+            where the estimator alone tells.
     """
 
     tile: Tile
@@ -80,8 +80,8 @@ def parts_of(spec: RunSpec, step: int) -> Iterator[Part]:
     """Yield the parts of one checkpoint that the spec tells, in the order in which one process computes them.
 
     Yields:
-        Tiles, before the first of each block of targets what these do to themselves; then the first round of exact pairs beside estimates;
-        then the controls.
+        Tiles, before the first of each block of targets what these do to themselves; then the first round of exact
+        pairs beside estimates; then the controls.
     """
     for tile in spec.tiles(step):
         if tile.sources[0] == 0 and not tile.replicate:
@@ -148,8 +148,8 @@ class Shard:
     def parts(self, spec: RunSpec, step: int) -> Iterator[Part]:
         """Yield the shard's own parts of one checkpoint, in the order in which it computes them.
 
-        Sources are dealt out in blocks, in turn, each with all targets, so that its gradients are computed once; where there are more
-        shards than such blocks, targets are divided too.
+        Sources are dealt out in blocks, in turn, each with all targets, so that its gradients are computed once; where
+        there are more shards than such blocks, targets are divided too.
         """
         owner = Owners(spec, self.of)
         return (part for part in parts_of(spec, step) if owner(part) == self.number)

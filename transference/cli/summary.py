@@ -35,8 +35,8 @@ def summary(
     """Print mean and shares of the loss ratios, per checkpoint, step size, source mode and target mode.
 
     With intervals for another draw of the tasks; with the mean log ratio as a sum of its first-order part, which is negative where
-    gradients agree, and the curvature of the losses; and with what the run's controls say. Of a run that is not finished it prints how much
-    of it is there.
+    gradients agree, and the curvature of the losses; and with what the run's controls say. Of a run that is not
+    finished it prints how much of it is there.
     """
     found = open_run(run)
     if not found.finished:

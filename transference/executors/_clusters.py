@@ -76,7 +76,8 @@ def open_cluster(
     """Connect to a cluster, which is started first if it is one of our own, and ended with the block.
 
     Args:
-        where: ``"local:N"``, ``"tcp://HOST:PORT"``, ``"slurm:FILE.toml"``, or a client of ``distributed`` that is connected already.
+        where: ``"local:N"``, ``"tcp://HOST:PORT"``, ``"slurm:FILE.toml"``, or a client of ``distributed`` that is
+            connected already.
         threads: of each worker of this machine.
         device: ``"cpu"`` or ``"cuda"``; with the latter each worker of this machine has a GPU of its own.
         say: told of what one waits for.

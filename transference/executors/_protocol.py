@@ -45,7 +45,8 @@ class Executor(Protocol):
 
         Args:
             items: what there is to do, none of it done.
-            progress: tells how much of an item is done, by whomever; an item at which workers die is tried again while that grows.
+            progress: tells how much of an item is done, by whomever; an item at which workers die is tried again while
+                that grows.
         """
 
 

@@ -39,7 +39,8 @@ class Job:
         folder: the run's.
         token: by which the folder is known, and not merely one of its name; None where nobody can tell.
         digest: of the spec.
-        first_sources: loss and gradient norm of the first source at each checkpoint, as whoever began the run found them.
+        first_sources: loss and gradient norm of the first source at each checkpoint, as whoever began the run found
+            them.
         threads: of torch.
     """
 

@@ -24,8 +24,9 @@ _SPARE = 1.1
 def missing(store: Store, spec: RunSpec, sample: ExactSample, step: int) -> list[ExactTile]:
     """Return, for one checkpoint, what is still to be measured exactly of the first round that is not whole; nothing at the end.
 
-    A sample with a ``half_width`` has as many rounds as its intervals need. What a round asks for depends on the tables of the rounds
-    before it alone, so a run that was interrupted goes on with the same pairs, and may be asked by anybody.
+    A sample with a ``half_width`` has as many rounds as its intervals need. What a round asks for depends on the
+    tables of the rounds before it alone, so a run that was interrupted goes on with the same pairs, and may be asked
+    by anybody.
     """
     modes, cells = _modes(spec)
     shares, before = sample.shares(cells), np.zeros(cells.shape)

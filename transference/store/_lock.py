@@ -1,10 +1,11 @@
 """One writer at a time, or several shards: locks on the run folder, which the system lets go of when their holder dies.
 
-A lock is the operating system's own (``flock``; network disks that take part in it, as NFS does, hold it across hosts), never the mere
-existence of a file, which a killed process would leave behind for ever. Beside it lies a note of who holds it, for the messages alone.
+A lock is the operating system's own (``flock``; network disks that take part in it, as NFS does, hold it across
+hosts), never the mere existence of a file, which a killed process would leave behind for ever. Beside it lies a note
+of who holds it, for the messages alone.
 
-A writer holds ``.lock``, and sees to it that no shard holds its own. A shard holds its own while it computes, and ``.lock`` for the moment
-in which it begins the run or finds it begun: so it never computes while a writer does.
+A writer holds ``.lock``, and sees to it that no shard holds its own. A shard holds its own while it computes, and
+``.lock`` for the moment in which it begins the run or finds it begun: so it never computes while a writer does.
 """
 
 from __future__ import annotations
@@ -94,8 +95,8 @@ def one_writer(folder: Path, patience: Patience) -> Iterator[str | None]:
         patience: while somebody else holds it.
 
     Yields:
-        Once, while the lock is held: a word that stands in the note and nowhere else, by which the folder is known again from another
-        machine; None where there is no lock.
+        Once, while the lock is held: a word that stands in the note and nowhere else, by which the folder is known
+        again from another machine; None where there is no lock.
 
     Raises:
         StoreError: the lock belongs to another user.
