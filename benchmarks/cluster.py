@@ -161,7 +161,7 @@ def chaos(kills: int) -> dict[str, Any]:
     """Kill one of four workers every few seconds while they measure, and compare the files with those of one process."""
     with tempfile.TemporaryDirectory() as name:
         folder, killed = Path(name), []
-        measured(folder / "one", 1, 100, 48, tile=(5, 8))
+        measured(folder / "one", 1, 60, 32, tile=(5, 4))
         log, counting = folder / "log", folder / "counting.py"
         counting.write_text(_COUNTING.format(log=str(log)))
         done = threading.Event()
@@ -180,7 +180,7 @@ def chaos(kills: int) -> dict[str, Any]:
         killer.start()
         begun = time.perf_counter()
         with dask.config.set({"distributed.worker.preload": [str(counting)]}):
-            measured(folder / "four", 1, 100, 48, tile=(5, 8), cluster="local:4")
+            measured(folder / "four", 1, 60, 32, tile=(5, 4), cluster="local:4")
         took = time.perf_counter() - begun
         done.set()
         killer.join()

@@ -6,10 +6,11 @@ import importlib
 import logging
 import os
 import re
+import signal
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from multiprocessing import current_process
+from multiprocessing import current_process, resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -227,7 +228,8 @@ def _local(text: str, threads: int, device: str) -> Iterator[Any]:
         }  # fmt: skip
         scheduler = {"cls": Scheduler, "options": {"host": host, "port": 0, **_NO_DASHBOARD}}
         try:
-            cluster = SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL + 1)
+            with _without_interrupts():
+                cluster = SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL + 1)
         except (OSError, RuntimeError, TimeoutError) as error:
             raise ClusterError(
                 f"The workers of local:{text} could not be started ({first_line(error)}). In a script, call below: "
@@ -235,6 +237,23 @@ def _local(text: str, threads: int, device: str) -> Iterator[Any]:
             ) from error
         with _ended(cluster):
             yield cluster
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Start threads and processes that a Ctrl-C does not reach, as it would reach all of a terminal: who asked ends them.
+
+    What a thread blocks is inherited by all that it starts. A Ctrl-C that comes meanwhile is put off to the end of the block.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # started by a thread that blocks signals, it would let them through there
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
