@@ -14,17 +14,19 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import pickle
 import signal
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
+from unittest.mock import patch
 
 import dask
 import torch
@@ -60,6 +62,7 @@ def main() -> None:
     parser.add_argument("--sources", type=int, default=200, help="of pairs")
     parser.add_argument("--targets", type=int, default=64, help="of pairs")
     parser.add_argument("--workers", type=int, default=64, help="of scheduler")
+    parser.add_argument("--lasts", default="0,0.1,1,10", help="seconds of an item of scheduler")
     parser.add_argument("--kills", type=int, default=20, help="of chaos")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
@@ -67,7 +70,7 @@ def main() -> None:
     found: dict[str, Any] = {}
     ways = {
         "pairs": lambda: pairs(asked.rounds, asked.sources, asked.targets),
-        "scheduler": lambda: scheduler(asked.workers),
+        "scheduler": lambda: scheduler(asked.workers, [float(text) for text in asked.lasts.split(",")]),
         "chaos": lambda: chaos(asked.kills),
     }
     for name in asked.only.split(","):
@@ -135,25 +138,25 @@ class Sleeping:
         """Do nothing."""
 
 
-def scheduler(n: int) -> list[dict[str, float]]:
+def scheduler(n: int, lengths: Sequence[float]) -> list[dict[str, float]]:
     """Hand items that sleep to workers that are threads of this process, and tell what an item costs beyond its sleep."""
-    import pickle
-
-    _worker._at_work = nullcontext()  # type: ignore[assignment]  # these workers compute nothing, and may do so at once
-    rows = []
-    with LocalCluster(n_workers=n, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0", memory_limit=0) as local, \
-            local.get_client() as client, open_cluster(client, threads=1, device="cpu", say=print) as cluster:  # fmt: skip
-        for lasts, items in ((0.0, 2000), (0.1, 4000), (1.0, 1280), (10.0, 128)):
-            with cluster.employed(Packed(pickle.dumps(Sleeping()), {})) as executor:
-                list(executor.carry_out([0.0] * n, lambda item: 0))
-                begun = time.perf_counter()
-                assert len(list(executor.carry_out([lasts] * items, lambda item: 0))) == items
-                took = time.perf_counter() - begun
-            ideal = lasts * items / n
-            rows.append({
-                "an item lasts, s": lasts, "items": items, "seconds": took, "busy": ideal / took,
-                "seconds an item costs the scheduler": (took - ideal) / items,
-            })  # fmt: skip
+    rows, job = [], Packed(pickle.dumps(Sleeping()), {})
+    here: dict[str, Any] = {"threads_per_worker": 1, "processes": False, "dashboard_address": "127.0.0.1:0"}
+    with ExitStack() as stack:
+        # these workers compute nothing, and may do so at once
+        stack.enter_context(patch.object(_worker, "_at_work", nullcontext()))
+        local = stack.enter_context(LocalCluster(n_workers=n, memory_limit=0, **here))
+        client = stack.enter_context(local.get_client())
+        cluster = stack.enter_context(open_cluster(client, threads=1, device="cpu", say=print))
+        executor = stack.enter_context(cluster.employed(job))
+        list(executor.carry_out([0.0] * n, lambda item: 0))
+        for lasts in lengths:
+            items = n * max(2, min(60, round(20 / lasts))) if lasts else 30 * n
+            begun = time.perf_counter()
+            assert len(list(executor.carry_out([lasts] * items, lambda item: 0))) == items
+            took, ideal = time.perf_counter() - begun, lasts * items / n
+            row = {"an item lasts, s": lasts, "items": items, "seconds": took, "busy": ideal / took}
+            rows.append({**row, "seconds an item costs the scheduler": (took - ideal) / items})
     return rows
 
 
