@@ -51,8 +51,8 @@ nitpicky = True
 # Names of other libraries would need their inventories, which are on the network. Names with an underscore are no part of the interface,
 # yet stand in a signature here and there.
 nitpick_ignore_regex = [
-    ("py:.*", r"(torch|numpy|np|pandas|pd|matplotlib|pyarrow|pa|pathlib|collections|typing|types)\..*"),
-    ("py:.*", r"(Path|Tensor|NDArray|ArrayLike|Figure|Axes|RcKeyType|nn\.Module)"),
+    ("py:.*", r"(torch|numpy|np|pandas|pd|matplotlib|pyarrow|pa|pathlib|collections|contextlib|typing|types)\..*"),
+    ("py:.*", r"(Path|Tensor|NDArray|ArrayLike|Figure|Axes|RcKeyType|Client|nn\.Module)"),
     ("py:.*", r"(.*\.)?_\w+(\..*)?"),
     ("py:.*", r"transference\.episodes\.Inputs"),  # a type variable
 ]

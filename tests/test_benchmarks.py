@@ -11,7 +11,7 @@ import pytest
 
 import benchmarks
 import transference as tr
-from benchmarks import calibrating, coverage, datasets, digits, exploring, measuring, memory, storing, training
+from benchmarks import calibrating, cluster, coverage, datasets, digits, exploring, measuring, memory, storing, training
 from tests.strangers import PixelPrototypes
 
 pytestmark = pytest.mark.slow
@@ -29,12 +29,19 @@ def start(monkeypatch, capsys):
     return started
 
 
-MODULES = (calibrating, coverage, datasets, digits, exploring, measuring, memory, storing, training)
+MODULES = (calibrating, cluster, coverage, datasets, digits, exploring, measuring, memory, storing, training)
 
 
 def test_all_of_them_are_started_here():
     found = {path.stem for path in Path(benchmarks.__file__).parent.glob("*.py") if "def main()" in path.read_text()}
     assert found == {module.__name__.partition(".")[2] for module in MODULES}
+
+
+def test_a_scheduler_is_timed(start, tmp_path):
+    pytest.importorskip("distributed")
+    start(cluster, f"--only scheduler --workers 2 --lasts 0 --json {tmp_path / 'found.json'}")
+    [row] = json.loads((tmp_path / "found.json").read_text())["scheduler"]
+    assert (row["items"], row["seconds"] > 0) == (60, True)
 
 
 def test_training_is_timed_beside_a_loop(start, tmp_path):

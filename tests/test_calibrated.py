@@ -12,7 +12,8 @@ import transference as tr
 from transference.blocks import Block
 from transference.cli import main
 from transference.errors import StoreError, UsageError
-from transference.measurement._sample import rounds
+from transference.measurement._sample import missing
+from transference.plan import ExactTile
 from transference.statistics import NEUTRAL_BAND, classify
 from transference.statistics._calibrated import _regression_estimate
 from transference.store import Store
@@ -245,15 +246,16 @@ def test_pairs_are_added_until_every_interval_is_narrow_interrupted_or_not(
     class Killed(Exception):
         pass
 
-    write, left = Store.write_exact, [4]
+    write, left = Store.write, [4]
 
-    def stops(store, tile, number, pairs):
-        if not left[0]:
-            raise Killed
-        left[0] -= 1
-        write(store, tile, number, pairs)
+    def stops(store, part, *tables):
+        if isinstance(part, ExactTile):
+            if not left[0]:
+                raise Killed
+            left[0] -= 1
+        write(store, part, *tables)
 
-    monkeypatch.setattr(Store, "write_exact", stops)
+    monkeypatch.setattr(Store, "write", stops)
     with pytest.raises(Killed):
         measured("killed", half_width=0.1)
     killed = tr.open_run(tmp_path / "killed")
@@ -263,11 +265,25 @@ def test_pairs_are_added_until_every_interval_is_narrow_interrupted_or_not(
     pd.testing.assert_frame_equal(measured("killed", half_width=0.1).exact_pairs(), run.exact_pairs())
 
 
+def test_a_run_that_was_killed_in_its_last_round_goes_on_with_the_same_pairs(tmp_path, learner, checkpoint, both_modes):
+    def measured():
+        return measure_here(tmp_path / "run", learner, checkpoint, *both_modes, n_source=8, n_target=6, tile=(8, 6),
+                            estimator=tr.Calibrated(checked=1, share=0.1, half_width=0.02))  # fmt: skip
+
+    run = measured()
+    rounds = sorted(run.path.glob("exact/*/round=*"), key=lambda folder: int(folder.name[6:]))
+    assert len(rounds) > 2
+    whole = {path: path.read_bytes() for path in run.path.glob("exact/*/*/*.parquet")}
+    next(rounds[-1].iterdir()).unlink()
+    measured()
+    assert {path: path.read_bytes() for path in run.path.glob("exact/*/*/*.parquet")} == whole
+
+
 def test_a_width_out_of_reach_ends_with_every_pair_exact(tmp_path, learner, checkpoint, both_modes):
     run = measure_here(tmp_path / "run", learner, checkpoint, *both_modes, n_source=3, n_target=3,
                        estimator=tr.Calibrated(checked=1, share=0.1, half_width=1e-9))  # fmt: skip
     assert len(cells_of(run)) == 36
-    assert not [*rounds(Store(run.path), run.spec, tr.Calibrated(checked=1, share=0.1, half_width=1e-9), 10)]
+    assert not missing(Store(run.path), run.spec, tr.Calibrated(checked=1, share=0.1, half_width=1e-9).sample, 10)
 
 
 # The folder

@@ -50,6 +50,10 @@ class StoreError(TransferenceError):
     """A run folder is incomplete or damaged."""
 
 
+class ClusterError(TransferenceError):
+    """A cluster cannot be reached or started, was lost, or its workers are not such as the run needs."""
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of what an error of a library says; what follows is often advice that is not ours."""
     return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -108,6 +108,27 @@ def print_summary(
     say("\n\n".join(parts))
 
 
+def print_progress(run: Run, *, as_json: bool = False) -> None:
+    """Print how much of an unfinished run is there.
+
+    Args:
+        run: the run.
+        as_json: print it as JSON.
+    """
+    rows, at_work = run.done(), run.shards_at_work()
+    done, total = run.progress()
+    if as_json:
+        found = {"finished": False, "tiles": total, "done": done, "shards_at_work": at_work}
+        say(json.dumps({**found, "checkpoints": rows.to_dict("records")}, indent=2))
+        return
+    shards = f"shards at work: {', '.join(at_work)}" if at_work else "no shard is at work"
+    say(
+        f"{run.path} is unfinished: {done} of {total} tiles ({done / total:.0%}), {shards}. "
+        "Repeat the command in its run.json to go on."
+    )
+    say(rows.rename(columns={"checkpoint_step": "checkpoint"}).to_string(index=False))
+
+
 def _summary_with_intervals(run: Run, band: tuple[float, float]) -> pd.DataFrame:
     """Return the summary with the ends of intervals, and with the split into first order and curvature."""
     blocks = list(run.blocks())

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import click
 
-from transference.cli._table import print_summary
+from transference.cli._table import print_progress, print_summary
 from transference.cli.checkpoints import open_checkpoints
 from transference.cli.combinations import read_combinations
 from transference.cli.options import (
@@ -28,9 +29,11 @@ from transference.devices import choose_device, keep_freed_memory
 from transference.engines import ALIASES, ENGINES
 from transference.errors import UsageError
 from transference.estimators import ESTIMATORS, Estimator
+from transference.executors import check_cluster
 from transference.learners import theta
 from transference.lookahead import LOOKAHEADS, moving
 from transference.measurement import measure
+from transference.plan import Shard
 from transference.samplers import load_tasks, shared_modes
 from transference.spec import PRECISIONS
 
@@ -156,6 +159,18 @@ Examples:
     "--data-root", type=PathType(), help="Folder with prepared files, NAME.parquet or NAME/ for each dataset."
 )
 @reading_options
+@click.option(
+    "--cluster",
+    metavar="WHERE",
+    help="Who computes: local:N, processes of this machine; tcp://HOST:PORT, a Dask scheduler that is running; slurm:FILE.toml, jobs. "
+    "Needs transference[cluster].  [default: this process]",
+)
+@click.option(
+    "--shard",
+    metavar="I/N",
+    help="Compute share I of N, beside processes that compute the others on the same disk; auto: by the variables of a job array of SLURM. "
+    "The last one finishes the run.",
+)
 @click.option("--dry-run", is_flag=True, help="Check everything, print tiles done and to do, compute nothing.")
 @click.option("--json", "json_output", is_flag=True, help="Print the summary as JSON.")
 @click.option("--out", type=PathType(), required=True, help="The run folder.")
@@ -195,6 +210,8 @@ def compute(
     strip_prefix: str | None,
     ignore: tuple[str, ...],
     unsafe_load: bool,
+    cluster: str | None,
+    shard: str | None,
     dry_run: bool,
     json_output: bool,
     out: Path,
@@ -206,6 +223,7 @@ def compute(
     [index] or what makes one. Checkpoints of the released MMAML and KML programs are recognised. Repeating the
     command goes on where it stopped. Nothing is downloaded.
     """
+    _check_who(cluster, shard)
     import_from_here()
     keep_freed_memory()
     combinations = read_combinations(combine, sources, targets, data_root=data_root)
@@ -246,13 +264,18 @@ def compute(
         precision=precision,
         tile=tile,
         out=out,
-        command=command_of(ctx) if given_by_file(ctx) else sys.argv,
+        command=_of_all_shards(command_of(ctx) if given_by_file(ctx) else sys.argv),
         progress=True,
         dry_run=dry_run,
+        cluster=cluster,
+        shard=shard,
     )
     if dry_run:
         done, total = run.progress()
         say(f"{out}: {run.spec.n_cells} pairs in {total} tiles, {done} done, {total - done} to do")
+        return
+    if shard and not run.finished:
+        print_progress(run, as_json=json_output)
         return
     print_summary(run, as_json=json_output)
     if not json_output:
@@ -264,6 +287,32 @@ def compute(
             err=True,
         )
         raise SystemExit(FAILED_CELLS)
+
+
+def _check_who(cluster: str | None, shard: str | None) -> None:
+    """Make sure, before anything is read, that it can be told who computes.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if cluster is not None and shard is not None:
+        raise UsageError(
+            f"--shard {shard} was given with --cluster {cluster}: a cluster deals the work out by itself. Leave one of them out."
+        )
+    if shard is not None:
+        Shard.parse(shard)
+    if cluster is not None:
+        check_cluster(cluster)
+
+
+def _of_all_shards(command: Sequence[str]) -> list[str]:
+    """Return the command that measures the whole run, whichever shard of it was asked for."""
+    words, behind = [], ""
+    for word in command:
+        if behind != "--shard" and word != "--shard" and not word.startswith("--shard="):
+            words.append(word)
+        behind = word if behind != "--shard" else ""
+    return words
 
 
 def estimator_of(name: str, share: float | None, half_width: float | None, engine: str) -> Estimator:

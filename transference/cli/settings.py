@@ -27,8 +27,8 @@ _SAVE = "save_settings"
 _MARK = "# Settings of transference"
 """How a saved file begins; only such a file is replaced."""
 
-_NOT_SAVED = {"dry_run"}
-"""A file that was saved by a dry run is for the run itself."""
+_NOT_SAVED = {"dry_run", "shard"}
+"""A file that was saved by a dry run is for the run itself, and one that was saved by a shard for all of them."""
 
 
 class FileArgument(click.Argument):

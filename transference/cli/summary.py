@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from transference.cli._table import print_summary
+from transference.cli._table import print_progress, print_summary
 from transference.cli.options import PathType, band_option
 from transference.store import open_run
 
@@ -35,6 +35,11 @@ def summary(
     """Print mean and shares of the loss ratios, per checkpoint, step size, source mode and target mode.
 
     With intervals for another draw of the tasks; with the mean log ratio as a sum of its first-order part, which is negative where
-    gradients agree, and the curvature of the losses; and with what the run's controls say.
+    gradients agree, and the curvature of the losses; and with what the run's controls say. Of a run that is not
+    finished it prints how much of it is there.
     """
-    print_summary(open_run(run), neutral, as_json=json_output, with_intervals=with_intervals, controls=controls)
+    found = open_run(run)
+    if not found.finished:
+        print_progress(found, as_json=json_output)
+        return
+    print_summary(found, neutral, as_json=json_output, with_intervals=with_intervals, controls=controls)

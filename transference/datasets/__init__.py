@@ -16,6 +16,7 @@ from transference.datasets._containers import CONTAINERS, Container, places_of
 from transference.datasets._decode import decode
 from transference.datasets._images import DatasetReader, ImageDataset, Mark, Picture, SplitSize, mark_files, split_sizes
 from transference.datasets._names import SPLITS, as_seen, in_order, split_names, usable_name
+from transference.datasets._opened import Opened, tensors_of
 from transference.datasets._opening import (
     check_new_name,
     dataset_names,
@@ -53,6 +54,7 @@ __all__ = [
     "ImageDataset",
     "Mark",
     "Modality",
+    "Opened",
     "PairedDataset",
     "PairedReader",
     "ParquetImages",
@@ -81,6 +83,7 @@ __all__ = [
     "split_names",
     "split_sizes",
     "stray_files",
+    "tensors_of",
     "unread",
     "usable_name",
 ]

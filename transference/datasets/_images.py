@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import accumulate
 from pathlib import Path
@@ -22,6 +22,7 @@ from transference import _trees
 from transference.addresses import refuse_address
 from transference.datasets._decode import each_in_turn, to_pixels
 from transference.datasets._names import find_split
+from transference.datasets._opened import Opened
 from transference.datasets._unread import unread
 from transference.errors import DataError
 
@@ -44,6 +45,7 @@ class ImageDataset:
         starts: class ``c`` owns the images ``starts[c] … starts[c+1]-1``; one longer than ``class_names``.
         image_ids: one id per image, unique within the split.
         digest: of class names, image ids and pixels; equal exactly when these are.
+        opened: how another process can open it; None of images that were put together by hand.
     """
 
     name: str
@@ -53,6 +55,7 @@ class ImageDataset:
     starts: tuple[int, ...]
     image_ids: tuple[str, ...]
     digest: str
+    opened: Opened | None = field(default=None, repr=False, compare=False)
 
     @cached_property
     def class_sizes(self) -> tuple[int, ...]:
@@ -61,7 +64,9 @@ class ImageDataset:
 
     def to(self, device: torch.device | str) -> ImageDataset:
         """Return the dataset with its images on ``device``, where episodes are then gathered."""
-        return replace(self, images=self.images.to(device))
+        moved = self.images.to(device)
+        again = self.opened.moved([moved]) if self.opened and self.opened.gives([self.images]) else None
+        return replace(self, images=moved, opened=again)
 
 
 @dataclass(frozen=True)

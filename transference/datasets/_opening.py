@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from dataclasses import replace
 from functools import lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -21,6 +22,7 @@ from transference.datasets._images import (
     require_split,
 )
 from transference.datasets._names import as_seen, usable_name
+from transference.datasets._opened import Opened
 from transference.datasets._tree import look
 from transference.datasets._unread import by_suffix, few, say, unread
 from transference.datasets.originals import find_original
@@ -126,6 +128,16 @@ def open_dataset(mode: str, *, data_root: str | Path | None = None, side: int = 
     """
     name, split = parse_mode(in_full(mode, data_root))
     check_size(side, channels)
+    dataset = _opened(name, split, data_root, side, channels)
+    return replace(dataset, opened=Opened.of([dataset.images], name, split, data_root, side, channels))
+
+
+def _opened(name: str, split: str, data_root: str | Path | None, side: int, channels: int) -> ImageDataset:
+    """Return a split, which is prepared, drawn or decoded.
+
+    Raises:
+        DataError: there is none.
+    """
     source = _source(name, data_root, side, channels)
     if isinstance(source, GeneratedMode):
         if split not in source.classes():  # there is no folder of its own that could be called by another word

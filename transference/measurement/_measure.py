@@ -1,4 +1,4 @@
-"""The measurement: for each checkpoint, every source's displacement, read on every target.
+"""The measurement, as it is called.
 
 for source i:   g = ∇L_i(θ),  d = lookahead(g)
     for target j:   LR[i→j] = L_j(θ + d) / L_j(θ)
@@ -6,31 +6,27 @@ for source i:   g = ∇L_i(θ),  d = lookahead(g)
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
-from contextlib import closing, nullcontext
-from dataclasses import asdict
 from pathlib import Path
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING
 
 from transference.checkpoints import Checkpoint
 from transference.combine import Combination
-from transference.devices import full_precision, undisturbed
+from transference.devices import undisturbed
+from transference.errors import UsageError
 from transference.estimators import Estimator, Exact
+from transference.executors import check_cluster
 from transference.learners import Learner
 from transference.logs import Careful, Log, Scalars
 from transference.lookahead import SGD, Lookahead
-from transference.measurement._controlled import controlled_pairs
-from transference.measurement._provenance import check_same_code, provenance, threads_of
+from transference.measurement._carrying_out import Measurement
 from transference.measurement._question import Question
-from transference.measurement._sample import rounds
-from transference.measurement._work import Work
-from transference.progress import Bar, progress_bar
+from transference.plan import Shard
 from transference.samplers import TaskSampler
-from transference.spec import RunSpec
-from transference.statistics import CLASSES, summarise_blocks
 from transference.store import Run, Store
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 
 @undisturbed()
@@ -55,6 +51,8 @@ def measure(
     progress: bool = False,
     log: Log | Scalars | None = None,
     dry_run: bool = False,
+    cluster: str | Client | None = None,
+    shard: str | tuple[int, int] | None = None,
 ) -> Run:
     """Measure the loss ratio of every source on every target, at every checkpoint and step size.
 
@@ -87,13 +85,21 @@ def measure(
             ``log.log(data, step=checkpoint_step)``: a run of wandb, trackio or anything alike, or TensorBoard's ``SummaryWriter``. If it
             fails the measurement goes on.
         dry_run: check everything, but write and compute nothing.
+        cluster: who computes: ``"local:N"`` for N processes of this machine with one thread each,
+            ``"tcp://HOST:PORT"`` for a Dask scheduler that is running, ``"slurm:FILE.toml"`` for jobs of SLURM, or a
+            client of ``distributed``; by default this process. The tables are the same. In a script it is called below
+            ``if __name__ == "__main__":``.
+        shard: compute one share of the run, ``"3/8"`` or ``(3, 8)``, beside other processes that compute the others, on
+            one disk; ``"auto"`` in a job array of SLURM. The run that is returned may be unfinished; whoever is the
+            last finishes it.
 
     Returns:
         The run, open for reading; ``run.pairs()`` and ``run.matrix()`` are its tables.
 
     Raises:
         UsageError: the question cannot be asked (a number out of range, no step size, no such device, a sampler without replicates, a log
-            that is none).
+            that is none, a cluster together with a shard).
+        ClusterError: the cluster cannot be reached, or was lost.
         LearnerError: the learner does not fit a checkpoint, or is no pure function.
         SpecMismatchError: ``out`` holds a run of another spec.
         StoreError: ``out`` holds something else.
@@ -102,79 +108,32 @@ def measure(
         learner, checkpoints, sources, targets, n_source=n_source, n_target=n_target, lookahead=lookahead, estimator=estimator,
         replicates=replicates, controls=controls, device=device, precision=precision, tile=tile, combine=combine or {},
     )  # fmt: skip
-    told = Careful(log)
+    mine = _shard(shard, cluster)
+    if cluster is not None:
+        check_cluster(cluster)
     # one place from here on, wherever a learner may change the working directory to
     store = Store(Path(out).absolute())
+    run = Measurement(question, store, command, progress, Careful(log))
     # what cannot be, and a folder of another spec, is refused before anything is waited for or written
     question.as_begun(store)
-    held = nullcontext() if dry_run else store.writing(waiting=lambda: question.as_begun(store), say=_say)
-    with held, full_precision(), threads_of(store):
-        return _measure(question.as_begun(store), store, command, progress=progress, log=told, dry_run=dry_run)
+    if dry_run:
+        return run.tried()
+    if mine:
+        return run.shared(mine)
+    return run.whole(cluster)
 
 
-def _measure(
-    question: Question, store: Store, command: Sequence[str] | None, *, progress: bool, log: Careful, dry_run: bool
-) -> Run:
-    """Go on where the folder stands; it is held for writing, unless nothing is written."""
-    if begun := store.begun:
-        store.check_published()
-    subjects = question.subjects()
-    decided, found = (question, None) if dry_run else question.with_engine(subjects)
-    with closing(Work(decided, subjects, store.path)) as work:
-        if begun:
-            check_same_code(store, work.first_sources)
-        spec = decided.spec
-        if dry_run:
-            return Run(store.path, spec)
-        about = provenance(decided.checkpoints, decided.device, command)
-        if not begun:
-            told = {"theta": work.theta, "trial": asdict(found) if found else None}
-            store.begin(spec, {**about, **told})
-            if progress and found:
-                _say(str(found))
-        elif store.spec() != spec:
-            store.grow(spec, {name: about[name] for name in ("command", "folder", "checkpoints")})
-        if not store.has_tasks():
-            store.write_tasks(work.tasks())
-        store.write_view()
-        done = sum(
-            spec.n_cells_of(tile) for ref in spec.checkpoints for tile in spec.tiles(ref.step) if store.has(tile)
+def _shard(shard: str | tuple[int, int] | None, cluster: object) -> Shard | None:
+    """Return the shard that was asked for.
+
+    Raises:
+        UsageError: it is none, or a cluster was asked for too.
+    """
+    if shard is None:
+        return None
+    found = Shard.parse(shard if isinstance(shard, str) else "/".join(map(str, shard)))
+    if cluster is not None:
+        raise UsageError(
+            f"--shard {found} was given with --cluster: a cluster deals the work out by itself. Leave one of them out."
         )
-        with progress_bar(spec.n_cells, unit="pair", shown=progress, initial=done, unit_scale=True) as bar:
-            for ref in spec.checkpoints:
-                measure_at(ref.step, spec, store, work, bar)
-                if log:
-                    log(logged(Run(store.path), ref.step), ref.step)
-    return Run(store.path)
-
-
-def measure_at(step: int, spec: RunSpec, store: Store, work: Work, bar: Bar) -> None:
-    """Measure what is not published yet at one checkpoint."""
-    bar.set_description(f"checkpoint {step}")
-    for tile in spec.tiles(step):
-        if not store.has_self_transference(step, tile.targets):
-            store.write_self_transference(step, tile.targets, work.self_transference(step, tile.targets))
-        if not store.has(tile):
-            store.write(tile, *work.tile(tile))
-            bar.update(spec.n_cells_of(tile))
-    if work.estimator.sample:
-        bar.set_description(f"checkpoint {step}: exact pairs")
-        for number, tile, chosen in rounds(store, spec, work.estimator.sample, step):
-            store.write_exact(tile, number, work.sample(tile, chosen))
-    if spec.controls and not store.has_controls(step):
-        bar.set_description(f"checkpoint {step}: controls")
-        store.write_controls(step, work.controls(step, controlled_pairs(spec)))
-
-
-def logged(run: Run, step: int) -> dict[str, float]:
-    """Return mean and shares of each mode pair and step size at one checkpoint, as a log names them."""
-    table = summarise_blocks(run.blocks(step))
-    return {
-        f"{name}/{row['source_mode']} to {row['target_mode']}/alpha={row['alpha']:g}": row[name]
-        for row in table.to_dict("records")
-        for name in ("geometric_mean", *CLASSES)
-    }
-
-
-def _say(text: str) -> None:
-    tqdm.write(text, file=sys.stderr)
+    return found

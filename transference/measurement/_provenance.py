@@ -51,18 +51,27 @@ def _read_as(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 @contextmanager
-def threads_of(store: Store) -> Iterator[None]:
-    """Compute with as many threads as the run was begun with: sums in another order change the last digits."""
+def threads_of(store: Store, usual: int | None = None) -> Iterator[int]:
+    """Compute with as many threads as the run was begun with: sums in another order change the last digits.
+
+    Args:
+        store: the run's.
+        usual: of a run that is not begun; by default as many as torch has now.
+
+    Yields:
+        How many these are.
+    """
     before = torch.get_num_threads()
     begun = store.about().get("threads") if store.begun else None
-    torch.set_num_threads(begun or before)
+    threads = int(begun or usual or before)
+    torch.set_num_threads(threads)
     try:
-        yield
+        yield threads
     finally:
         torch.set_num_threads(before)
 
 
-def check_same_code(store: Store, first_sources: Mapping[int, Mapping[str, float]]) -> None:
+def check_begun_alike(store: Store, first_sources: Mapping[int, Mapping[str, float]]) -> None:
     """Make sure that torch and the learner's code are those that the run was begun with, which its spec cannot see.
 
     Args:
@@ -77,12 +86,26 @@ def check_same_code(store: Store, first_sources: Mapping[int, Mapping[str, float
         raise SpecMismatchError(
             f"{store.path} was begun with torch {versions['torch']}; this is {version('torch')}. Choose a new --out."
         )
-    for step, first in first_sources.items():
-        stored = store.first_source(step)
-        for name, now in first.items() if stored else ():
-            then = stored[name] if stored else now
-            if not (math.isclose(then, now, rel_tol=1e-3) or (math.isnan(then) and math.isnan(now))):
+    stored = {step: store.first_source(step) for step in first_sources}
+    check_same_code({step: found for step, found in stored.items() if found}, first_sources, str(store.path))
+
+
+def check_same_code(then: Mapping[int, Mapping[str, float]], now: Mapping[int, Mapping[str, float]], run: str) -> None:
+    """Make sure that the learner's code gives the first source the numbers that it gave when a run was begun.
+
+    Args:
+        then: loss and gradient norm of the first source, by checkpoint step.
+        now: the same.
+        run: the folder, for messages.
+
+    Raises:
+        SpecMismatchError: they differ by more than another machine would make them.
+    """
+    for step, first in then.items():
+        for name, found in now[step].items():
+            was = first[name]
+            if not (math.isclose(was, found, rel_tol=1e-3) or (math.isnan(was) and math.isnan(found))):
                 raise SpecMismatchError(
-                    f"{store.path} was begun with a learner whose {name.replace('_', ' ')} on the first source at step {step} was "
-                    f"{then:.8g}; now it is {now:.8g}. Has its code changed? Choose a new --out."
+                    f"{run} was begun with a learner whose {name.replace('_', ' ')} on the first source at step {step} was "
+                    f"{was:.8g}; now it is {found:.8g}. Has its code changed? Choose a new --out."
                 )

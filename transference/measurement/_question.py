@@ -151,15 +151,20 @@ class Question:
         (checkpoint,) = (c for c in self.checkpoints if c.step == step)
         return Subject.of(self.learner, checkpoint, self.lookahead, self.device, dtype or self.dtype)
 
-    def subjects(self) -> dict[int, Subject]:
+    def subjects(self, *, checked: bool = True) -> dict[int, Subject]:
         """Return the checkpoints by step, on the device, the learner found to be a pure function on the first task of every sampler.
+
+        Args:
+            checked: whether that is found out; another process may have.
 
         Raises:
             LearnerError: it does not fit a checkpoint, or is no pure function.
             UsageError: a parameter that should move does not exist.
         """
         found = {checkpoint.step: self.subject(checkpoint.step) for checkpoint in self.checkpoints}
-        for subject in found.values():  # what can be wrong is found before the first tile, not after the first hour
+        for subject in (
+            found.values() if checked else ()
+        ):  # what can be wrong is found before the first tile, not after the first hour
             for tasks in self.tasks():
                 for episode in tasks.firsts():
                     check_pure(subject.learner, subject.params, episode)

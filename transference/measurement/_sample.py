@@ -6,14 +6,13 @@ number lies below it, so the sample of a larger share holds that of a smaller on
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import count
-
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from transference._streams import Stream
 from transference.estimators import ExactSample
+from transference.plan import ExactTile
 from transference.spec import Chosen, RunSpec, Tile
 from transference.statistics import widest
 from transference.store import Store
@@ -22,30 +21,44 @@ _SPARE = 1.1
 """A round takes so many times the pairs that the last one's variance asks for."""
 
 
-def rounds(store: Store, spec: RunSpec, sample: ExactSample, step: int) -> Iterator[tuple[int, Tile, Chosen]]:
-    """Yield, for one checkpoint, what is still to be measured exactly: round, tile and pairs.
+def missing(store: Store, spec: RunSpec, sample: ExactSample, step: int) -> list[ExactTile]:
+    """Return, for one checkpoint, what is still to be measured exactly of the first round that is not whole; nothing at the end.
 
-    A sample with a ``half_width`` has as many rounds as its intervals need. What a round asks for depends on the stored tables alone,
-    so a run that was interrupted goes on with the same pairs.
-
-    Yields:
-        They do not exist in the store when they are yielded, and must when the next are asked for.
+    A sample with a ``half_width`` has as many rounds as its intervals need. What a round asks for depends on the
+    tables of the rounds before it alone, so a run that was interrupted goes on with the same pairs, and may be asked
+    by anybody.
     """
-    modes = [np.repeat(np.arange(len(sets)), [tasks.n for tasks in sets]) for sets in (spec.sources, spec.targets)]
-    cells = np.outer(np.bincount(modes[0]), np.bincount(modes[1]))
+    modes, cells = _modes(spec)
     shares, before = sample.shares(cells), np.zeros(cells.shape)
-    for number in count():
-        if not (shares > before).any():
-            return
-        for tile in spec.tiles(step, 0):
-            if not store.has_exact(tile, number):
-                yield number, tile, _chosen(tile, spec.n_target, modes, sample.seed, before, shares)
-        if sample.half_width is None:
-            return
-        before, shares = (
-            shares,
-            np.maximum(shares, _shares_for(sample.half_width, store, spec, step, modes, cells, shares)),
+    number = 0
+    while (shares > before).any():
+        between = tuple(
+            tuple((float(low), float(high)) for low, high in row) for row in np.stack([before, shares], axis=-1)
         )
+        parts = [ExactTile(tile, number, between if number else None) for tile in spec.tiles(step, 0)]
+        if lacking := [part for part in parts if not store.has(part)]:
+            return lacking
+        if sample.half_width is None:
+            return []
+        found = store.sample(spec, step, number + 1)
+        wanted = _shares_for(sample.half_width, found, spec, modes, cells, shares)
+        before, shares, number = shares, np.maximum(shares, wanted), number + 1
+    return []
+
+
+def chosen(part: ExactTile, spec: RunSpec, sample: ExactSample) -> Chosen:
+    """Return the cells of a tile that are measured exactly in one round: those whose number lies between two shares of their mode pair."""
+    modes, cells = _modes(spec)
+    bounds = (
+        np.array(part.between) if part.between else np.stack([np.zeros(cells.shape), sample.shares(cells)], axis=-1)
+    )
+    return _chosen(part.tile, spec.n_target, modes, sample.seed, bounds[..., 0], bounds[..., 1])
+
+
+def _modes(spec: RunSpec) -> tuple[list[NDArray[np.int64]], NDArray[np.int64]]:
+    """Return the mode of each source and of each target, and how many pairs each mode pair has."""
+    modes = [np.repeat(np.arange(len(sets)), [tasks.n for tasks in sets]) for sets in (spec.sources, spec.targets)]
+    return modes, np.outer(np.bincount(modes[0]), np.bincount(modes[1]))
 
 
 def _chosen(
@@ -70,15 +83,13 @@ def _chosen(
 
 def _shares_for(
     wanted: float,
-    store: Store,
+    sample: pd.DataFrame,
     spec: RunSpec,
-    step: int,
     modes: list[NDArray[np.int64]],
     cells: NDArray[np.int64],
     shares: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Return the share of each mode pair that should make every interval narrow enough; 0 where it is already."""
-    sample = store.sample(spec, step)
     sample = sample[(sample["status"] == "ok") & np.isfinite(sample["estimate"])]
     needed = np.zeros(cells.shape)
     place = modes[0][sample["source"].to_numpy()] * cells.shape[1] + modes[1][sample["target"].to_numpy()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,13 +18,16 @@ from transference.episodes import Params
 from transference.estimators import Estimator, Prepared, Readings, with_engine
 from transference.lookahead import step_sizes
 from transference.measurement._blame import blamed
+from transference.measurement._controlled import controlled_pairs
 from transference.measurement._controls import measure_controls
 from transference.measurement._pairs import after, measure_pairs, prepare, read_pairs
 from transference.measurement._question import Question
 from transference.measurement._reading import halved, read_all
 from transference.measurement._rows import TileRows
+from transference.measurement._sample import chosen
 from transference.measurement._steps import AT_ONCE, Step, Stepper, Subject, batches
 from transference.measurement._tasks import Drawn
+from transference.plan import ControlSet, ExactTile, OwnBlock, Part
 from transference.spec import Tile
 from transference.store import TASKS, control_table, pairs_table, table
 
@@ -44,6 +48,7 @@ class Work:
 
     def __init__(self, question: Question, subjects: Mapping[int, Subject], scratch: Path) -> None:
         self._question, self._subjects, self._scratch = question, subjects, scratch
+        self._spec = question.spec
         self._sources, self._targets = question.tasks()
         self._lookahead, self.estimator = question.lookahead, question.estimator
         self._prepared: tuple[tuple[int, tuple[int, int], int], Prepared] | None = None
@@ -61,6 +66,12 @@ class Work:
                 list(stepper.walk([combination]))
         return {"loss": loss, "gradient_norm": _trees.norm(gradient)}
 
+    def seconds_of_a_pair(self) -> float:
+        """Return about how long the loss of a target takes after a step: a third of what a gradient does."""
+        begun = time.perf_counter()
+        self._first_source(next(iter(self._subjects)))
+        return (time.perf_counter() - begun) / 3
+
     @property
     def theta(self) -> Mapping[str, Any]:
         """What moves and what does not, the same at all checkpoints."""
@@ -71,6 +82,17 @@ class Work:
         if self._kept:
             self._kept[1].close()
             self._kept = None
+
+    def part(self, part: Part) -> tuple[pa.Table, ...]:
+        """Return the tables of a part; it depends on nothing that was computed before."""
+        if isinstance(part, OwnBlock):
+            return (self.self_transference(part.step, part.targets),)
+        if isinstance(part, ControlSet):
+            return (self.controls(part.step, controlled_pairs(self._spec)),)
+        if isinstance(part, ExactTile):
+            assert self.estimator.sample is not None  # or the spec would tell of no such part
+            return (self.sample(part.tile, chosen(part, self._spec, self.estimator.sample)),)
+        return self.tile(part)
 
     def tile(self, tile: Tile) -> tuple[pa.Table, pa.Table]:
         """Return the tile's pairs, and its sources."""

@@ -53,6 +53,11 @@ class FewShot:
             replace(self.identity, rotated=False), dataset.class_names, dataset.starts, dataset.image_ids, "images"
         )
 
+    @property
+    def dataset(self) -> ImageDataset:
+        """What the episodes are drawn from."""
+        return self._dataset
+
     def __getitem__(self, index: int) -> Episode:
         """Return task number ``index``: images float32 in [0, 1], support ``[ways*shots, …]`` and query ``[ways*queries, …]``.
 

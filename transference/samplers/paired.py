@@ -105,6 +105,11 @@ class PairedFewShot:
         self._dataset = dataset
         self._draws = Draws(drawn, dataset.class_names, dataset.starts, dataset.ids, "examples")
 
+    @property
+    def dataset(self) -> PairedDataset:
+        """What the episodes are drawn from."""
+        return self._dataset
+
     def __getitem__(self, index: int) -> Episode[Mapping[str, Tensor]]:
         """Return task number ``index``, whose inputs are tensors by name, of one modality too.
 

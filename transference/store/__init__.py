@@ -3,6 +3,7 @@
 from transference.store._cells import Columns, control_table, loss_ratios, pair_rows, pairs_table
 from transference.store._chosen import choose_tasks, find_mode, find_tasks
 from transference.store._folder import Store, table
+from transference.store._lock import Patience
 from transference.store._run import Run, open_run
 from transference.store._schema import CONTROL_NAMES, CONTROLS, PAIRS, STATUSES, TASKS, sources_schema
 from transference.store._verify import Verification, verify
@@ -14,6 +15,7 @@ __all__ = [
     "STATUSES",
     "TASKS",
     "Columns",
+    "Patience",
     "Run",
     "Store",
     "Verification",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,20 @@ import pyarrow as pa
 
 from transference.errors import SpecMismatchError, StoreError
 from transference.files import write_aside
-from transference.spec import RunSpec, Tile
+from transference.plan import Part, Shard, parts_of
+from transference.spec import RunSpec
 from transference.store._about import FORMAT, read_about
 from transference.store._files import TableFile
 from transference.store._layout import FOLDERS, Layout, folders_of
-from transference.store._lock import LOCK_NAMES, one_writer
+from transference.store._lock import (
+    Patience,
+    is_held_by,
+    is_lock,
+    one_beginner,
+    one_of_a_shard,
+    one_writer,
+    shards_at_work,
+)
 from transference.store._schema import PAIRS
 from transference.store._view import VIEW, view_of
 
@@ -170,25 +179,48 @@ class Store:
             )
         return spec
 
-    def writing(self, *, waiting: Callable[[], object], say: Callable[[str], object]) -> AbstractContextManager[None]:
+    def writing(self, patience: Patience) -> AbstractContextManager[str | None]:
         """Return a context that holds the folder for writing, against other processes and other hosts; it waits until it can.
 
         Reading needs no lock: a file is whole or absent.
 
         Args:
-            waiting: called after each attempt that failed; may raise to give up.
-            say: told whom it waits for, and when there can be no lock.
-        """
-        return one_writer(self.path, waiting=waiting, say=say)
+            patience: while somebody else holds it.
 
-    def check_published(self) -> None:
-        """Read all that is published, so that nothing is taken for done that is damaged, was altered, or belongs elsewhere.
+        Returns:
+            The context; its value is a word by which `is_held_by` knows the folder, None where the disk has no locks.
+        """
+        return one_writer(self.path, patience)
+
+    def beginning(self, patience: Patience) -> AbstractContextManager[None]:
+        """Return a context that holds the folder for a moment, to begin a run, while shards may be at work in it."""
+        return one_beginner(self.path, patience)
+
+    def sharing(self, shard: Shard, patience: Patience) -> AbstractContextManager[None]:
+        """Return a context that holds the place of a shard: nobody writes but shards, and none of them is this one."""
+        return one_of_a_shard(self.path, shard, patience)
+
+    def shards_at_work(self) -> list[Shard]:
+        """Return the shards that are at work in the folder."""
+        return shards_at_work(self.path)
+
+    def is_held_by(self, token: str) -> bool:
+        """Return whether this is the folder, and not merely one of its name, that a writer holds who was told this word."""
+        return is_held_by(self.path, token)
+
+    def check_published(self, parts: Iterable[Part] | None = None) -> None:
+        """Read what is published, so that nothing is taken for done that is damaged, was altered, or belongs elsewhere.
+
+        Args:
+            parts: of these; by default all there is.
 
         Raises:
             StoreError: a file is not what it should be.
         """
-        for file in self.layout.published():
-            file.read()
+        files = self.layout.published() if parts is None else (file for part in parts for file in self.layout.of(part))
+        for file in files:
+            if parts is None or file.exists():
+                file.read()
 
     @property
     def begun(self) -> bool:
@@ -207,19 +239,13 @@ class Store:
             self._layout = Layout(self.path, self.spec(), written is not None, written == FORMAT)
         return self._layout
 
-    def has(self, tile: Tile) -> bool:
-        """Return whether the tile is published."""
-        return self.begun and all(file.exists() for file in self.layout.of(tile))
+    def has(self, part: Part) -> bool:
+        """Return whether a part is published: a tile, or another."""
+        return self.begun and all(file.exists() for file in self.layout.of(part))
 
     def has_all(self, step: int) -> bool:
         """Return whether all that belongs to one checkpoint is published; of rounds of exact pairs, the first."""
-        spec = self.layout.spec
-        return (
-            all(self.has(tile) for tile in spec.tiles(step))
-            and all(self.has_self_transference(step, targets) for targets in spec.target_blocks())
-            and (not spec.controls or self.has_controls(step))
-            and (not spec.sampled or bool(self.exact_rounds(spec, step)))
-        )
+        return self.begun and all(map(self.has, parts_of(self.layout.spec, step)))
 
     def has_tasks(self) -> bool:
         """Return whether the table of tasks is there."""
@@ -240,56 +266,38 @@ class Store:
         file = self.layout.sources(next(self.layout.spec.tiles(step, 0)))
         return dict(file.read().slice(0, 1).to_pylist()[0]) if file.exists() else None
 
-    def write(self, tile: Tile, pairs: pa.Table, sources: pa.Table) -> None:
-        """Publish a tile: its sources first, since the pairs' file is what says that it is done."""
-        if not tile.replicate:
-            self.layout.sources(tile).write(sources)
-        self.layout.pairs(tile).write(pairs)
+    def write(self, part: Part, *tables: pa.Table) -> None:
+        """Publish the tables of a part; of a tile its pairs last, since their file is what says that it is done."""
+        for file, content in reversed([*zip(self.layout.of(part), tables, strict=False)]):
+            file.write(content)
 
-    def has_self_transference(self, step: int, targets: tuple[int, int]) -> bool:
-        """Whether the self-transference of a block of targets at one checkpoint is published."""
-        return self.begun and self.layout.self_transference(step, targets).exists()
-
-    def write_self_transference(self, step: int, targets: tuple[int, int], pairs: pa.Table) -> None:
-        """Publish the self-transference of a block of targets at one checkpoint: ``source`` and ``target`` are both the target's id."""
-        self.layout.self_transference(step, targets).write(pairs)
-
-    def has_exact(self, tile: Tile, number: int) -> bool:
-        """Whether those pairs of a tile that are measured exactly beside the estimates are published, of one round of them."""
-        return self.begun and self.layout.exact(tile, number).exists()
-
-    def write_exact(self, tile: Tile, number: int, pairs: pa.Table) -> None:
-        """Publish those pairs of a tile that were measured exactly in one round."""
-        self.layout.exact(tile, number).write(pairs)
-
-    def has_controls(self, step: int) -> bool:
-        """Whether the controls at one checkpoint are published."""
-        return self.begun and self.layout.controls(step).exists()
-
-    def write_controls(self, step: int, controls: pa.Table) -> None:
-        """Publish the controls at one checkpoint."""
-        self.layout.controls(step).write(controls)
-
-    def exact_rounds(self, spec: RunSpec, step: int) -> list[list[TableFile]]:
-        """Return, for one checkpoint, the files of each whole round of pairs that were measured exactly.
+    def exact_rounds(self, spec: RunSpec, step: int, most: int | None = None) -> list[list[TableFile]]:
+        """Return, for one checkpoint, the files of each whole round of pairs that were measured exactly, of at most so many rounds.
 
         A part of a round is left out: it is no random sample of the table.
         """
         rounds: list[list[TableFile]] = []
-        while files := [self.layout.exact(tile, len(rounds)) for tile in spec.tiles(step, 0)]:
+        while (most is None or len(rounds) < most) and (
+            files := [self.layout.exact(tile, len(rounds)) for tile in spec.tiles(step, 0)]
+        ):
             if not all(file.exists() for file in files):
                 break
             rounds.append(files)
         return rounds
 
-    def sample(self, spec: RunSpec, step: int) -> pd.DataFrame:
+    def sample(self, spec: RunSpec, step: int, most: int | None = None) -> pd.DataFrame:
         """Return, for one checkpoint, the rows of the pairs that were measured exactly beside the estimates.
 
         Each with its ``estimate``: the ratio of the losses in the table of all pairs, whatever its status.
+
+        Args:
+            spec: the measurement.
+            step: the checkpoint's.
+            most: of the first so many rounds; by default of all that are whole.
         """
         keys = ["source", "target", "alpha"]
         parts: list[pd.DataFrame] = [PAIRS.empty_table().to_pandas().assign(estimate=0.0)]
-        for files in self.exact_rounds(spec, step):
+        for files in self.exact_rounds(spec, step, most):
             for tile, file in zip(spec.tiles(step, 0), files, strict=True):
                 pairs = self.layout.pairs(tile).read([*keys, "loss_before", "loss_after"]).to_pandas()
                 pairs["estimate"] = pairs.pop("loss_after") / pairs.pop("loss_before")
@@ -299,8 +307,10 @@ class Store:
 
 def _may_be_there(name: str) -> bool:
     """Whether a file may lie in a folder where no run was begun: one that was claiming it may have been killed, or may be at it."""
-    asides = tuple(f".{written}." for written in (*_BEGUN, *LOCK_NAMES))
-    return name in _BEGUN or name in LOCK_NAMES or (name.startswith(asides) and name.endswith(".tmp"))
+    whole = (
+        name[1:].rsplit(".", 4)[0] if name.endswith(".tmp") else name
+    )  # an aside's name goes on with host, process and chance
+    return whole in _BEGUN or is_lock(whole)
 
 
 def table(schema: pa.Schema, rows: Sequence[Mapping[str, Any]]) -> pa.Table:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from transference.plan import ControlSet, ExactTile, OwnBlock, Part
 from transference.spec import RunSpec, Tile
 from transference.store._files import TableFile
 from transference.store._schema import CONTROLS, PAIRS, TASKS, sources_schema
@@ -51,9 +52,15 @@ class Layout:
         schema = sources_schema(combined=bool(self.spec.combine))
         return self._file(path, schema, rows, kind="sources", checkpoint_step=tile.step, sources=list(tile.sources))
 
-    def of(self, tile: Tile) -> list[TableFile]:
-        """The files of a tile: its pairs, and in the first replicate its sources."""
-        return [self.pairs(tile), *([] if tile.replicate else [self.sources(tile)])]
+    def of(self, part: Part) -> list[TableFile]:
+        """The files of a part; of a tile its pairs, and in the first replicate its sources."""
+        if isinstance(part, OwnBlock):
+            return [self.self_transference(part.step, part.targets)]
+        if isinstance(part, ExactTile):
+            return [self.exact(part.tile, part.number)]
+        if isinstance(part, ControlSet):
+            return [self.controls(part.step)]
+        return [self.pairs(part), *([] if part.replicate else [self.sources(part)])]
 
     def self_transference(self, step: int, targets: tuple[int, int]) -> TableFile:
         """The self-transference of a block of targets at one checkpoint."""

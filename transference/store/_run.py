@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from transference.blocks import Block, Combined
 from transference.errors import StoreError, UsageError
+from transference.plan import ExactTile, parts_of
 from transference.spec import RunSpec, Tile
 from transference.store._folder import Store
 from transference.store._layout import Layout
@@ -83,7 +84,24 @@ class Run:
         tiles = list(self._tiles())
         done = sum(map(self._store.has, tiles))
         sampled = [tile for tile in tiles if tile.replicate == 0] if self.spec.sampled else []
-        return Progress(done + sum(self._store.has_exact(tile, 0) for tile in sampled), len(tiles) + len(sampled))
+        return Progress(done + sum(self._store.has(ExactTile(tile, 0)) for tile in sampled), len(tiles) + len(sampled))
+
+    @property
+    def finished(self) -> bool:
+        """Whether all that the spec tells of is published; further rounds of exact pairs, which depend on the first, are not told."""
+        return all(self._store.has(part) for step in self.steps for part in parts_of(self.spec, step))
+
+    def shards_at_work(self) -> list[str]:
+        """Return the shards that compute now, such as ``"3/8"``, each a process that was given ``--shard``."""
+        return [str(shard) for shard in self._store.shards_at_work()]
+
+    def done(self) -> pd.DataFrame:
+        """Return how much of each checkpoint is there, finished or not: tiles, and how many of them are done."""
+        rows = []
+        for step in self.steps:
+            tiles = [self._store.has(tile) for tile in self.spec.tiles(step)]
+            rows.append({"checkpoint_step": step, "tiles": len(tiles), "done": sum(tiles)})
+        return pd.DataFrame(rows)
 
     def failed(self) -> Counter[str]:
         """Return how many cells of the table failed, in all replicates, by status; an empty count where none did.

@@ -13,12 +13,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from transference.errors import StoreError
+from transference.plan import Owners, Shard
 from transference.spec import Tile
 from transference.store._cells import loss_ratios
 from transference.store._files import TableFile
 from transference.store._folder import Store
 from transference.store._layout import FOLDERS, Layout
-from transference.store._lock import LOCK_NAMES
+from transference.store._lock import is_lock, shards_seen
 from transference.store._schema import CONTROL_NAMES, OLD_CONTROL_NAMES, STATUSES
 from transference.store._view import VIEW
 
@@ -107,8 +108,18 @@ class _Verifier:
             self._notes.append(
                 f"{len(missing)} of {len(tiles)} tiles are not there, the first: {absent.path}. Repeat the command in run.json to finish it"
             )
+            self._notes += [*_where(missing), *self._whose(missing)]
         self._name_strangers()
         return Verification(len(tiles), len(missing), dict(self._statuses), self._problems, self._notes)
+
+    def _whose(self, missing: Sequence[Tile]) -> list[str]:
+        """Return which shards have not finished, where the run was begun by shards."""
+        found = [
+            str(Shard(number, of))
+            for of in sorted({shard.of for shard in shards_seen(self._layout.path)})
+            for number in sorted(set(map(Owners(self._spec, of), missing)))
+        ]
+        return [f"of its shards these are not finished: {_few(found)}"] if found else []
 
     def _check_tasks(self) -> None:
         content = self._read(self._layout.tasks)
@@ -262,14 +273,40 @@ class _Verifier:
     def _name_strangers(self) -> None:
         """Name what lies in the folder and is no part of the run: a problem where whoever opens the folder as it is would read it."""
         root = self._layout.path
-        ours = {root / name for name in ("run.json", VIEW, *LOCK_NAMES)} | {
-            file.path for file in self._layout.published()
-        }
-        strangers = sorted((path for path in root.rglob("*") if path.is_file() and path not in ours), key=str)
+        ours = {root / name for name in ("run.json", VIEW)} | {file.path for file in self._layout.published()}
+        there = (path for path in root.rglob("*") if path.is_file() and path not in ours)
+        strangers = sorted((path for path in there if path.parent != root or not is_lock(path.name)), key=str)
         read = [path for path in strangers if path.suffix == ".parquet" and path.relative_to(root).parts[0] in FOLDERS]
         self._problems += [
             f"{path} belongs to no tile of this run. Was it copied from another one? Remove it." for path in read
         ]
         if others := [str(path.relative_to(root)) for path in strangers if path not in read]:
-            more = f", and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
-            self._notes.append(f"not of the run, and not read: {', '.join(others[:_SHOWN])}{more}")
+            self._notes.append(f"not of the run, and not read: {_few(others)}")
+
+
+def _where(missing: Sequence[Tile]) -> list[str]:
+    """Return which sources lack tiles, at each checkpoint and replicate."""
+    found: dict[tuple[int, int], set[tuple[int, int]]] = {}
+    for tile in missing:
+        found.setdefault((tile.step, tile.replicate), set()).add(tile.sources)
+    lines = [
+        f"missing at checkpoint {step}{f', replicate {replicate}' if replicate else ''}: tiles of the sources "
+        + _few([f"{first} to {stop - 1}" for first, stop in _joined(sorted(blocks))])
+        for (step, replicate), blocks in found.items()
+    ]
+    more = [f"tiles are missing at {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
+    return [*lines[:_SHOWN], *more]
+
+
+def _joined(blocks: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return half-open ranges of ids, those that touch as one."""
+    found: list[tuple[int, int]] = []
+    for first, stop in blocks:
+        touches = found and found[-1][1] == first
+        found[-1 if touches else len(found) :] = [(found[-1][0] if touches else first, stop)]
+    return found
+
+
+def _few(names: Sequence[str]) -> str:
+    """Return the first of some names, and how many there are beside them."""
+    return ", ".join(names[:_SHOWN]) + (f", and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

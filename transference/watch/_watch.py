@@ -16,7 +16,7 @@ from transference.estimators import Estimator, FirstOrder, with_engine
 from transference.learners import Learner, fitted
 from transference.logs import Careful, Log, Scalars
 from transference.lookahead import SGD, Lookahead
-from transference.measurement import Question, logged, measure_stage
+from transference.measurement import Measurement, Question, logged
 from transference.report import write_report
 from transference.samplers import TaskSampler
 from transference.spec import CheckpointRef
@@ -188,7 +188,8 @@ class Watch:
         if beside is None:
             return None
         question = Question.of(self._learner, checkpoint, **self._asked, beside=beside)
-        run = measure_stage(question, self._store, {"watch": {"every": self._every, "left_out": self.left_out}})
+        measurement = Measurement(question, self._store, command=None, progress=False, log=Careful(None))
+        run = measurement.stage({"watch": {"every": self._every, "left_out": self.left_out}})
         self._measured += 1
         if self._tell:
             self._tell({**logged(run, step), "watch/share": self.share}, step)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from transference.datasets._containers import places_of, plain_reader
 from transference.datasets._images import require_folder
+from transference.datasets._opened import Opened, tensors_of
 from transference.datasets.paired._paired import Modality, PairedDataset, PairedReader, content_digest
 from transference.datasets.paired._prepared import prepared_pairs
 from transference.datasets.paired.originals import find_paired_original
@@ -79,6 +80,15 @@ def open_paired(
     """
     if (reader := find_paired(name, data_root)) is None:
         raise DataError(_unknown(name, data_root))
+    dataset = _split_as_asked(reader, split, side, channels, shown)
+    opened = Opened.of(tensors_of(dataset.values), name, split, data_root, side, channels, shown)
+    return replace(dataset, opened=opened)
+
+
+def _split_as_asked(
+    reader: PairedReader, split: str, side: int, channels: int, shown: Collection[str] | None
+) -> PairedDataset:
+    """Return a split with its images in so many channels."""
     dataset = reader.open(split)
     modalities = tuple(_as_asked(reader, modality, side, channels, shown) for modality in dataset.modalities)
     if modalities == dataset.modalities:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Protocol
@@ -14,6 +14,7 @@ from torch import Tensor
 from transference import _trees
 from transference.datasets._images import no_split
 from transference.datasets._names import find_split
+from transference.datasets._opened import Opened, tensors_of
 from transference.errors import DataError
 
 KINDS = ("image", "window", "track", "values")
@@ -49,6 +50,7 @@ class PairedDataset:
         starts: class ``c`` owns the rows ``starts[c] … starts[c+1]-1``; one longer than ``class_names``.
         ids: one per row, unique within the split.
         digest: of modalities, classes, ids and values; equal exactly when these are.
+        opened: how another process can open it; None of values that were put together by hand.
     """
 
     name: str
@@ -59,6 +61,7 @@ class PairedDataset:
     starts: tuple[int, ...]
     ids: tuple[str, ...]
     digest: str
+    opened: Opened | None = field(default=None, repr=False, compare=False)
 
     @cached_property
     def class_sizes(self) -> tuple[int, ...]:
@@ -67,7 +70,11 @@ class PairedDataset:
 
     def to(self, device: torch.device | str) -> PairedDataset:
         """Return the dataset on ``device``, where episodes are then gathered."""
-        return replace(self, values={name: value.to(device) for name, value in self.values.items()})
+        moved = {name: value.to(device) for name, value in self.values.items()}
+        known = self.opened and self.opened.gives(tensors_of(self.values))
+        return replace(
+            self, values=moved, opened=self.opened.moved(tensors_of(moved)) if self.opened and known else None
+        )
 
 
 class PairedReader(Protocol):
