@@ -162,8 +162,8 @@ class Watch:
 
     def told(self) -> str:
         """Return in one line what was measured, and what it took."""
-        left = f", {len(self.left_out)} stages left out for want of time" if self.left_out else ""
-        return f"{self._store.path}: {self._measured} stages in {self.spent:.0f} s, {self.share:.1%} of the training's time{left}"
+        left = f", {_counted(len(self.left_out))} left out for want of time" if self.left_out else ""
+        return f"{self._store.path}: {_counted(self._measured)} in {self.spent:.0f} s, {self.share:.1%} of the training's time{left}"
 
     def callback(self) -> LightningCallback:
         """Return what ``Trainer(callbacks=[…])`` of Lightning takes; ``learner`` is then one of the module that it trains.
@@ -253,3 +253,7 @@ def _whole(number: object, name: str) -> int:
     if found < 0:
         raise UsageError(f"{name}={number!r:.80} was given to a watch; a whole number, 0 or above, was expected.")
     return found
+
+
+def _counted(stages: int) -> str:
+    return "1 stage" if stages == 1 else f"{stages} stages"
