@@ -409,6 +409,19 @@ def test_a_numbered_state_survives_conversion(tmp_path, suffix):
     after = tr.load_checkpoint(tmp_path / f"new{suffix}")
     assert (after.optimizer.order, after.digest) == (6, before.digest)
     assert after.optimizer.slots["exp_avg"].keys() == before.optimizer.slots["exp_avg"].keys()
+    assert list(after.params) == list(before.params)  # which the numbers follow
+
+
+@pytest.mark.parametrize("names", [["conv.weight"], 3, [1, 2]], ids=repr)
+def test_names_that_are_not_those_of_the_parameters_are_refused(tmp_path, names):
+    module = body()
+    content = {"state_dict": module.state_dict(), "optimizer": train_steps(module.named_parameters())}
+    tr.save_checkpoint(tr.load_checkpoint(save(tmp_path / "net_1.pt", content)), tmp_path / "new.pt")
+    written = torch.load(tmp_path / "new.pt")
+    header = {k: v for k, v in json.loads(written["transference"]).items() if k != "digest"} | {"names": names}
+    save(tmp_path / "other.pt", written | {"transference": json.dumps(header)})
+    with pytest.raises(CheckpointError, match="names"):
+        tr.load_checkpoint(tmp_path / "other.pt")
 
 
 def test_a_state_that_cannot_be_used_stays_so_through_conversion(tmp_path):

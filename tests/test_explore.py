@@ -28,16 +28,16 @@ def call(*words):
     return CliRunner().invoke(main, [str(word) for word in words])
 
 
-def measured(folder, learner=None, **more):
+def measured(folder, learner=None, sources=(), **more):
     """Two checkpoints of a small learner on strokes and shapes, 3-way 1-shot; the last two sources are targets too."""
     learner = learner or PixelPrototypes()
     checkpoints = [tr.Checkpoint(learner.init_params(k), step) for k, step in enumerate((5, 10))]
-    sources = [tr.few_shot(f"{mode}:val", ways=3, shots=1, queries=2, seed=1) for mode in ("strokes", "shapes")]
-    targets = [sources[1], tr.few_shot("textures:val", ways=3, shots=1, queries=2, seed=2)]
+    drawn = [tr.few_shot(f"{mode}:val", ways=3, shots=1, queries=2, seed=1) for mode in ("strokes", "shapes")]
+    targets = [drawn[1], tr.few_shot("textures:val", ways=3, shots=1, queries=2, seed=2)]
     return tr.measure(
         learner,
         checkpoints,
-        sources,
+        sources or drawn,
         targets,
         n_source=6,
         n_target=4,
@@ -179,6 +179,24 @@ def test_replicates_tell_what_they_tell_elsewhere(tmp_path):
         np.testing.assert_allclose(np.exp(cells), pairs[column], rtol=1e-5)
     verdicts = np.concatenate([found["verdict"][a:b, c:d].ravel() for a, b, c, d in blocks])
     assert [data(text)["verdicts"][k] for k in verdicts] == pairs["transfer"].tolist()
+
+
+class Fixed:
+    """Tasks of a mode whose images cannot be drawn anew."""
+
+    def __init__(self, mode):
+        self.mode, self._tasks = f"fixed {mode}", tr.few_shot(f"{mode}:val", ways=3, shots=1, queries=2, seed=1)
+        self.name = f"fixed/{self._tasks.name}"
+
+    def __getitem__(self, index):
+        return self._tasks[index]
+
+
+def test_a_run_whose_controls_tell_no_noise_says_so(run, tmp_path):
+    strokes = tr.few_shot("strokes:val", ways=3, shots=1, queries=2, seed=1)
+    fixed = measured(tmp_path / "fixed", sources=[strokes, Fixed("shapes")])
+    assert "no control of resampled images, nor replicates" in _page.build_page(fixed, _page.ExploreOptions())
+    assert "no cell is drawn faint" not in _page.build_page(run, _page.ExploreOptions())
 
 
 def test_estimates_are_said_to_be_estimates(tmp_path):

@@ -601,6 +601,7 @@ def test_clustering_survives_tables_of_nothing_and_of_one():
         frame.assign(loss_ratio=1.0),
         frame[frame["source"] == 3],
         frame[frame["target"] == 3],
+        frame[(frame["source"] < 4) & (frame["target"] < 4)].assign(loss_ratio=1.0),  # square: like distances of 0
     ):
         figures.matrix(case, clustered=True)
 
@@ -662,6 +663,13 @@ def test_a_scale_has_a_tip_where_cells_lie_beyond_it_and_only_there(extremes, ti
     frame.loc[:1, "loss_ratio"] = extremes
     for figure in (figures.matrix(frame, limit=1.2), figures.matrix(frame, limit=1.2, clustered=True)):
         assert figure.axes[0].collections[0].colorbar.extend == tips
+
+
+def test_a_single_cell_is_not_beyond_its_own_scale():
+    frame = planted()
+    for ratio in np.linspace(0.5, 1.5, 40):
+        figure = figures.matrix(frame[(frame["source"] == 3) & (frame["target"] == 3)].assign(loss_ratio=ratio))
+        assert figure.axes[0].collections[0].colorbar.extend == "neither"
 
 
 def test_an_interval_of_rows_that_goes_on_beyond_its_axis_has_a_tip():

@@ -1,8 +1,10 @@
 """A watch looks at a training, changes nothing of it, and leaves a run like any other."""
 
+import shutil
 import sys
 import types
 
+import numpy as np
 import pytest
 import torch
 
@@ -144,6 +146,58 @@ def test_what_befalls_a_later_stage_is_told_and_the_training_goes_on(watching, l
     assert watch(6, theta).steps == (2, 6)
 
 
+@pytest.mark.parametrize("error", [KeyError("ema"), ValueError("no average yet"), AssertionError()], ids=repr)
+def test_whatever_befalls_a_later_stage_ends_no_training(watching, learner, caplog, error):
+    def averaged():
+        raise error
+
+    theta, watch = learner.init_params(0), watching()
+    with pytest.raises(type(error)):
+        watching("first")(2, averaged)
+    watch(2, theta)
+    assert watch(4, averaged) is None
+    assert f"the watch failed at step 4 ({type(error).__name__}:" in caplog.text
+    assert watch(6, theta).steps == (2, 6)
+
+
+def test_what_is_told_of_a_later_stage_says_what_to_do(watching, learner, caplog, tmp_path):
+    theta, watch = learner.init_params(0), watching()
+    watch(2, theta)
+    shutil.rmtree(tmp_path / "watched")
+    watching(n_source=5)(2, theta)
+    assert watch(4, theta) is None
+    assert "n: 5 → 4" in caplog.messages[-1]
+    assert "\n" not in caplog.messages[-1]
+
+
+def test_steps_that_jump_over_a_stage_are_one(watching, learner):
+    theta, watch = learner.init_params(0), watching(every=10)
+    assert [step for step in range(7, 50, 7) if watch(step, theta)] == [14, 21, 35, 42]
+    assert tr.open_run(watch._store.path).steps == (14, 21, 35, 42)
+
+
+def test_a_checkpoint_is_of_the_step_that_was_called(watching, learner):
+    assert watching()(2, tr.Checkpoint(learner.init_params(0), 0)).steps == (2,)
+
+
+def test_numbers_of_other_libraries_are_steps(watching, learner):
+    theta, watch = learner.init_params(0), watching()
+    assert watch(np.int64(2), theta)
+    assert watch(torch.tensor(4), theta).steps == (2, 4)
+
+
+@pytest.mark.parametrize("step", [-2, 2.0, "2", None], ids=repr)
+def test_what_is_no_step_is_refused(watching, learner, step):
+    with pytest.raises(UsageError, match="step="):
+        watching()(step, learner.init_params(0))
+
+
+@pytest.mark.parametrize("theta", [None, [torch.zeros(1)], {"weight": 1.0}], ids=repr)
+def test_what_holds_no_tensors_by_name_is_refused(watching, theta):
+    with pytest.raises(UsageError, match="tensors by name"):
+        watching()(2, theta)
+
+
 def test_a_folder_of_another_run_is_refused_at_once(watching, learner):
     watching()(2, learner.init_params(0))
     with pytest.raises(SpecMismatchError, match="n: 4 → 5"):
@@ -188,7 +242,17 @@ def test_a_log_and_a_page_are_kept(watching, learner, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"every": 0}, {"time_share": 0}, {"time_share": float("nan")}, {"alpha": 0.1}, {"log": "nobody"}], ids=str
+    "wrong",
+    [
+        {"every": 0},
+        {"every": 1.5},
+        {"every": "2"},
+        {"time_share": 0},
+        {"time_share": float("nan")},
+        {"alpha": 0.1},
+        {"log": "nobody"},
+    ],
+    ids=str,
 )
 def test_what_cannot_be_watched_is_refused(watching, wrong):
     with pytest.raises(UsageError):

@@ -141,6 +141,8 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
     told |= {} if checkpoint.frozen is None else {"frozen": sorted(checkpoint.frozen)}
     overlaps = dict.fromkeys((*checkpoint.overlaps, *overlapping(checkpoint.params)))
     told |= {"overlaps": [list(pair) for pair in overlaps]} if overlaps else {}
+    if checkpoint.optimizer is not None and checkpoint.optimizer.order is not None:
+        told["names"] = list(checkpoint.params)  # the optimizer's numbers follow them, and safetensors keeps no order
     header = {
         "format": _FORMAT,
         "step": checkpoint.step,
@@ -369,13 +371,18 @@ def _from_header(header: Mapping[str, Any], tensors: Mapping[str, Tensor], path:
     if "digest" in header and header["digest"] != _digest_of_file(header, tensors):
         raise ValueError("its digest is not that of its content, so something was altered")
     needed = ("format", "step", "learner", "config", "optimizer", "training")
-    as_record(header, "the header", needed, (*needed, "unsafe", "digest", "tied", "frozen", "overlaps"))
+    as_record(header, "the header", needed, (*needed, "unsafe", "digest", "tied", "frozen", "overlaps", "names"))
     params = below(_PARAMS)
     if not params:
         raise ValueError("it has no parameters")
     params |= {
         other: params[as_text(first, "tied")] for other, first in as_record(header.get("tied", {}), "tied").items()
     }
+    if (names := header.get("names")) is not None:
+        order = [as_text(name, "names") for name in as_list(names, "names")]
+        if sorted(order) != sorted(params):
+            raise ValueError("names are not those of its parameters")
+        params = {name: params[name] for name in order}
     optimizer = None
     if header["optimizer"] is not None:
         slots: dict[str, Params] = {}

@@ -84,6 +84,14 @@ def same_tasks(run: Run) -> list[list[bool]]:
     return [found[k : k + len(run.spec.targets)] for k in range(0, n, len(run.spec.targets))]
 
 
+def tells_noise(run: Run) -> bool:
+    """Return whether some control of a run tells how far other images would move its ratios.
+
+    None does where a sampler cannot draw a task's images anew, or too few of the controls have a ratio.
+    """
+    return bool(_noise(run))
+
+
 def _noise(run: Run) -> dict[tuple[int, float, str, str], tuple[float, float]]:
     """Return the band of the control ``resampled``, by checkpoint step, step size, source mode and target mode."""
     bands = control_bands(run.controls()).to_dict("records")

@@ -22,7 +22,7 @@ from scipy.special import stdtrit
 from transference import figures
 from transference.errors import UsageError, in_one_line
 from transference.explore._command import pair_call, pair_command
-from transference.explore._layers import VERDICTS, WORDS, Layer, layers, same_tasks
+from transference.explore._layers import VERDICTS, WORDS, Layer, layers, same_tasks, tells_noise
 from transference.explore._packing import Coding, Shelf, coding
 from transference.explore._pictures import pictures
 from transference.files import write_aside
@@ -242,9 +242,10 @@ def _tasks(run: Run, tasks: pd.DataFrame, role: str) -> dict[str, Any]:
 def _notes(run: Run, steps: Sequence[int], shown: Sequence[int], kind: Coding, left_out: Sequence[str]) -> list[str]:
     """Return what a reader must know of the page's numbers."""
     notes = []
-    if not run.spec.controls and run.spec.replicates == 1:
+    if run.spec.replicates == 1 and not tells_noise(run):
+        controls = "no control of resampled images," if run.spec.controls else "neither controls"
         notes.append(
-            "The run has neither controls nor replicates: how far resampling noise moves a ratio is not known, and no cell is drawn faint."
+            f"The run has {controls} nor replicates: how far resampling noise moves a ratio is not known, and no cell is drawn faint."
         )
     if run.spec.replicates > 1:
         notes.append(f"A cell is the geometric mean of {run.spec.replicates} draws of the pair's episodes.")

@@ -80,7 +80,8 @@ def ratio_bar(
     """
     ticks = _nice_ratios(span, 1 if settings.get("location") == "bottom" else 2)
     cells = np.concatenate([np.ma.compressed(np.ma.asarray(mesh.get_array())) for mesh in meshes])
-    below, above = bool((cells < -span).any()), bool((cells > span).any())
+    end = span * (1 + 1e-9)  # a cell where the scale ends is not beyond it; the end went through a ratio and back
+    below, above = bool((cells < -end).any()), bool((cells > end).any())
     extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get((below, above), "neither")
     bar = axes[0].figure.colorbar(meshes[0], ax=[*axes], label=LABEL, extend=extend, ticks=np.log(ticks), **settings)
     bar.set_ticklabels([_as_ratio(ratio) for ratio in ticks])

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.spatial.distance import pdist
 
 from transference.errors import UsageError
 from transference.figures._calibrated import NOT_CALIBRATED
@@ -273,7 +274,8 @@ def _linkage(rows: NDArray[np.float64]) -> NDArray[np.float64] | None:
     """Return the average linkage of rows, its leaves so that those that are alike are neighbours; None of a single row."""
     if len(rows) < 2:
         return None
-    found: NDArray[np.float64] = linkage(rows, method="average", optimal_ordering=len(rows) <= _OPTIMAL)
+    # Of distances: a table that is symmetric with an empty diagonal, as one of zeros, scipy would suspect to be distances.
+    found: NDArray[np.float64] = linkage(pdist(rows), method="average", optimal_ordering=len(rows) <= _OPTIMAL)
     return found
 
 

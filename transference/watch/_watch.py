@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import operator
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -34,16 +36,14 @@ CHECKED = 16
 
 _log = logging.getLogger("transference.watch")
 
-_FAILURES = (TransferenceError, OSError, RuntimeError, MemoryError)
-"""What may befall a stage: a disk that is full, a device without room, a loss that became infinite."""
-
 
 class Watch:
     """Measures a small table of loss ratios at stages of a training, into a run folder like any other.
 
     It is called after every update, and measures at every multiple of ``every`` that its share of the time allows: a stage is left out
-    where one as long as the last would take more. The first is always measured, so the share holds once the training has lasted
-    long enough for that one. Nothing of the training is changed: no parameter, no gradient, no random number.
+    where one as long as the last would take more. Where the steps of its calls jump over a multiple, the first call beyond is the
+    stage. The first is always measured, so the share holds once the training has lasted long enough for that one. Nothing of the
+    training is changed: no parameter, no gradient, no random number.
 
     A training that is interrupted and goes on is watched on in the same folder. Stages that the folder has are not measured again; where
     the training took another way since, they and all later ones are replaced.
@@ -70,7 +70,7 @@ class Watch:
         page: a file, ``.html``, that is written anew at each stage for which there is time left: the run's report.
 
     Raises:
-        UsageError: a number is out of range, ``alpha`` and ``lookahead`` are both given, or ``log`` is none.
+        UsageError: a number is out of range or none, ``alpha`` and ``lookahead`` are both given, or ``log`` is none.
     """
 
     def __init__(
@@ -96,6 +96,7 @@ class Watch:
         log: Log | Scalars | None = None,
         page: str | Path | None = None,
     ) -> None:
+        every = _whole(every, "every")
         if every < 1 or not time_share > 0:
             raise UsageError(
                 f"A watch every {every} updates for a share of {time_share} of the time was asked for; both must be above 0."
@@ -112,6 +113,7 @@ class Watch:
             "device": device, "precision": precision, "tile": tile, "combine": combine or {},
         }  # fmt: skip
         self._looked: int | None = None
+        self._called: int | None = None
         self._measured = 0
         self.left_out: list[int] = []
         """Stages that were not measured, since there was no time for them."""
@@ -140,7 +142,8 @@ class Watch:
         Raises:
             TransferenceError: the first stage cannot be measured. What befalls a later one is told, and the training goes on.
         """
-        if step % self._every or step == self._looked:
+        step = _whole(step, "step")
+        if not self._due(step):
             return None
         first, self._looked = self._looked is None, step
         if not self._budget.allows("stage"):
@@ -148,10 +151,12 @@ class Watch:
             return None
         try:
             return self._measured_and_drawn(step, theta)
-        except _FAILURES as error:
+        except Exception as error:  # a disk that is full, a loss that became infinite, a learner's or a function's own
             if first:
                 raise
-            why = in_one_line(first_line(error))
+            why = in_one_line(
+                " ".join(str(error).split()) if isinstance(error, TransferenceError) else first_line(error)
+            )
             _log.warning(
                 "note: the watch failed at step %d (%s: %s); the training goes on", step, type(error).__name__, why
             )
@@ -159,8 +164,8 @@ class Watch:
 
     def told(self) -> str:
         """Return in one line what was measured, and what it took."""
-        left = f", {len(self.left_out)} stages left out for want of time" if self.left_out else ""
-        return f"{self._store.path}: {self._measured} stages in {self.spent:.0f} s, {self.share:.1%} of the training's time{left}"
+        left = f", {_counted(len(self.left_out))} left out for want of time" if self.left_out else ""
+        return f"{self._store.path}: {_counted(self._measured)} in {self.spent:.0f} s, {self.share:.1%} of the training's time{left}"
 
     def callback(self) -> LightningCallback:
         """Return what ``Trainer(callbacks=[…])`` of Lightning takes; ``learner`` is then one of the module that it trains.
@@ -180,6 +185,12 @@ class Watch:
             with self._budget.spending("page"):
                 write_report([run], self._page)
         return run
+
+    def _due(self, step: int) -> bool:
+        """Return whether a step is a stage, or the first that is called beyond one."""
+        before, self._called = self._called, step
+        jumped = before is not None and step // self._every > before // self._every
+        return step != self._looked and (jumped or step % self._every == 0)
 
     def _stage(self, step: int, theta: Theta) -> Run | None:
         """Measure a stage, unless the run has it."""
@@ -216,13 +227,43 @@ class Watch:
         return tuple(other for other in known if other.step not in gone)
 
     def _checkpoint(self, step: int, theta: Theta) -> Checkpoint:
-        """Return what is trained as a checkpoint, by the names that the learner knows."""
+        """Return what is trained as a checkpoint, by the names that the learner knows.
+
+        Raises:
+            UsageError: it has no tensors by name.
+        """
         if callable(theta) and not isinstance(theta, nn.Module):
             theta = theta()
         if isinstance(theta, Checkpoint):
-            return theta
-        tensors = theta.state_dict() if isinstance(theta, nn.Module) else theta
+            return theta if theta.step == step else replace(theta, step=step)
+        tensors: object = theta
+        if isinstance(theta, nn.Module):  # whose state may hold more, as a checkpoint's file may
+            tensors = {name: value for name, value in theta.state_dict().items() if isinstance(value, Tensor)}
+        if not isinstance(tensors, Mapping) or not all(isinstance(value, Tensor) for value in tensors.values()):
+            raise UsageError(
+                f"A {type(theta).__name__} was given as what is trained; a dict of tensors by name, a module, a Checkpoint, "
+                "or a function that returns one of these was expected."
+            )
         # A copy: the optimizer goes on to write into the training's own tensors.
         return fitted(
             self._learner, Checkpoint({name: value.detach().clone() for name, value in tensors.items()}, step)
         )
+
+
+def _whole(number: object, name: str) -> int:
+    """Return a whole number of any library as Python's.
+
+    Raises:
+        UsageError: it is none, or below 0.
+    """
+    try:
+        found = operator.index(number)  # type: ignore[arg-type]  # that is what is asked
+    except TypeError:
+        found = -1
+    if found < 0:
+        raise UsageError(f"{name}={number!r:.80} was given to a watch; a whole number, 0 or above, was expected.")
+    return found
+
+
+def _counted(stages: int) -> str:
+    return "1 stage" if stages == 1 else f"{stages} stages"
