@@ -961,6 +961,15 @@ def test_a_figure_of_pairs_refuses_several_checkpoints(draw):
         draw(table()[0])
 
 
+@pytest.mark.parametrize("column", ["checkpoint_step", "alpha"])
+def test_a_histogram_on_axes_of_ones_own_refuses_several_checkpoints_or_step_sizes(column):
+    frame, own = table(steps=(100,))
+    twice = lambda rows: pd.concat([rows, rows.assign(**{column: 200})])
+    for pairs, selves in ((twice(frame), own), (frame, twice(own))):
+        with pytest.raises(UsageError, match=f"of {column}; this figure draws one"):
+            figures.draw_histogram(Figure().subplots(), pairs, selves)
+
+
 WHOLE = {
     "histogram": lambda **on: figures.histogram(table(steps=(100,))[0], **on),
     "training": lambda **on: figures.training(table()[0], **on),

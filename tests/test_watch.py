@@ -340,7 +340,7 @@ def test_without_lightning_there_is_no_callback_of_it(watching, monkeypatch):
 
 
 @pytest.mark.parametrize("lookahead", [tr.SGD(alpha=1e-3), tr.Outer(alpha=1e-3)], ids=["sgd", "outer"])
-def test_a_training_of_ours_and_its_watch_go_on_together(learner, tmp_path, lookahead):
+def test_a_training_of_ours_and_its_watch_go_on_together(learner, tmp_path, monkeypatch, lookahead):
     """What was watched is what is measured on the saved checkpoints, to the bit, whether the training was interrupted or not."""
     modes = ("strokes", "shapes")
     episodes = {"ways": 3, "shots": 1, "queries": 2}
@@ -358,6 +358,8 @@ def test_a_training_of_ours_and_its_watch_go_on_together(learner, tmp_path, look
         "device": "cpu",
     }
 
+    stage = tr.Watch._stage
+
     def train_to(name, iterations):
         watch = tr.Watch(
             sources, targets, learner=learner, out=tmp_path / f"{name}-watch", every=2, time_share=1e9, **asked
@@ -365,7 +367,16 @@ def test_a_training_of_ours_and_its_watch_go_on_together(learner, tmp_path, look
         out = tmp_path / name
         return train_learner(learner, training, tasks, out=out, iterations=iterations, save_every=4, watch=watch)
 
+    def killed_at_4(watch, step, theta):
+        if step == 4:
+            raise KeyboardInterrupt
+        return stage(watch, step, theta)
+
     train_to("whole", 8)
+    with monkeypatch.context() as broken:
+        broken.setattr(tr.Watch, "_stage", killed_at_4)
+        with pytest.raises(KeyboardInterrupt):
+            train_to("parts", 6)  # killed in a stage whose checkpoint is saved
     train_to("parts", 6)
     for path in (tmp_path / "parts").glob("step-00000006*"):
         path.unlink()  # killed after stage 6, before anything was saved

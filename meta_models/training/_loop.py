@@ -151,7 +151,8 @@ def train(
             checkpoint ``validation/loss/MODE`` and ``validation/accuracy/MODE``, by ``log.log(data, step=update)``: a run of wandb, trackio
             or anything alike, or TensorBoard's ``SummaryWriter``. If it fails the training goes on.
         log_every: updates between two entries of the log.
-        watch: called after every update, with the number of updates and what makes the checkpoint (`transference.Watch`).
+        watch: called after every update, and before the first one where a training goes on, with the number of updates
+            and what makes the checkpoint (`transference.Watch`).
 
     Returns:
         The checkpoints of this training, in the order of their steps.
@@ -184,6 +185,8 @@ def train(
     recent: list[dict[str, Any]] = []
     bar = progress_bar(iterations, unit="it", shown=progress, initial=min(done, iterations))
     with full_precision(), bar, workers():  # the same threads for all updates
+        if watch and done:  # a stage that was interrupted once its checkpoint was saved
+            watch(done, partial(_checkpoint, training, theta, params, optimizer, done))
         for iteration in range(done, iterations):
             found = _update(theta.learner, training, tasks, params, optimizer, iteration, batching, combination)
             metrics += found

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from transference.errors import UsageError
 from transference.figures._calibrated import INTERVALS, as_intervals, has_rows
 from transference.figures._kind import BINS, LIMITS, Drawn, Option, PlotRequest
-from transference.figures._panels import class_patches, legend
+from transference.figures._panels import check_single, class_patches, legend
 from transference.figures._style import COLOURS, LETTERS, Canvas
 from transference.statistics import CLASSES, GROUP, NEUTRAL_BAND, classify, measured
 
@@ -87,8 +87,11 @@ def draw_histogram(
             with intervals.
 
     Raises:
-        UsageError: the limits are not in order.
+        UsageError: the limits are not in order, or a table holds several checkpoints or step sizes.
     """
+    for rows in (ratios, own):
+        if isinstance(rows, pd.DataFrame) and len(rows):
+            check_single(rows, "checkpoint_step", "alpha")
     if isinstance(ratios, pd.DataFrame):
         failed += len(ratios) - len(measured(ratios))
         ratios = measured(ratios)
