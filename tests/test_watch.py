@@ -251,6 +251,7 @@ def test_a_log_and_a_page_are_kept(watching, learner, tmp_path):
         {"time_share": float("nan")},
         {"alpha": 0.1},
         {"log": "nobody"},
+        {"page": "notes.txt"},
     ],
     ids=str,
 )

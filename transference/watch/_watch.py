@@ -70,7 +70,8 @@ class Watch:
         page: a file, ``.html``, that is written anew at each stage for which there is time left: the run's report.
 
     Raises:
-        UsageError: a number is out of range or none, ``alpha`` and ``lookahead`` are both given, or ``log`` is none.
+        UsageError: a number is out of range or none, ``alpha`` and ``lookahead`` are both given, ``log`` is none, or ``page`` no name of
+            a page.
     """
 
     def __init__(
@@ -102,6 +103,8 @@ class Watch:
                 f"A watch every {every} updates for a share of {time_share} of the time was asked for; both must be above 0."
             )
         alphas = (alpha,) if isinstance(alpha, int | float) else tuple(alpha)
+        if page and Path(page).suffix.lower() not in (".html", ".htm"):
+            raise UsageError(f"The page of a watch was to be {page}; give a name that ends in .html.")
         if lookahead and alphas:
             raise UsageError("alpha and lookahead were given; give the step sizes to the lookahead alone.")
         self._learner, self._every, self._budget, self._tell = learner, every, Budget(time_share), Careful(log)
