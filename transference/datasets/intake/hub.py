@@ -280,8 +280,9 @@ def _api(hub: ModuleType) -> Any:  # noqa: ANN401 - a library that may be absent
     return hub.HfApi(endpoint=_endpoint(), headers={"user-agent": f"transference/{version('transference')}"})
 
 
-def _endpoint() -> str:
-    return os.environ.get("HF_ENDPOINT", "").rstrip("/") or "https://huggingface.co"
+def _endpoint() -> str | None:
+    """Return where the environment says that the Hub is, None for where the library knows it to be."""
+    return os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
 
 
 def _below(path: object, prefix: str) -> bool:
@@ -308,7 +309,7 @@ def _checked(entry: Any, address: HubAddress) -> HubFile:  # noqa: ANN401 - a li
 
 
 def _nonsense(address: HubAddress, what: str) -> str:
-    return f"{address} cannot be read: {_endpoint()} answers {in_one_line(what)}, which makes no sense."
+    return f"{address} cannot be read: {_endpoint() or 'the Hub'} answers {in_one_line(what)}, which makes no sense."
 
 
 @contextmanager
@@ -338,8 +339,9 @@ def _why(address: HubAddress, error: BaseException) -> str:
         type(error).__name__ == "LocalEntryNotFoundError" and error.__cause__
     ):  # says no more than that there is another one
         error = error.__cause__
-    hub, code = _endpoint(), getattr(getattr(error, "response", None), "status_code", None)
-    page = f"{hub}/datasets/{address.repository}"
+    code = getattr(getattr(error, "response", None), "status_code", None)
+    where = _endpoint()
+    hub, page = where or "the Hub", f"{where or 'Hub'}/datasets/{address.repository}"
     absent = (
         f"cannot be fetched: there is no {page}, or it is private ({code}). Is its name right? To one that is private "
         "log in (hf auth login), and repeat the command."
