@@ -1,6 +1,7 @@
 """Every file of a run folder says whose it is; a folder of version 0.1 is read without."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -299,6 +300,20 @@ def test_a_folder_in_the_place_of_a_tile_is_no_tile(run):
     found = tr.verify(run.path)
     assert found.missing == 1
     assert TILE in found.notes[0]
+
+
+def test_what_is_there_is_known_by_one_listing_of_a_folder(run, monkeypatch):
+    """On a disk of a network each question costs, and there may be 100,000 files."""
+    listed, scandir = [], os.scandir
+    monkeypatch.setattr("transference.store._layout.os.scandir", lambda path: listed.append(path) or scandir(path))
+    monkeypatch.setattr("transference.store._files.TableFile.exists", lambda self: pytest.fail("asked file by file"))
+    assert run.progress() == (16, 16)
+    assert len(listed) == len(set(listed)) == 4
+    (run.path / TILE).rename(run.path / TILE.replace("pairs", "sources"))
+    shutil.rmtree(run.path / "pairs/checkpoint_step=00000020")
+    assert run.progress() == (7, 16)
+    with pytest.raises(StoreError, match="incomplete: 7 of 16 tiles"):
+        run.pairs()
 
 
 def test_what_is_no_part_of_the_run_is_named(run):

@@ -22,7 +22,7 @@ from transference.errors import SpecMismatchError, StoreError
 from transference.files import write_aside
 from transference.spec import RunSpec, Tile
 from transference.store._about import FORMAT, read_about
-from transference.store._files import TableFile
+from transference.store._files import TableFile, read_in_turn
 from transference.store._layout import FOLDERS, Layout, folders_of
 from transference.store._lock import LOCK_NAMES, one_writer
 from transference.store._schema import PAIRS
@@ -187,8 +187,8 @@ class Store:
         Raises:
             StoreError: a file is not what it should be.
         """
-        for file in self.layout.published():
-            file.read()
+        for _ in read_in_turn(self.layout.published()):
+            pass
 
     @property
     def begun(self) -> bool:
@@ -214,8 +214,9 @@ class Store:
     def has_all(self, step: int) -> bool:
         """Return whether all that belongs to one checkpoint is published; of rounds of exact pairs, the first."""
         spec = self.layout.spec
+        tiles = list(spec.tiles(step))
         return (
-            all(self.has(tile) for tile in spec.tiles(step))
+            len(self.layout.done(tiles)) == len(tiles)
             and all(self.has_self_transference(step, targets) for targets in spec.target_blocks())
             and (not spec.controls or self.has_controls(step))
             and (not spec.sampled or bool(self.exact_rounds(spec, step)))
@@ -276,10 +277,9 @@ class Store:
         A part of a round is left out: it is no random sample of the table.
         """
         rounds: list[list[TableFile]] = []
-        while files := [self.layout.exact(tile, len(rounds)) for tile in spec.tiles(step, 0)]:
-            if not all(file.exists() for file in files):
-                break
-            rounds.append(files)
+        tiles = list(spec.tiles(step, 0))
+        while len(self.layout.done_exactly(tiles, len(rounds))) == len(tiles):
+            rounds.append([self.layout.exact(tile, len(rounds)) for tile in tiles])
         return rounds
 
     def sample(self, spec: RunSpec, step: int) -> pd.DataFrame:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from transference.store._files import TableFile
-
-_READERS = 4
-"""Files read at once: checksums and decompression run outside of Python's lock."""
+from transference.store._files import TableFile, read_in_turn
 
 
 @dataclass(frozen=True)
@@ -53,7 +48,7 @@ def read_matrices(files: Sequence[TableFile], alpha: float, shape: tuple[int, in
         "accuracy_before",
         *(["loss_before", "loss_after"] if estimated else []),
     ]
-    for content in _in_turn(files, [*names, "alpha"]):
+    for content in read_in_turn(files, [*names, "alpha"]):
         here = pa.compute.equal(content["alpha"], alpha)
         rows = content if pa.compute.all(here).as_py() else content.filter(here)
         source, target, ratio, slope, accuracy, *losses = (rows[name].to_numpy() for name in names)
@@ -62,16 +57,6 @@ def read_matrices(files: Sequence[TableFile], alpha: float, shape: tuple[int, in
             with np.errstate(all="ignore"):
                 changes[source, target] = losses[1] / losses[0]
     return Matrices(ratios, changes, slopes, accuracies)
-
-
-def _in_turn(files: Iterable[TableFile], names: Sequence[str]) -> Iterator[pa.Table]:
-    """Yield these columns of each file, read a few files ahead."""
-    rest = iter(files)
-    with ThreadPoolExecutor(_READERS) as pool:
-        waiting = [pool.submit(file.read, names) for file in islice(rest, _READERS)]
-        while waiting:
-            yield waiting.pop(0).result()
-            waiting += [pool.submit(file.read, names) for file in islice(rest, 1)]
 
 
 def ranges(labels: Sequence[str]) -> list[tuple[str, slice]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from transference.blocks import Block, Combined
 from transference.errors import StoreError, UsageError
 from transference.spec import RunSpec, Tile
+from transference.store._files import read_in_turn
 from transference.store._folder import Store
 from transference.store._layout import Layout
 from transference.store._matrices import Matrices, ranges, read_matrices
@@ -81,9 +82,11 @@ class Run:
     def progress(self) -> Progress:
         """Return how many tiles are published; those of the sample that is measured exactly count too, as far as it can be told."""
         tiles = list(self._tiles())
-        done = sum(map(self._store.has, tiles))
         sampled = [tile for tile in tiles if tile.replicate == 0] if self.spec.sampled else []
-        return Progress(done + sum(self._store.has_exact(tile, 0) for tile in sampled), len(tiles) + len(sampled))
+        if not self._store.begun:
+            return Progress(0, len(tiles) + len(sampled))
+        done = len(self._layout.done(tiles)) + len(self._layout.done_exactly(sampled, 0))
+        return Progress(done, len(tiles) + len(sampled))
 
     def failed(self) -> Counter[str]:
         """Return how many cells of the table failed, in all replicates, by status; an empty count where none did.
@@ -97,8 +100,8 @@ class Run:
         self._check_complete()
         calibrated = self.spec.calibrated
         found: Counter[str] = Counter()
-        for tile in self._tiles():
-            rows = self._layout.pairs(tile).read(["loss_before", "loss_after", "loss_ratio", "status"]).to_pandas()
+        for _, content in self._read(["loss_before", "loss_after", "loss_ratio", "status"]):
+            rows = content.to_pandas()
             lost = rows["status"] != "ok"
             if calibrated:
                 lost &= ~(np.isfinite(rows["loss_after"]) & (rows["loss_before"] > 0) & (rows["loss_before"] < np.inf))
@@ -124,8 +127,7 @@ class Run:
         """
         self._check_replicate(replicate)
         self._check_complete()
-        parts = [(tile.step, self._layout.pairs(tile).read()) for tile in self._tiles(replicate)]
-        frame = _stack(parts)
+        frame = _stack([(tile.step, rows) for tile, rows in self._read(None, replicate)])
         self._add_mode(frame, "source", "source_mode")
         self._add_mode(frame, "target", "target_mode")
         return frame.sort_values(["checkpoint_step", "alpha", "source", "target", "replicate"], ignore_index=True)
@@ -283,11 +285,10 @@ class Run:
         """
         self._check_complete()
         names = ["source", "target", "alpha", "status"]
-        parts = []
-        for tile in self._tiles(0):
-            rows = self._layout.pairs(tile).read(names)
-            parts.append((tile.step, rows.filter(pa.compute.not_equal(rows["status"].cast(pa.string()), "ok"))))
-        return _stack(parts)
+        failed: Callable[[pa.Table], pa.Table] = lambda rows: rows.filter(
+            pa.compute.not_equal(rows["status"].cast(pa.string()), "ok")
+        )
+        return _stack([(tile.step, failed(rows)) for tile, rows in self._read(names, 0)])
 
     def tasks(self) -> pd.DataFrame:
         """Return one row per task: role, id, sampler and index, mode, split, classes, image ids.
@@ -389,11 +390,16 @@ class Run:
             StoreError: some are not.
         """
         tiles = [tile for tile in self._tiles() if steps is None or tile.step in steps]
-        done = sum(map(self._store.has, tiles))
+        done = len(self._layout.done(tiles)) if self._store.begun else 0
         if done < len(tiles):
             raise StoreError(
                 f"{self.path} is incomplete: {done} of {len(tiles)} tiles. Repeat the command in its run.json to finish it."
             )
+
+    def _read(self, names: Sequence[str] | None, replicate: int | None = None) -> Iterator[tuple[Tile, pa.Table]]:
+        """Yield each tile of one replicate or of all, with these columns of its pairs."""
+        tiles = list(self._tiles(replicate))
+        return zip(tiles, read_in_turn(map(self._layout.pairs, tiles), names), strict=True)
 
     def _tiles(self, replicate: int | None = None) -> Iterator[Tile]:
         return (tile for step in self.steps for tile in self.spec.tiles(step, replicate))

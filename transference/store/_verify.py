@@ -87,7 +87,8 @@ class _Verifier:
     def run(self) -> Verification:
         """Check every file of the run."""
         tiles = list(self._layout.tiles())
-        missing = [tile for tile in tiles if not all(file.exists() for file in self._layout.of(tile))]
+        done = set(self._layout.done(tiles))
+        missing = [tile for tile in tiles if tile not in done]
         if not self._layout.labelled:
             self._notes.append(
                 f"{self._layout.path} was written by version 0.1, whose files do not say whose they are: that none was exchanged for "
