@@ -2,6 +2,8 @@
 
 from .blocks import (
     Block as Block,
+    Strip as Strip,
+    Strips as Strips,
 )
 from .checkpoints import (
     Checkpoint as Checkpoint,

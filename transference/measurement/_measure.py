@@ -168,7 +168,7 @@ def measure_at(step: int, spec: RunSpec, store: Store, work: Work, bar: Bar) -> 
 
 def logged(run: Run, step: int) -> dict[str, float]:
     """Return mean and shares of each mode pair and step size at one checkpoint, as a log names them."""
-    table = summarise_blocks(run.blocks(step))
+    table = summarise_blocks(run.tables(step))
     return {
         f"{name}/{row['source_mode']} to {row['target_mode']}/alpha={row['alpha']:g}": row[name]
         for row in table.to_dict("records")

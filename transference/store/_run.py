@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,18 +13,26 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from transference.blocks import Block, Combined
+from transference.blocks import Block, Combined, Strips
+from transference.devices import free_memory
 from transference.errors import StoreError, UsageError
-from transference.spec import RunSpec, Tile
+from transference.spec import RunSpec, TaskSet, Tile
 from transference.store._files import read_in_turn
 from transference.store._folder import Store
 from transference.store._layout import Layout
-from transference.store._matrices import Matrices, ranges, read_matrices
+from transference.store._matrices import Matrices, overlap, ranges, read_matrices, read_strips
 from transference.store._schema import CONTROL_NAMES, CONTROLS, OLD_CONTROL_NAMES
 from transference.store._view import mode_names
 
 if TYPE_CHECKING:
     import transference
+
+
+_WHOLE = 2**24
+"""Pairs of a checkpoint up to which `Run.tables` gives matrices: a third of a gigabyte."""
+
+_ROW = 150
+"""Bytes that a row of `Run.pairs` takes at least while it is made: in Arrow, in pandas, and sorted."""
 
 
 class Progress(NamedTuple):
@@ -122,11 +131,13 @@ class Run:
             replicate: with which episodes of the tasks; 0, the samplers' own, by default, and None for a row of each.
 
         Raises:
-            UsageError: the run has no such replicate.
+            UsageError: the run has no such replicate, or memory does not hold all rows.
             StoreError: tiles are missing or damaged.
         """
         self._check_replicate(replicate)
         self._check_complete()
+        rows = self.spec.n_cells // (self.spec.replicates if replicate is not None else 1)
+        self._check_memory(rows * _ROW, f"{rows:,} rows as a table of pandas")
         frame = _stack([(tile.step, rows) for tile, rows in self._read(None, replicate)])
         self._add_mode(frame, "source", "source_mode")
         self._add_mode(frame, "target", "target_mode")
@@ -186,7 +197,27 @@ class Run:
     def blocks(self, step: int | None = None) -> Iterator[Block]:
         """Return the table mode pair by mode pair, as matrices: one after the other, in the order of `pairs`.
 
-        Much quicker than `pairs`, and memory holds one checkpoint and step size at a time.
+        Much quicker than `pairs`, and memory holds one checkpoint and step size at a time. See `tables` for what does not fit into it.
+
+        Args:
+            step: a checkpoint's, which has to be whole while others may not be; all by default.
+
+        Raises:
+            UsageError: there is no such checkpoint, or memory does not hold a step size of one.
+            StoreError: tiles are missing or damaged.
+        """
+        steps = self.steps if step is None else (self.choose_step(step),)
+        self._check_complete(steps)
+        self._check_fits(self.spec.replicates)
+        labels = [ranges(self.modes(role)) for role in ("source", "target")]
+        return (
+            block for step in steps for alpha in sorted(self.alphas) for block in self._blocks_at(step, alpha, *labels)
+        )
+
+    def tables(self, step: int | None = None) -> Iterator[Block | Strips]:
+        """Return what `blocks` does where a checkpoint has at most 2²⁴ pairs, and beyond that the same tables to be read strip by strip.
+
+        Memory then holds a few files at a time. Strips are of the samplers' own episodes alone, and know of no combinations.
 
         Args:
             step: a checkpoint's, which has to be whole while others may not be; all by default.
@@ -195,12 +226,42 @@ class Run:
             UsageError: there is no such checkpoint.
             StoreError: tiles are missing or damaged.
         """
+        if self.spec.n_source * self.spec.n_target <= _WHOLE:
+            return iter(self.blocks(step))
         steps = self.steps if step is None else (self.choose_step(step),)
         self._check_complete(steps)
-        labels = [ranges(self.modes(role)) for role in ("source", "target")]
-        return (
-            block for step in steps for alpha in sorted(self.alphas) for block in self._blocks_at(step, alpha, *labels)
-        )
+        return (table for one in steps for alpha in sorted(self.alphas) for table in self._strips_at(one, alpha))
+
+    def _strips_at(self, step: int, alpha: float) -> Iterator[Strips]:
+        sources, targets = (ranges(self.modes(role)) for role in ("source", "target"))
+        tiles, accuracies = list(self.spec.tiles(step, 0)), self._accuracies(step)
+        for (source_mode, rows), tasks in zip(sources, self.spec.sources, strict=True):
+            for (target_mode, columns), others in zip(targets, self.spec.targets, strict=True):
+                mine = [tile for tile in tiles if overlap(tile, (rows, columns))]
+                files = [self._layout.pairs(tile) for tile in mine]
+                yield Strips(
+                    checkpoint_step=step,
+                    alpha=alpha,
+                    source_mode=source_mode,
+                    target_mode=target_mode,
+                    shape=(rows.stop - rows.start, columns.stop - columns.start),
+                    accuracy_before=accuracies[columns],
+                    same_tasks=self._same_tasks(tasks, others),
+                    tasks=(tasks, others),
+                    read=partial(read_strips, files, mine, alpha, (rows, columns)),
+                )
+
+    def _accuracies(self, step: int) -> NDArray[np.float32]:
+        """Return the accuracy of each target before any step, ``[n_target]``, with the samplers' own episodes."""
+        found = np.full(self.spec.n_target, np.nan, np.float32)
+        files = [self._layout.pairs(tile) for tile in self.spec.tiles(step, 0) if tile.sources[0] == 0]
+        for rows in read_in_turn(files, ["target", "accuracy_before"]):
+            found[rows["target"].to_numpy()] = rows["accuracy_before"].to_numpy()
+        return found
+
+    def _same_tasks(self, sources: TaskSet, targets: TaskSet) -> bool:
+        """Whether two sets are the same tasks; a combination's task i is made of task i of every sampler."""
+        return sources == targets or (sources not in self.spec.samplers and targets in self.spec.samplers)
 
     def _blocks_at(
         self, step: int, alpha: float, sources: list[tuple[str, slice]], targets: list[tuple[str, slice]]
@@ -222,8 +283,7 @@ class Run:
                     change=found.change[rows, columns],
                     first_order=found.first_order[rows, columns],
                     accuracy_before=found.accuracy_before[columns],
-                    # A combination's task i is made of task i of every sampler.
-                    same_tasks=tasks == others or (tasks.sampler in made_of and others in self.spec.samplers),
+                    same_tasks=self._same_tasks(tasks, others),
                     tasks=(tasks, others),
                     redrawn=tuple(ratios[rows, columns] for ratios in others_episodes),
                     combination=Combined.of(*made_of[tasks.sampler], [ratios[:, columns] for ratios in modes])
@@ -243,6 +303,29 @@ class Run:
             found[tasks.sampler] = weights, rows["unexplained"].to_numpy(dtype=np.float64)
             first += tasks.n
         return found
+
+    def _check_fits(self, replicates: int = 1) -> None:
+        """Make sure that memory holds the matrices of one checkpoint and step size, rather than be killed by the system.
+
+        Raises:
+            UsageError: it does not.
+        """
+        n_source, n_target = self.spec.n_source, self.spec.n_target
+        matrices = 8 * (replicates + self.spec.estimates + bool(self.spec.combine)) + 4
+        self._check_memory(n_source * n_target * matrices, f"the matrices of {n_source:,} × {n_target:,} pairs")
+
+    def _check_memory(self, needed: int, what: str) -> None:
+        """Make sure that so many bytes are free, where the system tells.
+
+        Raises:
+            UsageError: they are not.
+        """
+        free = free_memory()
+        if free is not None and needed > free:
+            raise UsageError(
+                f"{self.path}: {what} take {needed / 1e9:,.1f} GB of memory, of which {free / 1e9:,.1f} GB are free. "
+                "transference summary reads any table file by file (Run.tables()); for all else take a machine with more."
+            )
 
     def _matrices(self, step: int, alpha: float, replicate: int = 0) -> Matrices:
         files = [self._layout.pairs(tile) for tile in self.spec.tiles(step, replicate)]
@@ -308,11 +391,12 @@ class Run:
             replicate: with which episodes of the tasks.
 
         Raises:
-            UsageError: there is no such checkpoint, step size or replicate.
+            UsageError: there is no such checkpoint, step size or replicate, or memory does not hold it.
             StoreError: tiles are missing or damaged.
         """
         step, alpha = self.choose_step(step), self.choose_alpha(alpha)
         self._check_replicate(replicate)
+        self._check_fits()
         return self._matrices(step, alpha, replicate).loss_ratio
 
     def choose_step(self, step: int | None) -> int:
