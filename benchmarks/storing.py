@@ -30,7 +30,7 @@ def main() -> None:
     print(json.dumps(machine(torch.device("cpu"))))
     with tempfile.TemporaryDirectory() as folder:
         out, begun = Path(folder) / "run", time.perf_counter()
-        write_made(out, asked.size)
+        write_made(out, asked.size, asked.size)
         took = time.perf_counter() - begun
         files = sum(1 for _ in out.rglob("*.parquet"))
         print(
@@ -45,13 +45,14 @@ def main() -> None:
             print(f"{name}: {seconds:.2f} s", flush=True)
 
 
-def write_made(out: Path, size: int) -> None:
+def write_made(out: Path, n_source: int, n_target: int) -> None:
     """Write a run of two source modes and two target modes with random ratios."""
-    sets = {role: tuple(TaskSet(f"{mode}:{role}", size // 2, mode) for mode in "ab") for role in ("source", "target")}
+    sizes = {"source": n_source, "target": n_target}
+    sets = {role: tuple(TaskSet(f"{mode}:{role}", n // 2, mode) for mode in "ab") for role, n in sizes.items()}
     spec = tr.RunSpec(
         checkpoints=(CheckpointRef(1, "made"),), learner={"class": "made"}, sources=sets["source"], targets=sets["target"],
         lookahead={"kind": "sgd", "alpha": [0.1]}, estimator={"kind": "exact"}, controls=0, device="cpu", precision="fp32",
-        tile=default_tile(tr.Exact(), size, size),
+        tile=default_tile(tr.Exact(), n_source, n_target),
     )  # fmt: skip
     store, random = tr.Store(out), np.random.default_rng(0)
     store.begin(spec, {})
@@ -72,7 +73,7 @@ def write_made(out: Path, size: int) -> None:
         for role, tasks, n, i in numbered
     ]
     store.write_tasks(table(TASKS, rows))
-    before, accuracy = 1 + random.random(size), random.random(size).astype(np.float32)
+    before, accuracy = 1 + random.random(n_target), random.random(n_target).astype(np.float32)
     for tile in spec.tiles(1):
         targets, pairs, sources = np.arange(*tile.targets), [], []
         for source in range(*tile.sources):

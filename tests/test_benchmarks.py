@@ -11,7 +11,7 @@ import pytest
 
 import benchmarks
 import transference as tr
-from benchmarks import calibrating, coverage, datasets, digits, exploring, measuring, memory, storing, training
+from benchmarks import calibrating, coverage, datasets, digits, exploring, large, measuring, memory, storing, training
 from tests.strangers import PixelPrototypes
 
 pytestmark = pytest.mark.slow
@@ -29,7 +29,7 @@ def start(monkeypatch, capsys):
     return started
 
 
-MODULES = (calibrating, coverage, datasets, digits, exploring, measuring, memory, storing, training)
+MODULES = (calibrating, coverage, datasets, digits, exploring, large, measuring, memory, storing, training)
 
 
 def test_all_of_them_are_started_here():
@@ -76,6 +76,15 @@ def test_a_made_table_is_written_and_read(start):
     told = start(storing, "--size 20 --rounds 1")
     assert "written: 400 pairs in" in told
     assert "open_run, pairs (pandas):" in told
+
+
+def test_a_large_table_is_summarised(start, monkeypatch):
+    told = start(large, "--sources 20 --targets 10 --intervals --whole")
+    assert "written: 200 pairs in 2 files of" in told
+    for way in ("strips", "blocks"):
+        assert re.search(
+            rf"^{way}: summarise_blocks \d+ s, intervals \d+ s, split \d+ s; [\d,]+ MB", told, re.MULTILINE
+        )
 
 
 def test_a_page_for_exploring_is_opened(start, chromium):

@@ -1,12 +1,15 @@
 """Tables too large for memory: read strip by strip, they say what their matrices do."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
 import transference as tr
+from transference.cli import main
 from transference.errors import UsageError
 from transference.spec import CheckpointRef, TaskSet
 from transference.statistics import _order
@@ -95,6 +98,18 @@ def test_estimates_are_calibrated_by_strips(tmp_path, large, monkeypatch):
     pd.testing.assert_frame_equal(found, tr.calibrate(run.blocks(), run.exact_pairs()), rtol=1e-11, atol=1e-12)
 
 
+@pytest.mark.parametrize(("shape", "same"), [((24, 26), False), ((24, 24), True), ((40, 8), False), ((8, 8), True)])
+def test_matrices_say_the_same_in_any_strips(monkeypatch, shape, same):
+    random = np.random.default_rng(4)
+    ratio = np.where(random.random(shape) < 0.05, np.nan, np.exp(random.normal(0, 0.1, shape)))
+    block = dataclasses.replace(tr.Block.of(ratio, same_tasks=same), first_order=np.log(ratio).astype(np.float32))
+    statistics = (tr.summarise_blocks, tr.intervals, tr.split)
+    at_once = [statistic([block]) for statistic in statistics]
+    monkeypatch.setattr("transference.blocks._CELLS", 60)
+    for one, statistic in zip(at_once, statistics, strict=True):
+        pd.testing.assert_frame_equal(one, statistic([block]), rtol=1e-12, atol=1e-13)
+
+
 def test_strips_are_the_matrices_cut_up(tmp_path, large):
     run = made(tmp_path / "run", 10, 12, (3, 5), estimated=True)
     for one, whole in zip(run.tables(), run.blocks(), strict=True):
@@ -141,6 +156,20 @@ def test_a_table_is_not_read_more_often_than_its_bits_ask_for(monkeypatch):
     ordered = Ordered(lambda: times.append(1) or [values.copy()])
     ordered.quantiles([0.1, 0.5])
     assert len(times) <= 4
+
+
+def test_a_summary_is_printed_of_whatever_size(tmp_path, large, monkeypatch, capsys):
+    run = made(tmp_path / "run", 10, 12, (5, 12), replicates=2)
+    monkeypatch.setattr("transference.store._run.free_memory", lambda: 500)
+    told = CliRunner().invoke(main, ["summary", str(run.path)])
+    assert told.exit_code == 0
+    assert "a → a" in told.stdout
+    assert "note: what replicates tell of single pairs is left out" in told.stderr
+    drawn = CliRunner().invoke(
+        main, ["plot", str(run.path), "--kind", "matrix", "--alpha", "0.1", "-o", str(tmp_path / "x.png")]
+    )
+    assert drawn.exit_code == 2
+    assert re.fullmatch(r"error: .* GB of memory.*\n", drawn.stderr)
 
 
 @pytest.mark.parametrize("read", ["blocks", "matrix", "pairs"])

@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+_CELLS = 2**20
+"""Pairs of a strip of a table in memory."""
+
 
 @dataclass(frozen=True)
 class Combined:
@@ -138,13 +141,15 @@ class Block:
         return n_source, n_target
 
     def strips(self, *names: str) -> Iterator[Strip]:
-        """Yield the table as a single strip.
+        """Yield the table in strips of some sources, as views, so that what is made of them takes little memory.
 
         Args:
             names: which matrices, as of `Strips`.
         """
-        rows, columns = (slice(0, size) for size in self.shape)
-        yield Strip(rows, columns, tuple(getattr(self, name) for name in names))
+        (n_source, n_target), matrices = self.shape, [getattr(self, name) for name in names]
+        some = max(1, _CELLS // max(1, n_target))
+        for rows in (slice(start, min(start + some, n_source)) for start in range(0, n_source, some)):
+            yield Strip(rows, slice(0, n_target), tuple(matrix[rows] for matrix in matrices))
 
     @classmethod
     def of(

@@ -79,7 +79,11 @@ def print_summary(
         _summary_with_intervals(run, band) if wanted else summarise_blocks(run.tables(), band=band),
         run.exact_pairs(),
     )
-    replicated = summarise_replicates(run.blocks(), band=band) if run.spec.replicates > 1 else None
+    unread = run.too_large() if run.spec.replicates > 1 else ""
+    if unread:
+        say(f"note: what replicates tell of single pairs is left out: {unread}", err=True)
+    told = run.spec.replicates > 1 and not unread
+    replicated = summarise_replicates(run.blocks(), band=band) if told else None
     calibrated = calibrate(run.tables(), exact, band=band) if run.spec.calibrated else None
     if as_json:
         rows = (

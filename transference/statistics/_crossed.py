@@ -118,8 +118,9 @@ def _why_none(df: int, *, there: bool) -> str:
 
 def without_diagonal(block: Block) -> _Floats:
     """Return the loss ratios; where sources and targets are the same tasks, NaN for a task on itself."""
-    (strip,) = block.strips("loss_ratio")
-    return between_tasks(strip, same_tasks=block.same_tasks)
+    if not block.same_tasks:
+        return block.loss_ratio
+    return np.where(np.eye(len(block.loss_ratio), dtype=bool), np.nan, block.loss_ratio)
 
 
 def between_tasks(strip: Strip, *, same_tasks: bool) -> _Floats:

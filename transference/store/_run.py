@@ -109,12 +109,14 @@ class Run:
         self._check_complete()
         calibrated = self.spec.calibrated
         found: Counter[str] = Counter()
-        for _, content in self._read(["loss_before", "loss_after", "loss_ratio", "status"]):
-            rows = content.to_pandas()
-            lost = rows["status"] != "ok"
+        for _, rows in self._read(["loss_before", "loss_after", "loss_ratio", "status"]):
+            status = rows["status"].cast(pa.string())
+            lost = pa.compute.not_equal(status, "ok")
             if calibrated:
-                lost &= ~(np.isfinite(rows["loss_after"]) & (rows["loss_before"] > 0) & (rows["loss_before"] < np.inf))
-            found.update(rows.loc[lost, "status"].astype(str))
+                before, after = (rows[name].to_numpy() for name in ("loss_before", "loss_after"))
+                lost = pa.compute.and_(lost, pa.array(~(np.isfinite(after) & (before > 0) & (before < np.inf))))
+            for one in pa.compute.value_counts(status.filter(lost)).to_pylist():
+                found[one["values"]] += one["counts"]
         if calibrated:
             exact = self.exact_pairs()["status"].astype(str)
             found.update(exact[exact != "ok"])
@@ -208,7 +210,7 @@ class Run:
         """
         steps = self.steps if step is None else (self.choose_step(step),)
         self._check_complete(steps)
-        self._check_fits(self.spec.replicates)
+        self._check_memory(self._matrices_take(self.spec.replicates), self._matrices_told)
         labels = [ranges(self.modes(role)) for role in ("source", "target")]
         return (
             block for step in steps for alpha in sorted(self.alphas) for block in self._blocks_at(step, alpha, *labels)
@@ -304,28 +306,37 @@ class Run:
             first += tasks.n
         return found
 
-    def _check_fits(self, replicates: int = 1) -> None:
-        """Make sure that memory holds the matrices of one checkpoint and step size, rather than be killed by the system.
+    def too_large(self) -> str:
+        """Return why memory does not hold the matrices of one checkpoint and step size, all replicates; empty where it does."""
+        return self._lacking(self._matrices_take(self.spec.replicates), self._matrices_told)
+
+    @property
+    def _matrices_told(self) -> str:
+        return f"the matrices of {self.spec.n_source:,} × {self.spec.n_target:,} pairs"
+
+    def _matrices_take(self, replicates: int) -> int:
+        """Return the bytes of the matrices of one checkpoint and step size."""
+        a_pair = 8 * (replicates + self.spec.estimates + bool(self.spec.combine)) + 4
+        return self.spec.n_source * self.spec.n_target * a_pair
+
+    def _lacking(self, needed: int, what: str) -> str:
+        """Return why memory does not hold so many bytes, rather than be killed by the system; empty where it does, or nothing tells."""
+        free = free_memory()
+        if free is None or needed <= free:
+            return ""
+        return (
+            f"{self.path}: {what} take {needed / 1e9:,.1f} GB of memory, of which {free / 1e9:,.1f} GB are free. "
+            "transference summary reads any table file by file (Run.tables()); for this take a machine with more."
+        )
+
+    def _check_memory(self, needed: int, what: str) -> None:
+        """Make sure that memory holds so many bytes.
 
         Raises:
             UsageError: it does not.
         """
-        n_source, n_target = self.spec.n_source, self.spec.n_target
-        matrices = 8 * (replicates + self.spec.estimates + bool(self.spec.combine)) + 4
-        self._check_memory(n_source * n_target * matrices, f"the matrices of {n_source:,} × {n_target:,} pairs")
-
-    def _check_memory(self, needed: int, what: str) -> None:
-        """Make sure that so many bytes are free, where the system tells.
-
-        Raises:
-            UsageError: they are not.
-        """
-        free = free_memory()
-        if free is not None and needed > free:
-            raise UsageError(
-                f"{self.path}: {what} take {needed / 1e9:,.1f} GB of memory, of which {free / 1e9:,.1f} GB are free. "
-                "transference summary reads any table file by file (Run.tables()); for all else take a machine with more."
-            )
+        if lacking := self._lacking(needed, what):
+            raise UsageError(lacking)
 
     def _matrices(self, step: int, alpha: float, replicate: int = 0) -> Matrices:
         files = [self._layout.pairs(tile) for tile in self.spec.tiles(step, replicate)]
@@ -396,7 +407,7 @@ class Run:
         """
         step, alpha = self.choose_step(step), self.choose_alpha(alpha)
         self._check_replicate(replicate)
-        self._check_fits()
+        self._check_memory(self._matrices_take(1), self._matrices_told)
         return self._matrices(step, alpha, replicate).loss_ratio
 
     def choose_step(self, step: int | None) -> int:
