@@ -316,6 +316,58 @@ def test_what_is_there_is_known_by_one_listing_of_a_folder(run, monkeypatch):
         run.pairs()
 
 
+@pytest.fixture
+def read(run, monkeypatch):
+    """Return a function that goes on with the run as if its files had rested, and returns the pairs' files that were read for that."""
+    from transference.store import _sound
+
+    names, read_in_turn = [], _sound.read_in_turn
+    monkeypatch.setattr(_sound, "_SETTLED", -1)
+    monkeypatch.setattr(
+        _sound, "read_in_turn", lambda files: read_in_turn(names.append(file.path) or file for file in files)
+    )
+
+    def again():
+        names.clear()
+        tr.Store(run.path).check_published()
+        return [path.name for path in names if "pairs" in path.parts]
+
+    return again
+
+
+def test_what_was_read_and_has_not_changed_is_not_read_again(run, read):
+    assert len(read()) == 16
+    assert not read()
+    assert tr.verify(run.path).notes == []
+    content = (run.path / TILE).read_bytes()
+    (run.path / TILE).write_bytes(content)
+    assert read() == ["tile-000000-000000.parquet"]
+    assert not read()
+    (run.path / ".sound.json").write_text("[" * 100_000)
+    assert len(read()) == 16
+
+
+@pytest.mark.parametrize("how", ["copied with its times", "renamed", "altered, with its times"])
+def test_what_was_read_and_has_changed_is_read_again(run, read, how):
+    read()
+    tile, other = run.path / TILE, (run.path / TILE).with_name("tile-000002-000000.parquet")
+    if how == "copied with its times":
+        shutil.copy2(other, tile)
+    elif how == "renamed":
+        other.rename(tile)
+    else:
+        times = tile.stat()
+        rewrite(tile, halved)
+        os.utime(tile, ns=(times.st_atime_ns, times.st_mtime_ns))
+    with pytest.raises(StoreError, match="tile-000000-000000"):
+        read()
+
+
+def test_a_file_that_has_just_been_written_is_read_once_more(run, read, monkeypatch):
+    monkeypatch.setattr("transference.store._sound._SETTLED", 10**18)
+    assert len(read()) == len(read()) == 16
+
+
 def test_what_is_no_part_of_the_run_is_named(run):
     names = ["notes.txt", "figure.png", "sources/.DS_Store", "pairs.csv", "pairs.parquet", "a.csv", "b.csv"]
     for name in names:

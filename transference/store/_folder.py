@@ -22,10 +22,11 @@ from transference.errors import SpecMismatchError, StoreError
 from transference.files import write_aside
 from transference.spec import RunSpec, Tile
 from transference.store._about import FORMAT, read_about
-from transference.store._files import TableFile, read_in_turn
+from transference.store._files import TableFile
 from transference.store._layout import FOLDERS, Layout, folders_of
 from transference.store._lock import LOCK_NAMES, one_writer
 from transference.store._schema import PAIRS
+from transference.store._sound import SOUND, read_unread
 from transference.store._view import VIEW, view_of
 
 _BEGUN = ("tasks.parquet", "run.json")
@@ -121,7 +122,7 @@ class Store:
         if not left:
             for folder in FOLDERS:
                 shutil.rmtree(self.path / folder, ignore_errors=True)
-            for name in ("tasks.parquet", VIEW, self.run_json.name):
+            for name in ("tasks.parquet", VIEW, SOUND, self.run_json.name):
                 (self.path / name).unlink(missing_ok=True)
             self._layout = None
 
@@ -184,11 +185,12 @@ class Store:
     def check_published(self) -> None:
         """Read all that is published, so that nothing is taken for done that is damaged, was altered, or belongs elsewhere.
 
+        What was read by an earlier call, and has not changed since, is not read again.
+
         Raises:
             StoreError: a file is not what it should be.
         """
-        for _ in read_in_turn(self.layout.published()):
-            pass
+        read_unread(self.path, self.layout.published())
 
     @property
     def begun(self) -> bool:

@@ -139,7 +139,7 @@ class Run:
         self._check_replicate(replicate)
         self._check_complete()
         rows = self.spec.n_cells // (self.spec.replicates if replicate is not None else 1)
-        self._check_memory(rows * _ROW, f"{rows:,} rows as a table of pandas")
+        self._check_memory(self.steps[0], rows * _ROW, f"{rows:,} rows as a table of pandas")
         frame = _stack([(tile.step, rows) for tile, rows in self._read(None, replicate)])
         self._add_mode(frame, "source", "source_mode")
         self._add_mode(frame, "target", "target_mode")
@@ -210,7 +210,7 @@ class Run:
         """
         steps = self.steps if step is None else (self.choose_step(step),)
         self._check_complete(steps)
-        self._check_memory(self._matrices_take(self.spec.replicates), self._matrices_told)
+        self._check_memory(steps[0], self._matrices_take(self.spec.replicates), self._matrices_told)
         labels = [ranges(self.modes(role)) for role in ("source", "target")]
         return (
             block for step in steps for alpha in sorted(self.alphas) for block in self._blocks_at(step, alpha, *labels)
@@ -329,12 +329,14 @@ class Run:
             "transference summary reads any table file by file (Run.tables()); for this take a machine with more."
         )
 
-    def _check_memory(self, needed: int, what: str) -> None:
-        """Make sure that memory holds so many bytes.
+    def _check_memory(self, step: int, needed: int, what: str) -> None:
+        """Make sure that memory holds so many bytes, of a table whose files bear out how large it is said to be.
 
         Raises:
             UsageError: it does not.
+            StoreError: the first file is missing or damaged, or has other rows than it should.
         """
+        self._layout.pairs(next(self.spec.tiles(step, 0))).check()
         if lacking := self._lacking(needed, what):
             raise UsageError(lacking)
 
@@ -407,7 +409,7 @@ class Run:
         """
         step, alpha = self.choose_step(step), self.choose_alpha(alpha)
         self._check_replicate(replicate)
-        self._check_memory(self._matrices_take(1), self._matrices_told)
+        self._check_memory(step, self._matrices_take(1), self._matrices_told)
         return self._matrices(step, alpha, replicate).loss_ratio
 
     def choose_step(self, step: int | None) -> int:

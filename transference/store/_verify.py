@@ -20,6 +20,7 @@ from transference.store._folder import Store
 from transference.store._layout import FOLDERS, Layout
 from transference.store._lock import LOCK_NAMES
 from transference.store._schema import CONTROL_NAMES, OLD_CONTROL_NAMES, STATUSES
+from transference.store._sound import SOUND
 from transference.store._view import VIEW
 
 _MEND = "Delete it and repeat the command in run.json."
@@ -263,7 +264,7 @@ class _Verifier:
     def _name_strangers(self) -> None:
         """Name what lies in the folder and is no part of the run: a problem where whoever opens the folder as it is would read it."""
         root = self._layout.path
-        ours = {root / name for name in ("run.json", VIEW, *LOCK_NAMES)} | {
+        ours = {root / name for name in ("run.json", VIEW, SOUND, *LOCK_NAMES)} | {
             file.path for file in self._layout.published()
         }
         strangers = sorted((path for path in root.rglob("*") if path.is_file() and path not in ours), key=str)
