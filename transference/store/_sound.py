@@ -31,18 +31,20 @@ def read_unread(root: Path, files: Iterable[TableFile]) -> None:
     Raises:
         StoreError: a file is not what it should be.
     """
-    known, new, unread = _noted(root / SOUND), False, []
+    before, sound, unread = _noted(root / SOUND), dict[str, _Mark](), list[tuple[TableFile, _Mark]]()
     for file in files:
-        mark = _mark(file.path)
-        if known.get(_name(root, file)) != mark:
+        name, mark = _name(root, file), _mark(file.path)
+        if before.get(name) == mark:
+            sound[name] = mark
+        else:
             unread.append((file, mark))
     try:
         for (file, mark), _ in zip(unread, read_in_turn(file for file, _ in unread), strict=True):
             if time.time_ns() - max(mark[-2:]) > _SETTLED:
-                known[_name(root, file)], new = mark, True
+                sound[_name(root, file)] = mark
     finally:
-        if new:
-            write_aside(root / SOUND, lambda aside: aside.write_text(json.dumps(known)))
+        if sound != before:
+            write_aside(root / SOUND, lambda aside: aside.write_text(json.dumps(sound)))
 
 
 def _noted(path: Path) -> dict[str, _Mark]:
