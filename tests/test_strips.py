@@ -156,6 +156,8 @@ def test_a_table_is_not_read_more_often_than_its_bits_ask_for(monkeypatch):
     ordered = Ordered(lambda: times.append(1) or [values.copy()])
     ordered.quantiles([0.1, 0.5])
     assert len(times) <= 4
+    ordered.quantiles([0.5], np.log)
+    assert len(times) <= 4
 
 
 def test_a_summary_is_printed_of_whatever_size(tmp_path, large, monkeypatch, capsys):

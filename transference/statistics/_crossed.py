@@ -61,8 +61,8 @@ def intervals(
     The draws are the same for all blocks of one size, so that intervals of checkpoints and learners can be compared.
 
     Args:
-        blocks: what ``Run.blocks()`` or ``Run.tables()`` returns. Strips are read four times or five; memory holds some of them, and
-            a byte for each task and draw.
+        blocks: what ``Run.blocks()`` or ``Run.tables()`` returns. Strips are read four times, where ratios crowd up to eight; memory holds
+            some of them, and a byte for each task and draw.
         band: the neutral band ``[low, high)``.
         level: of the intervals.
         draws: of the bootstrap.
@@ -149,8 +149,8 @@ def statistics_of(
         names = ("geometric_mean", "interquartile_mean", *_QUANTILES, *CLASSES)
         yield from ((name, (np.nan, np.nan, np.nan)) for name in names)
         return
-    inner = ratios.quantiles([0.25, 0.75], _log)
     values = ratios.quantiles(list(_QUANTILES.values()))
+    inner = ratios.quantiles([0.25, 0.75], _log)  # of which the values are known by now
     measures: dict[str, _Measure] = {
         "geometric_mean": _log,
         "interquartile_mean": lambda ratio: np.clip(_log(ratio), *inner) / 0.5,

@@ -38,6 +38,7 @@ class Ordered:
         self._read = read
         parts: list[_Floats] = []
         self.n = 0
+        self._known: dict[int, float] = {}
         self._held: _Floats | None = None
         counts: NDArray[np.int64] | None = None
         for values in read():
@@ -67,8 +68,10 @@ class Ordered:
         places = np.asarray(at, dtype=np.float64) * (self.n - 1)
         below = np.floor(places).astype(np.int64)
         above = np.minimum(below + 1, self.n - 1)
-        values = dict(zip(*self._at(np.unique([below, above])), strict=True))
-        ends = scale(np.array([[values[rank] for rank in ranks] for ranks in (below.tolist(), above.tolist())]))
+        wanted = [rank for rank in np.unique([below, above]).tolist() if rank not in self._known]
+        if wanted:
+            self._known.update(zip(*self._at(np.array(wanted)), strict=True))
+        ends = scale(np.array([[self._known[rank] for rank in ranks] for ranks in (below.tolist(), above.tolist())]))
         return np.array([np.quantile(pair, share) for pair, share in zip(ends.T, places - below, strict=True)])
 
     def _at(self, ranks: _Keys) -> tuple[list[int], list[float]]:

@@ -42,12 +42,12 @@ class Layout:
 
     def pairs(self, tile: Tile) -> TableFile:
         """The pairs of a tile."""
-        path = self.path / "pairs" / _partition(tile.step) / _tile_name(tile)
+        path = self._folder("pairs", tile.step) / _tile_name(tile)
         return self._file(path, PAIRS, self.spec.n_cells_of(tile), kind="pairs", **_place(tile))
 
     def sources(self, tile: Tile) -> TableFile:
         """The sources of a tile; the tiles of other target blocks give the same rows, and write the same file."""
-        path = self.path / "sources" / _partition(tile.step) / _sources_name(tile)
+        path = self._folder("sources", tile.step) / _sources_name(tile)
         rows = (tile.sources[1] - tile.sources[0]) * len(self.spec.alphas)
         schema = sources_schema(combined=bool(self.spec.combine))
         return self._file(path, schema, rows, kind="sources", checkpoint_step=tile.step, sources=list(tile.sources))
@@ -58,18 +58,18 @@ class Layout:
 
     def self_transference(self, step: int, targets: tuple[int, int]) -> TableFile:
         """The self-transference of a block of targets at one checkpoint."""
-        path = self.path / "self_transference" / _partition(step) / f"self-{targets[0]:06d}.parquet"
+        path = self._folder("self_transference", step) / f"self-{targets[0]:06d}.parquet"
         rows = (targets[1] - targets[0]) * len(self.spec.alphas)
         return self._file(path, PAIRS, rows, kind="self_transference", checkpoint_step=step, targets=list(targets))
 
     def exact(self, tile: Tile, number: int) -> TableFile:
         """Those pairs of a tile that are measured exactly beside the estimates, in one round."""
-        path = self.path / "exact" / _partition(tile.step) / _round(number) / _tile_name(tile)
+        path = self._folder("exact", tile.step) / _round(number) / _tile_name(tile)
         return self._file(path, PAIRS, None, kind="exact", **_place(tile), round=number)
 
     def controls(self, step: int) -> TableFile:
         """The controls at one checkpoint."""
-        path = self.path / "controls" / _partition(step) / "controls.parquet"
+        path = self._folder("controls", step) / "controls.parquet"
         return self._file(path, CONTROLS, None, kind="controls", checkpoint_step=step)
 
     def tiles(self, replicate: int | None = None) -> Iterator[Tile]:
@@ -78,7 +78,7 @@ class Layout:
 
     def done(self, tiles: Iterable[Tile]) -> list[Tile]:
         """Return which of some tiles are published: one listing of each folder, however many there are."""
-        names = cache(lambda folder, step: _files_in(self.path / folder / _partition(step)))
+        names = cache(lambda folder, step: _files_in(self._folder(folder, step)))
         return [
             tile
             for tile in tiles
@@ -88,7 +88,7 @@ class Layout:
 
     def done_exactly(self, tiles: Iterable[Tile], number: int) -> list[Tile]:
         """Return of which of some tiles the pairs that are measured exactly beside the estimates are published, in one round."""
-        names = cache(lambda step: _files_in(self.path / "exact" / _partition(step) / _round(number)))
+        names = cache(lambda step: _files_in(self._folder("exact", step) / _round(number)))
         return [tile for tile in tiles if _tile_name(tile) in names(tile.step)]
 
     def exact_files(self) -> Iterator[tuple[Tile, TableFile]]:
@@ -111,6 +111,16 @@ class Layout:
             file for file in {file.path: file for file in files}.values() if file.path.name in names(file.path.parent)
         )
         yield from (file for _, file in self.exact_files())
+
+    def _folder(self, name: str, step: int) -> Path:
+        """Return one of `FOLDERS` of one checkpoint; made once, since paths are slow to make."""
+        if (name, step) not in self._folders:
+            self._folders[name, step] = self.path / name / _partition(step)
+        return self._folders[name, step]
+
+    @cached_property
+    def _folders(self) -> dict[tuple[str, int], Path]:
+        return {}
 
     def _file(self, path: Path, schema: pa.Schema, rows: int | None, **place: Any) -> TableFile:  # noqa: ANN401 - plain values
         whose = self._digests.get(place.get("checkpoint_step"), self._digests[None])

@@ -7,7 +7,6 @@ writing, copying or renaming changes. Whoever uses a file still reads it with al
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -58,7 +57,7 @@ def _noted(path: Path) -> dict[str, _Mark]:
 
 def _name(root: Path, file: TableFile) -> str:
     """Return what a file is called here: under another spec it would not be the same file."""
-    return f"{file.whose['spec']} {os.path.relpath(file.path, root)}"
+    return " ".join([file.whose["spec"], *file.path.parts[len(root.parts) :]])
 
 
 def _mark(path: Path) -> _Mark:
