@@ -25,7 +25,7 @@ from scipy.stats import false_discovery_control, t, ttest_1samp
 
 import transference as tr
 from transference.statistics import CLASSES, NEUTRAL_BAND, QUANTILES, RATE
-from transference.statistics._crossed import _statistics, standard_error
+from transference.statistics._crossed import standard_errors, statistics_of
 
 _Floats: TypeAlias = NDArray[np.float64]
 _Row: TypeAlias = dict[str, object]
@@ -157,8 +157,8 @@ def coverage_around_the_cut(tables: int, cut: Iterable[tuple[float, Iterable[int
             hits = []
             for _ in range(tables):
                 one = block(0.03 * effects(random, kind, (n, 1)))
-                error, df, _ = standard_error(one, DRAWS, 0)
-                ends = dict(_statistics(one.loss_ratio, NEUTRAL_BAND, error, float(t.ppf((1 + LEVEL) / 2, df)), df))
+                errors, df, _ = standard_errors(one, DRAWS, 0)
+                ends = dict(statistics_of(one, NEUTRAL_BAND, errors, float(t.ppf((1 + LEVEL) / 2, df)), df))
                 low, high = ends[_name(q)][1:]
                 hits.append(float(low <= expected <= high))
             yield {"part": "cut", "tables_of": str(n), "design": _name(q), "of": kind, **_share(hits)}

@@ -43,7 +43,7 @@ def main() -> None:
     print(json.dumps(machine(torch.device("cpu"))))
     with tempfile.TemporaryDirectory() as folder:
         out, page = Path(folder) / "run", Path(folder) / "matrix.html"
-        write_made(out, asked.size)
+        write_made(out, asked.size, asked.size)
         begun = time.perf_counter()
         tr.Explorer(tr.open_run(out)).save(page)
         took = time.perf_counter() - begun

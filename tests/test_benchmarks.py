@@ -11,7 +11,19 @@ import pytest
 
 import benchmarks
 import transference as tr
-from benchmarks import calibrating, cluster, coverage, datasets, digits, exploring, measuring, memory, storing, training
+from benchmarks import (
+    calibrating,
+    cluster,
+    coverage,
+    datasets,
+    digits,
+    exploring,
+    large,
+    measuring,
+    memory,
+    storing,
+    training,
+)
 from tests.strangers import PixelPrototypes
 
 pytestmark = pytest.mark.slow
@@ -29,7 +41,7 @@ def start(monkeypatch, capsys):
     return started
 
 
-MODULES = (calibrating, cluster, coverage, datasets, digits, exploring, measuring, memory, storing, training)
+MODULES = (calibrating, cluster, coverage, datasets, digits, exploring, large, measuring, memory, storing, training)
 
 
 def test_all_of_them_are_started_here():
@@ -81,8 +93,25 @@ def test_calibration_is_resampled(start, tmp_path):
 
 def test_a_made_table_is_written_and_read(start):
     told = start(storing, "--size 20 --rounds 1")
-    assert "written: 400 pairs in" in told
+    assert "written: 400 pairs, " in told
     assert "open_run, pairs (pandas):" in told
+
+
+def test_a_made_table_of_many_files_is_kept_and_taken_up(start, tmp_path):
+    assert "written:" in start(storing, f"--size 6 --rounds 1 --tile 3 2 --keep {tmp_path / 'run'}")
+    told = start(storing, f"--size 6 --rounds 1 --keep {tmp_path / 'run'}")
+    assert "written:" not in told
+    assert "9 files" in told
+    assert "going on, all read before:" in told
+
+
+def test_a_large_table_is_summarised(start, monkeypatch):
+    told = start(large, "--sources 20 --targets 10 --intervals --whole")
+    assert "written: 200 pairs in 3 files of" in told
+    for way in ("strips", "blocks"):
+        assert re.search(
+            rf"^{way}: summarise_blocks \d+ s, intervals \d+ s, split \d+ s; [\d,]+ MB", told, re.MULTILINE
+        )
 
 
 def test_a_page_for_exploring_is_opened(start, chromium):

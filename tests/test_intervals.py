@@ -11,7 +11,8 @@ import transference as tr
 from benchmarks import coverage
 from transference.errors import UsageError
 from transference.statistics import NEUTRAL_BAND, contrast, enough_for, intervals, variance_shares
-from transference.statistics._crossed import _dyadic, _pigeonhole, _weights, two_way_error
+from transference.statistics._crossed import cluster_error
+from transference.statistics._errors import Pigeonhole, of_matrix, weights
 from transference.statistics._studentised import _inverse, _transformed, third_cumulant
 
 MEAN, SOURCE, TARGET, REST = 0.002, 0.01, 0.015, 0.02
@@ -151,13 +152,13 @@ def test_the_bootstrap_counts_a_pair_as_often_as_source_times_target():
     random = np.random.default_rng(2)
     cells = random.standard_normal((11, 13))
     cells[3, 4] = np.nan
-    sources, targets = _weights(11, 50, 0, "source"), _weights(13, 50, 0, "target")
+    sources, targets = weights(11, 50, 0, "source"), weights(13, 50, 0, "target")
     assert (sources.sum(axis=1) == 11).all()
     means = []
     for rows, columns in zip(sources.astype(int), targets.astype(int), strict=True):
         again = np.repeat(np.repeat(cells, rows, axis=0), columns, axis=1)
         means.append(np.nanmean(again))
-    assert _pigeonhole(sources, targets, cells) == pytest.approx(np.std(means, ddof=1), rel=1e-12)
+    assert of_matrix(Pigeonhole(sources, targets, 1), cells) == pytest.approx(np.std(means, ddof=1), rel=1e-12)
 
 
 def cluster_oracle(cells, related, sizes):
@@ -174,12 +175,16 @@ def test_cluster_robust_errors_are_sums_over_pairs_that_share_a_task():
     cells = drawn(random, 7, 5) + 0.1 * random.standard_normal((7, 1)) + 0.1 * random.standard_normal(5)
     cells[2, 2] = np.nan
     ways = [lambda p, q: p[0] == q[0], lambda p, q: p[1] == q[1], lambda p, q: p == q]
-    assert two_way_error(cells) == pytest.approx(cluster_oracle(cells, ways, [7 / 6, 5 / 4, -1]), rel=1e-12)
-    assert two_way_error(cells[:, :1]) == pytest.approx(cluster_oracle(cells[:, :1], ways[:1], [7 / 6]), rel=1e-12)
+    assert cluster_error(False)(cells) == pytest.approx(cluster_oracle(cells, ways, [7 / 6, 5 / 4, -1]), rel=1e-12)
+    assert cluster_error(False)(cells[:, :1]) == pytest.approx(
+        cluster_oracle(cells[:, :1], ways[:1], [7 / 6]), rel=1e-12
+    )
     own = 0.05 * random.standard_normal(6)
     same = own[:, None] + own + 0.01 * random.standard_normal((6, 6))
     np.fill_diagonal(same, np.nan)
-    assert _dyadic(same) == pytest.approx(cluster_oracle(same, [lambda p, q: bool({*p} & {*q})], [6 / 5]), rel=1e-12)
+    assert cluster_error(True)(same) == pytest.approx(
+        cluster_oracle(same, [lambda p, q: bool({*p} & {*q})], [6 / 5]), rel=1e-12
+    )
 
 
 def test_variance_shares_are_those_of_an_analysis_of_variance():
@@ -399,12 +404,12 @@ def test_contrasts_are_pair_by_pair():
 def test_an_interval_is_students_t_times_the_error_with_as_few_degrees_of_freedom_as_the_smaller_side_allows():
     logs = drawn(np.random.default_rng(10), 12, 30)
     found = intervals([block(logs)], draws=50).set_index("statistic").loc["geometric_mean"]
-    error = _pigeonhole(_weights(12, 50, 0, "source"), _weights(30, 50, 0, "target"), logs)
+    error = of_matrix(Pigeonhole(weights(12, 50, 0, "source"), weights(30, 50, 0, "target"), 1), logs)
     assert np.log(found["high"] / found["value"]) == pytest.approx(t.ppf(0.975, 11) * error, rel=1e-9)
     assert np.log(found["value"] / found["low"]) == pytest.approx(t.ppf(0.975, 11) * error, rel=1e-9)
     small = intervals([block(logs[:, :5])]).set_index("statistic").loc["geometric_mean"]
     assert np.log(small["high"] / small["value"]) == pytest.approx(
-        t.ppf(0.975, 4) * two_way_error(logs[:, :5]), rel=1e-9
+        t.ppf(0.975, 4) * cluster_error(False)(logs[:, :5]), rel=1e-9
     )
 
 

@@ -1,6 +1,7 @@
 """Every file of a run folder says whose it is; a folder of version 0.1 is read without."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -299,6 +300,72 @@ def test_a_folder_in_the_place_of_a_tile_is_no_tile(run):
     found = tr.verify(run.path)
     assert found.missing == 1
     assert TILE in found.notes[0]
+
+
+def test_what_is_there_is_known_by_one_listing_of_a_folder(run, monkeypatch):
+    """On a disk of a network each question costs, and there may be 100,000 files."""
+    listed, scandir = [], os.scandir
+    monkeypatch.setattr("transference.store._layout.os.scandir", lambda path: listed.append(path) or scandir(path))
+    monkeypatch.setattr("transference.store._files.TableFile.exists", lambda self: pytest.fail("asked file by file"))
+    assert run.progress() == (16, 16)
+    assert len(listed) == len(set(listed)) == 4
+    (run.path / TILE).rename(run.path / TILE.replace("pairs", "sources"))
+    shutil.rmtree(run.path / "pairs/checkpoint_step=00000020")
+    assert run.progress() == (7, 16)
+    with pytest.raises(StoreError, match="incomplete: 7 of 16 tiles"):
+        run.pairs()
+
+
+@pytest.fixture
+def read(run, monkeypatch):
+    """Return a function that goes on with the run as if its files had rested, and returns the pairs' files that were read for that."""
+    from transference.store import _sound
+
+    names, read_in_turn = [], _sound.read_in_turn
+    monkeypatch.setattr(_sound, "_SETTLED", -1)
+    monkeypatch.setattr(
+        _sound, "read_in_turn", lambda files: read_in_turn(names.append(file.path) or file for file in files)
+    )
+
+    def again():
+        names.clear()
+        tr.Store(run.path).check_published()
+        return [path.name for path in names if "pairs" in path.parts]
+
+    return again
+
+
+def test_what_was_read_and_has_not_changed_is_not_read_again(run, read):
+    assert len(read()) == 16
+    assert not read()
+    assert tr.verify(run.path).notes == []
+    content = (run.path / TILE).read_bytes()
+    (run.path / TILE).write_bytes(content)
+    assert read() == ["tile-000000-000000.parquet"]
+    assert not read()
+    (run.path / ".sound.json").write_text("[" * 100_000)
+    assert len(read()) == 16
+
+
+@pytest.mark.parametrize("how", ["copied with its times", "renamed", "altered, with its times"])
+def test_what_was_read_and_has_changed_is_read_again(run, read, how):
+    read()
+    tile, other = run.path / TILE, (run.path / TILE).with_name("tile-000002-000000.parquet")
+    if how == "copied with its times":
+        shutil.copy2(other, tile)
+    elif how == "renamed":
+        other.rename(tile)
+    else:
+        times = tile.stat()
+        rewrite(tile, halved)
+        os.utime(tile, ns=(times.st_atime_ns, times.st_mtime_ns))
+    with pytest.raises(StoreError, match="tile-000000-000000"):
+        read()
+
+
+def test_a_file_that_has_just_been_written_is_read_once_more(run, read, monkeypatch):
+    monkeypatch.setattr("transference.store._sound._SETTLED", 10**18)
+    assert len(read()) == len(read()) == 16
 
 
 def test_what_is_no_part_of_the_run_is_named(run):

@@ -407,7 +407,32 @@ def test_cuda_agrees_with_the_cpu(tmp_path, learner, sources, targets):
     np.testing.assert_allclose(there.matrix(), here.matrix(), rtol=1e-8)
 
 
-@pytest.mark.parametrize(("size", "files"), [(300, 60), (3000, 517)])
-def test_a_large_table_is_not_cut_into_thousands_of_files(size, files):
-    sources, targets = default_tile(tr.Exact(), size, size)
-    assert -(-size // sources) * -(-size // targets) == files
+def files_of(tile, n_source, n_target):
+    return -(-n_source // tile[0]) * -(-n_target // tile[1])
+
+
+@pytest.mark.parametrize(("size", "files"), [(300, 60), (3000, 517), (10_000, 628), (100_000, 39_075)])
+def test_a_large_table_is_not_cut_into_more_files_than_its_work_asks_for(size, files):
+    assert files_of(default_tile(tr.Exact(), size, size), size, size) == files
+
+
+@pytest.mark.parametrize("n_alphas", [1, 3, 10, 100])
+@pytest.mark.parametrize("shape", [(25, 5), (300, 20), (3000, 3000), (10**6, 10**4), (10**4, 10**6), (10**5, 10**5)])
+@pytest.mark.parametrize("estimator", [tr.Exact(), tr.FirstOrder()], ids=["exact", "first-order"])
+def test_no_file_holds_more_than_minutes_of_work_or_tens_of_megabytes(estimator, shape, n_alphas):
+    sources, targets = default_tile(estimator, *shape, n_alphas)
+    assert sources * targets * n_alphas <= (2**20 if estimator.sample else max(2**18, 25 * 64 * n_alphas))
+    assert files_of((sources, targets), *shape) <= 100_000 * n_alphas
+
+
+def test_a_run_goes_on_with_the_tiles_it_was_begun_with(tmp_path, learner, checkpoint, sources, targets, monkeypatch):
+    """The default of another version is no other question; a tile that is asked for is."""
+    begun = run_here(tmp_path / "run", learner, checkpoint, sources, targets)
+    monkeypatch.setattr("transference.measurement._question.default_tile", lambda *_: (2, 3))
+    again = run_here(tmp_path / "run", learner, checkpoint, sources, targets)
+    assert again.spec == begun.spec
+    fresh = run_here(tmp_path / "fresh", learner, checkpoint, sources, targets)
+    assert fresh.spec.tile == (2, 3)
+    assert fresh.pairs().equals(begun.pairs())
+    with pytest.raises(SpecMismatchError, match="tile"):
+        run_here(tmp_path / "run", learner, checkpoint, sources, targets, tile=(2, 3))

@@ -6,6 +6,8 @@ from . import (
 
 from .blocks import (
     Block as Block,
+    Strip as Strip,
+    Strips as Strips,
 )
 from .checkpoints import (
     Checkpoint as Checkpoint,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+_CELLS = 2**20
+"""Pairs of a strip of a table in memory."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,58 @@ class Combined:
         return cls(weights, unexplained, np.where(ratio > 0, ratio, np.nan))
 
 
+class Strip(NamedTuple):
+    """A part of a mode pair's table.
+
+    Attributes:
+        rows: the sources that it has, by their number in the table.
+        columns: the targets that it has.
+        cells: what was asked for of these pairs, ``[n_rows, n_columns]`` each.
+    """
+
+    rows: slice
+    columns: slice
+    cells: tuple[NDArray[Any], ...]
+
+
+@dataclass(frozen=True)
+class Strips:
+    """One source mode on one target mode as `Block` has it, of a table that need not fit into memory: it is read strip by strip.
+
+    Attributes:
+        checkpoint_step: the checkpoint's.
+        alpha: the step size.
+        source_mode: as in ``Run.pairs()``.
+        target_mode: likewise.
+        shape: sources, and targets.
+        accuracy_before: as of `Block`.
+        same_tasks: likewise.
+        tasks: likewise.
+        read: reads the matrices of `Block` that have these names, anew each time.
+    """
+
+    checkpoint_step: int
+    alpha: float
+    source_mode: str
+    target_mode: str
+    shape: tuple[int, int]
+    accuracy_before: NDArray[np.float32]
+    same_tasks: bool
+    tasks: tuple[object, object]
+    read: Callable[[tuple[str, ...]], Iterator[Strip]]
+
+    def strips(self, *names: str) -> Iterator[Strip]:
+        """Yield the table in strips, each pair once.
+
+        Args:
+            names: which matrices: ``"loss_ratio"``, ``"change"``, ``"first_order"``.
+
+        Raises:
+            StoreError: a file is missing or damaged.
+        """
+        return self.read(names)
+
+
 @dataclass(frozen=True)
 class Block:
     """One source mode on one target mode, at one checkpoint and step size.
@@ -77,6 +133,23 @@ class Block:
     redrawn: tuple[NDArray[np.float64], ...] = ()
     tasks: tuple[object, object] | None = None
     combination: Combined | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Sources, and targets."""
+        n_source, n_target = self.loss_ratio.shape
+        return n_source, n_target
+
+    def strips(self, *names: str) -> Iterator[Strip]:
+        """Yield the table in strips of some sources, as views, so that what is made of them takes little memory.
+
+        Args:
+            names: which matrices, as of `Strips`.
+        """
+        (n_source, n_target), matrices = self.shape, [getattr(self, name) for name in names]
+        some = max(1, _CELLS // max(1, n_target))
+        for rows in (slice(start, min(start + some, n_source)) for start in range(0, n_source, some)):
+            yield Strip(rows, slice(0, n_target), tuple(matrix[rows] for matrix in matrices))
 
     @classmethod
     def of(

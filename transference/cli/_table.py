@@ -76,11 +76,15 @@ def print_summary(
     """
     wanted = run.spec.n_cells <= _LARGE if with_intervals is None else with_intervals
     summary, exact = (
-        _summary_with_intervals(run, band) if wanted else summarise_blocks(run.blocks(), band=band),
+        _summary_with_intervals(run, band) if wanted else summarise_blocks(run.tables(), band=band),
         run.exact_pairs(),
     )
-    replicated = summarise_replicates(run.blocks(), band=band) if run.spec.replicates > 1 else None
-    calibrated = calibrate(run.blocks(), exact, band=band) if run.spec.calibrated else None
+    unread = run.too_large() if run.spec.replicates > 1 else ""
+    if unread:
+        say(f"note: what replicates tell of single pairs is left out: {unread}", err=True)
+    told = run.spec.replicates > 1 and not unread
+    replicated = summarise_replicates(run.blocks(), band=band) if told else None
+    calibrated = calibrate(run.tables(), exact, band=band) if run.spec.calibrated else None
     if as_json:
         rows = (
             summary
@@ -131,7 +135,7 @@ def print_progress(run: Run, *, as_json: bool = False) -> None:
 
 def _summary_with_intervals(run: Run, band: tuple[float, float]) -> pd.DataFrame:
     """Return the summary with the ends of intervals, and with the split into first order and curvature."""
-    blocks = list(run.blocks())
+    blocks = list(run.tables())
     summary, ends, parts = summarise_blocks(blocks, band=band), intervals(blocks, band=band), split(blocks)
     for name in (name for name in ends["statistic"].unique() if name in summary):
         mine = ends.loc[ends["statistic"] == name, [*GROUP, "low", "high"]]

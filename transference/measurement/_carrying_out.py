@@ -231,9 +231,9 @@ class Measurement:
     def _bar(self, spec: RunSpec, parts: Iterable[Part]) -> Bar:
         """Return a bar of the pairs among some parts."""
         tiles = [part for part in parts if isinstance(part, Tile)]
-        sizes = [(spec.n_cells_of(tile), self.store.has(tile)) for tile in tiles]
-        done = sum(n for n, there in sizes if there)
-        return progress_bar(sum(n for n, _ in sizes), unit="pair", shown=self.progress, initial=done, unit_scale=True)
+        done = sum(map(spec.n_cells_of, self.store.layout.done(tiles)))
+        total = sum(map(spec.n_cells_of, tiles))
+        return progress_bar(total, unit="pair", shown=self.progress, initial=done, unit_scale=True)
 
 
 def _describe(bar: Bar, part: Part) -> None:
@@ -247,7 +247,7 @@ def _advance(bar: Bar, answer: Answer, spec: RunSpec) -> None:
 
 def logged(run: Run, step: int) -> dict[str, float]:
     """Return mean and shares of each mode pair and step size at one checkpoint, as a log names them."""
-    table = summarise_blocks(run.blocks(step))
+    table = summarise_blocks(run.tables(step))
     return {
         f"{name}/{row['source_mode']} to {row['target_mode']}/alpha={row['alpha']:g}": row[name]
         for row in table.to_dict("records")

@@ -15,7 +15,7 @@ from transference.devices import choose_device
 from transference.engines import ALIASES, Trial, check_engine, trial
 from transference.estimators import Estimator, with_engine
 from transference.learners import Learner, check_pure
-from transference.lookahead import Lookahead, with_alpha
+from transference.lookahead import Lookahead, step_sizes, with_alpha
 from transference.measurement._blame import blamed
 from transference.measurement._controlled import default_controls
 from transference.measurement._steps import Subject
@@ -26,6 +26,12 @@ from transference.store import Store
 
 _TRIED = 16
 """Targets that a trial of engines is made on."""
+
+_MOST_ROWS = 2**20
+"""Pairs times step sizes in a file, as far as the default goes: some tens of megabytes."""
+
+_MOST_WORK = 2**18
+"""The same where each is a loss to be evaluated: minutes of work at a thousand a second."""
 
 _EXACT = 3000
 """Exact pairs that a run of estimates is taken to have at most, when it is asked whether compiling pays."""
@@ -51,6 +57,7 @@ class Question:
         tile: sources and targets per file.
         combine: combinations of the source modes, by the name of the mode that each adds.
         beside: checkpoints that the run has, and that are not measured now.
+        tiled: whether the tile was asked for; a default gives way to what a run was begun with.
     """
 
     learner: Learner
@@ -68,6 +75,7 @@ class Question:
     tile: tuple[int, int]
     combine: Mapping[str, Combination]
     beside: tuple[CheckpointRef, ...] = ()
+    tiled: bool = True
 
     @classmethod
     def of(
@@ -97,13 +105,16 @@ class Question:
         ordered = (
             (checkpoints,) if isinstance(checkpoints, Checkpoint) else tuple(sorted(checkpoints, key=lambda c: c.step))
         )
+        step = with_alpha(lookahead, ordered)
         from_samplers, to_samplers = _listed(sources), _listed(targets)
         estimated = estimator.sample is not None
         return cls(
-            learner, ordered, from_samplers, to_samplers, n_source, n_target, with_alpha(lookahead, ordered), estimator, replicates,
+            learner, ordered, from_samplers, to_samplers, n_source, n_target, step, estimator, replicates,
             default_controls(n_source, n_target, estimated=estimated) if controls is None else controls, choose_device(device), precision,
-            tile or default_tile(estimator, n_source * (len(from_samplers) + len(combine)), n_target * len(to_samplers)), dict(combine),
-            beside,
+            tile or default_tile(
+                estimator, n_source * (len(from_samplers) + len(combine)), n_target * len(to_samplers), len(step_sizes(step))
+            ),
+            dict(combine), beside, tiled=tile is not None,
         )  # fmt: skip
 
     @property
@@ -118,18 +129,23 @@ class Question:
         return replace(asked, checkpoints=tuple(together))
 
     def as_begun(self, store: Store) -> Question:
-        """Return the question as the run in a folder was begun with it: an engine that was left open then is not left open again.
+        """Return the question as the run in a folder was begun with it: what was left open then is not left open again.
+
+        That is the engine, and the tile, whose default may be another one in another version.
 
         Raises:
             SpecMismatchError: the folder holds a run of another spec.
             StoreError: it holds something else.
         """
-        begun = store.spec().estimator.get("engine") if store.run_json.exists() else None
+        spec = store.spec() if store.run_json.exists() else None
+        begun = spec.estimator.get("engine") if spec else None
         mine = self.estimator.engine
         same = mine == "auto" or (begun is not None and ALIASES.get(mine, mine) == ALIASES.get(begun, begun))
         found = (
             replace(self, estimator=with_engine(self.estimator, begun)) if begun and same and begun != mine else self
         )
+        if spec and not self.tiled:
+            found = replace(found, tile=spec.tile)
         store.check(found.spec)
         return found
 
@@ -188,15 +204,24 @@ class Question:
         return replace(self, estimator=with_engine(self.estimator, found.chosen)), found
 
 
-def default_tile(estimator: Estimator, n_source: int, n_target: int) -> tuple[int, int]:
-    """Return sources and targets per tile: few enough targets to fit in memory, little work for a killed run to lose, not too many files.
+def default_tile(estimator: Estimator, n_source: int, n_target: int, n_alphas: int = 1) -> tuple[int, int]:
+    """Return sources and targets per tile: few enough targets to fit in memory, and few files of little work each.
 
-    An exact estimator holds the targets' images; one that estimates holds their gradients.
+    An exact estimator holds the targets' images; one that estimates holds their gradients. What a file holds is lost when a run is killed:
+    exact pairs are cut into some 500 files as long as none is more than minutes of work, and 10¹⁰ of them into forty thousand.
+
+    Args:
+        estimator: how losses are read.
+        n_source: sources, all modes together.
+        n_target: targets, all modes together.
+        n_alphas: step sizes.
     """
     if estimator.sample:
-        return 1000, 256
+        targets = 256
+        return min(1000, max(1, _MOST_ROWS // (targets * n_alphas))), targets
     targets, files = 64, 500
-    return max(25, math.ceil(n_source * math.ceil(n_target / targets) / files)), targets
+    few = math.ceil(n_source * math.ceil(n_target / targets) / files)
+    return max(25, min(few, _MOST_WORK // (targets * n_alphas))), targets
 
 
 def _listed(samplers: TaskSampler | Sequence[TaskSampler]) -> tuple[TaskSampler, ...]:

@@ -12,13 +12,14 @@ The intervals are for the table, of which a part was measured; how much another 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
-from transference.blocks import Block
+from transference.blocks import Block, Strips
 from transference.statistics._summary import CLASSES, GROUP, NEUTRAL_BAND, classify
 
 _Floats = NDArray[np.float64]
@@ -30,12 +31,16 @@ _PART = 100_000
 
 
 def calibrate(
-    blocks: Iterable[Block], exact: pd.DataFrame, *, band: tuple[float, float] = NEUTRAL_BAND, level: float = 0.95
+    blocks: Iterable[Block | Strips],
+    exact: pd.DataFrame,
+    *,
+    band: tuple[float, float] = NEUTRAL_BAND,
+    level: float = 0.95,
 ) -> pd.DataFrame:
     """Estimate what a table of exact ratios would say, from a table of estimates and a random sample of exact ones.
 
     Args:
-        blocks: what ``Run.blocks()`` returns, of estimates.
+        blocks: what ``Run.blocks()`` or ``Run.tables()`` returns, of estimates.
         exact: the table that ``Run.exact_pairs()`` returns, chosen at random within each mode pair.
         band: the neutral band ``[low, high)``.
         level: of the intervals.
@@ -56,11 +61,11 @@ def calibrate(
     for block in blocks:
         key = tuple(getattr(block, name) for name in GROUP)
         sample = samples.get(key, sound.iloc[:0])
-        first_order = block.change[np.isfinite(block.change)] - 1  # an estimate is 1 + the first-order part
-        row = {**dict(zip(GROUP, key, strict=True)), "n": block.change.size, "n_exact": len(sample)}
+        n_pairs = block.shape[0] * block.shape[1]
+        row = {**dict(zip(GROUP, key, strict=True)), "n": n_pairs, "n_exact": len(sample)}
         row["exact_failed"] = int(measured.get(key, 0)) - len(sample)
         there = (sample[name].to_numpy(dtype=np.float64) for name in ("loss_ratio", "estimate"))
-        found = _estimates(next(there), next(there) - 1, first_order, block.change.size, band, level)
+        found = _estimates(next(there), next(there) - 1, partial(_first_order, block), n_pairs, band, level)
         for name, (value, half_width) in zip(QUANTITIES, found, strict=True):
             ends = np.array([value, value - half_width, value + half_width])
             shown = np.exp(ends) if name == "mean_log" else np.clip(ends, 0.0, 1.0)
@@ -85,14 +90,22 @@ def widest(
     Returns:
         The half-width; infinite where there are too few pairs to tell.
     """
-    widths = [half_width for _, half_width in _estimates(exact, estimates - 1, estimates - 1, n_pairs, band, level)]
+    read = lambda: [estimates - 1]
+    widths = [half_width for _, half_width in _estimates(exact, estimates - 1, read, n_pairs, band, level)]
     return np.inf if np.isnan(widths).any() else max(widths)
+
+
+def _first_order(block: Block | Strips) -> Iterator[_Floats]:
+    """Yield the first-order parts that there are, some at a time: an estimate is 1 more."""
+    for _, _, (change,) in block.strips("change"):
+        known = change[np.isfinite(change)] - 1
+        yield from (known[start : start + _PART] for start in range(0, len(known), _PART))
 
 
 def _estimates(
     exact: _Floats,
     first_order: _Floats,
-    all_first_order: _Floats,
+    all_first_order: Callable[[], Iterable[_Floats]],
     n_pairs: int,
     band: tuple[float, float],
     level: float,
@@ -104,14 +117,14 @@ def _estimates(
         yield from [(np.nan, np.nan)] * len(QUANTITIES)
         return
     curved: Callable[[_Floats], _Floats] = lambda s: np.column_stack([s, s**2])  # curvature is of second order
-    yield _regression_estimate(
-        log_ratio, curved(first_order), np.array([all_first_order.mean(), np.mean(all_first_order**2)]), n_pairs, level
-    )
     expected = _shares_expected(log_ratio, first_order, band)
-    everywhere = np.zeros((len(CLASSES), 2))
-    for start in range(0, len(all_first_order), _PART):
-        everywhere += [features.sum(axis=0) for features in expected(all_first_order[start : start + _PART])]
-    everywhere /= len(all_first_order)
+    n, powers, everywhere = 0, np.zeros(2), np.zeros((len(CLASSES), 2))
+    for part in all_first_order():
+        n += len(part)
+        powers += curved(part).sum(axis=0)
+        everywhere += [features.sum(axis=0) for features in expected(part)]
+    everywhere /= n
+    yield _regression_estimate(log_ratio, curved(first_order), powers / n, n_pairs, level)
     classes = classify(exact, band)
     for k, (name, here) in enumerate(zip(CLASSES, expected(first_order), strict=True)):
         yield _regression_estimate((classes == name).astype(float), here, everywhere[k], n_pairs, level, unseen=2.0)

@@ -18,7 +18,7 @@ intervals are wider than they need be.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TypeAlias
 
@@ -27,14 +27,18 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from transference._streams import Stream
-from transference.blocks import Block
+from transference.blocks import Block, Strip, Strips
+from transference.statistics._errors import Dyadic, Errors, NoErrors, Pigeonhole, TwoWay, of_matrix, weights
+from transference.statistics._order import Ordered
 from transference.statistics._summary import CLASSES, GROUP, NEUTRAL_BAND, QUANTILES, checked_band
 
 _Floats: TypeAlias = NDArray[np.float64]
 
 StandardError: TypeAlias = Callable[[_Floats], float]
 """From a number for each cell, NaN where a cell failed, to the standard error of their mean."""
+
+_Measure: TypeAlias = Callable[[_Floats], _Floats]
+"""From loss ratios to the numbers whose mean is a statistic."""
 
 FEW = 10
 """Tasks on a side from which on it is resampled."""
@@ -45,7 +49,7 @@ _QUANTILES = {f"q{round(q * 100):02d}": q for q in QUANTILES}
 
 
 def intervals(
-    blocks: Iterable[Block],
+    blocks: Iterable[Block | Strips],
     *,
     band: tuple[float, float] = NEUTRAL_BAND,
     level: float = 0.95,
@@ -57,7 +61,8 @@ def intervals(
     The draws are the same for all blocks of one size, so that intervals of checkpoints and learners can be compared.
 
     Args:
-        blocks: what ``Run.blocks()`` returns.
+        blocks: what ``Run.blocks()`` or ``Run.tables()`` returns. Strips are read four times, where ratios crowd up to eight; memory holds
+            some of them, and a byte for each task and draw.
         band: the neutral band ``[low, high)``.
         level: of the intervals.
         draws: of the bootstrap.
@@ -76,19 +81,18 @@ def intervals(
     rows = []
     for block in blocks:
         key = {name: getattr(block, name) for name in GROUP}
-        error, df, drawn = standard_error(block, draws, seed)
-        ratio = without_diagonal(block)
+        errors, df, drawn = standard_errors(block, draws, seed)
         quantile = float(stdtrit(df, (1 + level) / 2)) if df > 0 else np.nan
-        with np.errstate(divide="ignore", invalid="ignore"):
-            # a ratio of 0 has the logarithm -inf: a mean of 0, without an interval
-            for name, (value, low, high) in _statistics(ratio, band, error, quantile, df):
-                found = {"statistic": name, "value": value, "low": low, "high": high, "drawn": drawn}
-                if name in _QUANTILES and 0 < df < (enough := enough_for(_QUANTILES[name], level)) - 1:
-                    found |= {"low": np.nan, "high": np.nan}
-                    note = f"{name} needs {enough} tasks on the smaller side, which has {df + 1}"
-                else:
-                    note = "" if np.isfinite(low) else _why_none(ratio, df)
-                rows.append({**key, **found, "note": note})
+        there = False
+        for name, (value, low, high) in statistics_of(block, band, errors, quantile, df):
+            there = there or np.isfinite(value)
+            found = {"statistic": name, "value": value, "low": low, "high": high, "drawn": drawn}
+            if name in _QUANTILES and 0 < df < (enough := enough_for(_QUANTILES[name], level)) - 1:
+                found |= {"low": np.nan, "high": np.nan}
+                note = f"{name} needs {enough} tasks on the smaller side, which has {df + 1}"
+            else:
+                note = "" if np.isfinite(low) else _why_none(df, there=there)
+            rows.append({**key, **found, "note": note})
     return pd.DataFrame(rows)
 
 
@@ -105,9 +109,9 @@ def enough_for(q: float, level: float = 0.95) -> int:
     return int(np.ceil(np.log((1 - level) / 2) / np.log1p(-min(q, 1 - q))))
 
 
-def _why_none(ratio: _Floats, df: int) -> str:
+def _why_none(df: int, *, there: bool) -> str:
     """Return why a block's means and shares have no interval."""
-    if not np.isfinite(ratio).any():
+    if not there:
         return "no pair has a ratio"
     return "one source and one target: no task can be drawn again" if df < 1 else "a ratio of 0 has no logarithm"
 
@@ -119,35 +123,99 @@ def without_diagonal(block: Block) -> _Floats:
     return np.where(np.eye(len(block.loss_ratio), dtype=bool), np.nan, block.loss_ratio)
 
 
-def _statistics(
-    ratio: _Floats, band: tuple[float, float], error: StandardError, quantile: float, df: int
+def between_tasks(strip: Strip, *, same_tasks: bool) -> _Floats:
+    """Return the loss ratios of a strip; where sources and targets are the same tasks, NaN for a task on itself."""
+    ratio: _Floats = strip.cells[0]
+    if not same_tasks:
+        return ratio
+    rows, columns = (np.arange(part.start, part.stop) for part in (strip.rows, strip.columns))
+    return np.where(rows[:, None] == columns, np.nan, ratio)
+
+
+def _known(block: Block | Strips) -> Iterator[_Floats]:
+    """Yield the loss ratios that there are, strip by strip."""
+    for strip in block.strips("loss_ratio"):
+        ratio = between_tasks(strip, same_tasks=block.same_tasks)
+        yield ratio[np.isfinite(ratio)]
+
+
+def statistics_of(
+    block: Block | Strips, band: tuple[float, float], errors: Callable[[int], Errors], quantile: float, df: int
 ) -> Iterator[tuple[str, tuple[float, float, float]]]:
     """Yield each statistic's name, value and ends."""
     low, high = checked_band(band)
-    ok = np.isfinite(ratio)
-    if not ok.any():
+    ratios = Ordered(partial(_known, block))
+    if not ratios.n:
         names = ("geometric_mean", "interquartile_mean", *_QUANTILES, *CLASSES)
         yield from ((name, (np.nan, np.nan, np.nan)) for name in names)
         return
-    with np.errstate(divide="ignore"):
-        logs = np.log(ratio)
-    known = logs[ok]
-    # a ratio of 0 has the logarithm -inf
-    of_logs: StandardError = lambda cells: error(cells) if np.isfinite(cells[ok]).all() else np.nan
-    yield "geometric_mean", _exponential(known.mean(), quantile * of_logs(logs))
-    inner = np.quantile(known, [0.25, 0.75])
-    between = known[(known >= inner[0]) & (known <= inner[1])]
-    middle = between.mean() if between.size else inner.mean()  # of two values none lies between their quartiles
-    yield "interquartile_mean", _exponential(middle, quantile * of_logs(np.clip(logs, *inner) / 0.5))
-    for name, q in _QUANTILES.items():
-        value = float(np.quantile(ratio[ok], q))
-        half = quantile * error(np.where(ok, ratio <= value, np.nan))
-        ends = np.quantile(ratio[ok], np.clip([q - half, q + half], 0, 1)) if np.isfinite(half) else [np.nan, np.nan]
-        yield name, (value, float(ends[0]), float(ends[1]))
-    classes = {"positive": ratio < low, "neutral": (low <= ratio) & (ratio < high), "negative": ratio >= high}
+    values = ratios.quantiles(list(_QUANTILES.values()))
+    inner = ratios.quantiles([0.25, 0.75], _log)  # of which the values are known by now
+    measures: dict[str, _Measure] = {
+        "geometric_mean": _log,
+        "interquartile_mean": lambda ratio: np.clip(_log(ratio), *inner) / 0.5,
+        **{name: partial(_at_most, value) for name, value in zip(_QUANTILES, values, strict=True)},
+        "positive": lambda ratio: (ratio < low).astype(np.float64),
+        "neutral": lambda ratio: ((low <= ratio) & (ratio < high)).astype(np.float64),
+        "negative": lambda ratio: (ratio >= high).astype(np.float64),
+    }
+    means, found, middle = _means(block, list(measures.values()), errors(len(measures)), inner)
+    mean, error = dict(zip(measures, means, strict=True)), dict(zip(measures, found, strict=True))
+    yield "geometric_mean", _exponential(mean["geometric_mean"], quantile * error["geometric_mean"])
+    yield "interquartile_mean", _exponential(middle, quantile * error["interquartile_mean"])
+    halves = quantile * np.array([error[name] for name in _QUANTILES])
+    if np.isfinite(halves).all():
+        at = np.array(list(_QUANTILES.values()))
+        ends = ratios.quantiles(np.clip([at - halves, at + halves], 0, 1).ravel()).reshape(2, -1).T.tolist()
+    else:
+        ends = [[np.nan, np.nan]] * len(_QUANTILES)
+    for name, value, (start, end) in zip(_QUANTILES, values.tolist(), ends, strict=True):
+        yield name, (value, start, end)
     for name in CLASSES:
-        cells = np.where(ok, classes[name], np.nan)
-        yield name, _share(float(np.nanmean(cells)), error(cells), quantile, df)
+        yield name, _share(mean[name], error[name], quantile, df)
+
+
+def _log(ratio: _Floats) -> _Floats:
+    """Return logarithms, of a ratio of 0 minus infinity."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.log(ratio)
+
+
+def _at_most(value: float, ratio: _Floats) -> _Floats:
+    return (ratio <= value).astype(np.float64)
+
+
+def _means(
+    block: Block | Strips, measures: Sequence[_Measure], errors: Errors, inner: _Floats
+) -> tuple[list[float], list[float], float]:
+    """Go through a table once.
+
+    Args:
+        block: the table.
+        measures: numbers of the cells whose means are wanted.
+        errors: of as many means.
+        inner: the quartiles of the log ratios.
+
+    Returns:
+        The means; their standard errors, NaN where a number is infinite; and the mean of the log ratios between the quartiles.
+    """
+    n, between, totals, within = 0, 0, np.zeros(len(measures)), 0.0
+    for strip in block.strips("loss_ratio"):
+        ratio = between_tasks(strip, same_tasks=block.same_tasks)
+        ok = np.isfinite(ratio)
+        cells = [measure(ratio) for measure in measures]
+        n += int(ok.sum())
+        totals += [float(values[ok].sum()) for values in cells]
+        logs = cells[0][ok]
+        logs = logs[(logs >= inner[0]) & (logs <= inner[1])]
+        between, within = between + len(logs), within + float(logs.sum())
+        with np.errstate(invalid="ignore"):  # of the logarithm of a ratio of 0, whose error comes out as NaN
+            errors.add(strip.rows, strip.columns, ok, cells)
+    with np.errstate(invalid="ignore"):
+        found = errors.found()
+        # of two values none lies between their quartiles
+        middle = within / between if between else float(inner.mean())
+    return (totals / n).tolist(), found, middle
 
 
 def _exponential(mean: float, half: float) -> tuple[float, float, float]:
@@ -167,74 +235,32 @@ def _share(share: float, error: float, quantile: float, df: int) -> tuple[float,
     return share, max(0.0, centre - half), min(1.0, centre + half)
 
 
-def standard_error(block: Block, draws: int, seed: int) -> tuple[StandardError, int, str]:
-    """Return how the standard error of a mean over a block's cells is found, its degrees of freedom, and what it lets vary."""
-    n_source, n_target = block.loss_ratio.shape
+def standard_errors(block: Block | Strips, draws: int, seed: int) -> tuple[Callable[[int], Errors], int, str]:
+    """Return how the standard errors of several means over a table's cells are found, their degrees of freedom, and what they let vary."""
+    n_source, n_target = block.shape
     if block.same_tasks:
-        weights = _weights(n_source, draws, seed, "source")
-        return partial(_pigeonhole, weights, weights) if n_source >= FEW else _dyadic, n_source - 1, "tasks"
+        if n_source < FEW:
+            return partial(Dyadic, n_source), n_source - 1, "tasks"
+        drawn = weights(n_source, draws, seed, "source")
+        return partial(Pigeonhole, drawn, drawn), n_source - 1, "tasks"
     sizes = [size for size in (n_source, n_target) if size > 1]
     if not sizes:
-        return lambda _: np.nan, 0, "nothing"
-    drawn = "sources and targets" if len(sizes) == 2 else "sources" if n_target == 1 else "targets"
+        return NoErrors, 0, "nothing"
+    varied = "sources and targets" if len(sizes) == 2 else "sources" if n_target == 1 else "targets"
     if min(sizes) < FEW:
-        return two_way_error, min(sizes) - 1, drawn
-    sides = [_weights(size, draws, seed, role) for size, role in ((n_source, "source"), (n_target, "target"))]
-    return partial(_pigeonhole, *sides), min(sizes) - 1, drawn
+        return partial(TwoWay, block.shape), min(sizes) - 1, varied
+    sources, targets = weights(n_source, draws, seed, "source"), weights(n_target, draws, seed, "target")
+    return partial(Pigeonhole, sources, targets), min(sizes) - 1, varied
 
 
-def _weights(n: int, draws: int, seed: int, role: str) -> _Floats:
-    """Return how often each of n tasks is drawn in each of several resamplings, ``[draws, n]``; a single task is drawn always."""
-    if n == 1:
-        return np.ones((draws, 1))
-    chosen = (Stream("bootstrap", seed, role, n).uniform(0.0, 1.0, (draws, n)) * n).astype(np.int64)
-    counts = np.bincount((chosen + n * np.arange(draws)[:, None]).ravel(), minlength=draws * n)
-    return counts.reshape(draws, n).astype(np.float64)
-
-
-def _pigeonhole(sources: _Floats, targets: _Floats, cells: _Floats) -> float:
-    """Return the bootstrap's standard error of a mean over cells, ``[n_source, n_target]``, NaN where one failed."""
-    ok = np.isfinite(cells)
-    values = np.where(ok, cells, 0.0)
-    # In each draw a pair counts as often as its source times its target: n = Σ_ij s_i ok_ij t_j, total = Σ_ij s_i value_ij t_j.
-    n = ((sources @ ok.astype(np.float64)) * targets).sum(axis=1)
-    total = ((sources @ values) * targets).sum(axis=1)
-    return float((total[n > 0] / n[n > 0]).std(ddof=1))
-
-
-def _residuals(cells: _Floats) -> tuple[_Floats, int]:
-    """Return what is left of each cell without the mean, 0 where one failed, and how many did not."""
-    ok = np.isfinite(cells)
-    return np.where(ok, cells - np.mean(cells, where=ok), 0.0), int(ok.sum())
-
-
-def two_way_error(cells: _Floats) -> float:
-    """Return the cluster-robust standard error of a mean over cells: what rows share and columns share, less what was counted twice."""
-    left, n = _residuals(cells)
-    sides = [
-        float(np.sum(left.sum(axis=axis) ** 2)) * size / (size - 1)
-        for axis, size in ((1, len(left)), (0, left.shape[1]))
-        if size > 1
-    ]
-    if not sides or not n:
-        return np.nan
-    # Rows squared and columns squared both hold each cell squared, which counts once.
-    total = sum(sides) - float(np.sum(left**2)) * (len(sides) - 1)
-    return float(np.sqrt(max(total, *sides)) / n)
+def standard_error(block: Block, draws: int, seed: int) -> tuple[StandardError, int, str]:
+    """Return the same for one mean, of a matrix of cells."""
+    errors, df, drawn = standard_errors(block, draws, seed)
+    return lambda cells: of_matrix(errors(1), cells), df, drawn
 
 
 def cluster_error(same_tasks: bool) -> StandardError:
     """Return the cluster-robust standard error: of pairs of the same tasks, or of others."""
-    return _dyadic if same_tasks else two_way_error
-
-
-def _dyadic(cells: _Floats) -> float:
-    """Return the same for pairs of the same tasks: pairs hang together when they share a task on either side."""
-    left, n = _residuals(cells)
-    size, alone = len(left), float(np.sum(left**2))
-    if size < 2 or not n:
-        return np.nan
-    # Of all pairs of cells that have a task in common: each task's cells, on either side, squared; (i, j) and (j, i) have both in
-    # common, as has a cell with itself, and these were counted twice.
-    shared = float(np.sum((left.sum(axis=0) + left.sum(axis=1)) ** 2)) - alone - float(np.sum(left * left.T))
-    return float(np.sqrt(max(shared, alone) * size / (size - 1)) / n)
+    if same_tasks:
+        return lambda cells: of_matrix(Dyadic(len(cells), 1), cells)
+    return lambda cells: of_matrix(TwoWay((len(cells), cells.shape[1]), 1), cells)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from transference.blocks import Block
+from transference.blocks import Block, Strips
 from transference.errors import UsageError
+from transference.statistics._order import Ordered
 
 NEUTRAL_BAND = (1.0, 1.0 + 0.5 / 60)
 """Loss ratios in ``[low, high)`` count as neutral. This is the bar just above 1 of the paper's figure (60 bins over 0.8 to 1.3), which
@@ -74,16 +76,18 @@ def summarise(
     """
     rows = []
     for key, group in pairs.groupby(list(by), sort=True, observed=True):
-        summary = _summary(measured(group), len(group), group["accuracy_before"].to_numpy(dtype=np.float64), band)
+        accuracy = group["accuracy_before"].to_numpy(dtype=np.float64)
+        summary = _summary(partial(_measured_of, group), len(group), accuracy, band)
         rows.append({**dict(zip(by, key, strict=True)), **summary})
     return pd.DataFrame(rows)
 
 
-def summarise_blocks(blocks: Iterable[Block], *, band: tuple[float, float] = NEUTRAL_BAND) -> pd.DataFrame:
-    """Summarise the loss ratios of each mode pair, as `summarise` does, from what ``Run.blocks()`` returns: much quicker for large tables.
+def summarise_blocks(blocks: Iterable[Block | Strips], *, band: tuple[float, float] = NEUTRAL_BAND) -> pd.DataFrame:
+    """Summarise the loss ratios of each mode pair, as `summarise` does, much quicker for large tables.
 
     Args:
-        blocks: the mode pairs.
+        blocks: what ``Run.blocks()`` or ``Run.tables()`` returns. Of strips memory holds some at a time, and quantiles are exact however
+            many pairs there are.
         band: the neutral band ``[low, high)``.
 
     Returns:
@@ -94,27 +98,47 @@ def summarise_blocks(blocks: Iterable[Block], *, band: tuple[float, float] = NEU
     """
     rows = []
     for block in blocks:
-        ratio = block.loss_ratio[np.isfinite(block.loss_ratio) & (block.loss_ratio > 0)]
         key = {name: getattr(block, name) for name in GROUP}
-        rows.append({**key, **_summary(ratio, block.loss_ratio.size, block.accuracy_before.astype(np.float64), band)})
+        n_pairs, accuracy = block.shape[0] * block.shape[1], block.accuracy_before.astype(np.float64)
+        rows.append({**key, **_summary(partial(_ratios, block), n_pairs, accuracy, band)})
     return pd.DataFrame(rows)
 
 
+def _measured_of(group: pd.DataFrame) -> Iterator[NDArray[np.float64]]:
+    yield measured(group)
+
+
+def _ratios(block: Block | Strips) -> Iterator[NDArray[np.float64]]:
+    """Yield the ratios that there are."""
+    for _, _, (ratio,) in block.strips("loss_ratio"):
+        yield ratio[np.isfinite(ratio) & (ratio > 0)]
+
+
 def _summary(
-    ratio: NDArray[np.float64], n_pairs: int, accuracy: NDArray[np.float64], band: tuple[float, float]
+    read: Callable[[], Iterable[NDArray[np.float64]]],
+    n_pairs: int,
+    accuracy: NDArray[np.float64],
+    band: tuple[float, float],
 ) -> dict[str, Any]:
-    """Summarise the ratios of one group, which are put into another order: a large table is not copied more than once."""
+    """Summarise the ratios of one group, which are read and put into another order: a large table is not copied more than once."""
     low, high = checked_band(band)
-    n = len(ratio)
-    counts = {"positive": int((ratio < low).sum()), "negative": int((ratio >= high).sum())}
-    counts["neutral"] = n - sum(counts.values())
-    total = sum(float(np.log(ratio[start : start + _PART]).sum()) for start in range(0, n, _PART))
-    geometric = float(np.exp(total / n)) if n else np.nan
-    quantiles = np.quantile(ratio, QUANTILES, overwrite_input=True) if n else np.full(len(QUANTILES), np.nan)
+    total, counts = 0.0, dict.fromkeys(CLASSES, 0)
+
+    def seen(ratio: NDArray[np.float64]) -> None:
+        nonlocal total
+        below, above = int((ratio < low).sum()), int((ratio >= high).sum())
+        for name, count in zip(CLASSES, (below, len(ratio) - below - above, above), strict=True):
+            counts[name] += count
+        parts = (ratio[start : start + _PART] for start in range(0, len(ratio), _PART))
+        total += sum(float(np.log(part).sum()) for part in parts)
+
+    ratios = Ordered(read, seen)
+    n = ratios.n
+    quantiles = ratios.quantiles(QUANTILES) if n else np.full(len(QUANTILES), np.nan)
     return {
         "n": n,
         "failed": n_pairs - n,
-        "geometric_mean": geometric,
+        "geometric_mean": float(np.exp(total / n)) if n else np.nan,
         **{f"q{round(q * 100):02d}": float(value) for q, value in zip(QUANTILES, quantiles, strict=True)},
         **{name: counts[name] / n if n else np.nan for name in CLASSES},
         "accuracy": float(accuracy[~np.isnan(accuracy)].mean()) if (~np.isnan(accuracy)).any() else np.nan,

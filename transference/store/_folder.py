@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -23,7 +24,7 @@ from transference.files import write_aside
 from transference.plan import Part, Shard, parts_of
 from transference.spec import RunSpec
 from transference.store._about import FORMAT, read_about
-from transference.store._files import TableFile
+from transference.store._files import TableFile, read_in_turn
 from transference.store._layout import FOLDERS, Layout, folders_of
 from transference.store._lock import (
     Patience,
@@ -35,6 +36,7 @@ from transference.store._lock import (
     shards_at_work,
 )
 from transference.store._schema import PAIRS
+from transference.store._sound import SOUND, read_unread
 from transference.store._view import VIEW, view_of
 
 _BEGUN = ("tasks.parquet", "run.json")
@@ -130,7 +132,7 @@ class Store:
         if not left:
             for folder in FOLDERS:
                 shutil.rmtree(self.path / folder, ignore_errors=True)
-            for name in ("tasks.parquet", VIEW, self.run_json.name):
+            for name in ("tasks.parquet", VIEW, SOUND, self.run_json.name):
                 (self.path / name).unlink(missing_ok=True)
             self._layout = None
 
@@ -214,13 +216,16 @@ class Store:
         Args:
             parts: of these; by default all there is.
 
+        What was read by an earlier call, and has not changed since, is not read again.
+
         Raises:
             StoreError: a file is not what it should be.
         """
-        files = self.layout.published() if parts is None else (file for part in parts for file in self.layout.of(part))
-        for file in files:
-            if parts is None or file.exists():
-                file.read()
+        if parts is None:
+            read_unread(self.path, self.layout.published())
+        else:
+            mine = (file for part in parts for file in self.layout.of(part))
+            deque(read_in_turn(file for file in mine if file.exists()), maxlen=0)
 
     @property
     def begun(self) -> bool:
@@ -277,12 +282,9 @@ class Store:
         A part of a round is left out: it is no random sample of the table.
         """
         rounds: list[list[TableFile]] = []
-        while (most is None or len(rounds) < most) and (
-            files := [self.layout.exact(tile, len(rounds)) for tile in spec.tiles(step, 0)]
-        ):
-            if not all(file.exists() for file in files):
-                break
-            rounds.append(files)
+        tiles = list(spec.tiles(step, 0))
+        while (most is None or len(rounds) < most) and len(self.layout.done_exactly(tiles, len(rounds))) == len(tiles):
+            rounds.append([self.layout.exact(tile, len(rounds)) for tile in tiles])
         return rounds
 
     def sample(self, spec: RunSpec, step: int, most: int | None = None) -> pd.DataFrame:

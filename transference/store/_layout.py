@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +43,12 @@ class Layout:
 
     def pairs(self, tile: Tile) -> TableFile:
         """The pairs of a tile."""
-        path = self.path / "pairs" / _partition(tile.step) / _tile_name(tile)
+        path = self._folder("pairs", tile.step) / _tile_name(tile)
         return self._file(path, PAIRS, self.spec.n_cells_of(tile), kind="pairs", **_place(tile))
 
     def sources(self, tile: Tile) -> TableFile:
         """The sources of a tile; the tiles of other target blocks give the same rows, and write the same file."""
-        path = self.path / "sources" / _partition(tile.step) / f"sources-{tile.sources[0]:06d}.parquet"
+        path = self._folder("sources", tile.step) / _sources_name(tile)
         rows = (tile.sources[1] - tile.sources[0]) * len(self.spec.alphas)
         schema = sources_schema(combined=bool(self.spec.combine))
         return self._file(path, schema, rows, kind="sources", checkpoint_step=tile.step, sources=list(tile.sources))
@@ -64,33 +65,47 @@ class Layout:
 
     def self_transference(self, step: int, targets: tuple[int, int]) -> TableFile:
         """The self-transference of a block of targets at one checkpoint."""
-        path = self.path / "self_transference" / _partition(step) / f"self-{targets[0]:06d}.parquet"
+        path = self._folder("self_transference", step) / f"self-{targets[0]:06d}.parquet"
         rows = (targets[1] - targets[0]) * len(self.spec.alphas)
         return self._file(path, PAIRS, rows, kind="self_transference", checkpoint_step=step, targets=list(targets))
 
     def exact(self, tile: Tile, number: int) -> TableFile:
         """Those pairs of a tile that are measured exactly beside the estimates, in one round."""
-        path = self.path / "exact" / _partition(tile.step) / f"round={number}" / _tile_name(tile)
+        path = self._folder("exact", tile.step) / _round(number) / _tile_name(tile)
         return self._file(path, PAIRS, None, kind="exact", **_place(tile), round=number)
 
     def controls(self, step: int) -> TableFile:
         """The controls at one checkpoint."""
-        path = self.path / "controls" / _partition(step) / "controls.parquet"
+        path = self._folder("controls", step) / "controls.parquet"
         return self._file(path, CONTROLS, None, kind="controls", checkpoint_step=step)
 
     def tiles(self, replicate: int | None = None) -> Iterator[Tile]:
         """Yield the tiles of all checkpoints, of one replicate or of all in turn."""
         return (tile for ref in self.spec.checkpoints for tile in self.spec.tiles(ref.step, replicate))
 
+    def done(self, tiles: Iterable[Tile]) -> list[Tile]:
+        """Return which of some tiles are published: one listing of each folder, however many there are."""
+        names = cache(lambda folder, step: _files_in(self._folder(folder, step)))
+        return [
+            tile
+            for tile in tiles
+            if _tile_name(tile) in names("pairs", tile.step)
+            and (tile.replicate or _sources_name(tile) in names("sources", tile.step))
+        ]
+
+    def done_exactly(self, tiles: Iterable[Tile], number: int) -> list[Tile]:
+        """Return of which of some tiles the pairs that are measured exactly beside the estimates are published, in one round."""
+        names = cache(lambda step: _files_in(self._folder("exact", step) / _round(number)))
+        return [tile for tile in tiles if _tile_name(tile) in names(tile.step)]
+
     def exact_files(self) -> Iterator[tuple[Tile, TableFile]]:
         """Yield what is published of the pairs measured exactly beside the estimates, round by round, each with its tile."""
         names = {path.name for path in (self.path / "exact").glob("*/round=*")}
         for number in range(len(names)) if self.spec.sampled else ():
-            if f"round={number}" not in names:
+            if _round(number) not in names:
                 return
-            for tile in self.tiles(0):
-                if (file := self.exact(tile, number)).exists():
-                    yield tile, file
+            for tile in self.done_exactly(self.tiles(0), number):
+                yield tile, self.exact(tile, number)
 
     def published(self) -> Iterator[TableFile]:
         """Yield every file of the run that is there."""
@@ -98,8 +113,21 @@ class Layout:
         for ref in self.spec.checkpoints:
             files += [self.self_transference(ref.step, targets) for targets in self.spec.target_blocks()]
             files += [self.controls(ref.step)] if self.spec.controls else []
-        yield from (file for file in {file.path: file for file in files}.values() if file.exists())
+        names = cache(_files_in)
+        yield from (
+            file for file in {file.path: file for file in files}.values() if file.path.name in names(file.path.parent)
+        )
         yield from (file for _, file in self.exact_files())
+
+    def _folder(self, name: str, step: int) -> Path:
+        """Return one of `FOLDERS` of one checkpoint; made once, since paths are slow to make."""
+        if (name, step) not in self._folders:
+            self._folders[name, step] = self.path / name / _partition(step)
+        return self._folders[name, step]
+
+    @cached_property
+    def _folders(self) -> dict[tuple[str, int], Path]:
+        return {}
 
     def _file(self, path: Path, schema: pa.Schema, rows: int | None, **place: Any) -> TableFile:  # noqa: ANN401 - plain values
         whose = self._digests.get(place.get("checkpoint_step"), self._digests[None])
@@ -125,6 +153,14 @@ def _partition(step: int) -> str:
     return f"checkpoint_step={step:08d}"
 
 
+def _round(number: int) -> str:
+    return f"round={number}"
+
+
+def _sources_name(tile: Tile) -> str:
+    return f"sources-{tile.sources[0]:06d}.parquet"
+
+
 def _tile_name(tile: Tile) -> str:
     again = f"-replicate-{tile.replicate}" if tile.replicate else ""
     return f"tile-{tile.sources[0]:06d}-{tile.targets[0]:06d}{again}.parquet"
@@ -137,3 +173,12 @@ def _place(tile: Tile) -> dict[str, Any]:
         "targets": list(tile.targets),
         "replicate": tile.replicate,
     }
+
+
+def _files_in(folder: Path) -> frozenset[str]:
+    """Return the names of a folder's files; none of one that is not there."""
+    try:
+        with os.scandir(folder) as entries:
+            return frozenset(entry.name for entry in entries if entry.is_file())
+    except (FileNotFoundError, NotADirectoryError):
+        return frozenset()

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from transference.store._files import TableFile
-
-_READERS = 4
-"""Files read at once: checksums and decompression run outside of Python's lock."""
+from transference.blocks import Strip
+from transference.spec import Tile
+from transference.store._files import TableFile, read_in_turn
 
 
 @dataclass(frozen=True)
@@ -45,33 +43,86 @@ def read_matrices(files: Sequence[TableFile], alpha: float, shape: tuple[int, in
     ratios, accuracies = np.full(shape, np.nan), np.full(shape[1], np.nan, np.float32)
     changes = np.full(shape, np.nan) if estimated else ratios
     slopes = np.full(shape, np.nan, np.float32)
-    names = [
-        "source",
-        "target",
-        "loss_ratio",
-        "first_order",
-        "accuracy_before",
-        *(["loss_before", "loss_after"] if estimated else []),
-    ]
-    for content in _in_turn(files, [*names, "alpha"]):
-        here = pa.compute.equal(content["alpha"], alpha)
-        rows = content if pa.compute.all(here).as_py() else content.filter(here)
-        source, target, ratio, slope, accuracy, *losses = (rows[name].to_numpy() for name in names)
-        ratios[source, target], slopes[source, target], accuracies[target] = ratio, slope, accuracy
+    names = _columns("loss_ratio", "first_order", *(["change"] if estimated else []))
+    for content in read_in_turn(files, [*names, "accuracy_before", "alpha"]):
+        rows = _at(content, alpha)
+        cells = rows["source"].to_numpy(), rows["target"].to_numpy()
+        ratios[cells], slopes[cells] = _values(rows, "loss_ratio"), _values(rows, "first_order")
+        accuracies[cells[1]] = rows["accuracy_before"].to_numpy()
         if estimated:
-            with np.errstate(all="ignore"):
-                changes[source, target] = losses[1] / losses[0]
+            changes[cells] = _values(rows, "change")
     return Matrices(ratios, changes, slopes, accuracies)
 
 
-def _in_turn(files: Iterable[TableFile], names: Sequence[str]) -> Iterator[pa.Table]:
-    """Yield these columns of each file, read a few files ahead."""
-    rest = iter(files)
-    with ThreadPoolExecutor(_READERS) as pool:
-        waiting = [pool.submit(file.read, names) for file in islice(rest, _READERS)]
-        while waiting:
-            yield waiting.pop(0).result()
-            waiting += [pool.submit(file.read, names) for file in islice(rest, 1)]
+def read_strips(
+    files: Sequence[TableFile],
+    tiles: Sequence[Tile],
+    alpha: float,
+    mode_pair: tuple[slice, slice],
+    names: Sequence[str],
+) -> Iterator[Strip]:
+    """Yield the table of one mode pair and step size, tile by tile; cells without a row are NaN.
+
+    Args:
+        files: the tiles' files.
+        tiles: those that have pairs of the mode pair.
+        alpha: the step size.
+        mode_pair: the ids of its sources and of its targets.
+        names: which fields of `Matrices`.
+
+    Raises:
+        StoreError: a tile is missing or damaged.
+    """
+    columns = [*_columns(*names), "alpha"]
+    for tile, content in zip(tiles, read_in_turn(files, columns), strict=True):
+        rows = _at(content, alpha)
+        starts, shape = zip(*((start, stop - start) for start, stop in (tile.sources, tile.targets)), strict=True)
+        ids = tuple(rows[name].to_numpy() - start for name, start in zip(("source", "target"), starts, strict=True))
+        # of the mode pair, and of its part that the tile has
+        there = [
+            slice(max(start - part.start, 0), min(stop, part.stop) - part.start)
+            for (start, stop), part in zip((tile.sources, tile.targets), mode_pair, strict=True)
+        ]
+        here = tuple(
+            slice(part.start + all_.start - start, part.stop + all_.start - start)
+            for part, all_, start in zip(there, mode_pair, starts, strict=True)
+        )
+        cells = []
+        for name in names:
+            values = _values(rows, name)
+            matrix = np.full(shape, np.nan, values.dtype)
+            matrix[ids] = values
+            cells.append(np.ascontiguousarray(matrix[here]))
+        yield Strip(there[0], there[1], tuple(cells))
+
+
+def overlap(tile: Tile, mode_pair: tuple[slice, slice]) -> bool:
+    """Return whether a tile has pairs of a mode pair."""
+    return all(
+        start < part.stop and part.start < stop
+        for (start, stop), part in zip((tile.sources, tile.targets), mode_pair, strict=True)
+    )
+
+
+def _columns(*names: str) -> list[str]:
+    """Return the columns of a file from which fields of `Matrices` are read."""
+    made_of = {"change": ["loss_before", "loss_after"]}
+    return ["source", "target", *(column for name in names for column in made_of.get(name, [name]))]
+
+
+def _at(content: pa.Table, alpha: float) -> pa.Table:
+    """Return the rows of one step size."""
+    here = pa.compute.equal(content["alpha"], alpha)
+    return content if pa.compute.all(here).as_py() else content.filter(here)
+
+
+def _values(rows: pa.Table, name: str) -> NDArray[Any]:
+    """Return a field of `Matrices` of each row."""
+    if name != "change":
+        found: NDArray[Any] = rows[name].to_numpy()
+        return found
+    with np.errstate(all="ignore"):
+        return np.asarray(rows["loss_after"].to_numpy() / rows["loss_before"].to_numpy())
 
 
 def ranges(labels: Sequence[str]) -> list[tuple[str, slice]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,18 +13,27 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from transference.blocks import Block, Combined
+from transference.blocks import Block, Combined, Strips
+from transference.devices import free_memory
 from transference.errors import StoreError, UsageError
-from transference.plan import ExactTile, parts_of
-from transference.spec import RunSpec, Tile
+from transference.plan import parts_of
+from transference.spec import RunSpec, TaskSet, Tile
+from transference.store._files import read_in_turn
 from transference.store._folder import Store
 from transference.store._layout import Layout
-from transference.store._matrices import Matrices, ranges, read_matrices
+from transference.store._matrices import Matrices, overlap, ranges, read_matrices, read_strips
 from transference.store._schema import CONTROL_NAMES, CONTROLS, OLD_CONTROL_NAMES
 from transference.store._view import mode_names
 
 if TYPE_CHECKING:
     import transference
+
+
+_WHOLE = 2**24
+"""Pairs of a checkpoint up to which `Run.tables` gives matrices: a third of a gigabyte."""
+
+_ROW = 150
+"""Bytes that a row of `Run.pairs` takes at least while it is made: in Arrow, in pandas, and sorted."""
 
 
 class Progress(NamedTuple):
@@ -82,9 +92,11 @@ class Run:
     def progress(self) -> Progress:
         """Return how many tiles are published; those of the sample that is measured exactly count too, as far as it can be told."""
         tiles = list(self._tiles())
-        done = sum(map(self._store.has, tiles))
         sampled = [tile for tile in tiles if tile.replicate == 0] if self.spec.sampled else []
-        return Progress(done + sum(self._store.has(ExactTile(tile, 0)) for tile in sampled), len(tiles) + len(sampled))
+        if not self._store.begun:
+            return Progress(0, len(tiles) + len(sampled))
+        done = len(self._layout.done(tiles)) + len(self._layout.done_exactly(sampled, 0))
+        return Progress(done, len(tiles) + len(sampled))
 
     @property
     def finished(self) -> bool:
@@ -99,8 +111,8 @@ class Run:
         """Return how much of each checkpoint is there, finished or not: tiles, and how many of them are done."""
         rows = []
         for step in self.steps:
-            tiles = [self._store.has(tile) for tile in self.spec.tiles(step)]
-            rows.append({"checkpoint_step": step, "tiles": len(tiles), "done": sum(tiles)})
+            tiles = list(self.spec.tiles(step))
+            rows.append({"checkpoint_step": step, "tiles": len(tiles), "done": len(self._layout.done(tiles))})
         return pd.DataFrame(rows)
 
     def failed(self) -> Counter[str]:
@@ -115,12 +127,14 @@ class Run:
         self._check_complete()
         calibrated = self.spec.calibrated
         found: Counter[str] = Counter()
-        for tile in self._tiles():
-            rows = self._layout.pairs(tile).read(["loss_before", "loss_after", "loss_ratio", "status"]).to_pandas()
-            lost = rows["status"] != "ok"
+        for _, rows in self._read(["loss_before", "loss_after", "loss_ratio", "status"]):
+            status = rows["status"].cast(pa.string())
+            lost = pa.compute.not_equal(status, "ok")
             if calibrated:
-                lost &= ~(np.isfinite(rows["loss_after"]) & (rows["loss_before"] > 0) & (rows["loss_before"] < np.inf))
-            found.update(rows.loc[lost, "status"].astype(str))
+                before, after = (rows[name].to_numpy() for name in ("loss_before", "loss_after"))
+                lost = pa.compute.and_(lost, pa.array(~(np.isfinite(after) & (before > 0) & (before < np.inf))))
+            for one in pa.compute.value_counts(status.filter(lost)).to_pylist():
+                found[one["values"]] += one["counts"]
         if calibrated:
             exact = self.exact_pairs()["status"].astype(str)
             found.update(exact[exact != "ok"])
@@ -137,13 +151,14 @@ class Run:
             replicate: with which episodes of the tasks; 0, the samplers' own, by default, and None for a row of each.
 
         Raises:
-            UsageError: the run has no such replicate.
+            UsageError: the run has no such replicate, or memory does not hold all rows.
             StoreError: tiles are missing or damaged.
         """
         self._check_replicate(replicate)
         self._check_complete()
-        parts = [(tile.step, self._layout.pairs(tile).read()) for tile in self._tiles(replicate)]
-        frame = _stack(parts)
+        rows = self.spec.n_cells // (self.spec.replicates if replicate is not None else 1)
+        self._check_memory(self.steps[0], rows * _ROW, f"{rows:,} rows as a table of pandas")
+        frame = _stack([(tile.step, rows) for tile, rows in self._read(None, replicate)])
         self._add_mode(frame, "source", "source_mode")
         self._add_mode(frame, "target", "target_mode")
         return frame.sort_values(["checkpoint_step", "alpha", "source", "target", "replicate"], ignore_index=True)
@@ -202,7 +217,27 @@ class Run:
     def blocks(self, step: int | None = None) -> Iterator[Block]:
         """Return the table mode pair by mode pair, as matrices: one after the other, in the order of `pairs`.
 
-        Much quicker than `pairs`, and memory holds one checkpoint and step size at a time.
+        Much quicker than `pairs`, and memory holds one checkpoint and step size at a time. See `tables` for what does not fit into it.
+
+        Args:
+            step: a checkpoint's, which has to be whole while others may not be; all by default.
+
+        Raises:
+            UsageError: there is no such checkpoint, or memory does not hold a step size of one.
+            StoreError: tiles are missing or damaged.
+        """
+        steps = self.steps if step is None else (self.choose_step(step),)
+        self._check_complete(steps)
+        self._check_memory(steps[0], self._matrices_take(self.spec.replicates), self._matrices_told)
+        labels = [ranges(self.modes(role)) for role in ("source", "target")]
+        return (
+            block for step in steps for alpha in sorted(self.alphas) for block in self._blocks_at(step, alpha, *labels)
+        )
+
+    def tables(self, step: int | None = None) -> Iterator[Block | Strips]:
+        """Return what `blocks` does where a checkpoint has at most 2²⁴ pairs, and beyond that the same tables to be read strip by strip.
+
+        Memory then holds a few files at a time. Strips are of the samplers' own episodes alone, and know of no combinations.
 
         Args:
             step: a checkpoint's, which has to be whole while others may not be; all by default.
@@ -211,12 +246,42 @@ class Run:
             UsageError: there is no such checkpoint.
             StoreError: tiles are missing or damaged.
         """
+        if self.spec.n_source * self.spec.n_target <= _WHOLE:
+            return iter(self.blocks(step))
         steps = self.steps if step is None else (self.choose_step(step),)
         self._check_complete(steps)
-        labels = [ranges(self.modes(role)) for role in ("source", "target")]
-        return (
-            block for step in steps for alpha in sorted(self.alphas) for block in self._blocks_at(step, alpha, *labels)
-        )
+        return (table for one in steps for alpha in sorted(self.alphas) for table in self._strips_at(one, alpha))
+
+    def _strips_at(self, step: int, alpha: float) -> Iterator[Strips]:
+        sources, targets = (ranges(self.modes(role)) for role in ("source", "target"))
+        tiles, accuracies = list(self.spec.tiles(step, 0)), self._accuracies(step)
+        for (source_mode, rows), tasks in zip(sources, self.spec.sources, strict=True):
+            for (target_mode, columns), others in zip(targets, self.spec.targets, strict=True):
+                mine = [tile for tile in tiles if overlap(tile, (rows, columns))]
+                files = [self._layout.pairs(tile) for tile in mine]
+                yield Strips(
+                    checkpoint_step=step,
+                    alpha=alpha,
+                    source_mode=source_mode,
+                    target_mode=target_mode,
+                    shape=(rows.stop - rows.start, columns.stop - columns.start),
+                    accuracy_before=accuracies[columns],
+                    same_tasks=self._same_tasks(tasks, others),
+                    tasks=(tasks, others),
+                    read=partial(read_strips, files, mine, alpha, (rows, columns)),
+                )
+
+    def _accuracies(self, step: int) -> NDArray[np.float32]:
+        """Return the accuracy of each target before any step, ``[n_target]``, with the samplers' own episodes."""
+        found = np.full(self.spec.n_target, np.nan, np.float32)
+        files = [self._layout.pairs(tile) for tile in self.spec.tiles(step, 0) if tile.sources[0] == 0]
+        for rows in read_in_turn(files, ["target", "accuracy_before"]):
+            found[rows["target"].to_numpy()] = rows["accuracy_before"].to_numpy()
+        return found
+
+    def _same_tasks(self, sources: TaskSet, targets: TaskSet) -> bool:
+        """Whether two sets are the same tasks; a combination's task i is made of task i of every sampler."""
+        return sources == targets or (sources not in self.spec.samplers and targets in self.spec.samplers)
 
     def _blocks_at(
         self, step: int, alpha: float, sources: list[tuple[str, slice]], targets: list[tuple[str, slice]]
@@ -238,8 +303,7 @@ class Run:
                     change=found.change[rows, columns],
                     first_order=found.first_order[rows, columns],
                     accuracy_before=found.accuracy_before[columns],
-                    # A combination's task i is made of task i of every sampler.
-                    same_tasks=tasks == others or (tasks.sampler in made_of and others in self.spec.samplers),
+                    same_tasks=self._same_tasks(tasks, others),
                     tasks=(tasks, others),
                     redrawn=tuple(ratios[rows, columns] for ratios in others_episodes),
                     combination=Combined.of(*made_of[tasks.sampler], [ratios[:, columns] for ratios in modes])
@@ -259,6 +323,40 @@ class Run:
             found[tasks.sampler] = weights, rows["unexplained"].to_numpy(dtype=np.float64)
             first += tasks.n
         return found
+
+    def too_large(self) -> str:
+        """Return why memory does not hold the matrices of one checkpoint and step size, all replicates; empty where it does."""
+        return self._lacking(self._matrices_take(self.spec.replicates), self._matrices_told)
+
+    @property
+    def _matrices_told(self) -> str:
+        return f"the matrices of {self.spec.n_source:,} × {self.spec.n_target:,} pairs"
+
+    def _matrices_take(self, replicates: int) -> int:
+        """Return the bytes of the matrices of one checkpoint and step size."""
+        a_pair = 8 * (replicates + self.spec.estimates + bool(self.spec.combine)) + 4
+        return self.spec.n_source * self.spec.n_target * a_pair
+
+    def _lacking(self, needed: int, what: str) -> str:
+        """Return why memory does not hold so many bytes, rather than be killed by the system; empty where it does, or nothing tells."""
+        free = free_memory()
+        if free is None or needed <= free:
+            return ""
+        return (
+            f"{self.path}: {what} take {needed / 1e9:,.1f} GB of memory, of which {free / 1e9:,.1f} GB are free. "
+            "transference summary reads any table file by file (Run.tables()); for this take a machine with more."
+        )
+
+    def _check_memory(self, step: int, needed: int, what: str) -> None:
+        """Make sure that memory holds so many bytes, of a table whose files bear out how large it is said to be.
+
+        Raises:
+            UsageError: it does not.
+            StoreError: the first file is missing or damaged, or has other rows than it should.
+        """
+        self._layout.pairs(next(self.spec.tiles(step, 0))).check()
+        if lacking := self._lacking(needed, what):
+            raise UsageError(lacking)
 
     def _matrices(self, step: int, alpha: float, replicate: int = 0) -> Matrices:
         files = [self._layout.pairs(tile) for tile in self.spec.tiles(step, replicate)]
@@ -301,11 +399,10 @@ class Run:
         """
         self._check_complete()
         names = ["source", "target", "alpha", "status"]
-        parts = []
-        for tile in self._tiles(0):
-            rows = self._layout.pairs(tile).read(names)
-            parts.append((tile.step, rows.filter(pa.compute.not_equal(rows["status"].cast(pa.string()), "ok"))))
-        return _stack(parts)
+        failed: Callable[[pa.Table], pa.Table] = lambda rows: rows.filter(
+            pa.compute.not_equal(rows["status"].cast(pa.string()), "ok")
+        )
+        return _stack([(tile.step, failed(rows)) for tile, rows in self._read(names, 0)])
 
     def tasks(self) -> pd.DataFrame:
         """Return one row per task: role, id, sampler and index, mode, split, classes, image ids.
@@ -325,11 +422,12 @@ class Run:
             replicate: with which episodes of the tasks.
 
         Raises:
-            UsageError: there is no such checkpoint, step size or replicate.
+            UsageError: there is no such checkpoint, step size or replicate, or memory does not hold it.
             StoreError: tiles are missing or damaged.
         """
         step, alpha = self.choose_step(step), self.choose_alpha(alpha)
         self._check_replicate(replicate)
+        self._check_memory(step, self._matrices_take(1), self._matrices_told)
         return self._matrices(step, alpha, replicate).loss_ratio
 
     def choose_step(self, step: int | None) -> int:
@@ -407,11 +505,16 @@ class Run:
             StoreError: some are not.
         """
         tiles = [tile for tile in self._tiles() if steps is None or tile.step in steps]
-        done = sum(map(self._store.has, tiles))
+        done = len(self._layout.done(tiles)) if self._store.begun else 0
         if done < len(tiles):
             raise StoreError(
                 f"{self.path} is incomplete: {done} of {len(tiles)} tiles. Repeat the command in its run.json to finish it."
             )
+
+    def _read(self, names: Sequence[str] | None, replicate: int | None = None) -> Iterator[tuple[Tile, pa.Table]]:
+        """Yield each tile of one replicate or of all, with these columns of its pairs."""
+        tiles = list(self._tiles(replicate))
+        return zip(tiles, read_in_turn(map(self._layout.pairs, tiles), names), strict=True)
 
     def _tiles(self, replicate: int | None = None) -> Iterator[Tile]:
         return (tile for step in self.steps for tile in self.spec.tiles(step, replicate))

@@ -21,6 +21,7 @@ from transference.store._folder import Store
 from transference.store._layout import FOLDERS, Layout
 from transference.store._lock import is_lock, shards_seen
 from transference.store._schema import CONTROL_NAMES, OLD_CONTROL_NAMES, STATUSES
+from transference.store._sound import SOUND
 from transference.store._view import VIEW
 
 _MEND = "Delete it and repeat the command in run.json."
@@ -88,7 +89,8 @@ class _Verifier:
     def run(self) -> Verification:
         """Check every file of the run."""
         tiles = list(self._layout.tiles())
-        missing = [tile for tile in tiles if not all(file.exists() for file in self._layout.of(tile))]
+        done = set(self._layout.done(tiles))
+        missing = [tile for tile in tiles if tile not in done]
         if not self._layout.labelled:
             self._notes.append(
                 f"{self._layout.path} was written by version 0.1, whose files do not say whose they are: that none was exchanged for "
@@ -273,7 +275,7 @@ class _Verifier:
     def _name_strangers(self) -> None:
         """Name what lies in the folder and is no part of the run: a problem where whoever opens the folder as it is would read it."""
         root = self._layout.path
-        ours = {root / name for name in ("run.json", VIEW)} | {file.path for file in self._layout.published()}
+        ours = {root / name for name in ("run.json", VIEW, SOUND)} | {file.path for file in self._layout.published()}
         there = (path for path in root.rglob("*") if path.is_file() and path not in ours)
         strangers = sorted((path for path in there if path.parent != root or not is_lock(path.name)), key=str)
         read = [path for path in strangers if path.suffix == ".parquet" and path.relative_to(root).parts[0] in FOLDERS]
