@@ -11,6 +11,7 @@ from click.testing import CliRunner
 import transference as tr
 from transference.cli import main
 from transference.errors import UsageError
+from transference.plan import ExactTile, OwnBlock, parts_of
 from transference.spec import CheckpointRef, TaskSet
 from transference.statistics import _order
 from transference.statistics._order import Ordered
@@ -56,7 +57,15 @@ def made(out, n_source, n_target, tile, *, same=False, estimated=False, replicat
         store.write(each, pairs_table(pairs, each.replicate), table(sources_schema(combined=False), sources))
         if estimated:
             content = pairs_table(pairs[::7])
-            store.write_exact(each, 0, content.set_column(4, content.schema[4], content["loss_before"]))
+            store.write(ExactTile(each, 0), content.set_column(4, content.schema[4], content["loss_before"]))
+    for part in (part for step in (1, 2) for part in parts_of(spec, step) if isinstance(part, OwnBlock)):
+        read = [(before[[j]], accuracy[[j]]) for j in range(*part.targets)]
+        own = [
+            pair_rows(j, np.array([j]), a, one, one)
+            for j, one in zip(range(*part.targets), read, strict=True)
+            for a in ALPHAS
+        ]
+        store.write(part, pairs_table(own))
     return tr.open_run(out)
 
 
