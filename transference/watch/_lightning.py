@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from transference.errors import UsageError
-
-if TYPE_CHECKING:
-    from transference.watch._watch import Watch
 
 _NAMES = ("lightning.pytorch", "pytorch_lightning")
 """Lightning's two packages; a trainer of one does not know the callbacks of the other."""
@@ -22,8 +20,11 @@ class LightningCallback(Protocol):
         """Look at the module after a batch."""
 
 
-def callback_of(watch: Watch) -> LightningCallback:
-    """Return a callback that calls the watch after every batch.
+def callback_of(watch: Callable[[int, Any], object]) -> LightningCallback:
+    """Return a callback that calls a watch after every batch.
+
+    Args:
+        watch: takes the number of updates and the module that is trained.
 
     Raises:
         UsageError: Lightning is not installed.
