@@ -368,7 +368,7 @@ def test_the_mark_of_a_parquet_file_is_of_its_content(tmp_path):
 
 
 def test_a_generated_mode_is_drawn_once_in_a_process():
-    first = tr.open_dataset("strokes:val", side=20)
-    assert tr.open_dataset("strokes:val", side=20) is first
-    assert tr.open_dataset("strokes:val", side=20, channels=1) is not first
-    assert tr.open_dataset("strokes:test", side=20) is not first
+    first = tr.open_dataset("strokes:val", side=20).images
+    assert tr.open_dataset("strokes:val", side=20).images is first
+    assert tr.open_dataset("strokes:val", side=20, channels=1).images is not first
+    assert tr.open_dataset("strokes:test", side=20).images is not first

@@ -41,7 +41,7 @@ def drawn(name):
     table, trend = made.shares(modes=modes), made.shares(modes=modes, steps=(100, 200))
     difference = contrast(made.blocks(modes), made.blocks(modes, seed=1), draws=20)
     return {
-        "histogram": figures.histogram(one_step, own, bands=made.controls(pairs)),
+        "histogram": figures.histogram(one_step, own[own["checkpoint_step"] == 100], bands=made.controls(pairs)),
         "training": figures.training(pairs, own),
         "trend": figures.trend(trend),
         "types": figures.types(table),
