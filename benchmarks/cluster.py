@@ -21,7 +21,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -144,7 +144,7 @@ def scheduler(n: int, lengths: Sequence[float]) -> list[dict[str, float]]:
     here: dict[str, Any] = {"threads_per_worker": 1, "processes": False, "dashboard_address": "127.0.0.1:0"}
     with ExitStack() as stack:
         # these workers compute nothing, and may do so at once
-        stack.enter_context(patch.object(_worker, "_at_work", nullcontext()))
+        stack.enter_context(patch.object(_worker, "_at_work", threading.Semaphore(2 * n)))
         local = stack.enter_context(LocalCluster(n_workers=n, memory_limit=0, **here))
         client = stack.enter_context(local.get_client())
         cluster = stack.enter_context(open_cluster(client, threads=1, device="cpu", say=print))
