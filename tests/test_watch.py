@@ -198,6 +198,20 @@ def test_what_holds_no_tensors_by_name_is_refused(watching, theta):
         watching()(2, theta)
 
 
+def test_a_later_stage_that_fails_leaves_no_file_behind(watching, learner, monkeypatch, tmp_path):
+    watch, write, calls = watching(), tr.Store.write, iter(range(2))
+
+    def full(*words):
+        if next(calls, None) is None:
+            raise OSError(28, "No space left on device")
+        write(*words)
+
+    watch(2, learner.init_params(0))
+    monkeypatch.setattr(tr.Store, "write", full)
+    assert watch(4, learner.init_params(1)) is None
+    assert tr.verify(tmp_path / "watched").complete
+
+
 def test_a_folder_of_another_run_is_refused_at_once(watching, learner):
     watching()(2, learner.init_params(0))
     with pytest.raises(SpecMismatchError, match="n: 4 → 5"):

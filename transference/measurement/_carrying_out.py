@@ -107,9 +107,12 @@ class Measurement:
             spec = question.spec
             told = {**provenance(question.checkpoints, question.device, self.command), **about}
             self.store.clear(checkpoint.step)  # what one that was killed left, perhaps of other parameters
-            with closing(Work(question, subjects, self.store.path)) as work:
+            with closing(Work(question, subjects, self.store.path)) as work, ExitStack() as failing:
                 if self.store.begun:
                     self.store.write_as(spec)
+                    failing.callback(
+                        self.store.clear, checkpoint.step
+                    )  # or files would lie there that run.json does not know
                 else:
                     self.store.begin(spec, {**told, "theta": work.theta, "trial": asdict(trial) if trial else None})
                     self.store.write_tasks(work.tasks())
@@ -118,6 +121,7 @@ class Measurement:
                 with progress_bar(spec.n_cells, unit="pair", shown=False) as bar:
                     parts = tuple(parts_of(spec, checkpoint.step))
                     self._carry_out(bench, work, [([checkpoint.step], [parts])], bar, spec=spec)
+                failing.pop_all()
             self.store.grow(spec, {"checkpoints": told["checkpoints"], **about})
         return Run(self.store.path)
 
