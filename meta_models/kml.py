@@ -69,7 +69,7 @@ class KML:
             rows, columns, shift = modulators[3 * k : 3 * k + 3]
             kernel = params[f"{name}.weight"]
             m = torch.outer(rows, columns).reshape(kernel.shape)
-            modulated[f"{name}.weight"] = kernel * (1 + m if self.residual else m)
+            modulated[f"{name}.weight"] = torch.addcmul(kernel, kernel, m) if self.residual else kernel * m
             modulated[f"{name}.bias"] = params[f"{name}.bias"] + shift
         return modulated
 

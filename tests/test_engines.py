@@ -229,6 +229,7 @@ def test_the_fastest_that_is_right_is_chosen(monkeypatch):
     monkeypatch.setattr(_trial, "_SHORT", 0.0)
     monkeypatch.setitem(ENGINES, "loop", slow(0.03))
     monkeypatch.setitem(ENGINES, "threads", slow(0.015))
+    monkeypatch.setitem(ENGINES, "vmap", slow(0.02))
     monkeypatch.setitem(ENGINES, "compiled", slow(0.0, wrong=1.0))
     monkeypatch.setitem(ENGINES, "compiled-threads", slow(0.0))
     learner, params, episodes = subject("protonet", torch.float32, n=2)
@@ -240,6 +241,7 @@ def test_the_fastest_that_is_right_is_chosen(monkeypatch):
     unsteady = iter([0.0, 0.0, 1.0, *[0.0] * 20])
     noisy = lambda learner, episodes: lambda params: oracle(learner, params, episodes) + next(unsteady)
     monkeypatch.setitem(ENGINES, "threads", with_gradients(noisy))
+    monkeypatch.setitem(ENGINES, "vmap", slow(0.0, wrong=1.0))
     assert trial(learner, params, episodes, n_pairs=10).milliseconds.keys() == {"loop"}, "once is enough to be wrong"
     monkeypatch.setattr(_trial, "_SHORT", 10.0)
     assert trial(learner, params, episodes, n_pairs=10).milliseconds.keys() == {"loop"}, (

@@ -219,7 +219,7 @@ def test_a_learner_whose_normalisations_are_torchs_is_watched_and_others_are_not
         learner = LEARNERS[name]()
         evaluate = ENGINES["threads"](learner, [tr.few_shot("textures:val", queries=15)[0]])
         evaluate(learner.init_params(0))
-        assert evaluate.exact_sums is watched
+        assert evaluate.watched is watched
 
 
 def off_alignment(tensor):

@@ -11,6 +11,7 @@ ORDER = [
     {"_csv", "addresses", "blocks", "logs", "progress"},
     {"devices", "exact_sums"},
     {"episodes"},
+    {"fused"},
     {"datasets"},
     {"optimizers"},
     {"checkpoints"},

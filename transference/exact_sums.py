@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
+from torch.overrides import TorchFunctionMode, handle_torch_function, has_torch_function
 
 _FEW = 256
 """Rows that torch may add up one by one: half of them are rounded up, half down, and √256 roundings of float32 are a millionth. A function
@@ -24,7 +24,8 @@ of our own would cost MAML, whose support sets are small, more than it gains."""
 class ExactSums(TorchFunctionMode):
     """A context in which torch's batch norm and group norm, as functions and as modules, are those of this file.
 
-    It holds for the calling thread, and lets all other functions be, at the price of a microsecond or two for each call of any.
+    It holds for the calling thread, and lets all other functions be, at the price of a microsecond or two for each call of any. A tensor
+    of a kind with an attribute ``exact_sums = True`` sees to it itself.
     """
 
     replaced: ClassVar[int] = 0
@@ -38,9 +39,9 @@ class ExactSums(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401 - whatever the function returns
         """Call ``func``, or what stands for it here."""
-        del types
         kwargs = kwargs or {}
-        if func in _EXACT and (found := _EXACT[func](*args, **kwargs)) is not None:
+        ours = any(getattr(kind, "exact_sums", False) for kind in types)
+        if func in _EXACT and not ours and (found := _EXACT[func](*args, **kwargs)) is not None:
             ExactSums.replaced += 1
             return found
         return func(*args, **kwargs)
@@ -55,8 +56,11 @@ def batch_norm(x: Tensor, weight: Tensor | None = None, bias: Tensor | None = No
         bias: β, ``[c]``, or None for zeros.
         eps: added to the variance.
     """
-    found = _batch_norm(x, None, None, weight, bias, True, eps=eps)
-    return F.batch_norm(x, None, None, weight, bias, training=True, eps=eps) if found is None else found
+    if has_torch_function((x,)):
+        found: Tensor = handle_torch_function(batch_norm, (x,), x, weight, bias, eps=eps)
+        return found
+    exact = _batch_norm(x, None, None, weight, bias, True, eps=eps)
+    return F.batch_norm(x, None, None, weight, bias, training=True, eps=eps) if exact is None else exact
 
 
 def _batch_norm(
@@ -70,7 +74,7 @@ def _batch_norm(
     eps: float = 1e-5,
 ) -> Tensor | None:
     """Return what `torch.nn.functional.batch_norm` would, running statistics moved too; None where torch itself loses no digits."""
-    if not (training and _loses_digits(input)):
+    if not (training and loses_digits(input)):
         return None
     if input.dim() == 2:  # rows of features are channels last too
         columns = input.t()[None].contiguous()
@@ -120,7 +124,7 @@ def _group_norm(
 ) -> Tensor | None:
     """Return what `torch.nn.functional.group_norm` and `torch.group_norm` would; None where torch itself loses no digits."""
     del cudnn_enabled
-    if input.dim() == 2 or not _loses_digits(input):
+    if input.dim() == 2 or not loses_digits(input):
         return None
     normalised = F.group_norm(input.contiguous(), num_groups, weight, bias, eps)
     return normalised.contiguous(memory_format=_LAST[input.dim()])
@@ -139,7 +143,7 @@ class _BatchNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-        mean, variance = _statistics(x)
+        mean, variance = statistics(x)
         return F.batch_norm(x, mean, variance, weight, bias, training=False, eps=eps), mean, variance
 
     @staticmethod
@@ -160,8 +164,8 @@ class _BatchNorm(torch.autograd.Function):
         return (*(g if wanted else None for g, wanted in zip(found, ctx.wanted, strict=True)), None)
 
 
-def _statistics(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and variance of each channel of channels-last images ``[n, c, h, w]``, two tensors ``[c]``.
+def statistics(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and variance of each channel of channels-last images ``[n, c, h, w]``, two tensors ``[c]``, from short sums.
 
     Seen as ``[n·h·w / k, k·c]``, the same memory has k partial statistics of every channel, each over so many rows fewer. With mean m_i and
     variance v_i of part i, all of one size, the whole has
@@ -181,15 +185,24 @@ def _statistics(x: Tensor) -> tuple[Tensor, Tensor]:
 _LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
-def _loses_digits(x: Tensor) -> bool:
+def loses_digits(x: Tensor) -> bool:
     """Return whether torch's own kernel would add up the rows of this batch one by one in float32: those whose channels lie together."""
     if torch.compiler.is_compiling() or x.dim() not in (2, 4, 5) or x.dtype != torch.float32 or x.device.type != "cpu":
         return False
     if x.numel() // max(x.shape[1], 1) < _FEW:
         return False
-    try:
-        if x.dim() == 2:
-            return x.is_contiguous()
-        return x.is_contiguous(memory_format=_LAST[x.dim()]) and not x.is_contiguous()
-    except RuntimeError:  # inside vmap torch does not tell, and has images in the plain layout
+    if _one_of_several(x):  # for which torch's vmap lays images out plainly
         return False
+    if x.dim() == 2:
+        return x.is_contiguous()
+    return x.is_contiguous(memory_format=_LAST[x.dim()]) and not x.is_contiguous()
+
+
+def _one_of_several(x: Tensor) -> bool:
+    """Return whether ``torch.vmap`` maps over a tensor, perhaps within another transform."""
+    functorch = torch._C._functorch
+    while functorch.is_functorch_wrapped_tensor(x):
+        if functorch.is_batchedtensor(x):
+            return True
+        x = functorch.get_unwrapped(x)
+    return False

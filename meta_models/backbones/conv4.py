@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from transference import Params, exact_sums
+from transference import Params, exact_sums, fused
 
 WIDTHS = (32, 64, 128, 256)
 
@@ -76,7 +76,7 @@ def features(
         conv, norm = names.conv.format(block), names.norm.format(block)
         # Without the bias b. Batch norm takes the mean of the batch away and b with it, BN(x + b) = BN(x), so b changes no loss and has no
         # gradient; but added in float32, where it is 20 000 times the deviation of x (KML as released, fresh), it costs x four digits.
-        x = F.conv2d(x, params[f"{conv}.weight"], stride=2, padding=1)
+        x = fused.conv2d(x, params[f"{conv}.weight"], stride=2, padding=1)
         # eps is the released code's 1e-5, and it matters for KML.
         x = exact_sums.batch_norm(x, params.get(f"{norm}.weight"), params.get(f"{norm}.bias"))
         if film is not None:

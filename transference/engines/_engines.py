@@ -2,10 +2,10 @@
 
 ====================  ==================================================================================================
 ``loop``              one episode after the other, as the learner is written
-``threads``           a thread for each episode with a single kernel thread, images channels last
+``threads``           a thread for each episode with a single kernel thread, images channels last and `fused`
 ``compiled``          one after the other, compiled by ``torch.compile``, images channels last
 ``compiled-threads``  both
-``vmap``              all episodes in one call (``torch.vmap``), in blocks
+``vmap``              blocks of episodes in one call (``torch.vmap``); on a CPU a thread for each, and `fused`
 ====================  ==================================================================================================
 
 They differ in the last digits, since their sums run in another order. Each gives one number for one episode at one setting of the
@@ -19,7 +19,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from operator import itemgetter
 from types import FunctionType
 from typing import Any, Protocol, TypeAlias
@@ -30,9 +30,10 @@ from torch import Tensor
 from transference.devices import as_allocated, channels_last, out_of_memory, workers
 from transference.engines._gradient import MeanGradient, gradient_of, leaves_of, loss_gradient
 from transference.engines._turns import InTurns
-from transference.episodes import Episode, Params, stack
+from transference.episodes import Episode, Params, has_images, stack
 from transference.errors import UsageError
 from transference.exact_sums import ExactSums
+from transference.fused import KeptPatches, Kernels, Maps
 from transference.learners import Learner, mode_aware, read_scores, untouched
 
 Scored: TypeAlias = tuple[tuple[float, float], Params]
@@ -42,6 +43,9 @@ _Scores: TypeAlias = Callable[..., tuple[Tensor, Tensor]]
 
 _BLOCK = 16
 """Episodes in one call of ``vmap``, always so many: the last digits of each depend on their number. Fewer when memory runs out."""
+
+_CACHED = 3 * 2**22
+"""Bytes of images that go together on a CPU, up to which there is something to gain: eight episodes at 28 pixels, and one or two at 84."""
 
 _KEPT = 8
 """Compiled learners that are kept."""
@@ -84,11 +88,13 @@ class OneByOne:
 
     Args:
         threads: give each episode a thread of its own, with a single kernel thread: their sums then do not depend on how many there are.
+        fused: do convolutions, batch norms and ReLUs of images together (`Fused`).
         compiled: compile the learner's scores, once for each shape of an episode.
         layout: how images and kernels lie in memory.
     """
 
     threads: bool = False
+    fused: bool = False
     compiled: bool = False
     layout: Callable[[Tensor], Tensor] = channels_last
 
@@ -132,22 +138,33 @@ class _OneByOne:
     learners: Sequence[Learner]
     """Those that are called."""
     episodes: Sequence[Episode]
-    exact_sums: bool = True
-    """Whether the learner's normalisations are watched: until all episodes have once been evaluated, and none had to be replaced."""
+    watched: bool = True
+    """Whether torch's functions are watched: until all episodes have once been evaluated, and none had to be replaced."""
+
+    def __post_init__(self) -> None:
+        self._kept = KeptPatches()
 
     def __call__(self, params: Params) -> Tensor:
         laid_out, replaced = self._laid_out(params), ExactSums.replaced
         with untouched(self.learners, laid_out, self.episodes):
-            rows = self._read([(laid_out, episode) for episode in self.episodes], _read)
-        self.exact_sums = ExactSums.replaced > replaced
+            kernels = Kernels(laid_out)
+            rows = self._read([self._call(laid_out, kernels, episode) for episode in self.episodes], _read)
+        self.watched = ExactSums.replaced > replaced
         return rows
 
     def each(self, cells: Sequence[tuple[int, Params]]) -> Tensor:
         with untouched(self.learners, episodes=self.episodes):
-            return self._read([(self._laid_out(params), self.episodes[k]) for k, params in cells], _read_apiece)
+            there = [(self._laid_out(params), k) for k, params in cells]
+            calls = [self._call(laid_out, Kernels(laid_out), self.episodes[k]) for laid_out, k in there]
+            return self._read(calls, _read_apiece)
+
+    def _call(self, laid_out: Params, kernels: Kernels, episode: Episode) -> tuple[Params, Episode]:
+        if self.engine.fused:
+            episode = episode.map(lambda images: Maps.of(images, kernels, self._kept))
+        return laid_out, episode
 
     def _read(self, calls: Sequence[tuple[Params, Episode]], how: Callable[..., Tensor]) -> Tensor:
-        read = partial(how, self.scores if self.engine.compiled else partial(self.scores, exact=self.exact_sums))
+        read = partial(how, self.scores if self.engine.compiled else partial(self.scores, exact=self.watched))
         with workers() if self.engine.threads else nullcontext() as pool:
             each = pool.map if pool else map
             # The first goes alone: what is compiled is compiled once, not by every thread.
@@ -162,6 +179,8 @@ class _OneByOne:
 class Vmap:
     """Blocks of episodes in one call each, which is what counts where an episode is too small to fill the device.
 
+    On a CPU each block has a thread of its own, and what is known of images is done for one episode after the other (`Maps`).
+
     Args:
         block: episodes in one call; a block that is not full repeats its last episode. If memory runs out, blocks are halved, down to
             one episode.
@@ -173,8 +192,19 @@ class Vmap:
         """Load the episodes, in blocks of those that can go together."""
         loaded = list(episodes)
         groups = _alike(learner, loaded)
-        chosen = [numbers[k : k + self.block] for numbers in groups for k in range(0, len(numbers), self.block)]
-        return _Vmapped(learner, [_Block.of(loaded, numbers, self.block) for numbers in chosen])
+        blocks: list[_Block] = []
+        for numbers in groups:
+            size = self._size(loaded[numbers[0]])
+            chosen = [numbers[k : k + size] for k in range(0, len(numbers), size)]
+            blocks += [_Block.of(loaded, some, size) for some in chosen]
+        return _Vmapped(learner, blocks)
+
+    def _size(self, episode: Episode) -> int:
+        """Return how many episodes like this one go together; of images on a CPU as many as its caches like, at most half as many."""
+        if episode.device.type != "cpu" or not has_images(episode):
+            return self.block
+        images = sum(tensor.nbytes for tensor in episode.tensors)
+        return max(1, min(self.block // 2, _CACHED // images))
 
     def gradients(
         self, learner: Learner, params: Params, episodes: Sequence[Episode], names: Sequence[str]
@@ -236,6 +266,26 @@ class _Block:
         filled = [episodes[k] for k in numbers] + [episodes[numbers[-1]]] * (size - len(numbers))
         return cls(numbers, stack(filled))
 
+    def scores(self, learner: Learner, params: Params, kernels: Kernels, kept: KeptPatches) -> Tensor:
+        """Return loss and accuracy of the block's episodes, ``[n, 2]``."""
+
+        def of_one(episode: Episode) -> tuple[Tensor, Tensor]:
+            each = iter(self.each)
+            mine = episode.map(lambda tensor: Maps.of(tensor, kernels, kept, next(each)))
+            return read_scores(learner, params, mine)
+
+        return _row(torch.vmap(of_one)(self.stacked))[: len(self.numbers)]
+
+    @property
+    def first(self) -> Episode:
+        """The block's first episode."""
+        return self.stacked.map(itemgetter(0))
+
+    @cached_property
+    def each(self) -> list[list[Tensor]]:
+        """The tensors of each episode, images with their channels last, one after the other as `Episode.items` has them."""
+        return [[channels_last(one) for one in tensor] for tensor in self.stacked.tensors]
+
     def halves(self) -> list[_Block]:
         """Return two blocks of half the size, or one if its episodes fit in."""
         half = len(self.stacked.query_y) // 2
@@ -245,7 +295,7 @@ class _Block:
 
 class _Vmapped:
     def __init__(self, learner: Learner, blocks: list[_Block]) -> None:
-        self._learner, self._blocks = learner, blocks
+        self._blocks, self._learners, self._kept = blocks, InTurns(learner), KeptPatches()
         self._n = sum(len(block.numbers) for block in blocks)
 
     def __call__(self, params: Params) -> Tensor:
@@ -267,14 +317,28 @@ class _Vmapped:
         Raises:
             RuntimeError: not even a single episode fits into memory, or something else went wrong.
         """
-        laid_out = {name: as_allocated(value) for name, value in params.items()}
         found = torch.full((self._n, 2), torch.nan, dtype=torch.float64)
+        blocks = [block for block in self._blocks if wanted.intersection(block.numbers)]
+        images = any(
+            has_images(block.stacked) or tensor.dim() == 5 for block in blocks for tensor in block.stacked.tensors
+        )
+        layout = channels_last if images else as_allocated
+        layout = channels_last if any(has_images(block.first) for block in blocks) else as_allocated
+        laid_out = {name: layout(value) for name, value in params.items()}
+        kernels = Kernels(laid_out)
+
+        def scores(block: _Block) -> Tensor:
+            with self._learners.one() as learner:
+                return block.scores(learner, laid_out, kernels, self._kept).cpu()
+
+        on_cpu = all(block.stacked.device.type == "cpu" for block in blocks)
         try:
-            for block in self._blocks:
-                if wanted.intersection(block.numbers):
-                    with untouched([self._learner], laid_out, [block.stacked]):
-                        rows = _row(torch.vmap(partial(read_scores, self._learner, laid_out))(block.stacked)).cpu()
-                    found[torch.tensor(block.numbers)] = rows[: len(block.numbers)]
+            with (
+                untouched(self._learners.all, laid_out, [block.stacked for block in blocks]),
+                workers() if on_cpu else nullcontext() as pool,
+            ):
+                for block, rows in zip(blocks, (pool.map if pool else map)(scores, blocks), strict=True):
+                    found[torch.tensor(block.numbers)] = rows
         except RuntimeError as error:
             if not out_of_memory(error) or all(len(block.stacked.query_y) == 1 for block in self._blocks):
                 raise
@@ -288,7 +352,7 @@ class _Vmapped:
 
 ENGINES: dict[str, Engine] = {
     "loop": OneByOne(layout=as_allocated),
-    "threads": OneByOne(threads=True),
+    "threads": OneByOne(threads=True, fused=True),
     "compiled": OneByOne(compiled=True),
     "compiled-threads": OneByOne(compiled=True, threads=True),
     "vmap": Vmap(),

@@ -24,6 +24,9 @@ _SHORT = 10.0
 _WORTH = 60.0
 """Seconds of work ahead from which on an engine that has to be compiled first is tried: compiling takes five to twenty."""
 
+_HOPELESS = 1.5
+"""An engine that took so many times the least time in one round is not timed again."""
+
 _CLEARLY = 0.9
 """A less plain engine is taken if it needs less than this share of the time, so that noise seldom decides."""
 
@@ -117,7 +120,7 @@ def check_engine(name: str, learner: Learner, params: Params, episode: Episode) 
 def _candidates(episode: Episode) -> tuple[str, ...]:
     if episode.device.type != "cpu":
         return ("vmap", "compiled")
-    return ("threads", "compiled", "compiled-threads") if has_images(episode) else ("threads", "vmap")
+    return ("threads", "vmap", "compiled", "compiled-threads") if has_images(episode) else ("threads", "vmap")
 
 
 def _seconds(ready: Mapping[str, Evaluate], params: Params, expected: Tensor) -> dict[str, float]:
@@ -126,8 +129,9 @@ def _seconds(ready: Mapping[str, Evaluate], params: Params, expected: Tensor) ->
     An evaluation ends in host memory, so a device has finished.
     """
     least = dict.fromkeys(ready, math.inf)
-    for _ in range(_ROUNDS):
-        for name in [*least]:
+    for k in range(_ROUNDS):
+        fair = _HOPELESS * min(least.values()) if k else math.inf
+        for name in [name for name, took in least.items() if took <= fair or name == "loop"]:
             begun = time.perf_counter()
             found = ready[name](params)
             least[name] = min(least[name], time.perf_counter() - begun)

@@ -1,0 +1,89 @@
+"""Mean and variance of the maps of a convolution, from those of the patches that it looks at.
+
+A map is linear in the patch u under the kernel: ``x = ⟨w, u⟩``. Over all patches of all images of a batch, with mean μ and covariance C,
+
+    mean x = ⟨w, μ⟩,    var x = wᵀ C w
+
+so a batch norm right after it has ``γ (x - mean x) / √(var x + eps) + β = ⟨a w, u⟩ + (β - a mean x)`` with ``a = γ / √(var x + eps)``: the
+convolution itself, with another kernel and a bias. μ and C depend on the images alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from transference.fused._convolution import Geometry
+
+LARGEST = 256
+"""Numbers in a patch up to which its covariance is kept; 3×3 patches of 3 channels have 27, 7×7 ones 147."""
+
+_AT_ONCE = 2**24
+"""Numbers of patches in memory together."""
+
+
+@dataclass(frozen=True)
+class Patches:
+    """What is kept of all patches of some images.
+
+    Attributes:
+        mean: ``[k]`` float64, in the order of a kernel ``[c_in, *kernel]``.
+        covariance: ``[k, k]`` float64.
+    """
+
+    mean: Tensor
+    covariance: Tensor
+
+    @classmethod
+    def of(cls, images: Tensor, geometry: Geometry) -> Patches:
+        """Read them off images ``[n, c_in, side, side]``; sums are float64."""
+        k, (height, width) = images.shape[1] * geometry.kernel[0] * geometry.kernel[1], geometry.positions(images)
+        total = images.new_zeros(k, dtype=torch.float64)
+        products = images.new_zeros(k, k, dtype=torch.float64)
+        n = len(images) * height * width
+        # About the mean over all pixels, so that little cancels where images are bright and flat.
+        offset = images.double().mean(dim=(0, 2, 3))
+        for some in torch.split(images, max(1, _AT_ONCE // (k * height * width))):
+            centred = F.pad(some.double(), _border(geometry)) - offset[:, None, None]
+            unfolded = F.unfold(centred, geometry.kernel, geometry.dilation, 0, geometry.stride)
+            rows = unfolded.transpose(0, 1).reshape(k, -1)
+            total += rows.sum(dim=1)
+            products += rows @ rows.T
+        mean = total / n
+        covariance = products / n - torch.outer(mean, mean)
+        return cls(mean + offset.repeat_interleave(k // len(offset)), covariance)
+
+    def normalising(
+        self, weight: Tensor, gamma: Tensor | None, beta: Tensor | None, eps: float
+    ) -> tuple[Tensor, Tensor]:
+        """Return the kernel ``[c_out, c_in, *kernel]`` and the bias ``[c_out]`` that convolve and normalise at once."""
+        rows = weight.flatten(1).double()
+        mean = rows @ self.mean
+        variance = ((rows @ self.covariance) * rows).sum(dim=1).clamp(min=0)
+        scale = (variance + eps).rsqrt()
+        scale = scale if gamma is None else scale * gamma.double()
+        shift = -scale * mean
+        shift = shift if beta is None else shift + beta.double()
+        return weight * scale.to(weight.dtype)[:, None, None, None], shift.to(weight.dtype)
+
+
+@dataclass
+class KeptPatches:
+    """Statistics of the patches of images that stay alive, each computed when they are first asked for."""
+
+    _known: dict[tuple[int, Geometry], Patches] = field(default_factory=dict)
+
+    def of(self, images: Tensor, geometry: Geometry) -> Patches:
+        """Return those of images ``[n, c_in, side, side]``."""
+        key = id(images), geometry
+        if key not in self._known:
+            self._known[key] = Patches.of(images, geometry)
+        return self._known[key]
+
+
+def _border(geometry: Geometry) -> tuple[int, int, int, int]:
+    above, left = geometry.padding
+    return left, left, above, above
