@@ -142,7 +142,7 @@ class RayEstimator(Estimator, Protocol):
     """
 
     def exact_at(self, alphas: Sequence[float]) -> tuple[float, ...]:
-        """Return those of the step sizes at which every loss is evaluated, as by `Exact`; at the others it is estimated.
+        """Return those of the step sizes at which every loss is evaluated; at the others it is estimated.
 
         Raises:
             UsageError: it can do nothing with these.
