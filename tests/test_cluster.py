@@ -16,7 +16,7 @@ import pytest
 
 import transference as tr
 from tests.strangers import PixelPrototypes
-from tests.test_shards import CALIBRATED, EXACT, alone, ask, content, tasks  # noqa: F401 - a fixture among them
+from tests.test_shards import CALIBRATED, EXACT, QUADRATIC, alone, ask, content, tasks  # noqa: F401 - a fixture among them
 from transference.datasets import tensors_of
 from transference.errors import ClusterError, DataError, LearnerError, SpecMismatchError, UsageError
 from transference.executors import _clusters, _dask, check_cluster, open_cluster
@@ -49,7 +49,7 @@ def unseen(monkeypatch):
 
 
 @pytest.mark.parametrize("shared", [True, False], ids=["one disk", "no common disk"])
-@pytest.mark.parametrize("estimator", [EXACT, CALIBRATED], ids=["exact", "calibrated"])
+@pytest.mark.parametrize("estimator", [EXACT, CALIBRATED, QUADRATIC], ids=["exact", "calibrated", "quadratic"])
 def test_workers_make_the_table_of_one_process(tmp_path, alone, cluster, estimator, shared, monkeypatch):  # noqa: F811
     wrote, write = [], tr.Store.write
     monkeypatch.setattr(

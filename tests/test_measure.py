@@ -418,10 +418,14 @@ def test_a_large_table_is_not_cut_into_more_files_than_its_work_asks_for(size, f
 
 @pytest.mark.parametrize("n_alphas", [1, 3, 10, 100])
 @pytest.mark.parametrize("shape", [(25, 5), (300, 20), (3000, 3000), (10**6, 10**4), (10**4, 10**6), (10**5, 10**5)])
-@pytest.mark.parametrize("estimator", [tr.Exact(), tr.FirstOrder()], ids=["exact", "first-order"])
+@pytest.mark.parametrize(
+    "estimator", [tr.Exact(), tr.FirstOrder(), tr.Quadratic()], ids=["exact", "first-order", "quadratic"]
+)
 def test_no_file_holds_more_than_minutes_of_work_or_tens_of_megabytes(estimator, shape, n_alphas):
     sources, targets = default_tile(estimator, *shape, n_alphas)
-    assert sources * targets * n_alphas <= (2**20 if estimator.sample else max(2**18, 25 * 64 * n_alphas))
+    assert sources * targets * n_alphas <= (
+        2**20 if isinstance(estimator, tr.FirstOrder) else max(2**18, 25 * 64 * n_alphas)
+    )
     assert files_of((sources, targets), *shape) <= 100_000 * n_alphas
 
 

@@ -20,6 +20,7 @@ from transference.store import Patience, Store
 
 ROOT = Path(__file__).resolve().parents[1]
 EXACT, CALIBRATED = tr.Exact(engine="loop"), tr.Calibrated(checked=6, share=0.3, half_width=0.3, engine="loop")
+QUADRATIC = tr.Quadratic(checked=6, engine="loop")
 
 
 def tasks(seed):
@@ -46,12 +47,12 @@ def content(run):
 def alone(tmp_path_factory):
     """The same measurements by one process, by estimator."""
     folder = tmp_path_factory.mktemp("alone")
-    found = {one: ask(folder / type(one).__name__, one) for one in (EXACT, CALIBRATED)}
+    found = {one: ask(folder / type(one).__name__, one) for one in (EXACT, CALIBRATED, QUADRATIC)}
     assert all(tr.verify(run.path).complete for run in found.values())
     return {one: content(run) for one, run in found.items()}
 
 
-@pytest.mark.parametrize("estimator", [EXACT, CALIBRATED], ids=["exact", "calibrated"])
+@pytest.mark.parametrize("estimator", [EXACT, CALIBRATED, QUADRATIC], ids=["exact", "calibrated", "quadratic"])
 @pytest.mark.parametrize("order", [[2, 3, 1], [1, 1, 3, 2]], ids=str)
 def test_shards_in_any_order_make_the_table_of_one_process(tmp_path, alone, estimator, order):
     for k, number in enumerate(order, start=1):
@@ -83,14 +84,14 @@ def test_more_shards_than_blocks_of_sources_divide_the_targets(tmp_path, alone):
 
 
 @pytest.mark.parametrize("of", [1, 2, 3, 7, 100])
-@pytest.mark.parametrize("estimator", [EXACT, CALIBRATED], ids=["exact", "calibrated"])
+@pytest.mark.parametrize("estimator", [EXACT, CALIBRATED, QUADRATIC], ids=["exact", "calibrated", "quadratic"])
 @pytest.mark.parametrize(("seconds", "workers"), [(1e-4, 2), (0.5, 3), (30.0, 100)])
 def test_every_part_is_in_one_item_and_in_one_shard(tmp_path, estimator, of, seconds, workers):
     spec = ask(tmp_path / "run", estimator, n_source=37, n_target=23, dry_run=True).spec
     for step in (10, 20):
         parts = list(parts_of(spec, step))
         assert len(set(parts)) == len(parts)
-        kinds = {Tile, OwnBlock, ControlSet} | ({ExactTile} if estimator is CALIBRATED else set())
+        kinds = {Tile, OwnBlock, ControlSet} | ({ExactTile} if estimator is not EXACT else set())
         assert set(map(type, parts)) == kinds
         shards = [list(Shard(number, of).parts(spec, step)) for number in range(1, of + 1)]
         for dealt in (shards, list(items_of(spec, step, seconds, workers))):

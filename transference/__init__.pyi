@@ -40,6 +40,7 @@ from .estimators import (
     Estimator as Estimator,
     Exact as Exact,
     FirstOrder as FirstOrder,
+    Quadratic as Quadratic,
     Readings as Readings,
 )
 from .explore import (

@@ -234,20 +234,20 @@ def _sizes(spec: RunSpec, seconds: float, workers: int) -> tuple[int, int]:
     copies = len(spec.checkpoints) * spec.replicates
     by_time = _SECONDS / (seconds * _source_costs(spec))
     by_workers = spec.n_source * copies / (_EACH * workers)
-    least = min(spec.n_target if spec.estimates else _SOURCES, max(1.0, spec.n_source * copies / workers))
+    least = min(_SOURCES if spec.exact_at else spec.n_target, max(1.0, spec.n_source * copies / workers))
     size = math.ceil(max(least, min(by_time, by_workers)) / spec.tile[0])
     size = min(max(size, math.ceil(n_blocks[0] * copies / _MOST_ITEMS)), n_blocks[0])
     pieces = 1
     took = size * spec.tile[0] * seconds * _source_costs(spec)
-    if took > _LONG * _SECONDS and not spec.estimates:
+    if took > _LONG * _SECONDS and spec.exact_at:
         pieces = min(n_blocks[1], round(took / _SECONDS), _MOST_ITEMS // (copies * math.ceil(n_blocks[0] / size)))
     return size, math.ceil(n_blocks[1] / max(1, pieces))
 
 
 def _source_costs(spec: RunSpec) -> float:
     """Return how many evaluations one source costs, on all targets; an estimate costs next to none."""
-    exact = float(spec.estimator.get("share", 0)) if spec.estimates else 1.0
-    return _GRADIENT + exact * spec.n_target * len(spec.alphas)
+    exact = len(spec.exact_at) + float(spec.estimator.get("share", 0)) * len(spec.estimated_at)
+    return _GRADIENT + exact * spec.n_target
 
 
 def _runs(n: int, block: int, blocks: int) -> Iterator[list[tuple[int, int]]]:

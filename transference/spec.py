@@ -14,7 +14,7 @@ from transference import combine as combine_room
 from transference.checkpoints import NOTHING, Checkpoint
 from transference.combine import Combination
 from transference.errors import UsageError
-from transference.estimators import Calibrated, Estimator, Exact, FirstOrder
+from transference.estimators import ESTIMATORS, Estimator, exact_at
 from transference.learners import Learner
 from transference.lookahead import Lookahead
 from transference.plain import as_list, as_number, as_record, as_text, as_whole, unfit
@@ -138,8 +138,20 @@ class RunSpec:
 
     @property
     def estimates(self) -> bool:
-        """Whether losses after the step are estimates."""
-        return bool(self.estimator.get("estimates", self.estimator["kind"] in ("firstorder", "calibrated")))
+        """Whether losses after the step are estimates, at some step size at least."""
+        return bool(
+            self.estimator.get("estimates", self.estimator["kind"] in ("firstorder", "quadratic", "calibrated"))
+        )
+
+    @property
+    def exact_at(self) -> tuple[float, ...]:
+        """The step sizes at which every loss was evaluated; at the others it is an estimate."""
+        return tuple(self.estimator.get("exact_at", ())) if self.estimates else self.alphas
+
+    @property
+    def estimated_at(self) -> tuple[float, ...]:
+        """The other step sizes."""
+        return tuple(alpha for alpha in self.alphas if alpha not in self.exact_at)
 
     @property
     def sampled(self) -> bool:
@@ -200,6 +212,9 @@ class RunSpec:
             as_number(x, f"lookahead.alpha[{k}]", 0)
             for k, x in enumerate(as_list(moving["alpha"], "lookahead.alpha", least=1))
         ]
+        for k, alpha in enumerate(as_list(estimator.get("exact_at", []), "estimator.exact_at")):
+            if alpha not in alphas:
+                raise ValueError(unfit(f"estimator.exact_at[{k}]", alpha, "one of the step sizes"))
         sizes = [as_whole(size, "tile", 1, _MOST_TASKS) for size in as_list(found["tile"], "tile", least=2, most=2)]
         spec = cls(
             checkpoints=tuple(CheckpointRef.from_json(*item) for item in _items(found, "checkpoints")),
@@ -374,6 +389,7 @@ def make_spec(
     combine_room.check_number(combine or {}, len(sources))
     _check_distinct("source", [*(sampler.name for sampler in sources), *combined])
     _check_distinct("target", [sampler.name for sampler in targets])
+    taken = lookahead.with_alpha(step, checkpoints)
     spec = RunSpec(
         checkpoints=tuple(CheckpointRef(c.step, c.digest) for c in sorted(checkpoints, key=lambda c: c.step)),
         learner=learners.describe(learner),
@@ -382,8 +398,8 @@ def make_spec(
             *(TaskSet(name, n_source, _digest_of(settings)) for name, settings in combined.items()),
         ),
         targets=tuple(TaskSet(sampler.name, n_target, sampler_digest(sampler)) for sampler in targets),
-        lookahead=lookahead.describe(lookahead.with_alpha(step, checkpoints)),
-        estimator=describe_estimator(estimator),
+        lookahead=lookahead.describe(taken),
+        estimator=describe_estimator(estimator, lookahead.step_sizes(taken)),
         controls=controls,
         device=device,
         precision=precision,
@@ -397,14 +413,19 @@ def make_spec(
     return spec
 
 
-def describe_estimator(estimator: Estimator) -> dict[str, Any]:
-    """Return kind and settings as plain values, for the run's spec, and whether it estimates.
+def describe_estimator(estimator: Estimator, alphas: Sequence[float]) -> dict[str, Any]:
+    """Return kind and settings as plain values, for the run's spec; whether it estimates, and at which step sizes not.
 
-    Of this package's own estimators every reader knows it by their kind: folders of version 0.1 do not say more.
+    Whether the package's own estimate every reader knows by their kind: folders of version 0.1 do not say more.
+
+    Raises:
+        UsageError: the estimator can do nothing with these step sizes.
     """
-    own, sample = type(estimator) in (Exact, FirstOrder, Calibrated), estimator.sample
+    own, sample = type(estimator) in ESTIMATORS.values(), estimator.sample
     said = {} if own else {"estimates": sample is not None, "calibrated": sample is not None and sample.calibrates}
-    return {"kind": type(estimator).__name__.lower(), **_trees.settings(estimator), **said}
+    exact = exact_at(estimator, alphas)
+    partly = {"exact_at": list(exact)} if sample and exact else {}
+    return {"kind": type(estimator).__name__.lower(), **_trees.settings(estimator), **said, **partly}
 
 
 def _one_theta(learner: Learner, checkpoints: Sequence[Checkpoint], step: Lookahead) -> dict[str, Any]:

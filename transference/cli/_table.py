@@ -10,6 +10,8 @@ import pandas as pd
 
 from transference.cli.printing import say
 from transference.errors import in_one_line
+from transference.pages import facts
+from transference.spec import RunSpec
 from transference.statistics import (
     CLASSES,
     GROUP,
@@ -96,15 +98,17 @@ def print_summary(
             if calibrated is not None
             else rows
         )
-        say(json_text(rows))
+        say(json_text(rows.assign(estimated=rows["alpha"].isin(run.spec.estimated_at))))
         return
     parts = [summary_text(summary)]
     if wanted:
         parts[0] += "\nIn brackets 95 % intervals for another draw of source and target tasks."
+    if run.spec.estimates and run.spec.exact_at:
+        parts[0] += f"\nAt {facts.exact_steps(run.spec)} every loss is exact, at other step sizes an estimate."
     if calibrated is not None:
         parts = [f"As estimated, every pair:\n{parts[0]}", calibrated_text(calibrated)]
     if len(exact):
-        parts.append(check_text(check_estimates(exact)))
+        parts.append(check_text(check_estimates(exact), run.spec))
     if replicated is not None:
         parts.append(replicates_text(replicated))
     if len(bands := control_bands(run.controls())):
@@ -277,8 +281,9 @@ def calibrated_text(calibrated: pd.DataFrame) -> str:
     return f"Calibrated by exact pairs, with 95 % intervals for this table:\n{shown.to_string(index=False)}"
 
 
-def check_text(check: pd.DataFrame) -> str:
+def check_text(check: pd.DataFrame, spec: RunSpec) -> str:
     """Return how estimates compare with exact pairs, as aligned columns, and for which step sizes they are not to be trusted."""
+    name = facts.estimator_name(spec)
     shown = pd.DataFrame(
         {
             "checkpoint": check["checkpoint_step"],
@@ -287,10 +292,10 @@ def check_text(check: pd.DataFrame) -> str:
             "Spearman": check["spearman"].map("{:.3f}".format),
             "same side of 1": check["sign_agreement"].map("{:.0%}".format),
             "largest error": check["largest_error"].map("{:.2g}".format),
-            "": check["trusted"].map({True: "", False: "step too large for first order"}),
+            "": check["trusted"].map({True: "", False: f"step too large for {name}"}),
         }
     )
-    text = f"First order beside exact, on a sample of pairs:\n{shown.to_string(index=False)}"
+    text = f"{name.capitalize()} beside exact, on a sample of pairs:\n{shown.to_string(index=False)}"
     if not check["trusted"].all():
         text += "\nWhere the step is too large take --estimator exact, or a smaller --alpha."
     return text

@@ -114,8 +114,9 @@ Examples:
     type=click.Choice([*ESTIMATORS]),
     default="exact",
     show_default=True,
-    help="How losses after the step are read; first-order needs one gradient per task, and says how good it is; calibrated corrects it by "
-    "exact pairs.",
+    help="How losses after the step are read; first-order needs one gradient per task, and says how good it is; "
+    "quadratic measures the largest step size and has the smaller ones from it; calibrated corrects first order by exact "
+    "pairs.",
 )
 @click.option("--share", type=float, metavar="X", help="Of pairs that calibrated measures exactly.  [default: 0.02]")
 @click.option(

@@ -115,7 +115,7 @@ def plot(
     check_beside(output)
     opened = tuple(open_run(path) for path in runs)
     for run in dict.fromkeys(opened):
-        _warn_of_estimates(run)
+        _warn_of_estimates(run, alpha)
     tables, names = select(drawn, opened, Selection(alpha, steps, sources, targets, neutral))
     figure, data, note = drawn.draw(PlotRequest(tables, names, bins, limits, options))
     if note:
@@ -125,10 +125,10 @@ def plot(
     say(output)
 
 
-def _warn_of_estimates(run: Run) -> None:
-    """Say of a run of estimates that it is one."""
-    if run.spec.estimates:
-        say(
-            f"{run.path} holds estimates ({run.spec.estimator['kind']}); transference summary tells how far they can be trusted",
-            err=True,
-        )
+def _warn_of_estimates(run: Run, alpha: float | None) -> None:
+    """Say of a run of estimates that it is one, unless the step size that was chosen has none."""
+    from transference.pages import facts
+
+    if run.spec.estimates and alpha not in run.spec.exact_at:
+        told = facts.told_of_estimates(run.spec)
+        say(f"{run.path} holds estimates ({told}); transference summary tells how far they can be trusted", err=True)

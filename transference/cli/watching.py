@@ -15,7 +15,7 @@ from transference.cli.compute import compute, estimator_of
 from transference.cli.options import PathType
 from transference.cli.settings import with_settings
 from transference.errors import UsageError
-from transference.estimators import FirstOrder
+from transference.estimators import Checked
 from transference.learners import Learner
 from transference.lookahead import LOOKAHEADS
 from transference.samplers import load_tasks
@@ -54,7 +54,7 @@ def read_watch(file: Path, learner: Learner, training: Mapping[str, Any], *, out
     how: dict[str, Any] = {**shape, **{name: training[name] for name in ("side", "channels", "data_root", "device")}}
     seed = training["seed"] + 1 if given["seed"] is None else given["seed"]
     estimator = estimator_of(given["estimator"], given["share"], given["half_width"], given["engine"])
-    if isinstance(estimator, FirstOrder):
+    if isinstance(estimator, Checked):
         estimator = replace(estimator, checked=CHECKED)
     return Watch(
         [load_tasks(mode, n=given["n_source"], seed=seed, **how) for mode in modes],

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, cast
+from functools import cached_property
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from transference import _trees
 from transference.episodes import Episode, Params
 from transference.errors import UsageError
 from transference.learners import Learner
+
+_STRAIGHT = 1e-5
+"""Of its length: so far a displacement may lie beside a multiple of another, which is more than float32 rounds off."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,90 @@ class Estimator(Protocol):
             params: θ.
             targets: the target episodes, on the same device and in the same precision as ``params``.
         """
+
+
+@dataclass(frozen=True)
+class Ray:
+    """The steps of one source, multiples of one displacement.
+
+    Attributes:
+        alphas: the step sizes, at least one of them above 0.
+        displacements: one for each, as the lookahead gives them.
+
+    Raises:
+        UsageError: they are no multiples of one displacement, each as long as its step size says.
+    """
+
+    alphas: tuple[float, ...]
+    displacements: tuple[Params, ...]
+
+    def __post_init__(self) -> None:
+        longest = max(self.alphas)
+        for alpha, share, displacement in zip(self.alphas, self.shares, self.displacements, strict=True):
+            length, beside = share * self._length, _trees.norm(_difference(displacement, self.end, share))
+            if beside > _STRAIGHT * length:  # not where a step is no number
+                raise UsageError(
+                    f"The steps of this lookahead are no multiples of one another (that of α = {alpha:g} should be "
+                    f"{share:g} times that of {longest:g}, and lies {beside / length:.2g} of its length beside it), so the "
+                    "loss after one tells nothing of the others. Take --estimator exact."
+                )
+
+    @property
+    def end(self) -> Params:
+        """The displacement of the largest step size."""
+        return self.displacements[self.alphas.index(max(self.alphas))]
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """Each step size over the largest."""
+        return tuple(alpha / max(self.alphas) for alpha in self.alphas)
+
+    @cached_property
+    def _length(self) -> float:
+        return _trees.norm(self.end)
+
+
+@runtime_checkable
+class RayEstimator(Estimator, Protocol):
+    """An estimator that evaluates some of the step sizes and has the others from these.
+
+    It is asked for all steps of a source at once.
+    """
+
+    def exact_at(self, alphas: Sequence[float]) -> tuple[float, ...]:
+        """Return those of the step sizes at which every loss is evaluated; at the others it is estimated.
+
+        Raises:
+            UsageError: it can do nothing with these.
+        """
+
+    def prepare(self, learner: Learner, params: Params, targets: Sequence[Episode]) -> PreparedRays:
+        """Do, once, all that depends on no source."""
+
+
+class PreparedRays(Prepared, Protocol):
+    """What a `RayEstimator` prepares."""
+
+    def along(self, rays: Sequence[Ray]) -> Iterable[Sequence[Readings]]:
+        """Return, or yield, for each ray the readings of all targets after each of its displacements, in their order."""
+
+
+def exact_at(estimator: Estimator, alphas: Sequence[float]) -> tuple[float, ...]:
+    """Return the step sizes at which an estimator evaluates every loss.
+
+    Raises:
+        UsageError: it can do nothing with these.
+    """
+    if isinstance(estimator, RayEstimator):
+        return estimator.exact_at(alphas)
+    return () if estimator.sample else tuple(alphas)
+
+
+def _difference(displacement: Params, other: Params, share: float) -> Params:
+    """Return a displacement less a share of another; what has no entry in one of them does not move in it."""
+    nothing = torch.zeros(())
+    names = dict.fromkeys((*displacement, *other))
+    return {name: displacement.get(name, nothing) - share * other.get(name, nothing) for name in names}
 
 
 def with_engine(estimator: Estimator, engine: str) -> Estimator:

@@ -10,20 +10,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from transference.episodes import Episode, Params
-from transference.errors import UsageError
-from transference.estimators._protocol import ExactSample, Readings
+from transference.estimators._checked import Checked
+from transference.estimators._protocol import Readings
 from transference.estimators._tangents import Tangents
-from transference.estimators.exact import Exact
 from transference.learners import Learner
 
 
 @dataclass(frozen=True)
-class FirstOrder:
+class FirstOrder(Checked):
     """``L_j(θ) + ⟨∇L_j, d⟩``; no accuracy after the step.
 
     Args:
@@ -36,24 +33,6 @@ class FirstOrder:
     Raises:
         UsageError: ``checked`` is negative, or there is no such engine.
     """
-
-    checked: int = 64
-    seed: int = 0
-    engine: str = "auto"
-
-    def __post_init__(self) -> None:
-        if self.checked < 0:
-            raise UsageError(f"{self.checked} pairs were to be checked; give 0 or more.")
-        Exact(self.engine)
-
-    @property
-    def sample(self) -> ExactSample:
-        """About ``checked`` pairs, the same share of every mode pair."""
-        return ExactSample(Exact(self.engine), self.shares, self.seed)
-
-    def shares(self, cells: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the share of the pairs of each mode pair that are measured exactly, the same of all."""
-        return np.full(cells.shape, min(1.0, self.checked / cells.sum()))
 
     def prepare(self, learner: Learner, params: Params, targets: Sequence[Episode]) -> LinearTargets:
         """Compute every target's gradient at θ."""

@@ -138,7 +138,7 @@ def build_page(run: Run, options: ExploreOptions) -> str:
     return _environment().get_template("page.html").render(
         title=facts.title(run),
         measured=facts.measured(run, failed),
-        estimated=str(run.spec.estimator["kind"]) if run.spec.estimates else "",
+        estimated=facts.told_of_estimates(run.spec),
         notes=_notes(run, steps, steps_shown, kind, shelf.left_out),
         n_source=spec.n_source,
         n_target=spec.n_target,

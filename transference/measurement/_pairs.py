@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -31,6 +31,7 @@ def measure_pairs(
     *,
     kept: KeptGradients | None = None,
     changes: Sequence[Change] = (lambda step: step,),
+    alphas: Collection[float] | None = None,
 ) -> list[list[Columns]]:
     """Measure some pairs, given as targets by source.
 
@@ -41,6 +42,7 @@ def measure_pairs(
         cells: the pairs.
         kept: gradients of the sources.
         changes: what is done to a step before it is read; every pair is read after each.
+        alphas: the step sizes at which pairs are measured; by default all that the stepper takes.
 
     Returns:
         The rows, of each change.
@@ -53,7 +55,8 @@ def measure_pairs(
         here = {i: [j for j in wanted if j in places] for i, wanted in cells.items()}
         sources = [i for i, wanted in here.items() if wanted]
         with blamed("source", Drawn(stepper.sources, stepper.sources.tasks_of(sources)), at):
-            for steps in stepper.walk(sources, kept):
+            for walked in stepper.walk(sources, kept):
+                steps = [step for step in walked if alphas is None or step.alpha in alphas]
                 with blamed("target", drawn, at, partial(after, steps)):
                     for k, change in enumerate(changes):
                         changed = [change(step) for step in steps]

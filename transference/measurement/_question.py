@@ -13,7 +13,7 @@ from transference.checkpoints import Checkpoint
 from transference.combine import Combination
 from transference.devices import choose_device
 from transference.engines import ALIASES, Trial, check_engine, trial
-from transference.estimators import Estimator, with_engine
+from transference.estimators import Estimator, RayEstimator, with_engine
 from transference.learners import Learner, check_pure
 from transference.lookahead import Lookahead, step_sizes, with_alpha
 from transference.measurement._blame import blamed
@@ -198,8 +198,9 @@ class Question:
             if self.estimator.engine != "auto":
                 check_engine(self.estimator.engine, subject.learner, subject.params, some[0])
                 return self, None
-            n_pairs = self.spec.n_cells
-            exact_pairs = n_pairs if self.estimator.sample is None else min(n_pairs, _EXACT)
+            spec = self.spec
+            exact_pairs = spec.n_cells // len(spec.alphas) * len(spec.exact_at)
+            exact_pairs += min(spec.n_cells - exact_pairs, _EXACT)
             found = trial(subject.learner, subject.params, list(some), exact_pairs)
         return replace(self, estimator=with_engine(self.estimator, found.chosen)), found
 
@@ -207,8 +208,9 @@ class Question:
 def default_tile(estimator: Estimator, n_source: int, n_target: int, n_alphas: int = 1) -> tuple[int, int]:
     """Return sources and targets per tile: few enough targets to fit in memory, and few files of little work each.
 
-    An exact estimator holds the targets' images; one that estimates holds their gradients. What a file holds is lost when a run is killed:
-    exact pairs are cut into some 500 files as long as none is more than minutes of work, and 10¹⁰ of them into forty thousand.
+    An estimator that evaluates pairs holds the targets' images; one that only estimates holds their gradients. What a
+    file holds is lost when a run is killed: exact pairs are cut into some 500 files as long as none is more than minutes
+    of work, and 10¹⁰ of them into forty thousand.
 
     Args:
         estimator: how losses are read.
@@ -216,7 +218,7 @@ def default_tile(estimator: Estimator, n_source: int, n_target: int, n_alphas: i
         n_target: targets, all modes together.
         n_alphas: step sizes.
     """
-    if estimator.sample:
+    if estimator.sample and not isinstance(estimator, RayEstimator):
         targets = 256
         return min(1000, max(1, _MOST_ROWS // (targets * n_alphas))), targets
     targets, files = 64, 500

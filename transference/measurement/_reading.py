@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from transference.devices import out_of_memory
 from transference.episodes import Params
-from transference.estimators import Prepared, Readings
+from transference.estimators import Prepared
 
 _Item = TypeVar("_Item")
 _Answer = TypeVar("_Answer")
@@ -33,18 +33,20 @@ def halved(ask: Callable[[Sequence[_Item]], Sequence[_Answer]], items: Sequence[
     return halved(ask, items[:half]) + halved(ask, items[half:])
 
 
-def read_all(prepared: Prepared, displacements: Sequence[Params], found: list[Readings | None]) -> None:
-    """Append the readings of all targets after each displacement to ``found``; None where memory ran out.
+def read_all(
+    ask: Callable[[Sequence[_Item]], Iterable[_Answer]], items: Sequence[_Item], found: list[_Answer | None]
+) -> None:
+    """Append the answer to each of several items, such as displacements, to ``found``; None where memory ran out.
 
-    If it fails, ``found`` tells how far it came. Where memory runs out the next time asks for half as many displacements: an estimator
+    If it fails, ``found`` tells how far it came. Where memory runs out the next time asks for half as many items: an estimator
     that reads them one after the other keeps what it has, one that reads them together has them in parts.
     """
-    first, at_once = len(found), len(displacements)
-    while rest := displacements[len(found) - first :][:at_once]:
+    first, at_once = len(found), len(items)
+    while rest := items[len(found) - first :][:at_once]:
         came = len(found)
         try:
-            for readings in prepared.after(rest):  # one by one: what came before memory ran out is kept
-                found.append(readings)  # noqa: PERF402
+            for answer in ask(rest):  # one by one: what came before memory ran out is kept
+                found.append(answer)  # noqa: PERF402
         except (RuntimeError, MemoryError) as error:
             only_out_of_memory(error)
             if len(found) == came and len(rest) == 1:

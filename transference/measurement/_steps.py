@@ -15,6 +15,7 @@ from transference.checkpoints import Checkpoint
 from transference.devices import usable
 from transference.engines import KeptGradients, Scored, find_engine
 from transference.episodes import Episode, Params
+from transference.estimators import Ray
 from transference.learners import Learner, theta
 from transference.lookahead import Lookahead, Source, moving, step_sizes
 from transference.measurement._combined import Known, combined, made_of
@@ -90,6 +91,18 @@ class Step:
             "weights": self.weights,
             "unexplained": self.unexplained,
         }
+
+
+def ray_of(steps: Sequence[Step]) -> Ray:
+    """Return the steps of one source, at all step sizes, none of which memory was too small for.
+
+    Raises:
+        UsageError: they do not lie on one line.
+    """
+    return Ray(
+        tuple(step.alpha for step in steps),
+        tuple(step.displacement for step in steps if step.displacement is not None),
+    )
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain, groupby
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 from transference import _trees
 from transference.engines import KeptGradients
 from transference.episodes import Params
-from transference.estimators import Estimator, Prepared, Readings, with_engine
+from transference.estimators import Estimator, Prepared, PreparedRays, RayEstimator, Readings, with_engine
 from transference.lookahead import step_sizes
 from transference.measurement._blame import blamed
 from transference.measurement._controlled import controlled_pairs
@@ -25,7 +27,7 @@ from transference.measurement._question import Question
 from transference.measurement._reading import halved, read_all
 from transference.measurement._rows import TileRows
 from transference.measurement._sample import chosen
-from transference.measurement._steps import AT_ONCE, Step, Stepper, Subject, batches
+from transference.measurement._steps import AT_ONCE, Step, Stepper, Subject, batches, ray_of
 from transference.measurement._tasks import Drawn
 from transference.plan import ControlSet, ExactTile, OwnBlock, Part
 from transference.spec import Tile
@@ -60,7 +62,9 @@ class Work:
         stepper, first = self._stepper(step), Drawn(self._sources, [0])
         with blamed("source", first, step):
             [((loss, _), gradient)] = stepper.gradients(first)
-            stepper.steps_of(0, loss, gradient, self._sources)  # a step that cannot be taken is found now, too
+            steps = stepper.steps_of(0, loss, gradient, self._sources)  # a step that cannot be taken is found now, too
+            if isinstance(self.estimator, RayEstimator) and steps[0].displacement is not None:
+                ray_of(steps)  # and steps that this estimator cannot read
         for combination in self._sources.firsts_combined():
             with blamed("source", Drawn(self._sources, self._sources.tasks_of([combination])), step):
                 list(stepper.walk([combination]))
@@ -111,15 +115,29 @@ class Work:
         Yields:
             The step with its readings and first-order parts; None where memory ran out.
         """
-        displacements = [step.displacement for step in steps if step.displacement is not None]
         taken = [step for step in steps if step.displacement is not None]
-        found: list[Readings | None] = []
-        with blamed("target", targets, at, lambda: after(taken[len(found) :][:1])):
-            read_all(prepared, displacements, found)
-            first_order = iter(prepared.first_order(displacements).numpy())
-        readings = iter(found)
+        asked = self._asked_together(taken)
+        found: list[Sequence[Readings] | None] = []
+        with blamed("target", targets, at, lambda: after([some[0] for some in asked[len(found) :][:1]])):
+            read_all(partial(self._after, prepared), asked, found)
+            first_order = iter(prepared.first_order(_displacements(taken)).numpy())
+        readings = chain.from_iterable(
+            [None] * len(some) if answer is None else answer for some, answer in zip(asked, found, strict=True)
+        )
         for step in steps:
             yield (step, next(readings), next(first_order)) if step.displacement is not None else (step, None, None)
+
+    def _asked_together(self, steps: Sequence[Step]) -> list[list[Step]]:
+        """Return the steps as the estimator is asked for them: one by one, or all of a source."""
+        if isinstance(self.estimator, RayEstimator):
+            return [list(some) for _, some in groupby(steps, lambda step: step.source)]
+        return [[step] for step in steps]
+
+    def _after(self, prepared: Prepared, asked: Sequence[Sequence[Step]]) -> Iterable[Sequence[Readings]]:
+        """Return, or yield, what all targets read after each of some steps, for steps that are asked for together."""
+        if isinstance(self.estimator, RayEstimator):
+            return cast("PreparedRays", prepared).along([ray_of(steps) for steps in asked])
+        return ([readings] for readings in prepared.after(_displacements([step for (step,) in asked])))
 
     def _walk(self, tile: Tile) -> Iterator[list[Step]]:
         """Yield the steps on the sources of a tile.
@@ -161,10 +179,15 @@ class Work:
         return pairs_table(pairs)
 
     def sample(self, tile: Tile, cells: Mapping[int, Sequence[int]]) -> pa.Table:
-        """Return some pairs of a tile, given as targets by source, measured exactly."""
+        """Return some pairs of a tile, given as targets by source, measured exactly where the tile has estimates."""
         self._prepared = None  # what the estimates needed makes room for the targets' images
         [pairs] = measure_pairs(
-            self._exact, self._stepper(tile.step), self._targets, cells, kept=self._kept_at(tile.step)
+            self._exact,
+            self._stepper(tile.step),
+            self._targets,
+            cells,
+            kept=self._kept_at(tile.step),
+            alphas=self._spec.estimated_at,
         )
         return pairs_table(pairs)
 
@@ -220,3 +243,8 @@ class Work:
             self.close()
             self._kept = (step, replicate), KeptGradients(self._scratch)
         return self._kept[1]
+
+
+def _displacements(steps: Sequence[Step]) -> list[Params]:
+    """Return the displacements of steps that have one."""
+    return [step.displacement for step in steps if step.displacement is not None]

@@ -16,9 +16,12 @@ _STEPS = {
     "adam": "one step of Adam with the moments of the checkpoint",
     "outer": "one step of the checkpoint's own outer optimizer",
 }
+_NAMES = {"firstorder": "first order", "calibrated": "first order", "quadratic": "the quadratic"}
 _READINGS = {
     "exact": "Every loss after a step was computed.",
     "firstorder": "The losses after a step are estimates of first order, from one gradient per task; a sample of pairs was computed too.",
+    "quadratic": "The losses after a step of the largest size were computed; those of smaller sizes are estimates, by a "
+    "parabola through it and the slope at θ. A sample of pairs was computed at these too.",
     "calibrated": "The losses after a step are estimates of first order, corrected by a random sample of pairs that were computed.",
 }
 
@@ -86,7 +89,27 @@ def _readings(spec: RunSpec) -> str:
     """Return how the losses after a step were read."""
     if "estimates" not in spec.estimator:
         return _READINGS.get(spec.estimator["kind"], "")
-    return f"The losses after a step were {'estimated' if spec.estimates else 'read'} by {spec.estimator['kind']}."
+    but = f", those at {exact_steps(spec)} computed" if spec.estimates and spec.exact_at else ""
+    return f"The losses after a step were {'estimated' if spec.estimates else 'read'} by {spec.estimator['kind']}{but}."
+
+
+def estimator_name(spec: RunSpec) -> str:
+    """Return what a run's estimates are called, such as ``"first order"``."""
+    kind = str(spec.estimator["kind"])
+    return _NAMES.get(kind, kind)
+
+
+def exact_steps(spec: RunSpec) -> str:
+    """Return the step sizes at which every loss was evaluated, such as ``"α = 0.01"``; empty if there is none."""
+    names = alpha_names(spec.alphas)
+    return f"α = {_listed(names[alpha] for alpha in spec.exact_at)}" if spec.exact_at else ""
+
+
+def told_of_estimates(spec: RunSpec) -> str:
+    """Return what made a run's estimates, and at which step sizes there are none; empty of a run that is exact."""
+    if not spec.estimates:
+        return ""
+    return str(spec.estimator["kind"]) + (f"; those at {exact_steps(spec)} are exact" if spec.exact_at else "")
 
 
 def settings(run: Run) -> dict[str, list[str]]:

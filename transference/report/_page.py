@@ -161,6 +161,8 @@ def _section(
         "alpha": part.alpha,
         "controls": _tables.rows_of(table.bands()),
         "estimated": run.spec.estimates,
+        "exact_at": facts.exact_steps(run.spec),
+        "estimator": facts.estimator_name(run.spec),
         "summary": [(step, [row for row in rows if row["checkpoint_step"] == step]) for step in reversed(run.steps)],
         "replicates": replicates,
         "replicated": _tables.replicated_rows(run, band),

@@ -360,7 +360,9 @@ class Run:
 
     def _matrices(self, step: int, alpha: float, replicate: int = 0) -> Matrices:
         files = [self._layout.pairs(tile) for tile in self.spec.tiles(step, replicate)]
-        return read_matrices(files, alpha, (self.spec.n_source, self.spec.n_target), estimated=self.spec.estimates)
+        return read_matrices(
+            files, alpha, (self.spec.n_source, self.spec.n_target), estimated=alpha in self.spec.estimated_at
+        )
 
     def sources(self) -> pd.DataFrame:
         """Return one row per checkpoint, step size and source: loss, gradient norm, displacement norm.
