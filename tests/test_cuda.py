@@ -84,11 +84,12 @@ def test_a_training_on_a_gpu_goes_on_where_it_stopped(tmp_path, strokes):
         for name in ("halted", "whole")
     )
     for name, value in whole.params.items():
-        torch.testing.assert_close(halted.params[name], value, rtol=1e-3, atol=1e-5)
+        # without its Adam it would be off by as much as the rate, 1e-3
+        assert float((halted.params[name] - value).abs().mean()) < 1e-4
 
 
-def test_blocks_that_do_not_fit_are_halved(strokes):
-    tasks = tr.FewShot(strokes.to("cuda"), ways=5, shots=1, queries=10)
+def test_blocks_that_do_not_fit_are_halved():
+    tasks = tr.few_shot("textures:val", side=84, device="cuda")
     learner, episodes = ProtoNet(), [tasks[k] for k in range(16)]
     params = params_of(learner, torch.float32)
     torch.cuda.empty_cache()

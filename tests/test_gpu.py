@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 import transference as tr
 from benchmarks.gpu import __main__ as gpu
-from benchmarks.gpu import agreement, halving, tests, ways
+from benchmarks.gpu import agreement, card, halving, tests, ways
 from benchmarks.gpu.results import Results
 from benchmarks.gpu.stages import OUT_OF_MEMORY, OUT_OF_TIME, Asked
 from benchmarks.gpu.stages import carry_out as carried_out
@@ -127,7 +127,7 @@ def test_all_stages_run_on_a_cpu_at_a_toy_size(tmp_path, monkeypatch, capsys):
         (name, "done") for name in ("card", "agreement", "training", "halving", "speed")
     ]
     assert code == 0
-    assert stages["card"]["rows"][1]["error"] < 1e-5
+    assert 0 < stages["card"]["rows"][1]["error_of_a_convolution"] < 1e-5
     assert all(
         row["difference_of_loss_ratio"] < 1e-9 for row in stages["agreement"]["rows"] if row["precision"] == "fp64"
     )
@@ -149,6 +149,19 @@ def test_the_tests_that_need_a_gpu_are_run_or_skipped():
     [row] = tests.tests(Asked("cpu", toy=True, until=time.monotonic() + 300))
     assert row["status"] == "ok"
     assert row["passed"] + row["skipped"] > 10
+
+
+def test_ten_bits_of_a_product_are_told_from_float32():
+    def with_ten_bits(a, b):
+        if a.dtype == torch.float32:
+            a, b = ((matrix.view(torch.int32) & ~0x1FFF).view(torch.float32) for matrix in (a, b))
+        return a @ b
+
+    generator = torch.Generator().manual_seed(0)
+    for side in (64, 512):
+        a, b = (torch.randn(side, side, generator=generator, dtype=torch.float64) for _ in range(2))
+        assert card.error_of(torch.matmul, a, b) < card._EXACT / 10
+        assert card.error_of(with_ten_bits, a, b) > card._EXACT * 5
 
 
 def test_a_difference_from_the_cpu_is_told():

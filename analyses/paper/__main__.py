@@ -4,7 +4,7 @@
 
 Trains the learners of config.toml, measures their checkpoints, and writes shares.csv and figures into the folder of --runs. The same
 command goes on where it stopped, for time or otherwise. Exit code: 0 all that was asked for is there; 1 it failed; 2 usage; 3 the minutes
-were over before.
+were over before; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -50,6 +50,9 @@ def main() -> int:
     except TransferenceError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on", file=sys.stderr)
+        return 130
     if stopped:
         print(f"\nThe minutes are over: {stopped}. The same command goes on.")
     return 3 if stopped else 0

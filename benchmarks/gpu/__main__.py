@@ -58,7 +58,11 @@ def main() -> int:
     except TransferenceError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    return carry_all_out(wanted, asked.out, device, asked.toy, 60 * asked.minutes)
+    try:
+        return carry_all_out(wanted, asked.out, device, asked.toy, 60 * asked.minutes)
+    except KeyboardInterrupt:
+        print(f"interrupted; what was found until then is in {asked.out}", file=sys.stderr)
+        return 130
 
 
 def carry_all_out(wanted: list[str], out: Path, device: str, toy: bool, seconds: float) -> int:
@@ -88,7 +92,7 @@ def _device(name: str, *, toy: bool) -> str:
             f"--device {name} was asked for, and this machine has {torch.cuda.device_count()} CUDA devices; add --toy to try "
             "all of it on a CPU, at a size that says nothing of speed."
         )
-    return str(device)
+    return "cuda:0" if device == torch.device("cuda") else str(device)
 
 
 def _wanted(names: str) -> list[str]:

@@ -105,6 +105,8 @@ def _context() -> Any:  # noqa: ANN401 - of either kind
 def _work(pipe: Connection, stage: Stage, asked: Asked) -> None:
     keep_freed_memory()
     try:
+        if asked.where.type == "cuda":
+            torch.cuda.set_device(asked.where)
         with full_precision():
             for row in stage(asked):
                 pipe.send(row)

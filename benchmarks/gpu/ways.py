@@ -77,9 +77,10 @@ class _AsProducts(TorchFunctionMode):
 def _convolved(images: Tensor, kernel: Tensor, bias: Tensor | None = None, stride: int = 1, padding: int = 0) -> Tensor:
     """Return the convolution ``[n, c_out, h, w]`` of images ``[n, c_in, h, w]`` with a square kernel."""
     size = kernel.shape[-1]
-    patches = F.unfold(images, size, stride=stride, padding=padding)  # [n, c_in·size², h·w]
+    # the patches of all images as columns of one matrix, [c_in·size², n·h·w]: a kernel that is batched is then copied for no image
+    columns = F.unfold(images, size, stride=stride, padding=padding).transpose(0, 1).flatten(1)
     height, width = (1 + (side + 2 * padding - size) // stride for side in images.shape[-2:])
-    maps = (kernel.flatten(1) @ patches).unflatten(-1, (height, width))
+    maps = (kernel.flatten(1) @ columns).unflatten(1, (len(images), height, width)).transpose(0, 1)
     return maps if bias is None else maps + bias[:, None, None]
 
 
