@@ -114,6 +114,13 @@ def test_what_cannot_be_asked_is_told(tmp_path, monkeypatch, capsys, options):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_python_that_has_torch_but_not_this_package_is_told_how(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(gpu, "learner_names", list)
+    monkeypatch.setattr(sys, "argv", ["gpu", "--toy", "--out", str(tmp_path / "out")])
+    assert gpu.main() == 2
+    assert "-m pip install --no-index --no-deps" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_all_stages_run_on_a_cpu_at_a_toy_size(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(

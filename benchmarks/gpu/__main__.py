@@ -31,6 +31,7 @@ from benchmarks.gpu.stages import Stage, carry_out
 from benchmarks.timing import machine
 from transference.devices import choose_device
 from transference.errors import TransferenceError, UsageError
+from transference.learners import learner_names
 
 STAGES: dict[str, tuple[Stage, float]] = {
     "card": (card.card, 1 / 12),
@@ -53,6 +54,7 @@ def main() -> int:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     asked = parser.parse_args()
     try:
+        _check_installed()
         device = _device(asked.device, toy=asked.toy)
         wanted = _wanted(asked.only)
     except TransferenceError as error:
@@ -78,6 +80,19 @@ def carry_all_out(wanted: list[str], out: Path, device: str, toy: bool, seconds:
         print(f"{name}: {status}, {time.monotonic() - begun:.0f} s", flush=True)
     print(f"\n{results.as_markdown()}\n{out / 'results.json'}\n{out / 'results.md'}")
     return results.exit_code()
+
+
+def _check_installed() -> None:
+    """Make sure that this Python finds learners and datasets, which it is told of when the package is installed.
+
+    Raises:
+        UsageError: it finds none.
+    """
+    if not learner_names():
+        raise UsageError(
+            f"{sys.executable} finds no learner, as if this package were not installed. In the checkout: {sys.executable} -m pip "
+            "install --no-index --no-deps --no-build-isolation --editable ."
+        )
 
 
 def _device(name: str, *, toy: bool) -> str:
