@@ -120,7 +120,7 @@ def _stopping(name: str, iterations: int, every: int, clock: Clock) -> Callable[
 
 
 def _tidy(folder: Folder, stages: Sequence[int]) -> None:
-    """Remove the checkpoints that served to stop at: of forty some 15 MB each, those of the stages and the last are wanted."""
+    """Remove the checkpoints that served to stop at: of forty, up to 14 MB each, those of the stages and the last are wanted."""
     saved = folder.saved()
     for step in [*saved][:-1]:
         if step not in stages:
