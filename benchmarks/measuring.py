@@ -37,7 +37,7 @@ from torch import Tensor
 
 import transference as tr
 from benchmarks import peers
-from benchmarks.timing import in_turn, machine
+from benchmarks.timing import in_turn, machine, matrix_product, peak_memory
 from meta_models.backbones import conv4
 from meta_models.maml import MAML
 from meta_models.protonet import ProtoNet
@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     device = torch.device(asked.device)
-    about = machine(device) | {"matrix_product_gflops": _matrix_product(device)}
+    about = machine(device) | {"matrix_product_gflops": matrix_product(device)}
     print(json.dumps(about))
     rows: list[dict[str, Any]] = []
     with full_precision():
@@ -106,7 +106,7 @@ def _time(name: str, side: int, asked: argparse.Namespace, device: torch.device)
         key: partial(read, params) for key, read in _peers(learner, episodes).items()
     }
     ways["vmap"] = partial(ENGINES["vmap"](learner, episodes), params)
-    memory = {key: _memory(way, device) for key, way in ways.items()}
+    memory = {key: peak_memory(way, device) for key, way in ways.items()}
     with _elsewhere(name, side, asked.pairs, device) as (ask, told):
         ways |= {key: partial(ask, key) for key in ("ours", "limit")}
         memory |= {key: told["memory"][key] for key in ("ours", "limit")}
@@ -178,7 +178,7 @@ def _ours(pipe: Connection, name: str, side: int, pairs: int, device: torch.devi
                 [loss for (loss, _), _ in engine.gradients(learner, params, episodes[:1], list(params))]
             ),
         }
-        memory = {way: _memory(ways[way], device) for way in ("ours", "limit")}
+        memory = {way: peak_memory(ways[way], device) for way in ("ours", "limit")}
         pipe.send(
             {"trial": str(chosen), "engines": {"ours": chosen.chosen, "limit": by_learner.chosen}, "memory": memory}
         )
@@ -216,22 +216,6 @@ def _check_same(ways: dict[str, Callable[[], object]]) -> None:
             torch.testing.assert_close(
                 found, losses["straightforward"], rtol=0.1, atol=1e-2, msg=lambda text, name=name: f"{name}: {text}"
             )
-
-
-def _memory(way: Callable[[], object], device: torch.device) -> float:
-    """Return the MB that a way needs at most on a GPU, 0 elsewhere."""
-    if device.type != "cuda":
-        return 0.0
-    torch.cuda.reset_peak_memory_stats(device)
-    way()
-    return torch.cuda.max_memory_allocated(device) / 2**20
-
-
-def _matrix_product(device: torch.device) -> float:
-    """Return the GFLOP/s of a large float32 matrix product, the rate that no convolution here can much exceed."""
-    a, b = (torch.randn(2048, 2048, device=device) for _ in range(2))
-    took = in_turn({"product": lambda: a @ b}, 9, device)["product"]
-    return 2 * 2048**3 / took / 1e9
 
 
 if __name__ == "__main__":

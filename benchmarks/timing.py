@@ -1,4 +1,4 @@
-"""What every benchmark does: take turns, and say what it ran on."""
+"""What every benchmark does: take turns, say what it ran on, and how much it needed."""
 
 from __future__ import annotations
 
@@ -32,3 +32,19 @@ def in_turn(ways: Mapping[str, Callable[[], object]], rounds: int, device: torch
                 torch.cuda.synchronize(device)
             seconds[name].append(time.perf_counter() - begun)
     return {name: statistics.median(taken[1:]) for name, taken in seconds.items()}
+
+
+def peak_memory(way: Callable[[], object], device: torch.device) -> float:
+    """Return the MB that a way needs at most on a GPU, what is there before it included; 0 elsewhere."""
+    if device.type != "cuda":
+        return 0.0
+    torch.cuda.reset_peak_memory_stats(device)
+    way()
+    return torch.cuda.max_memory_allocated(device) / 2**20
+
+
+def matrix_product(device: torch.device, side: int = 2048) -> float:
+    """Return the GFLOP/s of a large float32 matrix product, the rate that no convolution here can much exceed."""
+    a, b = (torch.randn(side, side, device=device) for _ in range(2))
+    took = in_turn({"product": lambda: a @ b}, 9, device)["product"]
+    return 2 * side**3 / took / 1e9

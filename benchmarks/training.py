@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 import transference as tr
 from benchmarks.timing import in_turn, machine
-from meta_models.training.gradients import BATCHINGS, meta_gradient, usual
+from meta_models.training.gradients import BATCHINGS, Task, meta_gradient, usual
 from transference.devices import channels_last
 
 LEARNERS = ("maml", "multi-maml", "mmaml", "kml-maml", "protonet", "multi-protonet", "mprotonet", "kml-protonet")
@@ -56,22 +59,58 @@ def _time(
     name: str, tasks: list[tr.FewShot], asked: argparse.Namespace, device: torch.device
 ) -> dict[str, float | str]:
     """Return iterations per second of both ways, and their ratio."""
+    both = steps(name, tasks, asked.meta_batch, asked.batching, device)
+    seconds = in_turn({"straightforward": both.straightforward, "ours": both.ours}, asked.rounds, device)
+    rates: dict[str, float | str] = {name: 1 / took for name, took in seconds.items()}
+    return {**rates, "ratio": seconds["straightforward"] / seconds["ours"], "batching": both.batching}
+
+
+@dataclass(frozen=True)
+class Steps:
+    """An outer step, both ways, which have been seen to find the same losses.
+
+    Attributes:
+        learner: that is trained.
+        batch: the tasks of the step, not yet drawn.
+        params: those that ours moves.
+        batching: what ours does with the tasks.
+        straightforward: draws the tasks and takes the step.
+        ours: likewise.
+    """
+
+    learner: Any
+    batch: Sequence[Task]
+    params: tr.Params
+    batching: str
+    straightforward: Callable[[], None]
+    ours: Callable[[], None]
+
+
+def steps(name: str, tasks: Sequence[tr.FewShot], meta_batch: int, batching: str | None, device: torch.device) -> Steps:
+    """Return an outer step of a fresh learner on tasks of all modes, at a rate of 0: the work of a step, without its effect.
+
+    Args:
+        name: the learner's.
+        tasks: a sampler per mode, on the device.
+        meta_batch: tasks in a step.
+        batching: ours; None for what suits the device.
+        device: where.
+    """
     config = {"modes": list(MODES)} if name.startswith("multi") else {}
     learner = tr.load_learner(name, config)
     fresh = learner.init_params(0)
-    batch = [(tasks[k % len(tasks)], k // len(tasks)) for k in range(asked.meta_batch)]
+    batch = [(tasks[k % len(tasks)], k // len(tasks)) for k in range(meta_batch)]
     theirs = {key: value.to(device).clone().requires_grad_() for key, value in fresh.items()}
     mine = {key: channels_last(value.to(device)).clone().requires_grad_() for key, value in fresh.items()}
-    # the work of a step, without its effect
     optimizers = [torch.optim.Adam(params.values(), lr=0.0) for params in (theirs, mine)]
 
     def straightforward() -> None:
         optimizers[0].zero_grad()
         for sampler, index in batch:
-            (learner.episode_loss(theirs, sampler[index]) / asked.meta_batch).backward()
+            (learner.episode_loss(theirs, sampler[index]) / meta_batch).backward()
         optimizers[0].step()
 
-    way = asked.batching or usual(learner, mine, batch[0])
+    way = batching or usual(learner, mine, batch[0])
 
     def ours() -> None:
         found = meta_gradient(way, learner, mine, batch)
@@ -83,9 +122,7 @@ def _time(
     losses = [float(learner.episode_loss(theirs, sampler[index]).detach()) for sampler, index in batch]
     found = meta_gradient(way, learner, mine, batch).losses
     torch.testing.assert_close(torch.tensor(found), torch.tensor(losses), rtol=0.1, atol=1e-2)
-    seconds = in_turn({"straightforward": straightforward, "ours": ours}, asked.rounds, device)
-    rates: dict[str, float | str] = {name: 1 / took for name, took in seconds.items()}
-    return {**rates, "ratio": seconds["straightforward"] / seconds["ours"], "batching": way}
+    return Steps(learner, batch, mine, way, straightforward, ours)
 
 
 if __name__ == "__main__":

@@ -47,6 +47,8 @@ MODULES = (calibrating, cluster, coverage, datasets, digits, exploring, large, m
 def test_all_of_them_are_started_here():
     found = {path.stem for path in Path(benchmarks.__file__).parent.glob("*.py") if "def main()" in path.read_text()}
     assert found == {module.__name__.partition(".")[2] for module in MODULES}
+    packages = {path.parent.name for path in Path(benchmarks.__file__).parent.glob("*/__main__.py")}
+    assert packages == {"gpu"}, "which tests/test_gpu.py starts"
 
 
 def test_a_scheduler_is_timed(start, tmp_path):

@@ -387,26 +387,6 @@ def test_precision_flags_are_restored():
     assert torch.backends.cudnn.conv.fp32_precision == before
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
-@pytest.mark.parametrize("learner", [ProtoNet(), MAML(ways=3, inner_steps=2)], ids=["protonet", "maml"])
-def test_cuda_agrees_with_the_cpu(tmp_path, learner, sources, targets):
-    checkpoint = tr.Checkpoint(learner.init_params(0), 1)
-    here, there = (
-        run_here(
-            tmp_path / device,
-            learner,
-            checkpoint,
-            sources,
-            targets,
-            device=device,
-            precision="fp64",
-            lookahead=tr.SGD(1e-3),
-        )
-        for device in ("cpu", "cuda")
-    )
-    np.testing.assert_allclose(there.matrix(), here.matrix(), rtol=1e-8)
-
-
 def files_of(tile, n_source, n_target):
     return -(-n_source // tile[0]) * -(-n_target // tile[1])
 
