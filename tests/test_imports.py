@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 ORDER = [
-    {"errors", "files", "plain", "_trees", "_streams"},
+    {"errors", "files", "later", "plain", "_trees", "_streams"},
     {"_csv", "addresses", "blocks", "logs", "progress"},
     {"devices", "exact_sums"},
     {"episodes"},
@@ -34,7 +34,7 @@ ORDER = [
 TABLE_ONLY = {"statistics": set(), "figures": {"statistics"}}
 """Rooms that see only the stored table."""
 
-TABLE = {"errors", "files", "_streams", "blocks"}
+TABLE = {"errors", "files", "later", "_streams", "blocks"}
 """What these see of the ground floor."""
 
 TELLERS = ("report", "explore", "watch", "cli")

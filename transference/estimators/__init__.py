@@ -1,26 +1,6 @@
 """How the consequence of a displacement is read: one estimator a file."""
 
-from typing import Any
+import lazy_loader
 
-from transference.estimators._protocol import Estimator, ExactSample, Prepared, Readings, with_engine
-from transference.estimators._tangents import Tangents, TangentsOnDemand
-from transference.estimators.calibrated import Calibrated
-from transference.estimators.exact import Exact
-from transference.estimators.first_order import FirstOrder
-
-ESTIMATORS: dict[str, Any] = {"exact": Exact, "first-order": FirstOrder, "calibrated": Calibrated}
-"""By the names that the command knows: dataclasses, whose fields are their settings."""
-
-__all__ = [
-    "ESTIMATORS",
-    "Calibrated",
-    "Estimator",
-    "Exact",
-    "ExactSample",
-    "FirstOrder",
-    "Prepared",
-    "Readings",
-    "Tangents",
-    "TangentsOnDemand",
-    "with_engine",
-]
+# Names, and where each is defined, stand in __init__.pyi. A file is imported when one of its names is first asked for.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
