@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import gc
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from transference.cli._interrupts import held
@@ -23,10 +25,23 @@ def run_by(place: str) -> Callable[[Callable[[], None]], Callable[..., None]]:
     def decorate(command: Callable[[], None]) -> Callable[..., None]:
         @functools.wraps(command)
         def run(*args: Any, **values: Any) -> None:  # noqa: ANN401 - the options'
-            with held():
+            with held(), _uncollected():
                 work = getattr(importlib.import_module(place), command.__name__)
             work(*args, **values)
 
         return run
 
     return decorate
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Look for no garbage inside the block: what is imported stays, and going through it again and again takes a sixth of the time."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

@@ -13,9 +13,9 @@ import pandas as pd
 from meta_models.training import evaluate as run_evaluation
 from meta_models.training import summary
 from transference.cli.checkpoints import open_checkpoints
+from transference.cli.modes import in_order
 from transference.cli.options import (
     import_from_here,
-    in_order,
 )
 from transference.cli.printing import say
 from transference.devices import choose_device, full_precision, keep_freed_memory

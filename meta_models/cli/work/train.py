@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from meta_models.training import Folder, Training, check_tasks, recipe_of
 from meta_models.training import train as run_training
 from transference.cli.combinations import read_combinations
+from transference.cli.modes import in_order
 from transference.cli.options import (
     EPISODE,
     import_from_here,
-    in_order,
     read_config,
     split_modes,
 )
