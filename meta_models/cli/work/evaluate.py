@@ -29,38 +29,18 @@ def evaluate(
     checkpoints: tuple[Path, ...],
     targets: tuple[str, ...],
     n_tasks: int,
-    learner: str | None,
-    ways: int | None,
-    shots: int | None,
-    queries: int | None,
-    side: int | None,
-    channels: int | None,
-    config: Path | None,
     seed: int | None,
     data_root: Path | None,
     device: str,
-    key: str | None,
-    strip_prefix: str | None,
-    ignore: tuple[str, ...],
-    unsafe_load: bool,
     json_output: bool,
     out: Path | None,
+    **reading: Any,  # noqa: ANN401 - what `open_checkpoints` takes
 ) -> None:
     """Do what ``transference evaluate`` was asked."""
     import_from_here()
     targets = in_order(targets, data_root, "--target")
     keep_freed_memory()
-    given = {"ways": ways, "shots": shots, "queries": queries, "side": side, "channels": channels}
-    subject = open_checkpoints(
-        checkpoints,
-        learner=learner,
-        config=config,
-        shape=given,
-        unsafe=unsafe_load,
-        key=key,
-        strip_prefix=strip_prefix,
-        ignore=ignore,
-    )
+    subject = open_checkpoints(checkpoints, **reading)
     seed = seed if seed is not None else subject.trained_with("seed", 0) + 2
     where = choose_device(device)
     modes = _opened(targets, data_root, {"n": n_tasks, "seed": seed, "device": where, **subject.shape})

@@ -39,14 +39,6 @@ def compute(
     combine: tuple[str, ...],
     n_source: int,
     n_target: int,
-    steps: tuple[str, ...],
-    learner: str | None,
-    ways: int | None,
-    shots: int | None,
-    queries: int | None,
-    side: int | None,
-    channels: int | None,
-    config: Path | None,
     seed: int | None,
     lookahead: str,
     alpha: tuple[float, ...],
@@ -61,33 +53,19 @@ def compute(
     precision: str,
     tile: tuple[int, int] | None,
     data_root: Path | None,
-    key: str | None,
-    strip_prefix: str | None,
-    ignore: tuple[str, ...],
-    unsafe_load: bool,
     cluster: str | None,
     shard: str | None,
     dry_run: bool,
     json_output: bool,
     out: Path,
+    **reading: Any,  # noqa: ANN401 - what `open_checkpoints` takes
 ) -> None:
     """Do what ``transference compute`` was asked."""
     _check_who(cluster, shard)
     import_from_here()
     keep_freed_memory()
     combinations = read_combinations(combine, sources, targets, data_root=data_root)
-    given = {"ways": ways, "shots": shots, "queries": queries, "side": side, "channels": channels}
-    subject = open_checkpoints(
-        checkpoints,
-        learner=learner,
-        config=config,
-        shape=given,
-        unsafe=unsafe_load,
-        steps=steps,
-        key=key,
-        strip_prefix=strip_prefix,
-        ignore=ignore,
-    )
+    subject = open_checkpoints(checkpoints, **reading)
     shape, seed = subject.shape, seed if seed is not None else subject.trained_with("seed", 0) + 1
     where, step = choose_device(device), LOOKAHEADS[lookahead](alpha=alpha, moves=moves)
     found = theta(subject.learner, subject.checkpoints[0], moves)
