@@ -36,7 +36,7 @@ def run_by(place: str) -> Callable[[Callable[[], None]], Callable[..., None]]:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Look for no garbage inside the block: what is imported stays, and going through it again and again takes a sixth of the time."""
+    """Look for no garbage inside the block: what is imported stays, and going through it again and again takes a sixth of its time."""
     if not gc.isenabled():
         yield
         return
