@@ -20,7 +20,8 @@ import torch
 
 import transference as tr
 from benchmarks.timing import in_turn, machine
-from meta_models.training.gradients import BATCHINGS, Task, meta_gradient, usual
+from meta_models.training import BATCHINGS
+from meta_models.training.gradients import Task, meta_gradient, usual
 from transference.devices import channels_last
 
 LEARNERS = ("maml", "multi-maml", "mmaml", "kml-maml", "protonet", "multi-protonet", "mprotonet", "kml-protonet")

@@ -21,6 +21,7 @@ from benchmarks import (
     large,
     measuring,
     memory,
+    starting,
     storing,
     training,
 )
@@ -41,7 +42,20 @@ def start(monkeypatch, capsys):
     return started
 
 
-MODULES = (calibrating, cluster, coverage, datasets, digits, exploring, large, measuring, memory, storing, training)
+MODULES = (
+    calibrating,
+    cluster,
+    coverage,
+    datasets,
+    digits,
+    exploring,
+    large,
+    measuring,
+    memory,
+    starting,
+    storing,
+    training,
+)
 
 
 def test_all_of_them_are_started_here():
@@ -114,6 +128,19 @@ def test_a_large_table_is_summarised(start, monkeypatch):
         assert re.search(
             rf"^{way}: summarise_blocks \d+ s, intervals \d+ s, split \d+ s; [\d,]+ MB", told, re.MULTILINE
         )
+
+
+def test_starts_are_timed_beside_those_of_another_checkout(start, tmp_path):
+    other = Path(benchmarks.__file__).parents[1]
+    told = start(starting, f"--rounds 1 --only=--version,--help --beside {other} --json {tmp_path / 'found.json'}")
+    assert [line.split(" | ")[0] for line in told.splitlines()[-3:]] == [
+        "| `the interpreter`",
+        "| `--version`",
+        "| `--help`",
+    ]
+    *_, page = json.loads((tmp_path / "found.json").read_text())["rows"]
+    assert "click" in page["ours"]["imports"]
+    assert all(0 < page[tree]["least"] <= page[tree]["seconds"] <= page[tree]["most"] for tree in ("ours", "beside"))
 
 
 def test_a_page_for_exploring_is_opened(start, chromium):

@@ -12,7 +12,7 @@ from tests.strangers import PixelPrototypes
 from transference.checkpoints.steps import step_in_name, step_of
 from transference.cli import main
 from transference.errors import UsageError
-from transference.spec import make_spec
+from transference.measurement import make_spec
 
 MARKED = {
     "step_5000.pt": 5000,

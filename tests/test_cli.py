@@ -54,6 +54,36 @@ def computed(trained, tmp_path_factory):
     return out
 
 
+BROKEN = {
+    "import nowhere_to_be_found": "ModuleNotFoundError: No module named 'nowhere_to_be_found'",
+    "raise SystemExit(3)": "SystemExit: 3",
+    "command = 3": "broken_command:command is no command of click: int",
+}
+
+
+@pytest.mark.parametrize("source", BROKEN)
+def test_a_command_of_another_package_that_cannot_be_loaded_leaves_the_others_alone(tmp_path, monkeypatch, source):
+    (tmp_path / "broken_command.py").write_text(source)
+    (tmp_path / "good_command.py").write_text("import click\n@click.command()\ndef command():\n    click.echo('well')")
+    about = tmp_path / "strangers-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: strangers\nVersion: 1.0\n")
+    places = "".join(f"{name} = {name}_command:command\n" for name in ("broken", "good"))
+    (about / "entry_points.txt").write_text(f"[transference.commands]\n{places}")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "broken_command", raising=False)
+    page = CliRunner().invoke(main, ["--help"])
+    assert page.exit_code == 0, page.output
+    assert "(cannot be loaded: " in page.stdout
+    assert "compute" in page.stdout
+    assert CliRunner().invoke(main, ["good"]).stdout == "well\n"
+    for words in (["broken"], ["broken", "--help"], ["broken", "--any", "option"]):
+        told = CliRunner().invoke(main, words)
+        assert (told.exit_code, told.stdout) == (1, "")
+        why = f"The command broken, which comes with strangers, cannot be loaded ({BROKEN[source]})"
+        assert told.stderr == f"error: {why}. Mend or remove that package.\n"
+
+
 def test_every_command_explains_itself_with_two_examples():
     commands = [
         "compute",

@@ -355,7 +355,7 @@ def test_the_command_downloads_and_prepares(tmp_path, monkeypatch):
             f"sha256:{hashlib.sha256(archive).hexdigest()}",
         )
         monkeypatch.setattr(
-            "transference.cli.datasets.find_original",
+            "transference.cli.work.datasets.find_original",
             lambda _: originals.Original(**{**vars(known), "remotes": (here,)}),
         )
         monkeypatch.setattr(

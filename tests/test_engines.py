@@ -13,8 +13,8 @@ import torch
 
 import transference as tr
 from tests.strangers import Net, PixelPrototypes, make_net_learner, one_step_loss
-from transference.devices import n_workers, workers
-from transference.engines import ENGINES, _trial, find_engine, loss_gradient, out_of_memory, trial
+from transference.devices import n_workers, out_of_memory, workers
+from transference.engines import ENGINES, _trial, find_engine, loss_gradient, trial
 from transference.engines import _engines as engines
 from transference.errors import SpecMismatchError, UsageError
 from transference.learners import Bound, mode_aware

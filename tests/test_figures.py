@@ -15,7 +15,8 @@ from transference import figures
 from transference.blocks import Combined
 from transference.errors import UsageError
 from transference.figures._style import COLOURS, MODES
-from transference.figures.kinds import KINDS, PlotRequest, Table
+from transference.figures.kinds import KINDS
+from transference.figures.requests import PlotRequest, Table
 from transference.statistics import CLASSES, NEUTRAL_BAND, contrast, intervals, predicted_rows
 
 FIVE = ("mini_imagenet", "fc100", "omniglot", "fgvc_aircraft", "cub200")

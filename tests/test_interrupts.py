@@ -38,9 +38,26 @@ sys.exit(main())
 """
 
 
-@pytest.mark.parametrize("module", ["click", "numpy", "torch.nn", "transference.measurement"])
-def test_an_interrupt_while_something_is_imported_is_one_line(tmp_path, module):
-    words = ["compute", "x.pt", "--source", "a:b", "--target", "a:b", "--out", "run"]
+IMPORTING = {
+    "compute": ["compute", "x.pt", "--source", "a:b", "--target", "a:b", "--out", "run"],
+    "plot": ["plot", "run", "--kind", "histogram", "-o", "figure.png"],
+    "train": ["train", "--learner", "maml", "--modes", "a", "--out", "out"],
+    "datasets": ["datasets", "list"],
+}
+
+
+@pytest.mark.parametrize(
+    ("command", "module"),
+    [
+        *(("compute", module) for module in ("click", "numpy", "torch.nn", "transference.measurement")),
+        ("plot", "matplotlib.figure"),
+        ("plot", "pyarrow"),
+        ("train", "torch.nn"),
+        ("datasets", "pandas"),
+    ],
+)
+def test_an_interrupt_while_something_is_imported_is_one_line(tmp_path, command, module):
+    words = IMPORTING[command]
     done = subprocess.run(
         [sys.executable, "-c", in_the_middle_of(module, words)],
         capture_output=True,

@@ -536,7 +536,7 @@ def test_controls_are_those_of_the_run(run, page):
 @pytest.mark.usefixtures("without_figures")
 def test_a_step_of_zero_that_changes_a_loss_is_a_warning(run, tmp_path, monkeypatch):
     wrong = tr.control_bands(run.controls()).assign(zero_exact=False)
-    monkeypatch.setattr("transference.figures._kind.control_bands", lambda controls: wrong)
+    monkeypatch.setattr("transference.figures.requests.control_bands", lambda controls: wrong)
     write_report([run], tmp_path / "x.html")
     assert "A step of size zero did not always give exactly 1" in (tmp_path / "x.html").read_text()
 

@@ -113,7 +113,7 @@ def test_an_item_of_exact_pairs_lasts_about_a_minute_where_its_tiles_allow_it(n_
 
 def a_spec(**changes):
     learner = PixelPrototypes()
-    from transference.spec import make_spec
+    from transference.measurement import make_spec
 
     settings = {"controls": 2, "device": "cpu", "precision": "fp32", "step": tr.SGD(0.1), "estimator": tr.Exact("loop")}
     checkpoint = tr.Checkpoint(learner.init_params(0), 10)

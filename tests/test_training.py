@@ -18,7 +18,8 @@ from meta_models import (
     summary,
     train,
 )
-from meta_models.training.gradients import BATCHINGS, meta_gradient, usual
+from meta_models.training import BATCHINGS
+from meta_models.training.gradients import meta_gradient, usual
 from tests.strangers import Impure, PixelPrototypes
 from transference.devices import channels_last
 from transference.errors import LearnerError, SpecMismatchError, UsageError

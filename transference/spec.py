@@ -9,21 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from transference import _trees, learners, lookahead
-from transference import combine as combine_room
-from transference.checkpoints import NOTHING, Checkpoint
-from transference.combine import Combination
-from transference.errors import UsageError
-from transference.estimators import ESTIMATORS, Estimator, exact_at
-from transference.learners import Learner
-from transference.lookahead import Lookahead
 from transference.plain import as_list, as_number, as_record, as_text, as_whole, unfit
-from transference.samplers import RedrawingSampler, TaskSampler, sampler_digest
 
 PRECISIONS = ("fp32", "fp64")
 """What losses may be computed in. TF32 and bfloat16 flip the sign of many small effects."""
 
-_MOST_REPLICATES = 2**15 - 1
+MOST_REPLICATES = 2**15 - 1
 """The largest number that the table's column holds."""
 
 _MOST_TASKS = 2**31 - 1
@@ -227,7 +218,7 @@ class RunSpec:
             device=as_text(found["device"], "device"),
             precision=found["precision"],
             tile=(sizes[0], sizes[1]),
-            replicates=as_whole(found.get("replicates", 1), "replicates", 1, _MOST_REPLICATES),
+            replicates=as_whole(found.get("replicates", 1), "replicates", 1, MOST_REPLICATES),
             theta=as_record(found.get("theta", {}), "theta"),
             combine=tuple(
                 as_record(one, f"combine[{k}]", ["name", "class"])
@@ -260,7 +251,7 @@ class RunSpec:
     @property
     def digest(self) -> str:
         """What names the run, equal exactly when the specs are."""
-        return _digest_of(self.to_json())
+        return digest_of_plain(self.to_json())
 
     def digest_of(self, *steps: int) -> str:
         """Return what names the part of the run at some checkpoints: the digest of a run that has these alone.
@@ -299,7 +290,8 @@ class RunSpec:
         ]
 
 
-def _digest_of(plain: Mapping[str, Any]) -> str:
+def digest_of_plain(plain: Mapping[str, Any]) -> str:
+    """Return what names plain JSON values: equal exactly when they are."""
     return hashlib.blake2b(json.dumps(plain, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
@@ -325,154 +317,6 @@ def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:  # noqa: A
             yield from _leaves(inside, f"{name}[{position}]")
     else:
         yield name, value
-
-
-def make_spec(
-    learner: Learner,
-    checkpoints: Sequence[Checkpoint],
-    sources: Sequence[TaskSampler],
-    targets: Sequence[TaskSampler],
-    *,
-    n_source: int,
-    n_target: int,
-    step: Lookahead,
-    estimator: Estimator,
-    controls: int,
-    device: str,
-    precision: str,
-    tile: tuple[int, int],
-    replicates: int = 1,
-    combine: Mapping[str, Combination] | None = None,
-) -> RunSpec:
-    """Return the spec of a measurement.
-
-    Args:
-        learner: the learner.
-        checkpoints: of different steps.
-        sources: one sampler per source mode.
-        targets: one sampler per target mode.
-        n_source: tasks per source mode.
-        n_target: tasks per target mode.
-        step: the lookahead; without step sizes it takes the checkpoints' own.
-        estimator: how losses after the step are read.
-        controls: pairs of each mode pair that have controls.
-        device: ``"cpu"`` or ``"cuda"``.
-        precision: one of `PRECISIONS`.
-        tile: sources and targets per tile.
-        replicates: episodes of each task.
-        combine: combinations of the source modes, by name.
-
-    Raises:
-        UsageError: a number is out of range, something is given twice, there is nothing to measure, or a sampler cannot draw replicates.
-    """
-    if min(n_source, n_target, *tile) < 1:
-        raise UsageError(
-            f"{n_source} sources, {n_target} targets and tiles of {tile} were asked for; each must be at least 1."
-        )
-    if not 1 <= replicates <= _MOST_REPLICATES:
-        raise UsageError(f"{replicates} replicates were asked for; give 1 to {_MOST_REPLICATES}.")
-    if once := [
-        sampler.name for sampler in (*sources, *targets) if replicates > 1 and not isinstance(sampler, RedrawingSampler)
-    ]:
-        raise UsageError(
-            f"{replicates} replicates were asked for, but {once[0]} has one episode of each task: its sampler has no "
-            "redraw(index, replicate). Add one, or measure without replicates."
-        )
-    if controls < 0:
-        raise UsageError(f"Controls of {controls} pairs were asked for; give 0 or more.")
-    if precision not in PRECISIONS:
-        raise UsageError(f"The precision {precision!r} was asked for; it must be one of {', '.join(PRECISIONS)}.")
-    if not (checkpoints and sources and targets):
-        raise UsageError("At least one checkpoint, one source and one target are needed.")
-    _check_steps(checkpoints)
-    combined = {name: {"name": name, **combine_room.describe(one)} for name, one in (combine or {}).items()}
-    combine_room.check_number(combine or {}, len(sources))
-    _check_distinct("source", [*(sampler.name for sampler in sources), *combined])
-    _check_distinct("target", [sampler.name for sampler in targets])
-    taken = lookahead.with_alpha(step, checkpoints)
-    spec = RunSpec(
-        checkpoints=tuple(CheckpointRef(c.step, c.digest) for c in sorted(checkpoints, key=lambda c: c.step)),
-        learner=learners.describe(learner),
-        sources=(
-            *(TaskSet(sampler.name, n_source, sampler_digest(sampler)) for sampler in sources),
-            *(TaskSet(name, n_source, _digest_of(settings)) for name, settings in combined.items()),
-        ),
-        targets=tuple(TaskSet(sampler.name, n_target, sampler_digest(sampler)) for sampler in targets),
-        lookahead=lookahead.describe(taken),
-        estimator=describe_estimator(estimator, lookahead.step_sizes(taken)),
-        controls=controls,
-        device=device,
-        precision=precision,
-        tile=tile,
-        replicates=replicates,
-        theta=_one_theta(learner, checkpoints, step),
-        combine=tuple(combined.values()),
-    )
-    if excess := spec.excess():
-        raise UsageError(f"Too much was asked for: {excess}. Take fewer tasks, or more of them per tile (--tile).")
-    return spec
-
-
-def describe_estimator(estimator: Estimator, alphas: Sequence[float]) -> dict[str, Any]:
-    """Return kind and settings as plain values, for the run's spec; whether it estimates, and at which step sizes not.
-
-    Whether the package's own estimate every reader knows by their kind: folders of version 0.1 do not say more.
-
-    Raises:
-        UsageError: the estimator can do nothing with these step sizes.
-    """
-    own, sample = type(estimator) in ESTIMATORS.values(), estimator.sample
-    said = {} if own else {"estimates": sample is not None, "calibrated": sample is not None and sample.calibrates}
-    exact = exact_at(estimator, alphas)
-    partly = {"exact_at": list(exact)} if sample and exact else {}
-    return {"kind": type(estimator).__name__.lower(), **_trees.settings(estimator), **said, **partly}
-
-
-def _one_theta(learner: Learner, checkpoints: Sequence[Checkpoint], step: Lookahead) -> dict[str, Any]:
-    """Return what the spec says of θ, which is the same at all checkpoints.
-
-    Raises:
-        UsageError: it is not.
-    """
-    first, *others = [learners.theta(learner, checkpoint, step.moves) for checkpoint in checkpoints]
-    for checkpoint, other in zip(checkpoints[1:], others, strict=True):
-        if differing := sorted(first.params.keys() ^ other.params.keys()):
-            raise UsageError(
-                f"{learners.collapse(differing)} would move at step {checkpoints[0].step} or at step {checkpoint.step}, but not at both. "
-                f"Say whether with --moves: '!{differing[0]}' does not move; '*' and {differing[0]}, in full, does."
-            )
-    return first.describe()
-
-
-def _check_steps(checkpoints: Sequence[Checkpoint]) -> None:
-    """Make sure that no two checkpoints share a step, and that of several each has one.
-
-    Raises:
-        UsageError: two do, or one has none.
-    """
-    by_step: dict[int, Checkpoint] = {}
-    for checkpoint in checkpoints:
-        if other := by_step.get(checkpoint.step):
-            why = f" ({checkpoint.step_from})" if checkpoint.step_from else ""
-            raise UsageError(
-                f"The checkpoint step {checkpoint.step} is given twice, by {other.path} and {checkpoint.path}{why}; a run holds each once. "
-                f"Tell them apart with --step N for each in turn, or --step {checkpoint.path}=N (in Python: dataclasses.replace)."
-            )
-        by_step[checkpoint.step] = checkpoint
-    unknown = [
-        checkpoint for checkpoint in checkpoints if (checkpoint.step, checkpoint.step_from) == (0, NOTHING.origin)
-    ]
-    if unknown and len(checkpoints) > 1:
-        raise UsageError(
-            f"Of which step is {unknown[0].path}? Neither the file nor its name tells, and it is measured beside others. "
-            f"Give --step {unknown[0].path}=N (in Python: dataclasses.replace with step and step_from)."
-        )
-
-
-def _check_distinct(what: str, names: Sequence[str]) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise UsageError(f"The {what} {', '.join(twice)} is given twice; a run holds each once.")
 
 
 def _blocks(n: int, size: int) -> Iterator[tuple[int, int]]:

@@ -4,10 +4,7 @@ The loop, the gradient of a meta-batch, the folder, the evaluation. It knows no 
 it is usually trained.
 """
 
-from meta_models.training._evaluation import evaluate, summary
-from meta_models.training._folder import Folder
-from meta_models.training._loop import Training, check_tasks, train
-from meta_models.training._recipe import Recipe, recipe_of
-from meta_models.training.gradients import BATCHINGS
+import lazy_loader
 
-__all__ = ["BATCHINGS", "Folder", "Recipe", "Training", "check_tasks", "evaluate", "recipe_of", "summary", "train"]
+# Names, and where each is defined, stand in __init__.pyi. A file is imported when one of its names is first asked for.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

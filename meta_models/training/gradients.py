@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from meta_models.training._batchings import BATCHINGS
 from transference import Combination, Episode, Learner, Params
 from transference.combine import combined, parts_of
 from transference.devices import workers
@@ -20,9 +21,6 @@ from transference.samplers import TaskSampler, episode_of
 
 Task = tuple[TaskSampler, int]
 """A task, not yet drawn."""
-
-BATCHINGS = ("apart", "together")
-"""The engines of which a training may take one, and keeps it."""
 
 _BOTH = ("losses", "accuracies")
 

@@ -1,4 +1,4 @@
-"""The command line: parse, build the spec, call the public function. One file per command, loaded when it is called."""
+"""The command line: parse, build the spec, call the public function. A file of options per command, and one of what it does (`work`)."""
 
 from transference.cli._interrupts import INTERRUPTED, held
 

@@ -7,14 +7,14 @@ import importlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NoReturn
 
 import click
 
 from transference.cli._interrupts import INTERRUPTED, TERMINATED, TerminatedError, held, terminable
 from transference.cli.printing import begin_in_utf8, plain_where_needed, say
-from transference.errors import TransferenceError, in_one_line
+from transference.errors import TransferenceError, first_line, in_one_line
 
 _GROUP = "transference.commands"
 _OWN = {
@@ -53,16 +53,15 @@ class _Commands(click.Group):
         return sorted({*_OWN, *entry_points(group=_GROUP).names})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the command asked for."""
+        """Import the command asked for: of ours the options, of another package whatever it takes."""
         del ctx
-        with held():  # torch is imported here
+        with held():
             if cmd_name in _OWN:
                 module, _, attribute = _OWN[cmd_name].partition(":")
                 command: click.Command = getattr(importlib.import_module(module), attribute)
                 return command
             for entry_point in entry_points(group=_GROUP, name=cmd_name):
-                foreign: click.Command = entry_point.load()
-                return foreign
+                return _foreign(entry_point)
         return None
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **settings: Any) -> Any:  # noqa: ANN401 - click's
@@ -82,6 +81,33 @@ class _Commands(click.Group):
         """Run the command; our errors become a message and an exit code instead of a traceback."""
         with _told(), terminable():
             return super().invoke(ctx)
+
+
+def _foreign(entry_point: EntryPoint) -> click.Command:
+    """Return the command of another package; of one that cannot be imported a command that says so, since help lists all of them."""
+    try:
+        found = entry_point.load()
+    except (Exception, SystemExit) as error:
+        why = f"{type(error).__name__}: {first_line(error)}"
+    else:
+        if isinstance(found, click.Command):
+            return found
+        why = f"{entry_point.value} is no command of click: {type(found).__name__}"
+    package = entry_point.dist.name if entry_point.dist else "another package"
+
+    def fail(**_: object) -> None:
+        raise TransferenceError(
+            f"The command {entry_point.name}, which comes with {package}, cannot be loaded ({why}). Mend or remove that package."
+        )
+
+    return click.Command(
+        entry_point.name,
+        callback=fail,
+        short_help=f"(cannot be loaded: {in_one_line(why)})",
+        add_help_option=False,
+        params=[click.Argument(["words"], nargs=-1, type=click.UNPROCESSED)],
+        context_settings={"ignore_unknown_options": True},
+    )
 
 
 @contextmanager

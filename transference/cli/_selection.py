@@ -11,7 +11,8 @@ import pandas as pd
 
 from transference.blocks import Block
 from transference.errors import UsageError
-from transference.figures.kinds import KINDS, Kind, Table
+from transference.figures.kinds import KINDS, Kind
+from transference.figures.requests import Table
 from transference.store import Run, find_mode
 
 _Part: TypeAlias = tuple[Run, tuple[int, ...]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -38,35 +38,50 @@ def open_checkpoints(
     *,
     learner: str | None,
     config: Path | None,
-    shape: Mapping[str, int | None],
-    unsafe: bool = False,
+    ways: int | None,
+    shots: int | None,
+    queries: int | None,
+    side: int | None,
+    channels: int | None,
+    key: str | None,
+    strip_prefix: str | None,
+    ignore: Sequence[str],
+    unsafe_load: bool,
     steps: Sequence[str] = (),
-    key: str | None = None,
-    strip_prefix: str | None = None,
-    ignore: Sequence[str] = (),
 ) -> Subject:
-    """Read checkpoints and build their learner.
+    """Read checkpoints and build their learner, as the options say that commands on checkpoints share.
 
     Args:
         paths: of the files.
         learner: a registered name or ``module:factory``; by default what the checkpoints say. For a ``module:factory`` files of other
             programs are taken for plain state_dicts.
         config: TOML file with settings that replace those of the checkpoints.
-        shape: of episodes, None where the checkpoints decide.
-        unsafe: let a checkpoint run code while it loads.
-        steps: of the checkpoints, in their order, or each as ``PATH=N``; by default what the files say.
+        ways: classes per task; of this and what follows of episodes, None where the checkpoints decide.
+        shots: support examples per class.
+        queries: query examples per class.
+        side: image side in pixels.
+        channels: image channels.
         key: where in the files their state_dicts are; by default a usual place, or the only one.
         strip_prefix: what is taken off all names; by default what all have in common, if they are the learner's
             without it.
         ignore: patterns of names that are left out.
+        unsafe_load: let a checkpoint run code while it loads.
+        steps: of the checkpoints, in their order, or each as ``PATH=N``; by default what the files say.
 
     Raises:
         CheckpointError: a file cannot be read, or not so.
         LearnerError: the checkpoints are of different learners, or theirs cannot be built.
-        UsageError: the checkpoints were trained on different tasks, and ``shape`` does not decide; or ``steps`` do not fit them.
+        UsageError: the checkpoints were trained on different tasks, and no option decides; or ``steps`` do not fit them.
     """
     plain = learner is not None and ":" in learner
-    how: dict[str, Any] = {"unsafe": unsafe, "plain": plain, "key": key, "strip_prefix": strip_prefix, "ignore": ignore}
+    shape = {"ways": ways, "shots": shots, "queries": queries, "side": side, "channels": channels}
+    how: dict[str, Any] = {
+        "unsafe": unsafe_load,
+        "plain": plain,
+        "key": key,
+        "strip_prefix": strip_prefix,
+        "ignore": ignore,
+    }
     loaded = _with_steps([load_checkpoint(path, **how) for path in paths], steps)
     _check_same_learner(loaded)
     for checkpoint in loaded:

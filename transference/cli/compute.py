@@ -2,39 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
-import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, cast
-
 import click
 
-from transference.cli._table import print_progress, print_summary
-from transference.cli.checkpoints import open_checkpoints
-from transference.cli.combinations import read_combinations
+from transference.cli.deferred import run_by
 from transference.cli.options import (
-    FAILED_CELLS,
     PathType,
     RenamedChoice,
     config_option,
     episode_options,
-    import_from_here,
     reading_options,
 )
-from transference.cli.printing import say
-from transference.cli.settings import FileArgument, command_of, given_by_file, with_settings
+from transference.cli.settings import FileArgument, with_settings
 from transference.combine import COMBINATIONS, form
-from transference.devices import choose_device, keep_freed_memory
-from transference.engines import ALIASES, ENGINES
-from transference.errors import UsageError
-from transference.estimators import ESTIMATORS, Estimator
-from transference.executors import check_cluster
-from transference.learners import theta
-from transference.lookahead import LOOKAHEADS, moving
-from transference.measurement import measure
-from transference.plan import Shard
-from transference.samplers import load_tasks, shared_modes
+from transference.engines import ALIASES, ENGINE_NAMES
+from transference.estimators import ESTIMATORS
+from transference.lookahead import LOOKAHEADS
 from transference.spec import PRECISIONS
 
 _SEED_HELP = "Of the source tasks; targets take the next.  [default: one above that of the training, whose tasks are then not met again]"
@@ -127,7 +109,7 @@ Examples:
 )
 @click.option(
     "--engine",
-    type=RenamedChoice(["auto", *ENGINES], ALIASES),
+    type=RenamedChoice(["auto", *ENGINE_NAMES], ALIASES),
     default="auto",
     show_default=True,
     help="How episodes are evaluated; auto takes the fastest of a short trial. They differ in the last digits.",
@@ -176,47 +158,8 @@ Examples:
 @click.option("--json", "json_output", is_flag=True, help="Print the summary as JSON.")
 @click.option("--out", type=PathType(), required=True, help="The run folder.")
 @click.pass_context
-def compute(
-    ctx: click.Context,
-    /,
-    checkpoints: tuple[Path, ...],
-    sources: tuple[str, ...],
-    targets: tuple[str, ...],
-    combine: tuple[str, ...],
-    n_source: int,
-    n_target: int,
-    steps: tuple[str, ...],
-    learner: str | None,
-    ways: int | None,
-    shots: int | None,
-    queries: int | None,
-    side: int | None,
-    channels: int | None,
-    config: Path | None,
-    seed: int | None,
-    lookahead: str,
-    alpha: tuple[float, ...],
-    moves: tuple[str, ...],
-    estimator: str,
-    share: float | None,
-    half_width: float | None,
-    engine: str,
-    controls: int | None,
-    replicates: int,
-    device: str,
-    precision: str,
-    tile: tuple[int, int] | None,
-    data_root: Path | None,
-    key: str | None,
-    strip_prefix: str | None,
-    ignore: tuple[str, ...],
-    unsafe_load: bool,
-    cluster: str | None,
-    shard: str | None,
-    dry_run: bool,
-    json_output: bool,
-    out: Path,
-) -> None:
+@run_by("transference.cli.work.compute")
+def compute() -> None:
     """Measure how a step on each source task changes the loss of each target task.
 
     Modes are datasets, modalities of paired data (mix[a], mix[a+b], mix[*], or mix[a>b] for support in a and queries in b), or function
@@ -224,115 +167,3 @@ def compute(
     [index] or what makes one. Checkpoints of the released MMAML and KML programs are recognised. Repeating the
     command goes on where it stopped. Nothing is downloaded.
     """
-    _check_who(cluster, shard)
-    import_from_here()
-    keep_freed_memory()
-    combinations = read_combinations(combine, sources, targets, data_root=data_root)
-    given = {"ways": ways, "shots": shots, "queries": queries, "side": side, "channels": channels}
-    subject = open_checkpoints(
-        checkpoints,
-        learner=learner,
-        config=config,
-        shape=given,
-        unsafe=unsafe_load,
-        steps=steps,
-        key=key,
-        strip_prefix=strip_prefix,
-        ignore=ignore,
-    )
-    shape, seed = subject.shape, seed if seed is not None else subject.trained_with("seed", 0) + 1
-    where, step = choose_device(device), LOOKAHEADS[lookahead](alpha=alpha, moves=moves)
-    found = theta(subject.learner, subject.checkpoints[0], moves)
-    say(found.told(moving(step, found.params, tied=found.tied, constants=found.constants)), err=True)
-    how: dict[str, Any] = {"data_root": data_root, "device": where, **shape}
-    source_tasks = [load_tasks(mode, n=n_source, seed=seed, **how) for mode in sources]
-    target_tasks = [load_tasks(mode, n=n_target, seed=seed + 1, **how) for mode in targets]
-    for note in shared_modes(source_tasks, target_tasks):
-        say(f"note: {note}", err=True)
-    run = measure(
-        subject.learner,
-        subject.checkpoints,
-        source_tasks,
-        target_tasks,
-        n_source=n_source,
-        n_target=n_target,
-        lookahead=step,
-        estimator=estimator_of(estimator, share, half_width, engine),
-        controls=controls,
-        replicates=replicates,
-        combine=combinations,
-        device=device,
-        precision=precision,
-        tile=tile,
-        out=out,
-        command=_of_all_shards(command_of(ctx) if given_by_file(ctx) else sys.argv),
-        progress=True,
-        dry_run=dry_run,
-        cluster=cluster,
-        shard=shard,
-    )
-    if dry_run:
-        done, total = run.progress()
-        say(f"{out}: {run.spec.n_cells} pairs in {total} tiles, {done} done, {total - done} to do")
-        return
-    if shard and not run.finished:
-        print_progress(run, as_json=json_output)
-        return
-    print_summary(run, as_json=json_output)
-    if not json_output:
-        say(f"\n{out}")
-    if failed := run.failed():
-        told = ", ".join(f"{n} {status}" for status, n in sorted(failed.items()))
-        say(
-            f"{failed.total()} of {run.spec.n_cells} cells failed ({told}); the column status in the table says which",
-            err=True,
-        )
-        raise SystemExit(FAILED_CELLS)
-
-
-def _check_who(cluster: str | None, shard: str | None) -> None:
-    """Make sure, before anything is read, that it can be told who computes.
-
-    Raises:
-        UsageError: it cannot.
-    """
-    if cluster is not None and shard is not None:
-        raise UsageError(
-            f"--shard {shard} was given with --cluster {cluster}: a cluster deals the work out by itself. Leave one of them out."
-        )
-    if shard is not None:
-        Shard.parse(shard)
-    if cluster is not None:
-        check_cluster(cluster)
-
-
-def _of_all_shards(command: Sequence[str]) -> list[str]:
-    """Return the command that measures the whole run, whichever shard of it was asked for."""
-    words, behind = [], ""
-    for word in command:
-        if behind != "--shard" and word != "--shard" and not word.startswith("--shard="):
-            words.append(word)
-        behind = word if behind != "--shard" else ""
-    return words
-
-
-def estimator_of(name: str, share: float | None, half_width: float | None, engine: str) -> Estimator:
-    """Return the estimator asked for.
-
-    Raises:
-        UsageError: it does not have the settings that were given with it.
-    """
-    make, given = ESTIMATORS[name], {"share": share, "half_width": half_width}
-    settings = {setting: value for setting, value in given.items() if value is not None}
-    for setting, value in settings.items():
-        having = [other for other, kind in ESTIMATORS.items() if setting in _settings(kind)]
-        if name not in having:
-            option = f"--{setting.replace('_', '-')}"
-            raise UsageError(
-                f"{option} {value:g} was given with --estimator {name}; it belongs to --estimator {' or '.join(having)}."
-            )
-    return cast("Estimator", make(engine=engine, **settings))
-
-
-def _settings(kind: type[Any]) -> set[str]:
-    return {field.name for field in dataclasses.fields(kind)}

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from transference.cli.options import PathType, check_page_name, page_options
-from transference.cli.printing import say
-from transference.store import open_run
+from transference.cli.deferred import run_by
+from transference.cli.options import PathType, page_options
 
 
 @click.command(
@@ -24,26 +21,10 @@ Examples:
     "--alpha", "alphas", type=float, metavar="X", multiple=True, help="Step size; repeat for several.  [default: all]"
 )
 @page_options
-def explore(
-    run: Path,
-    data_root: Path | None,
-    steps: tuple[int, ...],
-    alphas: tuple[float, ...],
-    side: int | None,
-    channels: int | None,
-    neutral: tuple[float, float],
-    output: Path,
-) -> None:
+@run_by("transference.cli.work.explore")
+def explore() -> None:
     """Write one page with every pair of a run as a cell of a matrix, to be explored in a browser.
 
     It sorts by mode, by cluster and by source mean; goes through checkpoints and step sizes; greys what lies within the resampling noise;
     and shows of each pair its numbers, its support sets and the command that measures it again. It needs no network.
     """
-    from transference.explore import ExploreOptions, Explorer
-
-    check_page_name(output)
-    options = ExploreOptions(
-        data_root=data_root, steps=steps, alphas=alphas, band=neutral, side=side, channels=channels
-    )
-    Explorer(open_run(run), options).save(output)
-    say(output)

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
-import sys
-import textwrap
-from collections.abc import Callable
-from typing import Any, get_type_hints
-
 import click
 
-from transference.cli.printing import say
-from transference.learners import learner_factory, learner_names
+from transference.cli.deferred import run_by
 
 
 @click.command(
@@ -22,26 +15,9 @@ Examples:
   transference learners kml-protonet""",
 )
 @click.argument("name", required=False)
-def learners(name: str | None) -> None:
+@run_by("transference.cli.work.learners")
+def learners() -> None:
     """List the registered learners with their settings; of one, tell all: its formula, its source, what each setting means.
 
     A setting is changed by --config FILE.toml, one "setting = value" a line.
     """
-    for each in [name] if name else learner_names():
-        factory = learner_factory(each)
-        about = (inspect.getdoc(factory) or "").splitlines()[0]
-        parameters = inspect.signature(factory).parameters.values()
-        settings = ", ".join(p.name if p.default is p.empty else f"{p.name}={p.default}" for p in parameters)
-        say(f"{each}\n    {about}\n    settings: {settings}")
-    if name:
-        say("\n" + "\n\n".join(_documents(learner_factory(name))))
-
-
-def _documents(factory: Callable[..., Any]) -> list[str]:
-    """Return the docstrings of the factory's module, and of the class that it makes where that is defined elsewhere."""
-    module = sys.modules[factory.__module__]
-    made = factory if inspect.isclass(factory) else get_type_hints(factory).get("return")
-    documents = [inspect.getdoc(module) or ""]
-    if inspect.isclass(made):
-        documents.append(f"{made.__name__}\n" + textwrap.indent(inspect.getdoc(made) or "", "    "))
-    return documents

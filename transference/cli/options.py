@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -217,18 +216,4 @@ def split_modes(text: str, option: str = "--modes") -> tuple[str, ...]:
         raise UsageError(
             f"{option} {text!r} was asked for; give different dataset names without a split, for example omniglot,cifar100."
         )
-    return names
-
-
-def in_order(modes: Sequence[str], data_root: Path | None, option: str = "--modes") -> tuple[str, ...]:
-    """Return modes with their modalities in full and in the data's order, under which they are known from then on.
-
-    Raises:
-        UsageError: two are the same, or one names modalities wrongly.
-    """
-    from transference.samplers import is_own, mode_in_order  # which take torch, and the help text does not
-
-    names = tuple(mode if is_own(mode, data_root) else mode_in_order(mode, data_root) for mode in modes)
-    if twice := [name for name, n in Counter(names).items() if n > 1]:
-        raise UsageError(f"{option} names {twice[0]} twice ({', '.join(modes)}); name each mode once.")
     return names

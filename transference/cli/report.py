@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from transference.cli.options import PathType, check_page_name, page_options
-from transference.cli.printing import say
+from transference.cli.deferred import run_by
+from transference.cli.options import PathType, page_options
 from transference.cli.settings import FileArgument, with_settings
-from transference.store import open_run
 
 
 @with_settings
@@ -31,25 +28,9 @@ Examples:
 )
 @click.option("--alpha", type=float, metavar="X", help="Step size that is shown first.  [default: the smallest]")
 @page_options
-def report(
-    runs: tuple[Path, ...],
-    data_root: Path | None,
-    targets: tuple[str, ...],
-    alpha: float | None,
-    side: int | None,
-    channels: int | None,
-    neutral: tuple[float, float],
-    output: Path,
-) -> None:
+@run_by("transference.cli.work.report")
+def report() -> None:
     """Write one page that needs no network.
 
     It shows what was measured, a summary, figures, and, as images, the tasks of the most positive and most negative transfer.
     """
-    from transference.report import ReportOptions, write_report
-
-    check_page_name(output)
-    options = ReportOptions(
-        data_root=data_root, targets=targets, alpha=alpha, band=neutral, side=side, channels=channels
-    )
-    write_report([open_run(run) for run in runs], output, options, progress=True)
-    say(output)

@@ -11,9 +11,10 @@ from typing import Any
 import click
 
 from transference.cli.combinations import read_combinations
-from transference.cli.compute import compute, estimator_of
+from transference.cli.compute import compute
 from transference.cli.options import PathType
 from transference.cli.settings import with_settings
+from transference.cli.work.compute import estimator_of
 from transference.errors import UsageError
 from transference.estimators import Checked
 from transference.learners import Learner

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING
 
-from transference.combine._protocol import Combination
-from transference.combine.mean import Mean
-from transference.combine.mgda import MGDA
-from transference.combine.pcgrad import PCGrad
-from transference.combine.precision import Precision
-from transference.combine.smooth_worst import SmoothWorst
-from transference.combine.sum import Sum
-from transference.combine.uniform import Uniform
 from transference.errors import UsageError
 
-COMBINATIONS: dict[str, tuple[Callable[..., Combination], tuple[str, ...], int]] = {
-    "mean": (Mean, (), 0),
-    "sum": (Sum, (), 0),
-    "uniform": (Uniform, ("WEIGHT",), 1),
-    "smooth-worst": (SmoothWorst, ("WEIGHT", "MU"), 2),
-    "mgda": (MGDA, (), 0),
-    "pcgrad": (PCGrad, (), 0),
-    "precision": (Precision, ("PARTS",), 0),
+if TYPE_CHECKING:
+    from transference.combine._protocol import Combination
+
+COMBINATIONS: dict[str, tuple[str, tuple[str, ...], int]] = {
+    "mean": ("transference.combine.mean:Mean", (), 0),
+    "sum": ("transference.combine.sum:Sum", (), 0),
+    "uniform": ("transference.combine.uniform:Uniform", ("WEIGHT",), 1),
+    "smooth-worst": ("transference.combine.smooth_worst:SmoothWorst", ("WEIGHT", "MU"), 2),
+    "mgda": ("transference.combine.mgda:MGDA", (), 0),
+    "pcgrad": ("transference.combine.pcgrad:PCGrad", (), 0),
+    "precision": ("transference.combine.precision:Precision", ("PARTS",), 0),
 }
-"""By name: what makes one, its settings in their order, and how many of these must be given."""
+"""By name: where what makes one is, which is imported then, its settings in their order, and how many of these must be given."""
 
 _WHOLE = {"PARTS"}
 
@@ -43,12 +39,12 @@ def parse_combination(text: str) -> tuple[str, Combination]:
         raise UsageError(
             f"There is no combination {kind!r}; there are: {', '.join(map(form, COMBINATIONS))}. Others can be given from Python.{hint}"
         )
-    make, settings, least = COMBINATIONS[kind]
+    place, settings, least = COMBINATIONS[kind]
     words = given.split(",") if colon else []
     if not least <= len(words) <= len(settings):
         raise UsageError(f"{text!r} was asked for; write it as {form(kind)}.")
     values = [_number(word, setting, text, kind) for word, setting in zip(words, settings, strict=False)]
-    return f"{kind}:{','.join(map(_written, values))}" if values else kind, make(*values)
+    return f"{kind}:{','.join(map(_written, values))}" if values else kind, resolve_name(place)(*values)
 
 
 def form(kind: str) -> str:

@@ -1,21 +1,6 @@
 """Where to compute: devices, digits, threads, the layout of memory, and the settings that surround us."""
 
-from transference.devices._device import choose_device, full_precision, n_workers, workers
-from transference.devices._layout import as_allocated, channels_last, usable
-from transference.devices._memory import free_memory, keep_freed_memory, out_of_memory
-from transference.devices._settings import restored, undisturbed
+import lazy_loader
 
-__all__ = [
-    "as_allocated",
-    "channels_last",
-    "choose_device",
-    "free_memory",
-    "full_precision",
-    "keep_freed_memory",
-    "n_workers",
-    "out_of_memory",
-    "restored",
-    "undisturbed",
-    "usable",
-    "workers",
-]
+# Names, and where each is defined, stand in __init__.pyi. A file is imported when one of its names is first asked for.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

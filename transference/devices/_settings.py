@@ -30,9 +30,9 @@ def undisturbed() -> Iterator[None]:
         dtype, deterministic = torch.get_default_dtype(), torch.are_deterministic_algorithms_enabled()
         warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
         stack.callback(torch.set_default_dtype, dtype)
-        stack.callback(torch.use_deterministic_algorithms, deterministic, warn_only=warn_only)
+        stack.callback(_set_deterministic, deterministic, warn_only)
         torch.set_default_dtype(torch.float32)
-        torch.use_deterministic_algorithms(mode=False)
+        _set_deterministic(False)
         yield
 
 
@@ -52,8 +52,20 @@ def restored() -> Iterator[None]:
         torch.set_grad_enabled(grad)
         torch.set_default_dtype(dtype)
         torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        _set_deterministic(deterministic, warn_only)
         torch.autograd.set_detect_anomaly(anomaly)
         np.seterr(**errors)
         if torch.get_default_device() != device:
             torch.set_default_device(device)
+
+
+def _set_deterministic(mode: bool, warn_only: bool = False) -> None:
+    """Have torch choose deterministic algorithms or not; it is only told what is new to it.
+
+    For this setting torch imports its compiler, which takes longer than all else that is imported.
+    """
+    if (mode, warn_only) != (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    ):
+        torch.use_deterministic_algorithms(mode, warn_only=warn_only)

@@ -4,26 +4,7 @@ Which one that is depends on device, learner and image side: convolutions of lar
 what lies between them, tiny networks want all episodes in one call. So it is measured (`trial`), briefly, on the learner's own episodes.
 """
 
-from transference.devices import out_of_memory
-from transference.engines._engines import ALIASES, ENGINES, Engine, Evaluate, Scored, find_engine
-from transference.engines._gradient import MeanGradient, loss_gradient
-from transference.engines._kept import KeptGradients
-from transference.engines._rows import GradientRows
-from transference.engines._trial import Trial, check_engine, trial
+import lazy_loader
 
-__all__ = [
-    "ALIASES",
-    "ENGINES",
-    "Engine",
-    "Evaluate",
-    "GradientRows",
-    "KeptGradients",
-    "MeanGradient",
-    "Scored",
-    "Trial",
-    "check_engine",
-    "find_engine",
-    "loss_gradient",
-    "out_of_memory",
-    "trial",
-]
+# Names, and where each is defined, stand in __init__.pyi. A file is imported when one of its names is first asked for.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -29,6 +29,7 @@ from torch import Tensor
 
 from transference.devices import as_allocated, channels_last, out_of_memory, workers
 from transference.engines._gradient import MeanGradient, gradient_of, leaves_of, loss_gradient
+from transference.engines._names import ALIASES
 from transference.engines._turns import InTurns
 from transference.episodes import Episode, Params, has_images, stack
 from transference.errors import UsageError
@@ -358,9 +359,6 @@ ENGINES: dict[str, Engine] = {
     "vmap": Vmap(),
 }
 """By name, the plainest first."""
-
-ALIASES = {"apart": "threads", "compiled-apart": "compiled-threads", "together": "vmap"}
-"""Names of version 0.1, which run folders hold; understood for now."""
 
 
 def find_engine(name: str) -> Engine:

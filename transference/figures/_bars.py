@@ -17,16 +17,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from transference.errors import UsageError
 from transference.figures._calibrated import INTERVALS, as_intervals, has_rows
-from transference.figures._kind import BINS, LIMITS, Drawn, Option, PlotRequest
+from transference.figures._options import BINS, CONTROLS, LIMITS
 from transference.figures._panels import check_single, class_patches, legend
 from transference.figures._style import COLOURS, LETTERS, Canvas
+from transference.figures.requests import Drawn, PlotRequest
 from transference.statistics import CLASSES, GROUP, NEUTRAL_BAND, classify, measured
 
 PANEL = (2.1, 1.5)  # inches
 
-CONTROLS: Option[bool | None] = Option(
-    "controls", None, "draw the controls of the run behind the bars.  [default: where it has some]"
-)
 
 READING = "Pale yellow: resampling noise, how far other images of the same tasks move a ratio; hatched: random directions (95 % each)."
 """How the controls are read, for a caption."""

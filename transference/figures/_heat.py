@@ -13,12 +13,7 @@ from matplotlib.colors import CenteredNorm
 from numpy.typing import NDArray
 
 from transference.errors import UsageError
-from transference.figures._kind import Option
 from transference.figures._style import FAILED, literal
-
-LIMIT: Option[float | None] = Option(
-    "limit", None, "where the colours end, so that figures share one scale.", type=float, metavar="RATIO"
-)
 
 _SPAN_QUANTILE = 0.98
 _X_LETTERS, _Y_LETTERS = 26, 34  # as many fit along the axes

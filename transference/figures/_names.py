@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from transference.errors import UsageError
-from transference.figures._kind import Option, PlotRequest
-
-NAMES: Option[str | None] = Option(
-    "names", None, "what the two are called.  [default: their learners or checkpoints]", type=str, metavar="A,B"
-)
+from transference.figures._options import NAMES
+from transference.figures.requests import PlotRequest
 
 
 def names_of(request: PlotRequest) -> tuple[str, ...]:

@@ -1,85 +1,123 @@
-"""Figures with a row for each mode pair: which row is whose, and stacked bars of the shares."""
+"""What combinations of the source modes did, beside what the modes' own rows predict of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import PercentFormatter
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
-from transference.figures._panels import COLUMN, GIVEN, by_statistic, modes, numbers
-from transference.figures._style import COLOURS, literal
-from transference.statistics import CLASSES
+from transference.figures._panels import check_single, legend, modes, title_of
+from transference.figures._shares import width_for
+from transference.figures._style import COLOURS, Canvas, canvas, literal, styled, whole
+from transference.figures.requests import Description, Drawn, PlotRequest, Table
 
-_LETTERS = 15
-"""Of a name that leaves room for the rest in one column."""
-
-
-def rows_of(table: pd.DataFrame) -> tuple[list[tuple[str, float]], list[tuple[str, str, float]]]:
-    """Return the headings, one for each source mode, and the rows below, one for each of its target modes, with their places downward."""
-    headings: list[tuple[str, float]] = []
-    rows: list[tuple[str, str, float]] = []
-    for source in modes(table["source_mode"]):
-        headings.append((source, float(len(headings) + len(rows))))
-        targets = [target for target in modes(table["target_mode"]) if len(by_statistic(table, source, target))]
-        rows += [(source, target, float(len(headings) + len(rows) + k)) for k, target in enumerate(targets)]
-    return headings, rows
+_ROW = 0.3  # inches
+_GAP = 0.17  # of a row, between what was measured and what was predicted
+_MEASURED: dict[str, Any] = {"marker": "o", "color": COLOURS["positive"]}
+_PREDICTED: dict[str, Any] = {"marker": "D", "color": "#555555", "markerfacecolor": "white"}
+_SHARES = (-0.03, 1.03)
+"""Where the axis of shares ends; an interval by Student's t goes on where a share cannot."""
+_MUCH = 0.1
+"""Of a displacement: where no weighting of the modes' displacements gives so much of it, the row's name says so."""
 
 
-def width_for(headings: Sequence[tuple[str, float]]) -> float:
-    """Return how wide a figure of rows is, in inches: one column, unless its names are long."""
-    return COLUMN + 0.065 * max(0, max(len(literal(source)) for source, _ in headings) - _LETTERS)
+def rows(table: pd.DataFrame, *, on: Canvas | None = None) -> Figure:
+    """Draw the mean log ratio of each combination on each target mode, and the share of negative pairs: measured and predicted.
+
+    Args:
+        table: what ``statistics.predicted_rows`` returns, of one checkpoint and step size.
+        on: as for `histogram`.
+
+    Raises:
+        UsageError: the table holds several checkpoints or step sizes.
+    """
+    check_single(table, "checkpoint_step", "alpha")
+    targets, combinations = modes(table["target_mode"]), modes(table["combination"])
+    headings = [(target, float(k * (len(combinations) + 1))) for k, target in enumerate(targets)]
+    with styled():
+        names = [*headings, *((combination, 0.0) for combination in combinations)]
+        figure = canvas(width_for(names) + 1.0, 1.3 + _ROW * len(targets) * (len(combinations) + 1), on)
+        means, shares = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
+        ticks: list[tuple[float, str, str]] = []
+        for target, place in headings:
+            ticks.append((place, f"→ {literal(target)}", "bold"))
+            for k, combination in enumerate(combinations, start=1):
+                found = table[(table["target_mode"] == target) & (table["combination"] == combination)]
+                by_statistic = found.set_index("statistic")
+                _pair(means, np.log(_ends(by_statistic, "geometric_mean")), place + k)
+                _pair(shares, _ends(by_statistic, "negative"), place + k, _SHARES)
+                ticks.append((place + k, _name(combination, float(by_statistic["unexplained"].iloc[0])), "normal"))
+        means.set_yticks([place for place, _, _ in ticks], [word for _, word, _ in ticks])
+        for tick, (_, _, weight) in zip(means.get_yticklabels(), ticks, strict=True):
+            tick.set_fontweight(weight)
+        means.set_ylim(len(ticks) - 0.4, -0.6)
+        for ax in (means, shares):
+            ax.tick_params(axis="y", length=0)
+            ax.spines["left"].set_visible(False)
+        means.axvline(0.0, color="black", linewidth=0.6, linestyle=(0, (4, 2)))
+        means.xaxis.set_major_locator(MaxNLocator(4))
+        means.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:+.3g}" if x else "0"))
+        means.margins(x=0.08)
+        means.set_xlabel("mean log loss ratio")
+        shares.set_xlim(*_SHARES)
+        shares.set_xticks([0, 0.5, 1])
+        shares.xaxis.set_major_formatter(PercentFormatter(1.0))
+        shares.set_xlabel("share negative")
+        legend(figure, _handles(), f"{title_of(table)}\nwith 95 % intervals")
+    return whole(figure)
 
 
-def label_rows(
-    ax: Axes, headings: Sequence[tuple[str, float]], rows: Sequence[tuple[str, str, float]], table: pd.DataFrame
-) -> None:
-    """Name the rows of a figure at its left, and say which intervals hold only for the one task of a side."""
-    words = []
-    for source, target, _ in rows:
-        given = GIVEN.get(str(by_statistic(table, source, target)["drawn"].iloc[0]))
-        words.append(f"→ {literal(target)}" + (f"\n({given})" if given else ""))
-    places = [*((place, f"{literal(source)} →", "bold") for source, place in headings)]
-    places += [(place, word, "normal") for word, (_, _, place) in zip(words, rows, strict=True)]
-    ax.set_yticks([place for place, _, _ in places], [word for _, word, _ in places])
-    for tick, (_, _, weight) in zip(ax.get_yticklabels(), places, strict=True):
-        tick.set_fontweight(weight)
-    ax.set_ylim(len(places) - 0.4, -0.5)
-    ax.tick_params(axis="y", length=0)
-    ax.spines["left"].set_visible(False)
+def _ends(found: pd.DataFrame, statistic: str) -> np.ndarray:
+    """Return value, low and high, of what was measured and of what was predicted, ``[2, 3]``."""
+    names = [[f"{of}{end}" for end in ("", "_low", "_high")] for of in ("measured", "predicted")]
+    return np.array([[float(found[name].astype(float)[statistic]) for name in row] for row in names])
 
 
-def share_bar(
-    ax: Axes, shares: pd.DataFrame, place: float, height: float, hatch: str | None = None, named: bool = False
-) -> None:
-    """Draw the shares of one mode pair as a stacked bar: positive from the left, negative from the right, named for a legend."""
-    left = 0.0
-    for kind in CLASSES:
-        share = float(np.nan_to_num(numbers(shares, kind, "value")[0]))
-        label = kind if named else None
-        ax.barh(
-            place, share, height, left, color=COLOURS[kind], hatch=hatch, edgecolor="white", linewidth=0, label=label
-        )
-        left += share
+def _pair(ax: Axes, ends: np.ndarray, place: float, limits: tuple[float, float] = (-np.inf, np.inf)) -> None:
+    """Draw what was measured, and below it what was predicted; an interval that goes on beyond the limits has a tip there."""
+    for (value, low, high), offset, style in zip(ends, (-_GAP, _GAP), (_MEASURED, _PREDICTED), strict=True):
+        if np.isfinite(low + high):
+            ax.plot(np.clip([low, high], *limits), [place + offset] * 2, color=style["color"], linewidth=1.1)
+        for marker, edge, beyond in (("<", limits[0], low < limits[0]), (">", limits[1], high > limits[1])):
+            if beyond:
+                ax.plot(edge, place + offset, color=style["color"], marker=marker, markersize=3.5, clip_on=False)
+        ax.plot(value, place + offset, linestyle="none", markersize=4, **style)
 
 
-def share_ends(shares: pd.DataFrame) -> Iterator[tuple[float, float]]:
-    """Yield the interval of the positive share, and of the negative as it is measured from the right end of the bar."""
-    low, high = numbers(shares, "positive", "low", "high")
-    yield low, high
-    low, high = numbers(shares, "negative", "low", "high")
-    yield 1 - high, 1 - low
+def _handles() -> list[Line2D]:
+    return [
+        Line2D([], [], linestyle="none", markersize=4, label=label, **style)
+        for label, style in (("measured", _MEASURED), ("predicted by the modes' rows", _PREDICTED))
+    ]
 
 
-def share_axis(ax: Axes) -> None:
-    """Make the axis of a stacked bar one of percents."""
-    ax.set_xlim(0, 1)
-    ax.set_xticks([0, 0.5, 1])
-    ax.xaxis.set_major_formatter(PercentFormatter(1.0))
+def _name(combination: str, unexplained: float) -> str:
+    return f"{literal(combination)} →" + (f"\n({unexplained:.0%} unexplained)" if unexplained >= _MUCH else "")
 
 
-def percents(shares: pd.DataFrame) -> list[str]:
-    """Return the three shares in whole percents, a dash for none."""
-    return ["–" if np.isnan(value) else f"{value:.0%}" for kind in CLASSES for value in numbers(shares, kind, "value")]
+def draw(request: PlotRequest) -> Drawn:
+    """Draw a request, with the rows as its data."""
+    table = request.tables[0].predicted()
+    return Drawn(rows(table), table)
+
+
+def describe(table: Table) -> Description | None:
+    """Say what the figure of a table shows; None where nothing was combined."""
+    if not any(block.combination for block in table.blocks()):
+        return None
+    means = table.predicted().query("statistic == 'geometric_mean'").to_dict("records")
+    told = (
+        f"{row['combination']} → {row['target_mode']} {row['measured']:.4g}, predicted {row['predicted']:.4g}"
+        for row in means
+    )
+    return Description(
+        f"Combinations at checkpoint {table.steps[0]:,}, α = {table.alphas[0]:g}",
+        f"Mean log ratio and share of negative pairs of each combination, measured and predicted. Geometric means: {'; '.join(told)}.",
+        "A weighting of gradients is, to first order, a weighting of the table's rows: where measured and predicted differ, the step is "
+        "too long for that, or the combination is no weighting of whole gradients (unexplained).",
+    )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from transference.figures._calibrated import INTERVALS, has_rows
-from transference.figures._kind import LIMITS, Table
+from transference.figures._options import LIMITS
+from transference.figures.requests import Table
 from transference.statistics import CLASSES
 
 

@@ -3,10 +3,7 @@
 An executor on another machine would build the same `Work` from the same spec and answer the same tiles.
 """
 
-from transference.measurement._carrying_out import Measurement, logged
-from transference.measurement._measure import measure
-from transference.measurement._question import Question, default_tile
-from transference.measurement._tasks import Tasks
-from transference.measurement._work import Work
+import lazy_loader
 
-__all__ = ["Measurement", "Question", "Tasks", "Work", "default_tile", "logged", "measure"]
+# Names, and where each is defined, stand in __init__.pyi. A file is imported when one of its names is first asked for.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -18,10 +18,11 @@ from transference.learners import Learner, check_pure
 from transference.lookahead import Lookahead, step_sizes, with_alpha
 from transference.measurement._blame import blamed
 from transference.measurement._controlled import default_controls
+from transference.measurement._spec import make_spec
 from transference.measurement._steps import Subject
 from transference.measurement._tasks import Drawn, Tasks
 from transference.samplers import TaskSampler
-from transference.spec import CheckpointRef, RunSpec, make_spec
+from transference.spec import CheckpointRef, RunSpec
 from transference.store import Store
 
 _TRIED = 16

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from transference.figures import span_of
-from transference.figures.kinds import KINDS, InReport, Kind, PlotRequest, Table
+from transference.figures.kinds import KINDS, InReport, Kind
+from transference.figures.requests import PlotRequest, Table
 from transference.store import Run
 
 

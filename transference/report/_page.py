@@ -21,7 +21,7 @@ from markupsafe import Markup
 from transference._csv import write_csv
 from transference.errors import UsageError, printable
 from transference.figures import as_svg
-from transference.figures.kinds import Table
+from transference.figures.requests import Table
 from transference.pages import SupportSets, Task, facts
 from transference.progress import progress_bar
 from transference.report import _tables

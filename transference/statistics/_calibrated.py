@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
 from transference.blocks import Block, Strips
-from transference.statistics._summary import CLASSES, GROUP, NEUTRAL_BAND, classify
+from transference.statistics._band import NEUTRAL_BAND
+from transference.statistics._summary import CLASSES, GROUP, classify
 
 _Floats = NDArray[np.float64]
 

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from transference.blocks import Block
 from transference.errors import UsageError
+from transference.statistics._band import NEUTRAL_BAND
 from transference.statistics._crossed import DRAWS, standard_error, without_diagonal
 from transference.statistics._studentised import Found, studentised, third_cumulant
-from transference.statistics._summary import CLASSES, NEUTRAL_BAND, checked_band
+from transference.statistics._summary import CLASSES, checked_band
 
 _Floats: TypeAlias = NDArray[np.float64]
 

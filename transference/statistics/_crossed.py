@@ -28,9 +28,10 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from transference.blocks import Block, Strip, Strips
+from transference.statistics._band import NEUTRAL_BAND
 from transference.statistics._errors import Dyadic, Errors, NoErrors, Pigeonhole, TwoWay, of_matrix, weights
 from transference.statistics._order import Ordered
-from transference.statistics._summary import CLASSES, GROUP, NEUTRAL_BAND, QUANTILES, checked_band
+from transference.statistics._summary import CLASSES, GROUP, QUANTILES, checked_band
 
 _Floats: TypeAlias = NDArray[np.float64]
 

@@ -10,9 +10,9 @@ import pandas as pd
 
 from transference.blocks import Block, Combined
 from transference.errors import UsageError
+from transference.statistics._band import NEUTRAL_BAND
 from transference.statistics._contrast import contrast
 from transference.statistics._crossed import intervals
-from transference.statistics._summary import NEUTRAL_BAND
 
 _STATISTICS = ("geometric_mean", "positive", "negative")
 _ENDS = ("value", "low", "high")

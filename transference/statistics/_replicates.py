@@ -16,9 +16,10 @@ from scipy.special import stdtrit
 
 from transference.blocks import Block
 from transference.errors import UsageError
+from transference.statistics._band import NEUTRAL_BAND
 from transference.statistics._crossed import cluster_error
 from transference.statistics._skewed_noise import MOST_SKEWED, pair_skewness, residuals, upper_tail
-from transference.statistics._summary import GROUP, NEUTRAL_BAND, checked_band
+from transference.statistics._summary import GROUP, checked_band
 from transference.statistics._variance import APART, log_ratios, variance_shares
 
 _Floats: TypeAlias = NDArray[np.float64]

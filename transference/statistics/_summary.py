@@ -12,11 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from transference.blocks import Block, Strips
 from transference.errors import UsageError
+from transference.statistics._band import NEUTRAL_BAND
 from transference.statistics._order import Ordered
-
-NEUTRAL_BAND = (1.0, 1.0 + 0.5 / 60)
-"""Loss ratios in ``[low, high)`` count as neutral. This is the bar just above 1 of the paper's figure (60 bins over 0.8 to 1.3), which
-matches the shares printed there; the paper defines no band."""
 
 CLASSES = ("positive", "neutral", "negative")
 """Transfer that lowered the target's loss, left it alone, or raised it."""

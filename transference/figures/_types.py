@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from transference.figures._calibrated import INTERVALS, as_intervals, beside, has_rows
-from transference.figures._kind import Description, Drawn, InReport, Kind, Option, PlotRequest, Table
+from transference.figures._options import RING
 from transference.figures._panels import (
     by_statistic,
     check_pair,
@@ -26,12 +26,11 @@ from transference.figures._panels import (
     shares_of,
     title_of,
 )
-from transference.figures._rows import label_rows, percents, rows_of, share_axis, share_bar, share_ends, width_for
+from transference.figures._shares import label_rows, percents, rows_of, share_axis, share_bar, share_ends, width_for
 from transference.figures._style import COLOURS, LETTERS, Canvas, canvas, styled, whole
 from transference.figures._words import intervals_in_words, shares_in_words, told_of
+from transference.figures.requests import Description, Drawn, PlotRequest, Table
 from transference.statistics import CLASSES
-
-RING = Option("ring", False, "draw rings, as the paper does; they have no intervals.")
 
 _ROW, _RING = 0.26, (0.74, 1.1)  # inches
 _BAR = 0.56  # of a row
@@ -183,14 +182,14 @@ def _draw_ring(ax: Axes, shares: pd.DataFrame, radius: float, width: float) -> N
         )
 
 
-def _draw(request: PlotRequest) -> Drawn:
+def draw(request: PlotRequest) -> Drawn:
     """Draw a request, with the shares as its data."""
     [table] = request.tables
     shares, calibrated = shares_of(table.intervals()), table.calibrated()
     return Drawn(types(shares, ring=request[RING], calibrated=calibrated), beside(shares, calibrated))
 
 
-def _describe(table: Table) -> Description:
+def describe(table: Table) -> Description:
     """Say what the figure of a table shows."""
     return Description(
         f"Shares at checkpoint {table.steps[0]:,}, α = {table.alphas[0]:g}",
@@ -198,12 +197,3 @@ def _describe(table: Table) -> Description:
         f"{intervals_in_words(table)}. Upper ones: of the positive share, from the left; lower ones: of the negative share, from the "
         "right.",
     )
-
-
-TYPES = Kind(
-    "types",
-    "shares of positive, neutral and negative transfer",
-    _draw,
-    options=(RING,),
-    in_report=(InReport(_describe),),
-)

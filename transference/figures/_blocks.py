@@ -10,11 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from transference.figures._calibrated import INTERVALS, as_intervals, beside, has_rows
-from transference.figures._heat import LIMIT, draw_heat, label_modes, ratio_bar, span_of
-from transference.figures._kind import Description, Drawn, InReport, Kind, PlotRequest, Table
+from transference.figures._heat import draw_heat, label_modes, ratio_bar, span_of
+from transference.figures._options import LIMIT
 from transference.figures._panels import COLUMN, GIVEN, by_statistic, check_single, modes, numbers, title_of
 from transference.figures._style import Canvas, canvas, literal, styled, whole
 from transference.figures._words import intervals_in_words, means_in_words, told_of
+from transference.figures.requests import Description, Drawn, PlotRequest, Table
 
 _CELL = (0.48, 0.46)  # inches, at least
 _WIDE = 0.7  # inches, from where on an interval fits on one line
@@ -128,7 +129,7 @@ def _notes(table: pd.DataFrame) -> dict[str, str]:
     return dict(zip(found, _SIGNS, strict=False))
 
 
-def _draw(request: PlotRequest) -> Drawn:
+def draw(request: PlotRequest) -> Drawn:
     """Draw a request, with the means as its data."""
     [table] = request.tables
     found, calibrated = table.intervals(), table.calibrated()
@@ -136,19 +137,10 @@ def _draw(request: PlotRequest) -> Drawn:
     return Drawn(blocks(found, limit=request[LIMIT], calibrated=calibrated), beside(means, calibrated))
 
 
-def _describe(table: Table) -> Description:
+def describe(table: Table) -> Description:
     """Say what the figure of a table shows."""
     return Description(
         f"Means at checkpoint {table.steps[0]:,}, α = {table.alphas[0]:g}",
         f"Geometric mean of the loss ratios of each pair of modes. {means_in_words(told_of(table))}",
         f"{intervals_in_words(table)}; bold where the interval excludes 1.",
     )
-
-
-BLOCKS = Kind(
-    "blocks",
-    "mean of each source mode on each target mode",
-    _draw,
-    options=(LIMIT,),
-    in_report=(InReport(_describe),),
-)

@@ -14,19 +14,16 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import leaves_list, linkage
-from scipy.spatial.distance import pdist
 
 from transference.errors import UsageError
 from transference.figures._calibrated import NOT_CALIBRATED
-from transference.figures._heat import LIMIT, draw_heat, label_modes, ratio_bar, shared_limit, span_of
-from transference.figures._kind import Description, Drawn, InReport, Kind, Option, PlotRequest, Table
-from transference.figures._names import NAMES, names_of
+from transference.figures._heat import draw_heat, label_modes, ratio_bar, shared_limit, span_of
+from transference.figures._names import names_of
+from transference.figures._options import CLUSTERED, LIMIT
 from transference.figures._panels import all_modes, check_single, in_legend, legend, mode_colours, title_of
 from transference.figures._style import Canvas, canvas, literal, styled, whole
 from transference.figures._words import means_in_words
-
-CLUSTERED = Option("clustered", False, "put tasks that act alike beside each other, with modes as colours.")
+from transference.figures.requests import Description, Drawn, PlotRequest, Table
 
 _OPTIMAL = 500
 """Tasks up to which leaves are put into the best order, whose time grows faster than the square of their number."""
@@ -183,7 +180,7 @@ def _draw_tree(ax: Axes, linkage: NDArray[np.float64] | None, *, sideways: bool)
         return
     n = len(linkage) + 1
     place, height = np.empty(2 * n - 1), np.zeros(2 * n - 1)
-    place[leaves_list(linkage)] = np.arange(n) + 0.5
+    place[_leaves(linkage, n)] = np.arange(n) + 0.5
     joints = np.empty((n - 1, 4, 2))
     for k, (left, right, distance, _) in enumerate(linkage):
         ends = [int(left), int(right)]
@@ -272,6 +269,11 @@ def _filled(logs: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _linkage(rows: NDArray[np.float64]) -> NDArray[np.float64] | None:
     """Return the average linkage of rows, its leaves so that those that are alike are neighbours; None of a single row."""
+    from scipy.cluster.hierarchy import (
+        linkage,  # takes a quarter of a second, and most matrices are in the order of their tasks
+    )
+    from scipy.spatial.distance import pdist
+
     if len(rows) < 2:
         return None
     # Of distances: a table that is symmetric with an empty diagonal, as one of zeros, scipy would suspect to be distances.
@@ -281,6 +283,8 @@ def _linkage(rows: NDArray[np.float64]) -> NDArray[np.float64] | None:
 
 def _leaves(found: NDArray[np.float64] | None, n: int) -> NDArray[np.int32]:
     """Return the order of the leaves of a linkage of so many rows."""
+    from scipy.cluster.hierarchy import leaves_list  # likewise
+
     order: NDArray[np.int32] = np.arange(n, dtype=np.int32) if found is None else leaves_list(found)
     return order
 
@@ -317,7 +321,7 @@ def _mode_blocks(pairs: pd.DataFrame, role: str) -> list[tuple[str, int, int]]:
     return [(str(names[start]), start, stop) for start, stop in pairwise(edges)]
 
 
-def _draw(request: PlotRequest) -> Drawn:
+def draw(request: PlotRequest) -> Drawn:
     """Draw a request, with the place of each pair as its data."""
     pairs = [table.pairs() for table in request.tables]
     clustered, limit, several = request[CLUSTERED], request[LIMIT], len(pairs) > 1
@@ -333,7 +337,7 @@ def _draw(request: PlotRequest) -> Drawn:
     return Drawn(figure, data.sort_values(["row", "column"], kind="stable", ignore_index=True))
 
 
-def _describe(table: Table) -> Description:
+def describe(table: Table) -> Description:
     """Say what the figure of a table shows."""
     wide = _wide(table.pairs())
     return Description(
@@ -342,13 +346,3 @@ def _describe(table: Table) -> Description:
         "Each cell is one pair of tasks: blue where transfer is positive, red where it is negative, yellow where there is no ratio.",
         wide.add_prefix("target ").reset_index(),  # a long table would have too many numbers for a page
     )
-
-
-MATRIX = Kind(
-    "matrix",
-    "every source task on every target task; two runs or checkpoints on one scale",
-    _draw,
-    options=(CLUSTERED, LIMIT, NAMES),
-    n_tables=(1, 2),
-    in_report=(InReport(_describe),),
-)

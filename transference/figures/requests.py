@@ -1,23 +1,21 @@
-"""What a kind of figure is: its name, what it draws from, its options, and what the report says of it."""
+"""What a figure is drawn from, what comes of it, and what the report says of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, cast
+from typing import NamedTuple, TypeAlias, TypeVar, cast
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from transference.blocks import Block
+from transference.figures._options import BINS, LIMITS, Option
 from transference.statistics import GROUP, calibrate, control_bands, intervals, predicted_rows, split, summarise_blocks
 
 T = TypeVar("T")
 Read: TypeAlias = Callable[[], pd.DataFrame]
-
-BINS, LIMITS = 60, (0.8, 1.3)
-"""The bins of the paper's histograms."""
 
 
 @dataclass(frozen=True)
@@ -136,26 +134,6 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Option(Generic[T]):
-    """A choice that some kinds of figures leave to whoever draws them.
-
-    Attributes:
-        name: ``--NAME`` on the command line.
-        default: its value where nothing was chosen. Of a bool, False makes a flag, and None a pair of flags,
-            ``--NAME`` and ``--no-NAME``.
-        help: what it does, for ``--help``.
-        type: of what is given on the command line.
-        metavar: what stands for a value in ``--help``.
-    """
-
-    name: str
-    default: T
-    help: str
-    type: type = bool
-    metavar: str | None = None
-
-
-@dataclass(frozen=True)
 class PlotRequest:
     """What a figure is to show.
 
@@ -201,42 +179,3 @@ class Description(NamedTuple):
     alt: str
     caption: str
     data: pd.DataFrame | None = None
-
-
-@dataclass(frozen=True)
-class InReport:
-    """A figure of the report.
-
-    Attributes:
-        describe: says what a table's figure shows; None where the table has nothing to draw.
-        options: by name, what is not left at its default.
-    """
-
-    describe: Callable[[Table], Description | None]
-    options: Mapping[str, object] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of figure. A new one is a file that makes it, and a line in `transference.figures.kinds.KINDS`.
-
-    Attributes:
-        name: as in ``transference plot --kind NAME``.
-        help: what it draws, in one line.
-        draw: draws it.
-        options: those that it heeds.
-        every_step: whether it draws all checkpoints of a run, else one.
-        every_alpha: whether it draws all step sizes of a run, else one.
-        n_tables: how many tables it draws: one, or two beside each other, or either.
-        in_report: the figures of this kind that the report shows of a run: for each step size (unless it draws all) and
-            the last checkpoint (unless it draws all; where there are not several, all of them make no figure).
-    """
-
-    name: str
-    help: str
-    draw: Callable[[PlotRequest], Drawn]
-    options: tuple[Option[Any], ...] = ()
-    every_step: bool = False
-    every_alpha: bool = False
-    n_tables: tuple[int, ...] = (1,)
-    in_report: tuple[InReport, ...] = ()

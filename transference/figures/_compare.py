@@ -11,11 +11,11 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from transference.figures._calibrated import NOT_CALIBRATED
-from transference.figures._kind import Drawn, Kind, PlotRequest
-from transference.figures._names import NAMES, names_of
+from transference.figures._names import names_of
 from transference.figures._panels import by_statistic, check_single, class_patches, legend, numbers, shares_of, title_of
-from transference.figures._rows import label_rows, rows_of, share_axis, share_bar, width_for
+from transference.figures._shares import label_rows, rows_of, share_axis, share_bar, width_for
 from transference.figures._style import COLOURS, LETTERS, Canvas, canvas, literal, styled, whole
+from transference.figures.requests import Drawn, PlotRequest
 from transference.statistics import contrast as contrast_of
 
 _ROW = 0.31  # inches
@@ -112,7 +112,7 @@ def _p(p: float) -> str:
     return f"p {next((text for text in texts if float(text) != 0.05), texts[0])}"
 
 
-def _draw(request: PlotRequest) -> Drawn:
+def draw(request: PlotRequest) -> Drawn:
     """Draw a request.
 
     Raises:
@@ -130,12 +130,3 @@ def _draw(request: PlotRequest) -> Drawn:
     data["checkpoint_step"] = data["checkpoint_step"].astype("Int64")  # a difference has none
     note = NOT_CALIBRATED if len(first.calibrated()) or len(second.calibrated()) else ""
     return Drawn(compare(difference, *tables, (names[0], names[1]), note=note), data)
-
-
-COMPARE = Kind(
-    "compare",
-    "two runs of the same tasks, or two checkpoints of one run",
-    _draw,
-    options=(NAMES,),
-    n_tables=(2,),
-)

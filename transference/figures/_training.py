@@ -6,16 +6,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from transference.errors import UsageError
-from transference.figures._bars import CONTROLS, READING, draw_bars, draw_panel, finish, none_like, room_for, title_room
+from transference.figures._bars import READING, draw_bars, draw_panel, finish, none_like, room_for, title_room
 from transference.figures._calibrated import beside
-from transference.figures._kind import BINS, LIMITS, Description, Drawn, InReport, Kind, Option, PlotRequest, Table
+from transference.figures._options import BINS, CONTROLS, LIMITS, TREND
 from transference.figures._panels import check_single, grid, modes, of_pair, shares_of
 from transference.figures._style import Canvas, literal, styled, whole
+from transference.figures._trend import trend
 from transference.figures._words import intervals_in_words, outside_in_words, shares_in_words, told_of
-from transference.figures.trend import trend
+from transference.figures.requests import Description, Drawn, PlotRequest, Table
 from transference.statistics import NEUTRAL_BAND
-
-TREND = Option("trend", False, "draw the shares over checkpoints, as lines with intervals.")
 
 
 def training(
@@ -64,7 +63,7 @@ def training(
     return whole(figure)
 
 
-def _draw(request: PlotRequest) -> Drawn:
+def draw(request: PlotRequest) -> Drawn:
     """Draw a request.
 
     Raises:
@@ -79,7 +78,7 @@ def _draw(request: PlotRequest) -> Drawn:
     return Drawn(trend(shares, calibrated=calibrated), beside(shares, calibrated))
 
 
-def _describe(table: Table) -> Description:
+def describe(table: Table) -> Description:
     """Say what the histograms of a table show."""
     return Description(
         f"Over training, α = {table.alphas[0]:g}",
@@ -88,7 +87,7 @@ def _describe(table: Table) -> Description:
     )
 
 
-def _describe_trend(table: Table) -> Description:
+def describe_trend(table: Table) -> Description:
     """Say what the lines of a table show."""
     words = shares_in_words(told_of(table), over_training=True)
     return Description(
@@ -96,13 +95,3 @@ def _describe_trend(table: Table) -> Description:
         f"Shares of positive, neutral and negative pairs at each checkpoint. {words}",
         f"{intervals_in_words(table)}. The tasks are the same at every checkpoint: intervals may overlap though all changed.",
     )
-
-
-TRAINING = Kind(
-    "training",
-    "all checkpoints, as histograms or (--trend) as lines",
-    _draw,
-    options=(TREND, CONTROLS),
-    every_step=True,
-    in_report=(InReport(_describe), InReport(_describe_trend, {TREND.name: True})),
-)

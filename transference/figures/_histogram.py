@@ -5,11 +5,12 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from transference.figures._bars import CONTROLS, READING, draw_bars, draw_panel, finish, none_like, room_for, title_room
-from transference.figures._kind import BINS, LIMITS, Description, Drawn, InReport, Kind, PlotRequest, Table
+from transference.figures._bars import READING, draw_bars, draw_panel, finish, none_like, room_for, title_room
+from transference.figures._options import BINS, LIMITS
 from transference.figures._panels import arrow, check_single, grid, modes, of_pair, title_of
 from transference.figures._style import Canvas, styled, whole
 from transference.figures._words import outside_in_words, shares_in_words, told_of
+from transference.figures.requests import Description, Drawn, PlotRequest, Table
 from transference.statistics import NEUTRAL_BAND
 
 
@@ -57,12 +58,12 @@ def histogram(
     return whole(figure)
 
 
-def _draw(request: PlotRequest) -> Drawn:
+def draw(request: PlotRequest) -> Drawn:
     """Draw a request, with the heights of the bars as its data."""
     return draw_bars(histogram, request)
 
 
-def _describe(table: Table) -> Description:
+def describe(table: Table) -> Description:
     """Say what the figure of a table shows."""
     return Description(
         f"Loss ratios at checkpoint {table.steps[0]:,}, α = {table.alphas[0]:g}",
@@ -70,12 +71,3 @@ def _describe(table: Table) -> Description:
         f"Source modes down, target modes across. {outside_in_words(table.pairs())}"
         f"Triangles: each target used as its own source. {READING}",
     )
-
-
-HISTOGRAM = Kind(
-    "histogram",
-    "one checkpoint, a panel for each pair of modes",
-    _draw,
-    options=(CONTROLS,),
-    in_report=(InReport(_describe),),
-)

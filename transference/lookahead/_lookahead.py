@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Protocol, cast
 
@@ -180,10 +180,6 @@ class Adam(Outer):
                 f"Adam was asked for, but the checkpoint's outer optimizer is {state.kind}; take the lookahead outer, or sgd."
             )
         return state
-
-
-LOOKAHEADS: dict[str, Callable[..., Lookahead]] = {"sgd": SGD, "normalised": Normalised, "adam": Adam, "outer": Outer}
-"""By the names that the command knows; each takes ``alpha`` and ``moves``."""
 
 
 def step_sizes(lookahead: Lookahead) -> tuple[float, ...]:

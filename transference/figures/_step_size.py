@@ -13,9 +13,9 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from transference.errors import UsageError
 from transference.figures._calibrated import NOT_CALIBRATED
-from transference.figures._kind import Description, Drawn, InReport, Kind, PlotRequest, Table
 from transference.figures._panels import check_single, grid, head_grid, legend, modes, narrowed, of_pair
 from transference.figures._style import Canvas, styled, whole
+from transference.figures.requests import Description, Drawn, PlotRequest, Table
 
 _WIDTH, _HEIGHT = (0.8, 1.4), 1.1  # inches
 _TICKS = 5
@@ -132,7 +132,7 @@ def _power(x: float, _: object = None) -> str:
     return f"${'-' if x < 0 else ''}10^{{{power}}}$" if np.isclose(abs(x), 10.0**power) else f"{x:g}"
 
 
-def _draw(request: PlotRequest) -> Drawn:
+def draw(request: PlotRequest) -> Drawn:
     """Draw a request.
 
     Raises:
@@ -145,7 +145,7 @@ def _draw(request: PlotRequest) -> Drawn:
     return Drawn(step_size(parts, note=NOT_CALIBRATED if len(table.calibrated()) else ""), parts)
 
 
-def _describe(table: Table) -> Description | None:
+def describe(table: Table) -> Description | None:
     """Say what the figure of a table shows; nothing where the run has no first-order parts."""
     parts = table.parts()
     if not parts["n"].any():
@@ -160,12 +160,3 @@ def _describe(table: Table) -> Description | None:
         "The first-order part is below 0 where gradients agree; curvature is what any step of that length adds. Where it "
         "outgrows the first-order part, negative transfer is overshoot.",
     )
-
-
-STEP_SIZE = Kind(
-    "step-size",
-    "every step size: first-order part of the log ratio, and curvature",
-    _draw,
-    every_alpha=True,
-    in_report=(InReport(_describe),),
-)

@@ -1,0 +1,1 @@
+"""What the commands of this room do, once their options are read."""

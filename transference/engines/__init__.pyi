@@ -1,0 +1,16 @@
+"""The public names of this room, and where each is defined: the only list of them."""
+
+from ._engines import ENGINES as ENGINES
+from ._engines import Engine as Engine
+from ._engines import Evaluate as Evaluate
+from ._engines import Scored as Scored
+from ._engines import find_engine as find_engine
+from ._gradient import MeanGradient as MeanGradient
+from ._gradient import loss_gradient as loss_gradient
+from ._kept import KeptGradients as KeptGradients
+from ._names import ALIASES as ALIASES
+from ._names import ENGINE_NAMES as ENGINE_NAMES
+from ._rows import GradientRows as GradientRows
+from ._trial import Trial as Trial
+from ._trial import check_engine as check_engine
+from ._trial import trial as trial

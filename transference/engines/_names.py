@@ -1,0 +1,7 @@
+"""What engines are called."""
+
+ENGINE_NAMES = ("loop", "threads", "compiled", "compiled-threads", "vmap")
+"""In the order of `ENGINES`, the plainest first."""
+
+ALIASES = {"apart": "threads", "compiled-apart": "compiled-threads", "together": "vmap"}
+"""Names of version 0.1, which run folders hold; understood for now."""

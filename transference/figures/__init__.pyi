@@ -1,0 +1,32 @@
+"""The public names of this room, and where each is defined: the only list of them."""
+
+from ._bars import binned as binned
+from ._bars import draw_histogram as draw_histogram
+from ._blocks import blocks as blocks
+from ._blocks import draw_blocks as draw_blocks
+from ._compare import compare as compare
+from ._contact_sheet import contact_sheet as contact_sheet
+from ._example_sheet import draw_example as draw_example
+from ._example_sheet import example_sheet as example_sheet
+from ._heat import shared_limit as shared_limit
+from ._heat import span_of as span_of
+from ._histogram import histogram as histogram
+from ._matrix import arranged as arranged
+from ._matrix import clustered_order as clustered_order
+from ._matrix import draw_matrix as draw_matrix
+from ._matrix import matrix as matrix
+from ._rows import rows as rows
+from ._step_size import draw_step_size as draw_step_size
+from ._step_size import step_size as step_size
+from ._style import COLOURS as COLOURS
+from ._style import STYLE as STYLE
+from ._style import as_svg as as_svg
+from ._style import check_name as check_name
+from ._style import save as save
+from ._style import styled as styled
+from ._training import training as training
+from ._trend import draw_trend as draw_trend
+from ._trend import trend as trend
+from ._types import draw_ring as draw_ring
+from ._types import draw_types as draw_types
+from ._types import types as types

@@ -1,0 +1,6 @@
+"""The lookahead: one outer step on one source task, or on several combined, as a displacement of the parameters."""
+
+import lazy_loader
+
+# Names, and where each is defined, stand in __init__.pyi. A file is imported when one of its names is first asked for.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
