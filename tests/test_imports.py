@@ -260,7 +260,7 @@ def test_what_does_the_work_of_a_command_takes_the_values_of_its_options(words, 
 def test_what_is_chosen_by_name_is_there():
     assert list(ENGINES) == list(ENGINE_NAMES)
     assert set(ALIASES.values()) <= set(ENGINES)
-    assert [ESTIMATORS[name]().sample is None for name in ESTIMATORS] == [True, False, False]
+    assert [ESTIMATORS[name]().sample is None for name in ESTIMATORS] == [True, False, False, False]
     assert [LOOKAHEADS[name].__name__.lower() for name in LOOKAHEADS] == list(LOOKAHEADS)
     functions = [kind.draw for kind in KINDS] + [shown.describe for kind in KINDS for shown in kind.in_report]
     assert all(callable(pkgutil.resolve_name(function.place)) for function in functions)
