@@ -5,16 +5,18 @@
 A pair is one adaptation and one query loss at θ + d; 5-way 1-shot episodes with 15 queries, drawn and laid out beforehand by all. The ways
 take turns, and medians are printed:
 
-straightforward   the backbone as an ``nn.Module``, ``functional_call`` and ``autograd.grad`` in a plain loop (`benchmarks.peers`); for KML,
-                  whose network nobody would write again, our learner in a plain loop
+straightforward   the network in plain torch, and ``autograd.grad``, in a plain loop (`benchmarks.peers`)
 higher, TorchOpt  the same inner loop with these libraries, where they are installed (``pip install '.[peers]'``)
 vmap              our learner, all targets in one ``torch.vmap``
+kept              the straightforward loop once more, with our memory settings
 ours              the engine that `transference.engines.trial` chooses for a large run
 limit             the learner's own network on the same images and nothing else (for MAML forwards and backwards on the support set), by
                   the engine that is the fastest for it
+ceiling           on a CPU, the four convolutions alone, in oneDNN's own layouts: no batch norm, no inner loop, no loss
 
-Ours and the limit run in a process of their own, with the memory settings that ``transference compute`` makes
-(`transference.devices.keep_freed_memory`); what others would write runs as it would in theirs.
+The last four run in a process of their own, with the memory settings that ``transference compute`` makes
+(`transference.devices.keep_freed_memory`); what others would write runs as it would in theirs. Ratios are taken round by round, and told as
+median, least and most, to the straightforward loop as it is and with our memory settings.
 
 ``gradient`` is the time of one source's gradient, second order for MAML. With CUDA everything runs on the GPU, and memory is told.
 """
@@ -30,6 +32,7 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -37,12 +40,13 @@ from torch import Tensor
 
 import transference as tr
 from benchmarks import peers
-from benchmarks.timing import in_turn, machine, matrix_product, peak_memory
+from benchmarks.timing import all_in_turn, in_turn, machine, matrix_product, peak_memory, times_as_fast
 from meta_models.backbones import conv4
 from meta_models.maml import MAML
 from meta_models.protonet import ProtoNet
 from transference.devices import full_precision, keep_freed_memory
 from transference.engines import ENGINES, trial
+from transference.episodes import stack
 
 LEARNERS = ("protonet", "kml-protonet", "maml-1", "maml-5")
 
@@ -105,13 +109,14 @@ def _time(name: str, side: int, asked: argparse.Namespace, device: torch.device)
     ways: dict[str, Callable[[], object]] = {
         key: partial(read, params) for key, read in _peers(learner, episodes).items()
     }
-    ways["vmap"] = partial(ENGINES["vmap"](learner, episodes), params)
+    together = stack(episodes)
+    ways["vmap"] = lambda: torch.vmap(partial(learner.episode_loss, params))(together)
     memory = {key: peak_memory(way, device) for key, way in ways.items()}
     with _elsewhere(name, side, asked.pairs, device) as (ask, told):
-        ways |= {key: partial(ask, key) for key in ("ours", "limit")}
-        memory |= {key: told["memory"][key] for key in ("ours", "limit")}
+        ways |= {key: partial(ask, key) for key in told["memory"]}
+        memory |= told["memory"]
         _check_same(ways)
-        seconds = in_turn(ways, asked.rounds, device)
+        seconds = all_in_turn(ways, asked.rounds, device)
         gradient = in_turn({"gradient": partial(ask, "gradient")}, asked.rounds, device)["gradient"]
     rows = [
         {
@@ -119,20 +124,24 @@ def _time(name: str, side: int, asked: argparse.Namespace, device: torch.device)
             "side": side,
             "way": way,
             "engine": told["engines"].get(way, ""),
-            "pairs_per_second": len(episodes) / took,
-            "ratio": seconds["straightforward"] / took,
-            "share_of_limit": seconds["limit"] / took,
+            "pairs_per_second": len(episodes) / median(taken),
+            "ratio": times_as_fast(seconds["straightforward"], taken),
+            "ratio_to_kept": times_as_fast(seconds["kept"], taken),
+            "share_of_limit": median(seconds["limit"]) / median(taken),
             "memory_MB": memory[way],
         }
-        for way, took in seconds.items()
+        for way, taken in seconds.items()
     ]
     print(f"\n{name}, {side} pixels (gradient of a source: {1e3 * gradient:.1f} ms; trial: {told['trial']})")
+    print("  way                  pairs/s  to the straightforward loop    with kept memory     of the limit")
     for row in rows:
-        line = (
-            f"{row['pairs_per_second']:10.1f} pairs/s {row['ratio']:8.2f} × {row['share_of_limit']:8.0%} of the limit"
+        ratios = "".join(
+            f"{middle:9.2f} [{least:.2f}, {most:.2f}]" for middle, least, most in (row["ratio"], row["ratio_to_kept"])
         )
+        memory_told = f"  {row['memory_MB']:.0f} MB" if row["memory_MB"] else ""
         print(
-            f"  {row['way']:16}{line}  {row['engine']}" + (f"  {row['memory_MB']:.0f} MB" if row["memory_MB"] else ""),
+            f"  {row['way']:16}{row['pairs_per_second']:12.1f}{ratios}{row['share_of_limit']:10.0%}"
+            f"  {row['engine']}{memory_told}",
             flush=True,
         )
     return [*rows, {"learner": name, "side": side, "way": "gradient", "milliseconds": 1e3 * gradient}]
@@ -170,15 +179,19 @@ def _ours(pipe: Connection, name: str, side: int, pairs: int, device: torch.devi
     with full_precision():
         chosen, alone = trial(learner, params, episodes, pairs), NetworkAlone(learner)
         by_learner = trial(alone, params, episodes, pairs)
-        engine = ENGINES[chosen.chosen]
+        engine, straightforward = ENGINES[chosen.chosen], _peers(learner, episodes)["straightforward"]
+        alone_in_onednn = peers.convolutions(episodes)
         ways: dict[str, Callable[[], Tensor]] = {
+            "kept": lambda: torch.tensor(straightforward(params)),
             "ours": partial(engine(learner, episodes), params),
             "limit": partial(ENGINES[by_learner.chosen](alone, episodes), params),
             "gradient": lambda: torch.tensor(
                 [loss for (loss, _), _ in engine.gradients(learner, params, episodes[:1], list(params))]
             ),
         }
-        memory = {way: peak_memory(ways[way], device) for way in ("ours", "limit")}
+        if device.type == "cpu" and torch.backends.mkldnn.is_available():
+            ways["ceiling"] = lambda: torch.tensor(alone_in_onednn(params))
+        memory = {way: peak_memory(ways[way], device) for way in ways if way != "gradient"}
         pipe.send(
             {"trial": str(chosen), "engines": {"ours": chosen.chosen, "limit": by_learner.chosen}, "memory": memory}
         )
@@ -186,23 +199,19 @@ def _ours(pipe: Connection, name: str, side: int, pairs: int, device: torch.devi
             pipe.send(ways[way]().tolist())
 
 
-def _peers(learner: Any, episodes: Sequence[tr.Episode]) -> dict[str, Callable[[tr.Params], object]]:  # noqa: ANN401
+def _peers(learner: Any, episodes: Sequence[tr.Episode]) -> dict[str, peers.Reading]:  # noqa: ANN401
     """Return what others would write, by name."""
     if isinstance(learner, ProtoNet):
-        return {"straightforward": peers.protonet(episodes) if not learner.modulation else _plain(learner, episodes)}
+        return {"straightforward": peers.kml_protonet(episodes) if learner.modulation else peers.protonet(episodes)}
     assert isinstance(learner, MAML)
     settings = (learner.inner_steps, learner.inner_lr, learner.clamp)
-    found: dict[str, Callable[[tr.Params], object]] = {"straightforward": peers.maml(episodes, *settings)}
+    found: dict[str, peers.Reading] = {"straightforward": peers.maml(episodes, *settings)}
     for name, make in {"higher": peers.maml_higher, "TorchOpt": peers.maml_torchopt}.items():
         try:
             found[name] = make(episodes, *settings)
         except ImportError:
             print(f"{name} is not installed, and left out")
     return found
-
-
-def _plain(learner: tr.Learner, episodes: Sequence[tr.Episode]) -> Callable[[tr.Params], object]:
-    return lambda params: [float(learner.episode_loss(params, episode)) for episode in episodes]
 
 
 def _check_same(ways: dict[str, Callable[[], object]]) -> None:
@@ -212,7 +221,7 @@ def _check_same(ways: dict[str, Callable[[], object]]) -> None:
         found = torch.as_tensor(way(), dtype=torch.float64)
         losses[name] = found[:, 0] if found.dim() == 2 else found
     for name, found in losses.items():
-        if name != "limit":
+        if name not in ("limit", "ceiling"):
             torch.testing.assert_close(
                 found, losses["straightforward"], rtol=0.1, atol=1e-2, msg=lambda text, name=name: f"{name}: {text}"
             )

@@ -58,6 +58,50 @@ def protonet(episodes: Sequence[Episode]) -> Reading:
     return read
 
 
+def kml_protonet(episodes: Sequence[Episode]) -> Reading:
+    """A plain loop over the targets of MProtoNet+KML: encoder, generators and modulated kernels as the formulas have them."""
+
+    def block(x: Tensor, params: Params, conv: str, norm: str) -> Tensor:
+        x = F.conv2d(x, params[f"{conv}.weight"], params[f"{conv}.bias"], stride=2, padding=1)
+        return F.relu(F.batch_norm(x, None, None, params[f"{norm}.weight"], params[f"{norm}.bias"], training=True))
+
+    def encode(params: Params, x: Tensor) -> Tensor:
+        for k in range(1, 5):
+            x = block(x, params, f"encoder.conv.conv{k}", f"encoder.conv.bn{k}")
+        pooled = x.mean(dim=(2, 3))
+        return F.relu(F.linear(pooled, params["encoder.linear.weight"], params["encoder.linear.bias"])).mean(dim=0)
+
+    def modulated(params: Params, vector: Tensor) -> Params:
+        made = dict(params)
+        for k in range(4):
+            rows, columns, shift = (
+                F.linear(vector, params[f"generator.{i}.weight"], params[f"generator.{i}.bias"])
+                for i in range(3 * k, 3 * k + 3)
+            )
+            conv = f"features.layer{k + 1}_conv"
+            kernel = params[f"{conv}.weight"]
+            made[f"{conv}.weight"] = kernel * (1 + torch.outer(rows, columns).view_as(kernel))
+            made[f"{conv}.bias"] = params[f"{conv}.bias"] + shift
+        return made
+
+    def features(params: Params, x: Tensor) -> Tensor:
+        for k in range(1, 5):
+            x = block(x, params, f"features.layer{k}_conv", f"features.layer{k}_bn")
+        return x.flatten(1)
+
+    def loss(params: Params, episode: Episode) -> Tensor:
+        own = modulated(params, encode(params, episode.support_x))
+        support, query = features(own, episode.support_x), features(own, episode.query_x)
+        prototypes = torch.stack([support[episode.support_y == c].mean(dim=0) for c in episode.support_y.unique()])
+        return F.cross_entropy(-(torch.cdist(query, prototypes) ** 2), episode.query_y)
+
+    @torch.no_grad()
+    def read(params: Params) -> list[float]:
+        return [loss(params, episode).item() for episode in episodes]
+
+    return read
+
+
 def maml(episodes: Sequence[Episode], steps: int, lr: float, clamp: float) -> Reading:
     """A plain loop over MAML's targets."""
     net = Conv4(affine=False, ways=5)
@@ -75,6 +119,33 @@ def maml(episodes: Sequence[Episode], steps: int, lr: float, clamp: float) -> Re
             return F.cross_entropy(functional_call(net, fast, (episode.query_x,)), episode.query_y)
 
     return lambda params: [loss(params, episode).item() for episode in episodes]
+
+
+def convolutions(episodes: Sequence[Episode]) -> Reading:
+    """What no exact measurement on a CPU can do without: each image through four convolutions, in oneDNN's own layouts, and no more.
+
+    Kernels are laid out once, ReLUs are part of the call, and there is no batch norm, no adaptation and no loss.
+    """
+    images = [
+        tensor.to(memory_format=torch.channels_last)
+        for episode in episodes
+        for tensor in (episode.support_x, episode.query_x)
+    ]
+    geometry = ([1, 1], [2, 2], [1, 1], 1)  # padding, stride, dilation, groups
+
+    @torch.inference_mode()
+    def read(params: Params) -> list[float]:
+        laid_out: dict[tuple[int, torch.Size], Tensor] = {}
+        for whole in images:
+            x = whole
+            for k in range(1, 5):
+                if (k, x.shape) not in laid_out:
+                    kernel = params[f"features.layer{k}_conv.weight"]
+                    laid_out[k, x.shape] = torch.ops.mkldnn._reorder_convolution_weight(kernel, *geometry, [*x.shape])
+                x = torch.ops.mkldnn._convolution_pointwise(x, laid_out[k, x.shape], None, *geometry, "relu", [], "")
+        return []
+
+    return read
 
 
 def maml_higher(episodes: Sequence[Episode], steps: int, lr: float, clamp: float) -> Reading:

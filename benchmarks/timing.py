@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
@@ -23,6 +23,11 @@ def machine(device: torch.device) -> dict[str, object]:
 
 def in_turn(ways: Mapping[str, Callable[[], object]], rounds: int, device: torch.device) -> dict[str, float]:
     """Return the median seconds of each way, after one round to warm up."""
+    return {name: statistics.median(taken) for name, taken in all_in_turn(ways, rounds, device).items()}
+
+
+def all_in_turn(ways: Mapping[str, Callable[[], object]], rounds: int, device: torch.device) -> dict[str, list[float]]:
+    """Return the seconds of each way in each round, after one to warm up."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds + 1):
         for name, way in ways.items():
@@ -31,7 +36,13 @@ def in_turn(ways: Mapping[str, Callable[[], object]], rounds: int, device: torch
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             seconds[name].append(time.perf_counter() - begun)
-    return {name: statistics.median(taken[1:]) for name, taken in seconds.items()}
+    return {name: taken[1:] for name, taken in seconds.items()}
+
+
+def times_as_fast(beside: Sequence[float], seconds: Sequence[float]) -> tuple[float, float, float]:
+    """Return how many times as fast something was as what was timed beside it: median, least and most over the rounds."""
+    ratios = sorted(theirs / ours for theirs, ours in zip(beside, seconds, strict=True))
+    return statistics.median(ratios), ratios[0], ratios[-1]
 
 
 def peak_memory(way: Callable[[], object], device: torch.device) -> float:

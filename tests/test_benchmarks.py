@@ -86,7 +86,7 @@ def test_measuring_is_timed_beside_what_others_would_write(start, tmp_path):
     options = f"--learners protonet --sides 28 --rounds 1 --pairs 50 --device cpu --json {tmp_path / 'rows.json'}"
     assert "of the limit" in start(measuring, options)
     rows = json.loads((tmp_path / "rows.json").read_text())["rows"]
-    assert [row["way"] for row in rows] == ["straightforward", "vmap", "ours", "limit", "gradient"]
+    assert [row["way"] for row in rows] == ["straightforward", "vmap", "kept", "ours", "limit", "ceiling", "gradient"]
 
 
 def test_memory_of_a_small_table_is_told(start):
