@@ -273,7 +273,8 @@ class _Block:
         def of_one(episode: Episode) -> tuple[Tensor, Tensor]:
             each = iter(self.each)
             mine = episode.map(lambda tensor: Maps.of(tensor, kernels, kept, next(each)))
-            return read_scores(learner, params, mine)
+            # vmap has images in the plain layout, in which torch loses no digits, but where they are maps, which see to it.
+            return read_scores(learner, params, mine, exact=False)
 
         return _row(torch.vmap(of_one)(self.stacked))[: len(self.numbers)]
 

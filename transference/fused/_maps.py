@@ -69,8 +69,7 @@ class Maps(Tensor):
         """Return the plain tensor."""
         if self._plain is None:
             done = self.each()
-            # Inside vmap, some of torch's functions know no images but those in the plain layout.
-            self._plain = done[0] if self._level is None else _batched(torch.stack([*done]).contiguous(), self._level)
+            self._plain = done[0] if self._level is None else _batched(done, self._level)
         return self._plain
 
     def _open(self) -> object:
@@ -250,8 +249,12 @@ def _level(tensor: Tensor) -> int | None:
     return functorch.maybe_get_level(tensor) if functorch.is_batchedtensor(tensor) else None
 
 
-def _batched(stacked: Tensor, level: int) -> Tensor:
-    made: Tensor = torch._C._functorch._add_batch_dim(stacked, 0, level)
+def _batched(done: Sequence[Tensor], level: int) -> Tensor:
+    """Return what ``torch.vmap`` sees of several episodes' maps, in the plain layout: some of torch's functions know no other there."""
+    whole = done[0].new_empty((len(done), *done[0].shape))
+    for place, one in zip(whole, done, strict=True):
+        place.copy_(one)
+    made: Tensor = torch._C._functorch._add_batch_dim(whole, 0, level)
     return made
 
 
