@@ -10,9 +10,10 @@ from torch import nn
 import transference as tr
 from tests.strangers import make_net_learner
 from transference import exact_sums, fused
-from transference.engines import ENGINES
+from transference.engines import ENGINES, ONCE
 from transference.fused import KeptPatches, Kernels, Maps, Patches
 from transference.fused._convolution import Geometry, convolve
+from transference.learners import EpisodeError
 
 RANDOM = torch.Generator().manual_seed(0)
 
@@ -217,3 +218,13 @@ def test_short_sums_are_taken_where_images_are_many():
     ):
         expected = F.batch_norm(wide, None, None, training=True)
         torch.testing.assert_close(found.double(), expected, rtol=0, atol=2e-5)
+
+
+def test_images_that_are_seen_once_are_not_studied(monkeypatch):
+    learner, episodes = tr.load_learner("protonet"), tasks(2, side=28)
+    params = learner.init_params(0)
+    expected = ENGINES["threads"](learner, episodes)(params)
+    monkeypatch.setattr(Patches, "of", None)
+    torch.testing.assert_close(ONCE(learner, episodes)(params), expected, rtol=1e-5, atol=0)
+    with pytest.raises(EpisodeError):
+        ENGINES["threads"](learner, episodes)(params)

@@ -10,7 +10,7 @@ import pandas as pd
 from meta_models.training.gradients import Task, draw, where
 from transference import Learner, Params
 from transference.devices import n_workers, undisturbed, workers
-from transference.engines import find_engine
+from transference.engines import ONCE
 from transference.errors import LearnerError
 from transference.learners import EpisodeError
 from transference.progress import progress_bar
@@ -57,7 +57,7 @@ def _scores(learner: Learner, params: Params, tasks: Sequence[Task]) -> list[lis
     try:
         device = next(iter(params.values())).device  # a sampler of one's own may know none
         episodes = [episode.to(device) for episode in draw(tasks)]
-        scores: list[list[float]] = find_engine("threads")(learner, episodes)(params).tolist()
+        scores: list[list[float]] = ONCE(learner, episodes)(params).tolist()
     except EpisodeError as error:
         raise LearnerError(f"The learner failed {where(error, tasks)}: {error}.") from error
     return scores

@@ -1,6 +1,7 @@
 """The public names of this room, and where each is defined: the only list of them."""
 
 from ._engines import ENGINES as ENGINES
+from ._engines import ONCE as ONCE
 from ._engines import Engine as Engine
 from ._engines import Evaluate as Evaluate
 from ._engines import Scored as Scored

@@ -89,13 +89,15 @@ class OneByOne:
 
     Args:
         threads: give each episode a thread of its own, with a single kernel thread: their sums then do not depend on how many there are.
-        fused: do convolutions, batch norms and ReLUs of images together (`Fused`).
+        fused: do convolutions, batch norms and ReLUs of images together (`transference.fused`).
+        again: the episodes will be evaluated more than once, so that what is known of their images is worth keeping.
         compiled: compile the learner's scores, once for each shape of an episode.
         layout: how images and kernels lie in memory.
     """
 
     threads: bool = False
     fused: bool = False
+    again: bool = True
     compiled: bool = False
     layout: Callable[[Tensor], Tensor] = channels_last
 
@@ -143,7 +145,7 @@ class _OneByOne:
     """Whether torch's functions are watched: until all episodes have once been evaluated, and none had to be replaced."""
 
     def __post_init__(self) -> None:
-        self._kept = KeptPatches()
+        self._kept = KeptPatches() if self.engine.again else None
 
     def __call__(self, params: Params) -> Tensor:
         laid_out, replaced = self._laid_out(params), ExactSums.replaced
@@ -360,6 +362,9 @@ ENGINES: dict[str, Engine] = {
     "vmap": Vmap(),
 }
 """By name, the plainest first."""
+
+ONCE: Engine = OneByOne(threads=True, fused=True, again=False)
+"""As ``threads``, for episodes that are evaluated at one setting of the parameters only."""
 
 
 def find_engine(name: str) -> Engine:

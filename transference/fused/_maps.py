@@ -35,13 +35,15 @@ class Maps(Tensor):
     _plain: Tensor | None
 
     @classmethod
-    def of(cls, images: Tensor, kernels: Kernels, kept: KeptPatches, each: Sequence[Tensor] | None = None) -> Tensor:
+    def of(
+        cls, images: Tensor, kernels: Kernels, kept: KeptPatches | None, each: Sequence[Tensor] | None = None
+    ) -> Tensor:
         """Return an episode's own images, ready for a learner; as they are where nothing can be gained.
 
         Args:
             images: ``[n, c, side, side]``, perhaps inside ``torch.vmap``.
             kernels: those of θ.
-            kept: what is known of the images, which stay alive as long.
+            kept: what is known of the images, which stay alive as long; None where it is not worth knowing.
             each: inside ``torch.vmap``, the images of each episode.
         """
         level = _level(images)

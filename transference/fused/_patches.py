@@ -40,21 +40,29 @@ class Patches:
     @classmethod
     def of(cls, images: Tensor, geometry: Geometry) -> Patches:
         """Read them off images ``[n, c_in, side, side]``; sums are float64."""
-        k, (height, width) = images.shape[1] * geometry.kernel[0] * geometry.kernel[1], geometry.positions(images)
+        (high, wide), (down, right), (above, left) = geometry.kernel, geometry.stride, geometry.padding
+        far_down, far_right = geometry.dilation
+        height, width = geometry.positions(images)
+        c, k = images.shape[1], images.shape[1] * high * wide
         total = images.new_zeros(k, dtype=torch.float64)
         products = images.new_zeros(k, k, dtype=torch.float64)
-        n = len(images) * height * width
         # About the mean over all pixels, so that little cancels where images are bright and flat.
         offset = images.double().mean(dim=(0, 2, 3))
         for some in torch.split(images, max(1, _AT_ONCE // (k * height * width))):
-            centred = F.pad(some.double(), _border(geometry)) - offset[:, None, None]
-            unfolded = F.unfold(centred, geometry.kernel, geometry.dilation, 0, geometry.stride)
-            rows = unfolded.transpose(0, 1).reshape(k, -1)
-            total += rows.sum(dim=1)
-            products += rows @ rows.T
+            pixels = F.pad(some.double().permute(0, 2, 3, 1), (0, 0, left, left, above, above)) - offset
+            image, row, column, channel = pixels.stride()
+            # As rows [n·height·width, k], the channels last in each.
+            rows = pixels.as_strided(
+                (len(some), height, width, high, wide, c),
+                (image, down * row, right * column, far_down * row, far_right * column, channel),
+            ).reshape(-1, k)
+            total += rows.sum(dim=0)
+            products += rows.T @ rows
+        n = len(images) * height * width
         mean = total / n
         covariance = products / n - torch.outer(mean, mean)
-        return cls(mean + offset.repeat_interleave(k // len(offset)), covariance)
+        order = torch.arange(k).view(high, wide, c).permute(2, 0, 1).flatten()  # of a kernel
+        return cls(mean[order] + offset.repeat_interleave(high * wide), covariance[order][:, order])
 
     def normalising(
         self, weight: Tensor, gamma: Tensor | None, beta: Tensor | None, eps: float
@@ -82,8 +90,3 @@ class KeptPatches:
         if key not in self._known:
             self._known[key] = Patches.of(images, geometry)
         return self._known[key]
-
-
-def _border(geometry: Geometry) -> tuple[int, int, int, int]:
-    above, left = geometry.padding
-    return left, left, above, above
