@@ -12,7 +12,8 @@ from tests.strangers import make_net_learner
 from transference import exact_sums, fused
 from transference.engines import ENGINES
 from transference.fused import KeptPatches, Kernels, Maps, Patches
-from transference.fused._convolution import Geometry, convolve
+from transference.fused._convolution import convolve
+from transference.fused._geometry import Geometry
 
 RANDOM = torch.Generator().manual_seed(0)
 
