@@ -174,7 +174,9 @@ def main() -> None:
         return
     about = machine(torch.device("cpu")) | {"threads": 1, "meta_batch": asked.meta_batch, "rounds": asked.rounds}
     print(json.dumps(about))
-    print(f"{'learner':14}{'side':>5}  {'beside':10}{'malloc':10}{'theirs':>8}{'ours':>8}{'ratio':>8}   (updates per second)")
+    print(
+        f"{'learner':14}{'side':>5}  {'beside':10}{'malloc':10}{'theirs':>8}{'ours':>8}{'ratio':>8}   (updates per second)"
+    )
     rows: list[dict[str, Any]] = []
     for side in map(int, asked.sides.split(",")):
         for learner in asked.learners.split(","):

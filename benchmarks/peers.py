@@ -56,8 +56,7 @@ def maml_loss(net: nn.Module, params: Params, episode: Episode, steps: int, lr: 
         inner = F.cross_entropy(functional_call(net, fast, (episode.support_x,)), episode.support_y)
         gradients = torch.autograd.grad(inner, list(fast.values()), create_graph=True)
         fast = {
-            name: value - lr * g.clamp(-clamp, clamp)
-            for (name, value), g in zip(fast.items(), gradients, strict=True)
+            name: value - lr * g.clamp(-clamp, clamp) for (name, value), g in zip(fast.items(), gradients, strict=True)
         }
     return F.cross_entropy(functional_call(net, fast, (episode.query_x,)), episode.query_y)
 

@@ -8,11 +8,9 @@ from dataclasses import dataclass, field
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.overrides import handle_torch_function, has_torch_function
 
 from transference.episodes import Params
 from transference.fused._geometry import Geometry
-from transference.fused._gradients import convolved
 from transference.fused._windows import windows
 
 _POSITIONS = 4
@@ -51,7 +49,7 @@ class Kernels:
         """Return a kernel as a matrix ``[c_out, k]`` for patches whose channels lie last."""
         key = (id(weight),)
         if key not in self._laid_out:
-            self._laid_out[key] = _rows(weight)
+            self._laid_out[key] = rows_of(weight)
         return self._laid_out[key]
 
     def at(self, y: int, x: int, weight: Tensor, images: Tensor, geometry: Geometry) -> Tensor:
@@ -62,6 +60,11 @@ class Kernels:
             part = weight.permute(0, 2, 3, 1)[:, rows.of_kernel, columns.of_kernel].flatten(1)
             self._laid_out[key] = torch.ops.mkldnn._reorder_linear_weight(part, len(images))
         return self._laid_out[key]
+
+
+def small(images: Tensor, geometry: Geometry) -> bool:
+    """Return whether there are images, and maps of so few positions that a product of matrices is quicker."""
+    return images.shape[0] > 0 and math.prod(geometry.positions(images)) <= _POSITIONS
 
 
 def convolve(
@@ -83,54 +86,36 @@ def convolve(
         kernels: those of θ.
         relu: clip.
     """
-    height, width = geometry.positions(images)
     quick = images.dtype == torch.float32 and torch._C._has_mkldnn and images.shape[0] > 0
-    if images.shape[0] and height * width <= _POSITIONS:
+    if small(images, geometry):
         if quick and kernels and images.shape[0] >= _MANY and kernels.has(weight):
             return _by_position(images, weight, bias, geometry, kernels, relu=relu)
-        return _clipped(_as_product(images, weight, bias, geometry, kernels), relu)
+        return _clipped(as_product(images, weight, bias, geometry, kernels), relu)
     if quick and ((kernels and kernels.has(weight)) or relu):
         laid_out = kernels.of(weight, images, geometry) if kernels else _laid_out(weight, images, geometry)
         return _by_onednn(images, laid_out, bias, geometry, relu=relu)
     return _clipped(torch.conv2d(images, weight, bias, geometry.stride, geometry.padding, geometry.dilation), relu)
 
 
-def conv2d(images: Tensor, weight: Tensor, *, stride: int = 1, padding: int = 0) -> Tensor:
-    """Return ``torch.nn.functional.conv2d``, the quicker way for small maps on a CPU; gradients pass through.
-
-    Args:
-        images: ``[n, c_in, side, side]``.
-        weight: ``[c_out, c_in, *kernel]``.
-        stride: of the kernel.
-        padding: with zeros on every side.
-    """
-    if has_torch_function((images,)):
-        found: Tensor = handle_torch_function(conv2d, (images,), images, weight, stride=stride, padding=padding)
-        return found
-    plain = torch._C._functorch.peek_interpreter_stack() is None and not torch.compiler.is_compiling()
-    if plain and images.device.type == "cpu" and images.shape[0]:
-        geometry = Geometry.of(weight, stride, padding, 1)
-        if math.prod(geometry.positions(images)) <= _POSITIONS:
-            return _as_product(images, weight, None, geometry)
-        if torch.is_grad_enabled() and weight.requires_grad:
-            return convolved(images, weight, stride, padding)
-    return F.conv2d(images, weight, stride=stride, padding=padding)
-
-
-def _as_product(
+def as_product(
     images: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, kernels: Kernels | None = None
 ) -> Tensor:
-    """Return the convolution as a product of all patches with the kernel, whose channels lie last too."""
-    above, left = geometry.padding
+    """Return a convolution as a product of all patches with the kernel, whose channels lie last too."""
     height, width = geometry.positions(images)
-    padded = F.pad(images.permute(0, 2, 3, 1), (0, 0, left, left, above, above))
-    rows = windows(padded.contiguous(), geometry)
-    kernel = kernels.rows(weight) if kernels and kernels.has(weight) else _rows(weight)
+    rows = windows(bordered(images, geometry), geometry)
+    kernel = kernels.rows(weight) if kernels and kernels.has(weight) else rows_of(weight)
     product = rows @ kernel.T if bias is None else torch.addmm(bias, rows, kernel.T)
     return product.view(images.shape[0], height, width, weight.shape[0]).permute(0, 3, 1, 2)
 
 
-def _rows(weight: Tensor) -> Tensor:
+def bordered(images: Tensor, geometry: Geometry) -> Tensor:
+    """Return the pixels ``[n, height, width, c]`` of images and the zeros around them."""
+    above, left = geometry.padding
+    return F.pad(images.permute(0, 2, 3, 1), (0, 0, left, left, above, above))
+
+
+def rows_of(weight: Tensor) -> Tensor:
+    """Return a kernel as a matrix ``[c_out, k]`` for patches whose channels lie last."""
     return weight.permute(0, 2, 3, 1).reshape(weight.shape[0], -1)
 
 
