@@ -3,9 +3,9 @@
     python -m benchmarks.outer_steps [--sides 28,84] [--learners protonet,maml] [--beside released,plain] [--rounds 7] [--json FILE]
 
 Each way is a process of its own with one thread, and they take turns, update by update, on the same tasks. Ours is what ``transference
-train`` does, with its setting of glibc's malloc; what others write runs with the default one and, beside it, with ours. Seconds are those of
-the processor, which other work on the machine moves less than it does a clock; they are printed as updates a second, with the median over
-the rounds of the ratio to ours, its least and its largest.
+train`` does, with its setting of glibc's malloc; what others write runs with the default one and, beside it, with ours. Seconds are those
+of the processor, which other work on the machine moves less than it does a clock. Printed are updates a second, and the median over the
+rounds of the ratio to ours, with the least and the largest.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 import transference as tr
 from benchmarks import peers, released_steps
@@ -72,14 +73,19 @@ class Way:
         return lambda: take([sampler[index] for sampler, index in batch])
 
 
+def plain(name: str) -> tuple[peers.Conv4, Callable[..., Tensor]]:
+    """Return the network of a plain loop, and the loss of a task from network, parameters and episode."""
+    if name == "maml":
+        return peers.Conv4(affine=False, ways=5), partial(peers.maml_loss, steps=5, lr=0.05, clamp=20.0)
+    return peers.Conv4(affine=True), peers.protonet_loss
+
+
 def plain_step(name: str, fresh: tr.Params) -> Callable[[Sequence[tr.Episode]], None]:
     """Return the step that one finds in tutorials: a module, ``functional_call``, ``backward()`` task by task, Adam at a rate of 0."""
-    maml = name == "maml"
-    net = peers.Conv4(affine=not maml, ways=5 if maml else 0)
+    net, loss = plain(name)
     net.load_state_dict(fresh)
     params = dict(net.named_parameters())
     optimizer = torch.optim.Adam(net.parameters(), lr=0.0)
-    loss = partial(peers.maml_loss, steps=5, lr=0.05, clamp=20.0) if maml else peers.protonet_loss
 
     def take(episodes: Sequence[tr.Episode]) -> None:
         optimizer.zero_grad()
@@ -108,14 +114,15 @@ class Process:
 
     def __init__(self, way: Way) -> None:
         command = [sys.executable, "-m", "benchmarks.outer_steps", "--serve", json.dumps(asdict(way))]
-        one = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+        one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=os.environ | one)
 
     def step(self) -> float:
         """Return the seconds of one more step."""
         stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None and stdout is not None
+        assert stdin is not None
+        assert stdout is not None
         stdin.write("\n")
         stdin.flush()
         return float(stdout.readline())

@@ -1,7 +1,8 @@
 """What a careful user would write to measure loss ratios without this package: the backbone as an ``nn.Module``, and a plain loop.
 
-Most functions return a reading: from the parameters after a step to the losses of the targets; two are the losses that a plain loop trains on.
-They use what one finds in tutorials, ``torch.func.functional_call`` with ``torch.autograd.grad``, ``higher`` (its last release is of 2020) and ``TorchOpt``, and nothing of ours.
+Most functions return a reading: from the parameters after a step to the losses of the targets; two are the losses that a plain loop trains
+on. They use what one finds in tutorials, ``torch.func.functional_call`` with ``torch.autograd.grad``, ``higher`` (its last release is of
+2020) and ``TorchOpt``, and nothing of ours.
 """
 
 from __future__ import annotations

@@ -14,7 +14,6 @@ from typing import Any, ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode, handle_torch_function, has_torch_function
 
 _FEW = 256
@@ -208,14 +207,15 @@ class _NormalisedGradient(torch.autograd.Function):
     def forward(ctx: Any, g: Tensor, x: Tensor, mean: Tensor, spread: Tensor, eps: float) -> Tensor:  # noqa: ANN401
         d, along = _normalised_gradient(g, x, mean, spread, eps)
         ctx.eps = eps
-        ctx.save_for_backward(d, along, x, mean, spread)
+        ctx.save_for_backward(d, along, g, x, mean, spread)
         return d
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         (u,) = gradients
-        d, along, x, mean, spread = ctx.saved_tensors
+        d, along, g, x, mean, spread = ctx.saved_tensors
+        if torch.is_grad_enabled():  # for a third derivative, which is rare
+            return *_as_written(u, g, x, ctx.eps), None, None, None
         of_g, u_along = _normalised_gradient(u, x, mean, spread, ctx.eps)
         if not ctx.needs_input_grad[1]:
             return of_g, None, None, None, None
@@ -225,6 +225,20 @@ class _NormalisedGradient(torch.autograd.Function):
         of_x.addcmul_(of_g, (-spread * along / n)[:, None, None])
         of_x.addcmul_(d, (-spread * u_along / n)[:, None, None])
         return of_g, of_x, None, None, None
+
+
+def _as_written(u: Tensor, g: Tensor, x: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """Return what `_NormalisedGradient` hands on to g and x, as its formula stands there, for derivatives of any order."""
+
+    def mean(of: Tensor) -> Tensor:
+        return of.mean(dim=(0, 2, 3), keepdim=True)
+
+    centred = x - mean(x)
+    r = (mean(centred.square()) + eps).rsqrt()
+    normalised = centred * r
+    of_g, d = (r * (t - mean(t) - normalised * mean(t * normalised)) for t in (u, g))
+    of_x = -r * (mean(g * normalised) * of_g + mean(u * normalised) * d + normalised * mean(u * d))
+    return of_g, of_x
 
 
 def _normalised_gradient(g: Tensor, x: Tensor, mean: Tensor, spread: Tensor, eps: float) -> tuple[Tensor, Tensor]:
