@@ -1,7 +1,8 @@
 """What a careful user would write to measure loss ratios without this package: the backbone as an ``nn.Module``, and a plain loop.
 
-Each function returns a reading: from the parameters after a step to the losses of the targets. They use what one finds in tutorials,
-``torch.func.functional_call`` with ``torch.autograd.grad``, ``higher`` (its last release is of 2020) and ``TorchOpt``, and nothing of ours.
+Most functions return a reading: from the parameters after a step to the losses of the targets; two are the losses that a plain loop trains
+on. They use what one finds in tutorials, ``torch.func.functional_call`` with ``torch.autograd.grad``, ``higher`` (its last release is of
+2020) and ``TorchOpt``, and nothing of ours.
 """
 
 from __future__ import annotations
@@ -41,19 +42,33 @@ class Conv4(nn.Module):
         return self.classifier(maps.mean(dim=(2, 3))) if len(self.classifier) else maps.flatten(1)
 
 
+def protonet_loss(net: nn.Module, params: Params, episode: Episode) -> Tensor:
+    """ProtoNet's loss of one task."""
+    support, query = (functional_call(net, params, (images,)) for images in (episode.support_x, episode.query_x))
+    classes = episode.support_y.unique()
+    prototypes = torch.stack([support[episode.support_y == c].mean(dim=0) for c in classes])
+    return F.cross_entropy(-(torch.cdist(query, prototypes) ** 2), episode.query_y)
+
+
+def maml_loss(net: nn.Module, params: Params, episode: Episode, steps: int, lr: float, clamp: float) -> Tensor:
+    """MAML's loss of one task, whose gradient goes through the inner steps."""
+    fast = params
+    for _ in range(steps):
+        inner = F.cross_entropy(functional_call(net, fast, (episode.support_x,)), episode.support_y)
+        gradients = torch.autograd.grad(inner, list(fast.values()), create_graph=True)
+        fast = {
+            name: value - lr * g.clamp(-clamp, clamp) for (name, value), g in zip(fast.items(), gradients, strict=True)
+        }
+    return F.cross_entropy(functional_call(net, fast, (episode.query_x,)), episode.query_y)
+
+
 def protonet(episodes: Sequence[Episode]) -> Reading:
     """A plain loop over ProtoNet's targets."""
     net = Conv4(affine=True)
 
-    def loss(params: Params, episode: Episode) -> Tensor:
-        support, query = (functional_call(net, params, (images,)) for images in (episode.support_x, episode.query_x))
-        classes = episode.support_y.unique()
-        prototypes = torch.stack([support[episode.support_y == c].mean(dim=0) for c in classes])
-        return F.cross_entropy(-(torch.cdist(query, prototypes) ** 2), episode.query_y)
-
     @torch.no_grad()
     def read(params: Params) -> list[float]:
-        return [loss(params, episode).item() for episode in episodes]
+        return [protonet_loss(net, params, episode).item() for episode in episodes]
 
     return read
 

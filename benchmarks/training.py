@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,7 +87,14 @@ class Steps:
     ours: Callable[[], None]
 
 
-def steps(name: str, tasks: Sequence[tr.FewShot], meta_batch: int, batching: str | None, device: torch.device) -> Steps:
+def steps(
+    name: str,
+    tasks: Sequence[tr.FewShot],
+    meta_batch: int,
+    batching: str | None,
+    device: torch.device,
+    settings: Mapping[str, Any] | None = None,
+) -> Steps:
     """Return an outer step of a fresh learner on tasks of all modes, at a rate of 0: the work of a step, without its effect.
 
     Args:
@@ -96,9 +103,10 @@ def steps(name: str, tasks: Sequence[tr.FewShot], meta_batch: int, batching: str
         meta_batch: tasks in a step.
         batching: ours; None for what suits the device.
         device: where.
+        settings: of the learner, beside those that it must have here.
     """
     config = {"modes": list(MODES)} if name.startswith("multi") else {}
-    learner = tr.load_learner(name, config)
+    learner = tr.load_learner(name, config | dict(settings or {}))
     fresh = learner.init_params(0)
     batch = [(tasks[k % len(tasks)], k // len(tasks)) for k in range(meta_batch)]
     theirs = {key: value.to(device).clone().requires_grad_() for key, value in fresh.items()}

@@ -46,10 +46,26 @@ class InnerLoop:
         """Return the parameters after the steps, from ``params``."""
         for _ in range(self.steps):
             gradient = inner_gradient(support_loss, params, graph=self.second_order)
-            if self.clamp:
+            if self.clamp and not _within(gradient, self.clamp):
                 gradient = {name: g.clamp(-self.clamp, self.clamp) for name, g in gradient.items()}
-            params = params | {name: params[name] - self.lr * g for name, g in gradient.items()}
+            params = params | {name: torch.add(params[name], g, alpha=-self.lr) for name, g in gradient.items()}
         return params
+
+
+def _within(gradient: Params, limit: float) -> bool:
+    """Return whether limiting a gradient is known to change nothing, neither it nor what passes through it.
+
+    A step that limits nothing then leaves no trace of it in the graph, which saves second order a tenth of its time with few images.
+    """
+    if not _plain() or any(g.device.type != "cpu" for g in gradient.values()):
+        return False
+    ends = [end for g in gradient.values() if g.numel() for end in g.detach().aminmax()]
+    return all(-limit <= float(end) <= limit for end in ends)  # NaN is not
+
+
+def _plain() -> bool:
+    """Return whether torch computes numbers now, and neither compiles nor transforms."""
+    return not torch.compiler.is_compiling() and torch._C._functorch.peek_interpreter_stack() is None
 
 
 def inner_gradient(loss: Callable[[Params], Tensor], params: Params, *, graph: bool) -> Params:
@@ -63,7 +79,7 @@ def inner_gradient(loss: Callable[[Params], Tensor], params: Params, *, graph: b
         params: where.
         graph: whether the gradient is a function of the parameters for an outer gradient.
     """
-    if torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None:
+    if not _plain():
         gradient = torch.func.grad(loss)(params)
         return gradient if graph else {name: g.detach() for name, g in gradient.items()}
     graph = graph and any(value.requires_grad for value in params.values())

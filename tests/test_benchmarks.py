@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 import benchmarks
 import transference as tr
@@ -21,11 +22,14 @@ from benchmarks import (
     large,
     measuring,
     memory,
+    outer_steps,
+    released_steps,
     starting,
     storing,
     training,
 )
 from tests.strangers import PixelPrototypes
+from transference.engines import loss_gradient
 
 pytestmark = pytest.mark.slow
 
@@ -52,6 +56,7 @@ MODULES = (
     large,
     measuring,
     memory,
+    outer_steps,
     starting,
     storing,
     training,
@@ -80,6 +85,49 @@ def test_training_is_timed_beside_a_loop(start, tmp_path):
     assert re.search(r"^protonet +[\d.]+ +[\d.]+ +[\d.]+", told, re.MULTILINE)
     [row] = json.loads((tmp_path / "rows.json").read_text())["rows"]
     assert row["ours"] > 0
+
+
+def test_an_outer_step_is_timed_beside_what_others_write(start, tmp_path):
+    options = f"--learners protonet --sides 28 --meta-batch 2 --rounds 2 --json {tmp_path / 'rows.json'}"
+    told = start(outer_steps, options)
+    assert re.search(r"^protonet +28 +plain +as ours +[\d.]+ +[\d.]+ +[\d.]+ \([\d.]+ to [\d.]+\)", told, re.MULTILINE)
+    rows = json.loads((tmp_path / "rows.json").read_text())["rows"]
+    assert [(row["beside"], row["malloc"]) for row in rows] == [
+        ("released", "default"), ("released", "as ours"), ("plain", "default"), ("plain", "as ours")]  # fmt: skip
+    assert all(row["least"] <= row["ratio"] <= row["largest"] for row in rows)
+
+
+@pytest.mark.parametrize("name", released_steps.CONFIGS)
+def test_the_released_step_has_our_losses_and_gradients(name):
+    learner = tr.load_learner(name, released_steps.CONFIGS[name])
+    params = {key: value.double() for key, value in learner.init_params(0).items()}
+    samplers = [tr.few_shot(f"{mode}:train", side=28, shots=2, queries=3) for mode in ("strokes", "shapes")]
+    episodes = [sampler[0].to(dtype=torch.float64) for sampler in samplers]
+    theirs = {key: value.clone().requires_grad_() for key, value in params.items()}
+    program = released_steps.Program(name)
+    losses = [float(program.loss(theirs, episode).detach()) for episode in episodes]
+    program.step(theirs)(episodes)
+    found = [loss_gradient(learner, params, episode, list(params)) for episode in episodes]
+    assert losses == pytest.approx([loss for (loss, _), _ in found], rel=1e-10)
+    for key, value in theirs.items():
+        if key in found[0][1]:
+            ours = sum(gradient[key] for _, gradient in found) / len(found)
+            assert float((value.grad - ours).norm() / ours.norm()) < 1e-9, key
+        else:  # a bias ahead of a batch norm
+            assert value.grad is None or float(value.grad.abs().max()) < 1e-8, key
+
+
+@pytest.mark.parametrize("name", outer_steps.PLAIN)
+def test_the_plain_step_has_our_gradients(name):
+    learner = tr.load_learner(name, {})
+    params = {key: value.double() for key, value in learner.init_params(0).items()}
+    episode = tr.few_shot("strokes:train", side=28, shots=2, queries=3)[0].to(dtype=torch.float64)
+    net, loss = outer_steps.plain(name)
+    theirs = {key: value.clone().requires_grad_() for key, value in params.items()}
+    loss(net, theirs, episode).backward()
+    _, found = loss_gradient(learner, params, episode, list(params))
+    for key, ours in found.items():
+        assert float((theirs[key].grad - ours).norm() / ours.norm()) < 1e-10, key
 
 
 def test_measuring_is_timed_beside_what_others_would_write(start, tmp_path):

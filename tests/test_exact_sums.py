@@ -318,3 +318,44 @@ def test_a_step_of_zero_gives_exactly_one_and_tiles_change_nothing(engine, name,
         assert np.isfinite(ratios).mean() > 0.8, "here and there a loss is zero"
     np.testing.assert_array_equal(*(run.matrix(alpha=0.001) for run in runs))
     assert (runs[0].matrix(alpha=0.001) != 1.0).any()
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_batch_norm_without_scale_has_gradients_of_gradients(layout):
+    x = torch.randn(4, 3, 5, 4, dtype=torch.float64).to(memory_format=layout).requires_grad_()
+    normalise = lambda x: batch_norm(x, eps=0.1)
+    torch.testing.assert_close(normalise(x), F.batch_norm(x, None, None, training=True, eps=0.1))
+    assert torch.autograd.gradcheck(normalise, (x,))
+    assert torch.autograd.gradgradcheck(normalise, (x,))
+
+
+def test_a_batch_norm_without_scale_has_third_derivatives():
+    def third(normalise):
+        x = values.clone().requires_grad_()
+        found = normalise(x).pow(3).sum()
+        for _ in range(3):
+            (gradient,) = torch.autograd.grad(found, [x], create_graph=True)
+            found = gradient.pow(2).sum()
+        return found.detach()
+
+    def as_written(x):
+        variance, mean = torch.var_mean(x, dim=(0, 2, 3), correction=0, keepdim=True)
+        return (x - mean) / (variance + 1e-5).sqrt()
+
+    values = torch.randn(4, 3, 5, 4, dtype=torch.float64)
+    torch.testing.assert_close(third(batch_norm), third(as_written), rtol=1e-9, atol=0)
+
+
+def test_gradients_of_gradients_keep_their_digits_with_channels_last():
+    torch.manual_seed(0)
+    wide = torch.randn(20, 3, 32, 32, dtype=torch.float64) + 3
+    along = torch.randn(20, 3, 32, 32, dtype=torch.float64)
+
+    def second(x):
+        x = x.to(memory_format=torch.channels_last).requires_grad_()
+        loss = (batch_norm(x) * along.to(x.dtype)).pow(2).mean()
+        (first,) = torch.autograd.grad(loss, [x], create_graph=True)
+        return torch.autograd.grad((first * along.to(x.dtype)).sum(), [x])[0].double()
+
+    expected = second(wide)
+    assert float((second(wide.float()) - expected).norm() / expected.norm()) < 3e-6

@@ -12,7 +12,8 @@ from tests.strangers import make_net_learner
 from transference import exact_sums, fused
 from transference.engines import ENGINES, ONCE
 from transference.fused import KeptPatches, Kernels, Maps, Patches
-from transference.fused._convolution import Geometry, convolve
+from transference.fused._convolution import convolve
+from transference.fused._geometry import Geometry
 from transference.learners import EpisodeError
 
 RANDOM = torch.Generator().manual_seed(0)
@@ -228,3 +229,35 @@ def test_images_that_are_seen_once_are_not_studied(monkeypatch):
     torch.testing.assert_close(ONCE(learner, episodes)(params), expected, rtol=1e-5, atol=0)
     with pytest.raises(EpisodeError):
         ENGINES["threads"](learner, episodes)(params)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("side", [4, 9])
+def test_a_convolution_has_gradients_of_gradients(side, layout):
+    x, weight = (t.to(memory_format=layout).requires_grad_() for t in (
+        images(2, 3, side, side, dtype=torch.float64), kernel(4, 3, 3, 3, dtype=torch.float64)))  # fmt: skip
+    convolution = lambda x, weight: fused.conv2d(x, weight, stride=2, padding=1)
+    assert torch.autograd.gradcheck(convolution, (x, weight))
+    assert torch.autograd.gradgradcheck(convolution, (x, weight))
+    assert torch.autograd.gradgradcheck(lambda weight: convolution(x.detach(), weight), (weight,))
+    assert torch.autograd.gradgradcheck(lambda x: convolution(x, weight.detach()), (x,))
+
+
+@pytest.mark.parametrize("side", [4, 9])
+def test_a_convolutions_gradients_of_all_orders_are_torchs(side):
+    def third(convolution):
+        x, weight = (t.clone().requires_grad_() for t in (wide_x, wide_weight))
+        found = convolution(x, weight, stride=2, padding=1).pow(3).sum()
+        for _ in range(3):
+            found = sum(g.square().sum() for g in torch.autograd.grad(found, [x, weight], create_graph=True))
+        return found
+
+    wide_x = images(3, 3, side, side, dtype=torch.float64)
+    wide_weight = kernel(5, 3, 3, 3, dtype=torch.float64) / 10
+    torch.testing.assert_close(third(fused.conv2d), third(F.conv2d), rtol=1e-10, atol=0)
+
+
+def test_gradients_of_images_lie_as_the_images_do():
+    x, weight = images(3, 8, 4, 4).requires_grad_(), kernel(5, 8, 3, 3)
+    (found,) = torch.autograd.grad(fused.conv2d(x, weight, stride=2, padding=1).sum(), [x])
+    assert found.is_contiguous(memory_format=torch.channels_last)

@@ -82,7 +82,7 @@ def features(
         if film is not None:
             gamma, beta = film[block - 1].chunk(2)
             x = (1 + gamma[:, None, None]) * x + beta[:, None, None]
-        x = F.relu(x)
+        x = F.relu(x, inplace=True)  # of what batch norm made, which it does not look at again
     return x
 
 

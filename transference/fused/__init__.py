@@ -9,7 +9,8 @@ put off what is better done together with what follows, and that are plain tenso
   patches, which depend on no parameter (`Patches`): the convolution, the normalisation and the ReLU are one call of oneDNN.
 """
 
-from transference.fused._convolution import Kernels, conv2d
+from transference.fused._convolution import Kernels
+from transference.fused._gradients import conv2d
 from transference.fused._maps import Maps
 from transference.fused._patches import KeptPatches, Patches
 

@@ -4,67 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.overrides import handle_torch_function, has_torch_function
 
 from transference.episodes import Params
+from transference.fused._geometry import Geometry
+from transference.fused._windows import windows
 
 _POSITIONS = 4
 """Positions of a map up to which a convolution is a matrix product: oneDNN multiplies the zeros of the border too."""
 
-_FEW = 32
-"""Images up to which it is one where a gradient passes, too."""
-
 _MANY = 16
 """Images from which on each position of such a map has a product of its own, with that part of the kernel which lies on the image."""
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """How a kernel moves over an image."""
-
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    padding: tuple[int, int]
-    dilation: tuple[int, int]
-
-    @classmethod
-    def of(cls, weight: Tensor, stride: Any, padding: Any, dilation: Any) -> Geometry:  # noqa: ANN401 - as torch takes them
-        """Return that of ``torch.conv2d``, which takes one number for both directions too."""
-        return _geometry(tuple(weight.shape[2:]), stride, padding, dilation)
-
-    def positions(self, images: Tensor) -> tuple[int, int]:
-        """Return the height and width of the map."""
-        sizes = zip(images.shape[2:], self.kernel, self.stride, self.padding, self.dilation, strict=True)
-        height, width = ((side + 2 * pad - far * (k - 1) - 1) // step + 1 for side, k, step, pad, far in sizes)
-        return height, width
-
-    def on_image(self, images: Tensor, y: int, x: int) -> tuple[Overlap, Overlap]:
-        """Return where kernel and image lie on each other at one position of the map: rows, and columns."""
-        sizes = zip((y, x), images.shape[2:], self.kernel, self.stride, self.padding, self.dilation, strict=True)
-        rows, columns = (Overlap.of(*of) for of in sizes)
-        return rows, columns
-
-
-@dataclass(frozen=True)
-class Overlap:
-    """Which rows, or columns, of kernel and image lie on each other."""
-
-    of_kernel: slice
-    of_image: slice
-
-    @classmethod
-    def of(cls, position: int, side: int, kernel: int, stride: int, padding: int, dilation: int) -> Overlap:
-        """Return those at one position of the map."""
-        start = position * stride - padding  # on the image, of the kernel's first row
-        first = max(0, -(start // dilation))
-        last = min(kernel, -((start - side) // dilation))
-        return cls(slice(first, last), slice(start + first * dilation, start + (last - 1) * dilation + 1, dilation))
 
 
 @dataclass
@@ -96,7 +49,7 @@ class Kernels:
         """Return a kernel as a matrix ``[c_out, k]`` for patches whose channels lie last."""
         key = (id(weight),)
         if key not in self._laid_out:
-            self._laid_out[key] = _rows(weight)
+            self._laid_out[key] = rows_of(weight)
         return self._laid_out[key]
 
     def at(self, y: int, x: int, weight: Tensor, images: Tensor, geometry: Geometry) -> Tensor:
@@ -107,6 +60,11 @@ class Kernels:
             part = weight.permute(0, 2, 3, 1)[:, rows.of_kernel, columns.of_kernel].flatten(1)
             self._laid_out[key] = torch.ops.mkldnn._reorder_linear_weight(part, len(images))
         return self._laid_out[key]
+
+
+def small(images: Tensor, geometry: Geometry) -> bool:
+    """Return whether there are images, and maps of so few positions that a product of matrices is quicker."""
+    return images.shape[0] > 0 and math.prod(geometry.positions(images)) <= _POSITIONS
 
 
 def convolve(
@@ -128,55 +86,36 @@ def convolve(
         kernels: those of θ.
         relu: clip.
     """
-    height, width = geometry.positions(images)
     quick = images.dtype == torch.float32 and torch._C._has_mkldnn and images.shape[0] > 0
-    if images.shape[0] and height * width <= _POSITIONS:
+    if small(images, geometry):
         if quick and kernels and images.shape[0] >= _MANY and kernels.has(weight):
             return _by_position(images, weight, bias, geometry, kernels, relu=relu)
-        return _clipped(_as_product(images, weight, bias, geometry, kernels), relu)
+        return _clipped(as_product(images, weight, bias, geometry, kernels), relu)
     if quick and ((kernels and kernels.has(weight)) or relu):
         laid_out = kernels.of(weight, images, geometry) if kernels else _laid_out(weight, images, geometry)
         return _by_onednn(images, laid_out, bias, geometry, relu=relu)
     return _clipped(torch.conv2d(images, weight, bias, geometry.stride, geometry.padding, geometry.dilation), relu)
 
 
-def conv2d(images: Tensor, weight: Tensor, *, stride: int = 1, padding: int = 0) -> Tensor:
-    """Return ``torch.nn.functional.conv2d``, the quicker way for few images with small maps on a CPU; gradients pass through.
-
-    Args:
-        images: ``[n, c_in, side, side]``.
-        weight: ``[c_out, c_in, *kernel]``.
-        stride: of the kernel.
-        padding: with zeros on every side.
-    """
-    if has_torch_function((images,)):
-        found: Tensor = handle_torch_function(conv2d, (images,), images, weight, stride=stride, padding=padding)
-        return found
-    plain = torch._C._functorch.peek_interpreter_stack() is None and not torch.compiler.is_compiling()
-    if plain and images.device.type == "cpu" and images.shape[0] <= _FEW:
-        geometry = Geometry.of(weight, stride, padding, 1)
-        if math.prod(geometry.positions(images)) <= _POSITIONS:
-            return _as_product(images, weight, None, geometry)
-    return F.conv2d(images, weight, stride=stride, padding=padding)
-
-
-def _as_product(
+def as_product(
     images: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, kernels: Kernels | None = None
 ) -> Tensor:
-    """Return the convolution as a product of all patches with the kernel, whose channels lie last too."""
-    (down, right), (above, left) = geometry.stride, geometry.padding
-    (high, wide), (far_down, far_right) = geometry.kernel, geometry.dilation
+    """Return a convolution as a product of all patches with the kernel, whose channels lie last too."""
     height, width = geometry.positions(images)
-    padded = F.pad(images.permute(0, 2, 3, 1), (0, 0, left, left, above, above))
-    windows = padded.unfold(1, far_down * (high - 1) + 1, down).unfold(2, far_right * (wide - 1) + 1, right)
-    patches = windows[..., ::far_down, ::far_right].permute(0, 1, 2, 4, 5, 3)  # [n, height, width, high, wide, c_in]
-    rows = patches.reshape(images.shape[0] * height * width, -1)
-    kernel = kernels.rows(weight) if kernels and kernels.has(weight) else _rows(weight)
+    rows = windows(bordered(images, geometry), geometry)
+    kernel = kernels.rows(weight) if kernels and kernels.has(weight) else rows_of(weight)
     product = rows @ kernel.T if bias is None else torch.addmm(bias, rows, kernel.T)
     return product.view(images.shape[0], height, width, weight.shape[0]).permute(0, 3, 1, 2)
 
 
-def _rows(weight: Tensor) -> Tensor:
+def bordered(images: Tensor, geometry: Geometry) -> Tensor:
+    """Return the pixels ``[n, height, width, c]`` of images and the zeros around them."""
+    above, left = geometry.padding
+    return F.pad(images.permute(0, 2, 3, 1), (0, 0, left, left, above, above))
+
+
+def rows_of(weight: Tensor) -> Tensor:
+    """Return a kernel as a matrix ``[c_out, k]`` for patches whose channels lie last."""
     return weight.permute(0, 2, 3, 1).reshape(weight.shape[0], -1)
 
 
@@ -221,14 +160,3 @@ def _laid_out(weight: Tensor, images: Tensor, geometry: Geometry) -> Tensor:
 
 def _clipped(maps: Tensor, relu: bool) -> Tensor:
     return maps.relu_() if relu else maps
-
-
-@cache
-def _geometry(*of: Any) -> Geometry:  # noqa: ANN401
-    return Geometry(*map(_pair, of))
-
-
-def _pair(value: Any) -> tuple[int, int]:  # noqa: ANN401
-    both = (value, value) if isinstance(value, int) else tuple(value)
-    first, second = both if len(both) == 2 else both * 2
-    return int(first), int(second)

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from transference import exact_sums
-from transference.fused._convolution import Geometry, Kernels, conv2d
+from transference.fused._convolution import Kernels
+from transference.fused._geometry import Geometry
+from transference.fused._gradients import conv2d
 from transference.fused._patches import LARGEST, KeptPatches
 from transference.fused._works import Affine, Convolution, Convolved, Each, Normalised, Work, convolutions
 

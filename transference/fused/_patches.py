@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from transference.fused._convolution import Geometry
+from transference.fused._geometry import Geometry
 
 LARGEST = 256
 """Numbers in a patch up to which its covariance is kept; 3×3 patches of 3 channels have 27, 7×7 ones 147."""

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from transference import exact_sums
-from transference.fused._convolution import Geometry, Kernels, convolve
+from transference.fused._convolution import Kernels, convolve
+from transference.fused._geometry import Geometry
 from transference.fused._patches import KeptPatches
 
 Each: TypeAlias = Tensor | Sequence[Tensor] | None
