@@ -174,7 +174,7 @@ class _OneByOne:
         if len(settings) == 1:
             return [self(settings[0])]
         n = len(self.episodes)
-        return [*self.each([(k, params) for params in settings for k in range(n)]).split(n)]
+        return [*self.each([(k, params) for params in settings for k in range(n)]).view(len(settings), n, 2)]
 
     def _call(self, laid_out: Params, kernels: Kernels, episode: Episode) -> tuple[Params, Episode]:
         if self.engine.fused:
