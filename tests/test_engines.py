@@ -255,16 +255,16 @@ def test_the_fastest_that_is_right_is_chosen(monkeypatch):
     assert trial(learner, params, episodes, n_pairs=10).milliseconds.keys() == {"loop"}, (
         "a short run repeats to the last digit"
     )
-    monkeypatch.setitem(ENGINES, "loop", slow(0.02, gradient=0.03))
-    monkeypatch.setitem(ENGINES, "threads", slow(0.03, gradient=0.01))
-    monkeypatch.setitem(ENGINES, "vmap", slow(0.01, gradient=0.05))
+    monkeypatch.setitem(ENGINES, "loop", slow(0.02, gradient=0.1))
+    monkeypatch.setitem(ENGINES, "threads", slow(0.03, gradient=0.0))
+    monkeypatch.setitem(ENGINES, "vmap", slow(0.0, gradient=0.2))
 
     def chosen(n_pairs, n_gradients):
         return trial(learner, params, episodes, n_pairs, _trial.Gradients(episodes[:1], list(params), n_gradients))
 
     assert chosen(2000, 10).chosen == "vmap"
     assert chosen(1000, 1000).chosen == "threads", "gradients are work, too"
-    assert chosen(10, 10).milliseconds.keys() == chosen(10, 10).gradients.keys() == {"loop"}
+    assert (list(chosen(10, 10).milliseconds), chosen(10, 10).gradients) == (["loop"], {})
     assert len(chosen(10, 1000).gradients) == 3, "which alone make a run a long one"
     assert re.fullmatch(r"engine threads: .* ms \(.*\) a pair, .* ms \(.*\) a gradient", str(chosen(1000, 1000)))
 

@@ -53,7 +53,7 @@ class Trial:
     Attributes:
         chosen: the engine to take.
         milliseconds: for one episode, by engine; those that failed, disagreed or were not worth trying are left out.
-        gradients: milliseconds for one gradient, by engine; empty if there are none to take.
+        gradients: milliseconds for one gradient, by engine; empty if there are none to take, or there was no choice.
     """
 
     chosen: str
@@ -111,9 +111,14 @@ def trial(
 
     ready = {"loop": _reading(ENGINES["loop"](learner, few), params)}
     steps = {"loop": partial(stepped, "loop")}
-    expected, expected_steps = ready["loop"](), steps["loop"]()
+    expected = ready["loop"]()
     evaluating = _seconds(ready, expected)["loop"] * n_pairs
-    ahead = evaluating + (_seconds(steps, expected_steps, 1)["loop"] * gradients.n if gradients else 0)
+    begun = time.perf_counter()
+    try:
+        expected_steps = steps["loop"]()
+    except Exception:  # whoever takes the first step says so, and on which task
+        return Trial("loop", {"loop": 1e3 * evaluating / max(n_pairs, 1)})
+    ahead = evaluating + ((time.perf_counter() - begun) / len(some) * gradients.n if gradients else 0)
     for name in _candidates(few[0]) if ahead > _SHORT else ():
         if name.startswith("compiled") and evaluating < _WORTH:  # of gradients nothing is compiled
             continue
@@ -125,14 +130,17 @@ def trial(
         if _same(found, expected) and _same(found_steps, expected_steps):
             ready[name], steps[name] = read, partial(stepped, name)
     took = _seconds(ready, expected)
-    stepping = _seconds({name: steps[name] for name in took}, expected_steps, _ROUNDS_OF_GRADIENTS) if gradients else {}
-    kept = [name for name in took if not gradients or name in stepping]
-    total = {name: took[name] * n_pairs + (stepping[name] * gradients.n if gradients else 0) for name in kept}
+    stepping: dict[str, float] = {}
+    if gradients and len(took) > 1:
+        stepping = _seconds({name: steps[name] for name in took}, expected_steps, _ROUNDS_OF_GRADIENTS)
+        took = {name: seconds for name, seconds in took.items() if name in stepping}
+    n_gradients = gradients.n if gradients else 0
+    total = {name: seconds * n_pairs + stepping.get(name, 0.0) * n_gradients for name, seconds in took.items()}
     chosen = "loop"
-    for name in kept:
-        if total[name] < _CLEARLY * total[chosen]:
+    for name, seconds in total.items():
+        if seconds < _CLEARLY * total[chosen]:
             chosen = name
-    return Trial(chosen, *({name: 1e3 * times[name] for name in kept if times} for times in (took, stepping)))
+    return Trial(chosen, *({name: 1e3 * seconds for name, seconds in times.items()} for times in (took, stepping)))
 
 
 def check_engine(name: str, learner: Learner, params: Params, episode: Episode) -> None:
