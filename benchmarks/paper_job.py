@@ -51,7 +51,9 @@ def main() -> None:
         _loop(asked)
         return
     trees = {"ours": _OURS} | ({"beside": asked.beside.resolve()} if asked.beside else {})
-    about = machine(torch.device("cpu"))
+    about = {
+        key: value for key, value in machine(torch.device("cpu")).items() if key != "threads"
+    }  # each row has its own
     print(json.dumps(about))
     with tempfile.TemporaryDirectory() as folder:
         job = Job(asked, Path(folder), asked.checkpoints or _trained(asked, Path(folder)))
@@ -138,14 +140,14 @@ def _trained(asked: argparse.Namespace, folder: Path) -> list[Path]:
 
 
 def _timed(job: Job, trees: Mapping[str, Path], threads: int, rounds: int) -> list[dict[str, Any]]:
-    """Return a row for each way, from rounds in turn after one that fills the disk's cache."""
+    """Return a row for each way, from rounds in turn; none to warm up, since every process begins anew."""
     ways: dict[str, tuple[list[str], Path]] = {
         "the plain loop": (job.loop, _OURS),
         "with our memory settings": ([*job.loop, "--keep-memory"], _OURS),
         **{name: (["-m", "transference", *job.command], tree) for name, tree in trees.items()},
     }
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
-    for _ in range(rounds + 1):
+    for _ in range(rounds):
         for name, (words, tree) in ways.items():
             shutil.rmtree(job.run, ignore_errors=True)
             taken[name].append(_started(words, tree, _OURS, threads))
@@ -153,12 +155,10 @@ def _timed(job: Job, trees: Mapping[str, Path], threads: int, rounds: int) -> li
                 _check_alike(job)
     rows = []
     for name in ways:
-        wall, cpu = (list(times) for times in zip(*taken[name][1:], strict=True))
+        wall, cpu = (list(times) for times in zip(*taken[name], strict=True))
         row: dict[str, Any] = {"way": name, "threads": threads, "seconds": median(wall), "cpu": median(cpu)}
         for kind, of in (("ratio", 0), ("ratio_cpu", 1)):
-            ratios = [
-                theirs[of] / own[of] for theirs, own in zip(taken["the plain loop"][1:], taken[name][1:], strict=True)
-            ]
+            ratios = [theirs[of] / own[of] for theirs, own in zip(taken["the plain loop"], taken[name], strict=True)]
             row[kind] = {"median": median(ratios), "least": min(ratios), "most": max(ratios)}
         if name in trees:
             row["parts"] = _parts(job, trees[name], threads)
