@@ -23,6 +23,7 @@ from benchmarks import (
     measuring,
     memory,
     outer_steps,
+    paper_job,
     released_steps,
     starting,
     storing,
@@ -57,6 +58,7 @@ MODULES = (
     measuring,
     memory,
     outer_steps,
+    paper_job,
     starting,
     storing,
     training,
@@ -237,3 +239,18 @@ def test_the_page_on_statistics_shows_the_shares_that_were_simulated():
         assert coverage.as_markdown(found, part) in page, (
             "python -m benchmarks.coverage --from docs/coverage.csv --into docs/statistics.md"
         )
+
+
+def test_the_papers_job_is_timed_beside_the_loop_that_measures_the_same(start, tmp_path):
+    found = tmp_path / "found.json"
+    told = start(paper_job, f"--rounds 1 --threads 1 --sources 3 --iterations 4 --json {found}")
+    assert [line.split(" | ")[1] for line in told.splitlines()[-3:]] == [
+        "the plain loop",
+        "with our memory settings",
+        "ours, loop",
+    ]
+    ours = json.loads(found.read_text())["rows"][-1]
+    parts = {"rest", "imports", "data", "trial", "gradients", "pairs", "controls", "writing"}
+    assert ours["parts"].keys() == parts
+    assert all(seconds > 0 for seconds in ours["parts"].values())
+    assert sum(ours["parts"].values()) == pytest.approx(ours["cpu"], rel=0.5)

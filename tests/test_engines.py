@@ -3,8 +3,11 @@
 import copy
 import dataclasses
 import json
+import re
 import shutil
 import time
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -212,18 +215,23 @@ def test_a_learner_that_cannot_be_laid_out_otherwise_or_batched_is_measured_all_
 
 @pytest.mark.slow
 def test_the_fastest_that_is_right_is_chosen(monkeypatch):
-    def slow(seconds, wrong=0.0):
+    def slow(seconds, wrong=0.0, gradient=0.0):
+        def evaluate(learner, episodes, params):
+            time.sleep(seconds * len(episodes))
+            return oracle(learner, params, episodes) + wrong
+
+        return engine_of(evaluate, gradient)
+
+    def engine_of(evaluate, gradient=0.0):
         def engine(learner, episodes):
-            def evaluate(params):
-                time.sleep(seconds * len(episodes))
-                return oracle(learner, params, episodes) + wrong
+            read = partial(evaluate, learner, episodes)
+            return SimpleNamespace(at_once=1, at=lambda settings: [read(params) for params in settings])
 
-            return evaluate
+        def gradients(learner, params, episodes, names):
+            time.sleep(gradient * len(episodes))
+            return [((1.0, 1.0), {}) for _ in episodes]
 
-        return with_gradients(engine)
-
-    def with_gradients(engine):
-        engine.gradients = lambda *_: []
+        engine.gradients = gradients
         return engine
 
     monkeypatch.setattr(_trial, "_SHORT", 0.0)
@@ -239,14 +247,26 @@ def test_the_fastest_that_is_right_is_chosen(monkeypatch):
     assert "compiled" not in found.milliseconds, "a wrong one is no candidate"
     assert str(found).startswith("engine compiled-threads: ")
     unsteady = iter([0.0, 0.0, 1.0, *[0.0] * 20])
-    noisy = lambda learner, episodes: lambda params: oracle(learner, params, episodes) + next(unsteady)
-    monkeypatch.setitem(ENGINES, "threads", with_gradients(noisy))
+    noisy = engine_of(lambda learner, episodes, params: oracle(learner, params, episodes) + next(unsteady))
+    monkeypatch.setitem(ENGINES, "threads", noisy)
     monkeypatch.setitem(ENGINES, "vmap", slow(0.0, wrong=1.0))
     assert trial(learner, params, episodes, n_pairs=10).milliseconds.keys() == {"loop"}, "once is enough to be wrong"
     monkeypatch.setattr(_trial, "_SHORT", 10.0)
     assert trial(learner, params, episodes, n_pairs=10).milliseconds.keys() == {"loop"}, (
         "a short run repeats to the last digit"
     )
+    monkeypatch.setitem(ENGINES, "loop", slow(0.02, gradient=0.1))
+    monkeypatch.setitem(ENGINES, "threads", slow(0.03, gradient=0.0))
+    monkeypatch.setitem(ENGINES, "vmap", slow(0.0, gradient=0.2))
+
+    def chosen(n_pairs, n_gradients):
+        return trial(learner, params, episodes, n_pairs, _trial.Gradients(episodes[:1], list(params), n_gradients))
+
+    assert chosen(2000, 10).chosen == "vmap"
+    assert chosen(1000, 1000).chosen == "threads", "gradients are work, too"
+    assert (list(chosen(10, 10).milliseconds), chosen(10, 10).gradients) == (["loop"], {})
+    assert len(chosen(10, 1000).gradients) == 3, "which alone make a run a long one"
+    assert re.fullmatch(r"engine threads: .* ms \(.*\) a pair, .* ms \(.*\) a gradient", str(chosen(1000, 1000)))
 
 
 def test_blocks_are_halved_until_they_fit(monkeypatch):
@@ -401,3 +421,34 @@ def test_a_run_that_was_begun_under_an_engines_old_name_goes_on(later, tmp_path,
     pd.testing.assert_frame_equal(again, begun)
     with pytest.raises(SpecMismatchError, match="estimator.engine: apart → loop"):
         tr.measure(learner, checkpoint, sources, targets, estimator=tr.Exact("loop"), **settings)
+
+
+@pytest.mark.usefixtures("four_threads")
+@pytest.mark.parametrize("engine", EAGER)
+@pytest.mark.parametrize("n_targets", [1, 3])
+def test_few_targets_after_several_steps_are_read_on_as_many_threads_as_one_by_one(engine, n_targets):
+    learner, params, episodes = subject("protonet", n=n_targets)
+    prepared = tr.Exact(engine).prepare(learner, params, episodes)
+    steps = [{name: 1e-2 * k * value.sin() for name, value in params.items()} for k in range(5)]
+    assert find_engine(engine)(learner, episodes).at_once == (4 // n_targets if engine == "threads" else 1)
+    found = list(prepared.after(steps))
+    assert len(found) == 5
+    for step, readings in zip(steps, found, strict=True):
+        moved = {name: value + step[name] for name, value in params.items()}
+        torch.testing.assert_close(readings.loss, oracle(learner, moved, episodes)[:, 0], rtol=1e-9, atol=0)
+
+
+def test_gradients_of_images_are_taken_on_threads_by_vmap_too(monkeypatch):
+    learner, params, episodes = subject("protonet", n=3)
+    asked = []
+    threads = ENGINES["threads"]
+    monkeypatch.setitem(
+        ENGINES, "threads", SimpleNamespace(gradients=lambda *given: asked.append(given) or threads.gradients(*given))
+    )
+    names = list(params)
+    found = find_engine("vmap").gradients(learner, params, episodes, names)
+    assert len(asked) == 1
+    for ((loss, _), gradient), episode in zip(found, episodes, strict=True):
+        (expected, _), its = loss_gradient(learner, params, episode, names)
+        assert loss == pytest.approx(expected, rel=1e-9)
+        torch.testing.assert_close(gradient, its, rtol=1e-7, atol=1e-12)

@@ -183,7 +183,9 @@ def test_gradients_are_computed_once_and_read_back_as_they_were(
         )
         for k, tile in enumerate([(3, 4), (2, 1)])
     ]
-    assert len(calls) == 2 * (1 + 3 + 4), "the first of all, every source, every target as its own source"
+    assert len(calls) == 2 * (2 + 3 + 4), (
+        "the first of all, for a trial too, every source, every target as its own source"
+    )
     np.testing.assert_array_equal(*(run.matrix() for run in runs))
     assert not [path for path in (tmp_path / "1").iterdir() if path.name.startswith("tmp")]
 

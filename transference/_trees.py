@@ -23,8 +23,8 @@ def add(params: Mapping[str, Tensor], displacement: Mapping[str, Tensor]) -> dic
 
 def norm(tree: Mapping[str, Tensor]) -> float:
     """Return the Euclidean norm over all entries of all tensors, accumulated in float64 (0 for an empty tree)."""
-    squares = [value.detach().double().square().sum() for value in tree.values()]
-    return float(torch.stack(squares).sum().sqrt()) if squares else 0.0
+    norms = [torch.linalg.vector_norm(value.detach(), dtype=torch.float64) for value in tree.values()]
+    return float(torch.linalg.vector_norm(torch.stack(norms))) if norms else 0.0
 
 
 def digest(tensors: Iterable[tuple[str, Tensor]]) -> str:

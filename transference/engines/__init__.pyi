@@ -12,6 +12,7 @@ from ._kept import KeptGradients as KeptGradients
 from ._names import ALIASES as ALIASES
 from ._names import ENGINE_NAMES as ENGINE_NAMES
 from ._rows import GradientRows as GradientRows
+from ._trial import Gradients as Gradients
 from ._trial import Trial as Trial
 from ._trial import check_engine as check_engine
 from ._trial import trial as trial

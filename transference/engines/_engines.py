@@ -27,7 +27,7 @@ from typing import Any, Protocol, TypeAlias
 import torch
 from torch import Tensor
 
-from transference.devices import as_allocated, channels_last, out_of_memory, workers
+from transference.devices import as_allocated, channels_last, n_workers, out_of_memory, workers
 from transference.engines._gradient import MeanGradient, gradient_of, leaves_of, loss_gradient
 from transference.engines._names import ALIASES
 from transference.engines._turns import InTurns
@@ -64,6 +64,13 @@ class Evaluate(Protocol):
         Args:
             cells: number of the episode, and the parameters.
         """
+
+    @property
+    def at_once(self) -> int:
+        """Settings that go together: several where there are fewer episodes than threads, which would stand idle."""
+
+    def at(self, settings: Sequence[Params]) -> list[Tensor]:
+        """Return the scores of every episode at each of some settings, `at_once` or fewer, ``[n_episodes, 2]`` each."""
 
 
 class Engine(Protocol):
@@ -161,6 +168,16 @@ class _OneByOne:
             calls = [self._call(laid_out, Kernels(laid_out), self.episodes[k]) for laid_out, k in there]
             return self._read(calls, _read_apiece)
 
+    @property
+    def at_once(self) -> int:
+        return max(1, n_workers() // len(self.episodes)) if self.engine.threads else 1
+
+    def at(self, settings: Sequence[Params]) -> list[Tensor]:
+        if len(settings) == 1:
+            return [self(settings[0])]
+        n = len(self.episodes)
+        return [*self.each([(k, params) for params in settings for k in range(n)]).view(len(settings), n, 2)]
+
     def _call(self, laid_out: Params, kernels: Kernels, episode: Episode) -> tuple[Params, Episode]:
         if self.engine.fused:
             episode = episode.map(lambda images: Maps.of(images, kernels, self._kept))
@@ -212,7 +229,9 @@ class Vmap:
     def gradients(
         self, learner: Learner, params: Params, episodes: Sequence[Episode], names: Sequence[str]
     ) -> list[Scored]:
-        """Compute them one after the other: few learners let a gradient be batched through their inner loop."""
+        """Compute them one by one, of images on a CPU on threads: few learners let a gradient be batched through their inner loop."""
+        if episodes and (first := episodes[0]).device.type == "cpu" and has_images(first):
+            return ENGINES["threads"].gradients(learner, params, episodes, names)
         laid_out = {name: as_allocated(value) for name, value in params.items()}
         with untouched([learner], laid_out):
             return [loss_gradient(learner, laid_out, episode.map(as_allocated), names) for episode in episodes]
@@ -314,6 +333,11 @@ class _Vmapped:
             numbers = [cells[place][0] for place in shared]
             found[torch.tensor(shared)] = self._rows(cells[shared[0]][1], set(numbers))[torch.tensor(numbers)]
         return found
+
+    at_once = 1
+
+    def at(self, settings: Sequence[Params]) -> list[Tensor]:
+        return [*map(self, settings)]
 
     def _rows(self, params: Params, wanted: set[int]) -> Tensor:
         """Return the scores by episode, ``[n_episodes, 2]``, from the blocks that hold wanted episodes; NaN for the others.

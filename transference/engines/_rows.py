@@ -44,8 +44,14 @@ class GradientRows:
         """
         steps, n = self._steps(displacements), len(self._rows)
         total = steps.new_zeros(_whole(len(steps)), _whole(n), dtype=torch.float64)
+        blanks = [
+            matrix.new_zeros(_whole(len(matrix)), _COLUMNS, dtype=torch.float64) for matrix in (steps, self._rows)
+        ]
         for start in range(0, steps.shape[1], _COLUMNS):
-            some_steps, some_rows = (_filled(matrix[:, start : start + _COLUMNS]) for matrix in (steps, self._rows))
+            some_steps, some_rows = (
+                _filled(blank, matrix[:, start : start + _COLUMNS])
+                for blank, matrix in zip(blanks, (steps, self._rows), strict=True)
+            )
             for i in range(0, len(total), _BLOCK):
                 for j in range(0, total.shape[1], _BLOCK):
                     total[i : i + _BLOCK, j : j + _BLOCK] += some_steps[i : i + _BLOCK] @ some_rows[j : j + _BLOCK].T
@@ -69,8 +75,8 @@ def _whole(n: int) -> int:
     return -(-n // _BLOCK) * _BLOCK
 
 
-def _filled(rows: Tensor) -> Tensor:
-    """Return rows in float64, with rows of zeros up to whole blocks."""
-    filled = rows.new_zeros(_whole(len(rows)), rows.shape[1], dtype=torch.float64)
+def _filled(blank: Tensor, rows: Tensor) -> Tensor:
+    """Return rows in float64, with rows of zeros up to whole blocks, which ``blank`` has; it is written over."""
+    filled = blank[:, : rows.shape[1]]
     filled[: len(rows)] = rows
     return filled

@@ -61,10 +61,14 @@ class ExactTargets(TangentsOnDemand):
 
     def after(self, displacements: Sequence[Params]) -> Iterator[Readings]:
         """Yield the readings of every target, evaluated at ``θ + d``, for one displacement after the other."""
-        for displacement in displacements:
+        at_once = self._evaluate.at_once
+        for start in range(0, len(displacements), at_once):
             with undisturbed():
-                found = _readings(self._evaluate(_trees.add(self.params, displacement)))
-            yield found
+                moved = [
+                    _trees.add(self.params, displacement) for displacement in displacements[start : start + at_once]
+                ]
+                found = self._evaluate.at(moved)
+            yield from map(_readings, found)
 
     @undisturbed()
     def each(self, cells: Sequence[tuple[int, Params]]) -> Readings:

@@ -11,8 +11,8 @@ import torch
 
 from transference.checkpoints import Checkpoint
 from transference.combine import Combination
-from transference.devices import choose_device
-from transference.engines import ALIASES, Trial, check_engine, trial
+from transference.devices import choose_device, n_workers
+from transference.engines import ALIASES, Gradients, Trial, check_engine, trial
 from transference.estimators import Estimator, RayEstimator, with_engine
 from transference.learners import Learner, check_pure
 from transference.lookahead import Lookahead, step_sizes, with_alpha
@@ -193,7 +193,7 @@ class Question:
         Raises:
             UsageError: the engine that was named cannot evaluate the learner.
         """
-        subject, (_, targets) = next(iter(subjects.values())), self.tasks()
+        subject, (sources, targets) = next(iter(subjects.values())), self.tasks()
         some = Drawn(targets, [k * len(targets) // min(len(targets), _TRIED) for k in range(min(len(targets), _TRIED))])
         with blamed("target", some, subject.step):
             if self.estimator.engine != "auto":
@@ -202,7 +202,13 @@ class Question:
             spec = self.spec
             exact_pairs = spec.n_cells // len(spec.alphas) * len(spec.exact_at)
             exact_pairs += min(spec.n_cells - exact_pairs, _EXACT)
-            found = trial(subject.learner, subject.params, list(some), exact_pairs)
+            of_samplers = len(self.sources) * self.n_source  # combinations are made of these
+            n = len(spec.checkpoints) * spec.replicates * (of_samplers + len(targets))
+            firsts = [
+                k % len(self.sources) * self.n_source for k in range(n_workers())
+            ]  # of which it is known that all is well
+            gradients = Gradients(Drawn(sources, firsts), subject.moving, n)
+            found = trial(subject.learner, subject.params, list(some), exact_pairs, gradients)
         return replace(self, estimator=with_engine(self.estimator, found.chosen)), found
 
 
