@@ -347,10 +347,6 @@ class _Vmapped:
         """
         found = torch.full((self._n, 2), torch.nan, dtype=torch.float64)
         blocks = [block for block in self._blocks if wanted.intersection(block.numbers)]
-        images = any(
-            has_images(block.stacked) or tensor.dim() == 5 for block in blocks for tensor in block.stacked.tensors
-        )
-        layout = channels_last if images else as_allocated
         layout = channels_last if any(has_images(block.first) for block in blocks) else as_allocated
         laid_out = {name: layout(value) for name, value in params.items()}
         kernels = Kernels(laid_out)
