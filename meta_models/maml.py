@@ -22,6 +22,7 @@ from meta_models._settings import check_settings
 from meta_models.backbones import conv4, task_encoder
 from meta_models.training import Recipe
 from transference import Episode, Params
+from transference.devices import eager
 
 _HEAD = "classifier.fully_connected"
 
@@ -57,29 +58,24 @@ def _within(gradient: Params, limit: float) -> bool:
 
     A step that limits nothing then leaves no trace of it in the graph, which saves second order a tenth of its time with few images.
     """
-    if not _plain() or any(g.device.type != "cpu" for g in gradient.values()):
+    if not eager() or any(g.device.type != "cpu" for g in gradient.values()):
         return False
     ends = [end for g in gradient.values() if g.numel() for end in g.detach().aminmax()]
     return all(-limit <= float(end) <= limit for end in ends)  # NaN is not
-
-
-def _plain() -> bool:
-    """Return whether torch computes numbers now, and neither compiles nor transforms."""
-    return not torch.compiler.is_compiling() and torch._C._functorch.peek_interpreter_stack() is None
 
 
 def inner_gradient(loss: Callable[[Params], Tensor], params: Params, *, graph: bool) -> Params:
     """Return the gradient of a loss with respect to all parameters; one that it does not depend on may have no entry.
 
     Inside a transform of ``torch.func``, compiled, or of what was made in inference mode, ``torch.func.grad`` alone will do. Elsewhere
-    autograd takes a tenth less time, and keeps what a derivative of the gradient would need only where one will be taken.
+    autograd takes less time, and keeps what a derivative of the gradient would need only where one will be taken.
 
     Args:
         loss: from the parameters to a scalar ``[]``.
         params: where.
         graph: whether the gradient is a function of the parameters for an outer gradient.
     """
-    if not _plain() or torch.is_inference_mode_enabled() or any(value.is_inference() for value in params.values()):
+    if not eager() or torch.is_inference_mode_enabled() or any(value.is_inference() for value in params.values()):
         gradient = torch.func.grad(loss)(params)
         return gradient if graph else {name: g.detach() for name, g in gradient.items()}
     graph = graph and any(value.requires_grad for value in params.values())

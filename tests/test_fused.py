@@ -261,3 +261,14 @@ def test_gradients_of_images_lie_as_the_images_do():
     x, weight = images(3, 8, 4, 4).requires_grad_(), kernel(5, 8, 3, 3)
     (found,) = torch.autograd.grad(fused.conv2d(x, weight, stride=2, padding=1).sum(), [x])
     assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("side", [4, 9])
+def test_only_kernels_of_theta_are_kept(side, relu):
+    x, own, other = images(20, 3, side, side), kernel(4, 3, 3, 3), kernel(4, 3, 3, 3)
+    kernels, geometry = Kernels({"w": own}), Geometry.of(own, 2, 1, 1)
+    convolve(x, other, None, geometry, kernels, relu=relu)
+    assert not kernels._laid_out, "another kernel may come to lie where it lay"
+    convolve(x, own, None, geometry, kernels, relu=relu)
+    assert kernels._laid_out

@@ -23,7 +23,8 @@ ROOT = Path(__file__).resolve().parents[1]
 ORDER = [
     {"errors", "files", "later", "plain", "_trees", "_streams"},
     {"_csv", "addresses", "blocks", "logs", "progress"},
-    {"devices", "exact_sums"},
+    {"devices"},
+    {"exact_sums"},
     {"episodes"},
     {"fused"},
     {"datasets"},

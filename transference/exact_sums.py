@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode, handle_torch_function, has_torch_function
 
+from transference.devices import eager
+
 _FEW = 256
 """Rows that torch may add up one by one: half of them are rounded up, half down, and √256 roundings of float32 are a millionth. A function
 of our own would cost MAML, whose support sets are small, more than it gains."""
@@ -169,9 +171,7 @@ class _BatchNorm(torch.autograd.Function):
 
 def _is_differentiated(x: Tensor) -> bool:
     """Return whether autograd, and no transform or compiler, takes the gradient of what is made of images on a CPU."""
-    if torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None:
-        return False
-    return x.requires_grad and torch.is_grad_enabled() and x.dim() == 4 and x.device.type == "cpu"
+    return eager() and x.requires_grad and torch.is_grad_enabled() and x.dim() == 4 and x.device.type == "cpu"
 
 
 class _Normalised(torch.autograd.Function):

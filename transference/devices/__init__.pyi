@@ -10,5 +10,6 @@ from ._layout import channels_last as channels_last
 from ._layout import usable as usable
 from ._memory import keep_freed_memory as keep_freed_memory
 from ._memory import out_of_memory as out_of_memory
+from ._settings import eager as eager
 from ._settings import restored as restored
 from ._settings import undisturbed as undisturbed

@@ -10,6 +10,11 @@ import numpy as np
 import torch
 
 
+def eager() -> bool:
+    """Return whether torch computes numbers now, and neither compiles nor transforms a function (``torch.func``, ``torch.vmap``)."""
+    return not torch.compiler.is_compiling() and torch._C._functorch.peek_interpreter_stack() is None
+
+
 @contextmanager
 def undisturbed() -> Iterator[None]:
     """Compute inside the block as torch and numpy do when nobody has changed their settings, and put these back afterwards.

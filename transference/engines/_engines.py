@@ -46,7 +46,7 @@ _BLOCK = 16
 """Episodes in one call of ``vmap``, always so many: the last digits of each depend on their number. Fewer when memory runs out."""
 
 _CACHED = 3 * 2**22
-"""Bytes of images that go together on a CPU, up to which there is something to gain: eight episodes at 28 pixels, and one or two at 84."""
+"""Bytes of images that go together on a CPU, up to which there is something to gain: eight episodes at 28 pixels, and one at 84."""
 
 _KEPT = 8
 """Compiled learners that are kept."""

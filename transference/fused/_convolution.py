@@ -22,7 +22,7 @@ _MANY = 16
 
 @dataclass
 class Kernels:
-    """Kernels that oneDNN has laid out, by kernel and shape of the images.
+    """Kernels of θ that oneDNN has laid out, by kernel and shape of the images; ask `has` first, since another has no name to keep.
 
     Args:
         params: θ, which many tasks share; it must not change meanwhile.
@@ -91,9 +91,10 @@ def convolve(
         if quick and kernels and images.shape[0] >= _MANY and kernels.has(weight):
             return _by_position(images, weight, bias, geometry, kernels, relu=relu)
         return _clipped(as_product(images, weight, bias, geometry, kernels), relu)
-    if quick and ((kernels and kernels.has(weight)) or relu):
-        laid_out = kernels.of(weight, images, geometry) if kernels else _laid_out(weight, images, geometry)
-        return _by_onednn(images, laid_out, bias, geometry, relu=relu)
+    if quick and kernels and kernels.has(weight):
+        return _by_onednn(images, kernels.of(weight, images, geometry), bias, geometry, relu=relu)
+    if quick and relu:
+        return _by_onednn(images, _laid_out(weight, images, geometry), bias, geometry, relu=True)
     return _clipped(torch.conv2d(images, weight, bias, geometry.stride, geometry.padding, geometry.dilation), relu)
 
 

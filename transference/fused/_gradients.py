@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function
 
+from transference.devices import eager
 from transference.fused._convolution import as_product, bordered, rows_of, small
 from transference.fused._geometry import Geometry
 from transference.fused._windows import summed, windows
@@ -31,8 +32,7 @@ def conv2d(images: Tensor, weight: Tensor, *, stride: int = 1, padding: int = 0)
     if has_torch_function((images,)):
         found: Tensor = handle_torch_function(conv2d, (images,), images, weight, stride=stride, padding=padding)
         return found
-    plain = torch._C._functorch.peek_interpreter_stack() is None and not torch.compiler.is_compiling()
-    if not plain or images.device.type != "cpu":
+    if not eager() or images.device.type != "cpu":
         return F.conv2d(images, weight, stride=stride, padding=padding)
     geometry = Geometry.of(weight, stride, padding, 1)
     if torch.is_grad_enabled() and (images.requires_grad or weight.requires_grad):
