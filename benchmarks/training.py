@@ -23,6 +23,7 @@ from benchmarks.timing import in_turn, machine
 from meta_models.training import BATCHINGS
 from meta_models.training.gradients import Task, meta_gradient, usual
 from transference.devices import channels_last
+from transference.engines import repeated
 
 LEARNERS = ("maml", "multi-maml", "mmaml", "kml-maml", "protonet", "multi-protonet", "mprotonet", "kml-protonet")
 MODES = ("strokes", "shapes")
@@ -61,7 +62,8 @@ def _time(
 ) -> dict[str, float | str]:
     """Return iterations per second of both ways, and their ratio."""
     both = steps(name, tasks, asked.meta_batch, asked.batching, device)
-    seconds = in_turn({"straightforward": both.straightforward, "ours": both.ours}, asked.rounds, device)
+    with repeated():  # as in a training
+        seconds = in_turn({"straightforward": both.straightforward, "ours": both.ours}, asked.rounds, device)
     rates: dict[str, float | str] = {name: 1 / took for name, took in seconds.items()}
     return {**rates, "ratio": seconds["straightforward"] / seconds["ours"], "batching": both.batching}
 

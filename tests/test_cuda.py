@@ -8,12 +8,14 @@ import torch
 
 import transference as tr
 from benchmarks.gpu import ways
+from meta_models.kml import kml_protonet
 from meta_models.maml import MAML
 from meta_models.protonet import ProtoNet
 from meta_models.training import Training, train
 from meta_models.training.gradients import BATCHINGS, meta_gradient
 from transference.devices import full_precision
-from transference.engines import ENGINES, find_engine
+from transference.engines import ENGINES, find_engine, repeated
+from transference.engines._graphs import current
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
 
@@ -49,7 +51,9 @@ def params_of(learner, dtype=torch.float64):
 
 
 @pytest.mark.parametrize("name", [name for name in ENGINES if "compiled" not in name])
-@pytest.mark.parametrize("learner", [ProtoNet(), MAML(ways=3, inner_steps=2)], ids=["protonet", "maml"])
+@pytest.mark.parametrize(
+    "learner", [ProtoNet(), kml_protonet(), MAML(ways=3, inner_steps=2)], ids=["protonet", "kml-protonet", "maml"]
+)
 def test_engines_agree(name, learner, targets):
     params, episodes = params_of(learner), episodes_of(targets, 5)
     found, expected = (find_engine(each)(learner, episodes)(params) for each in (name, "loop"))
@@ -72,6 +76,44 @@ def test_the_batchings_of_training_agree(targets):
     torch.testing.assert_close(torch.tensor(one.losses), torch.tensor(other.losses), rtol=1e-4, atol=0)
     for name, gradient in one.gradient.items():
         torch.testing.assert_close(gradient, other.gradient[name], rtol=1e-2, atol=1e-3 * float(gradient.abs().max()))
+
+
+@pytest.mark.parametrize(
+    "learner", [ProtoNet(), kml_protonet(), MAML(ways=3)], ids=["protonet", "kml-protonet", "maml"]
+)
+def test_a_gradient_as_a_graph_is_what_it_was(learner, targets):
+    tasks = tr.FewShot(targets.dataset.to("cuda"), ways=3, shots=1, queries=2, seed=1)
+    batches = [[(tasks, 4 * step + k) for k in range(4)] for step in range(5)]
+    settings = [
+        {name: value * (1 - step / 10) for name, value in params_of(learner, torch.float32).items()}
+        for step in range(5)
+    ]
+    with full_precision():
+        expected = [meta_gradient("together", learner, *each) for each in zip(settings, batches, strict=True)]
+        with repeated():
+            found = [meta_gradient("together", learner, *each) for each in zip(settings, batches, strict=True)]
+            graphs = current()
+    assert [work.__name__ for work in graphs._captured.values()] == ["replayed"]
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(torch.tensor(one.losses), torch.tensor(other.losses), rtol=1e-4, atol=1e-6)
+        for name, gradient in one.gradient.items():
+            torch.testing.assert_close(
+                gradient, other.gradient[name], rtol=1e-2, atol=1e-3 * float(gradient.abs().max())
+            )
+
+
+def test_what_cannot_be_a_graph_is_done_as_it_is_written(targets):
+    class Waiting(ProtoNet):
+        def episode_scores(self, params, episode):
+            loss, accuracy = super().episode_scores(params, episode)
+            torch.cuda.synchronize()
+            return loss, accuracy
+
+    tasks = [(tr.FewShot(targets.dataset.to("cuda"), ways=3, shots=1, queries=2, seed=1), k) for k in range(4)]
+    learner, params = Waiting(), params_of(ProtoNet(), torch.float32)
+    with full_precision(), repeated():
+        found = [meta_gradient("together", learner, params, tasks).losses for _ in range(5)]
+    assert all(losses == found[0] for losses in found)
 
 
 def test_a_training_on_a_gpu_goes_on_where_it_stopped(tmp_path, strokes):

@@ -17,7 +17,7 @@ import torch
 import transference as tr
 from tests.strangers import Net, PixelPrototypes, make_net_learner, one_step_loss
 from transference.devices import n_workers, out_of_memory, workers
-from transference.engines import ENGINES, _trial, find_engine, loss_gradient, trial
+from transference.engines import ENGINES, _graphs, _trial, find_engine, loss_gradient, trial
 from transference.engines import _engines as engines
 from transference.errors import SpecMismatchError, UsageError
 from transference.learners import Bound, mode_aware
@@ -452,3 +452,24 @@ def test_gradients_of_images_are_taken_on_threads_by_vmap_too(monkeypatch):
         (expected, _), its = loss_gradient(learner, params, episode, names)
         assert loss == pytest.approx(expected, rel=1e-9)
         torch.testing.assert_close(gradient, its, rtol=1e-7, atol=1e-12)
+
+
+@pytest.mark.parametrize("possible", [True, False])
+def test_work_is_captured_once_it_is_repeated(monkeypatch, possible, targets):
+    done = []
+
+    def way(name):
+        return lambda params, block: (done.append(name), (params["w"], {}))[1]
+
+    monkeypatch.setattr(_graphs, "_captured", lambda work, *_: way("graph") if possible else None)
+    graphs, block = _graphs.Graphs(), targets[0]
+    for n in (1, 1, 1, 1, 2, 2, 2):
+        rows, _ = graphs.do("kind", way("work"), way("watched"), {"w": torch.zeros(n)}, block)
+        assert len(rows) == n
+    later = "graph" if possible else "watched"
+    assert done == ["watched", "watched", later, later, "watched", "watched", later]
+    with _graphs.repeated():
+        outer = _graphs.current()
+        with _graphs.repeated():
+            assert _graphs.current() is outer
+    assert _graphs.current() is None

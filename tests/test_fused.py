@@ -12,6 +12,7 @@ from tests.strangers import make_net_learner
 from transference import exact_sums, fused
 from transference.engines import ENGINES, ONCE
 from transference.fused import KeptPatches, Kernels, Maps, Patches
+from transference.fused._batched import as_products, differ
 from transference.fused._convolution import convolve
 from transference.fused._geometry import Geometry
 from transference.learners import EpisodeError
@@ -55,6 +56,40 @@ def test_a_convolution_of_any_geometry_is_torchs(side, n, relu):
         wide = convolve(x.double(), weight.double(), bias.double(), geometry, relu=relu)
         torch.testing.assert_close(wide, expected, rtol=1e-12, atol=1e-12)
     assert tried > 20
+
+
+@pytest.mark.parametrize("geometry", [(1, 0), (1, 1), (2, 1), (2, 0)])
+@pytest.mark.parametrize("size", [(3, 3), (2, 3)])
+def test_kernels_that_differ_from_task_to_task_convolve_as_products(size, geometry):
+    stride, padding = geometry
+    x, weight = images(20, 3, 7, 6, dtype=torch.float64), kernel(8, 3, *size, dtype=torch.float64)
+    x, weight = x.unflatten(0, (4, 5)), weight.unflatten(0, (4, 2))
+    seen = []
+
+    def ours(x, weight):
+        seen.append(differ(weight))
+        return as_products(x, weight, stride=stride, padding=padding)
+
+    def torchs(x, weight):
+        return F.conv2d(x, weight, stride=stride, padding=padding)
+
+    for way in (ours, torchs):
+        torch.testing.assert_close(
+            torch.vmap(way)(x, weight), torch.stack([torchs(*each) for each in zip(x, weight, strict=True)])
+        )
+    torch.testing.assert_close(torch.vmap(ours, (None, 0))(x[0], weight), torch.vmap(torchs, (None, 0))(x[0], weight))
+    inputs = [each[:2].clone().requires_grad_() for each in (x, weight)]
+    assert torch.autograd.gradgradcheck(lambda *each: torch.vmap(ours)(*each).sin().mean(), inputs)
+    assert all(seen)
+
+
+def test_it_is_known_whose_kernels_differ():
+    weight, said = torch.ones(3, 2, 2), []
+    torch.vmap(lambda w: (said.append(differ(w)), w)[1])(weight)
+    torch.vmap(lambda w: (said.append(differ(weight)), w)[1])(weight)
+    torch.vmap(lambda w: torch.vmap(lambda v: (said.append((differ(w), differ(v), differ(w * v))), v)[1])(w))(weight)
+    assert said == [True, False, (False, True, True)]
+    assert not differ(weight)
 
 
 @pytest.mark.parametrize("n", [3, 40])

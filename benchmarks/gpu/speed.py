@@ -245,8 +245,14 @@ def _timed(case: Case, candidates: Sequence[Candidate], plan: Plan, asked: Asked
             ready |= _tried(case, each, plan, rows[each.name])
         else:
             rows[each.name]["status"] = OUT_OF_TIME
-    seconds = in_turn({name: way for name, (way, _) in ready.items()}, plan.rounds, asked.where) if ready else {}
-    rates = {name: each.n_settings * each.n_targets / seconds[name] for name, (_, each) in ready.items()}
+    short: set[str] = set()
+    ways = {name: partial(_if_memory_lasts, name, way, short) for name, (way, _) in ready.items()}
+    seconds = in_turn(ways, plan.rounds, asked.where) if ready else {}
+    rates = {
+        name: each.n_settings * each.n_targets / seconds[name] for name, (_, each) in ready.items() if name not in short
+    }
+    for name in short:
+        rows[name]["status"] = OUT_OF_MEMORY
     limits = {name: rate for name, rate in rates.items() if name.startswith("limit")}
     case.rates |= {"limit": max(limits.values())} if limits else {}
     case.rates |= {"straightforward": rates["straightforward"]} if "straightforward" in rates else {}
@@ -255,6 +261,23 @@ def _timed(case: Case, candidates: Sequence[Candidate], plan: Plan, asked: Asked
             yield _COLUMNS | row | (_rated(case, rates[name], product) if name in rates else {})
     del ready
     if asked.where.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def _if_memory_lasts(name: str, way: Callable[[], object], short: set[str]) -> None:
+    """Call a way that did fit; beside the graphs of others, each of which has memory of its own, it may no longer, and is noted.
+
+    Raises:
+        RuntimeError: something else went wrong.
+    """
+    if name in short:
+        return
+    try:
+        way()
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        short.add(name)
         torch.cuda.empty_cache()
 
 

@@ -10,7 +10,7 @@ from benchmarks.gpu.stages import OUT_OF_TIME, Asked, Row
 from benchmarks.timing import in_turn, peak_memory
 from benchmarks.training import MODES, Steps, steps
 from meta_models.training.gradients import draw
-from transference.engines import find_engine
+from transference.engines import find_engine, repeated
 
 LEARNERS = ("kml-protonet", "protonet")
 ITERATIONS = 30_000
@@ -31,7 +31,8 @@ def training(asked: Asked) -> Iterator[Row]:
             continue
         both = steps(name, tasks, meta_batch, None, asked.where)
         parts = {"straightforward": both.straightforward, "ours": both.ours, **_parts(both)}
-        seconds = in_turn(parts, rounds, asked.where)
+        with repeated():  # as in a training
+            seconds = in_turn(parts, rounds, asked.where)
         yield row | {
             "batching": both.batching,
             "iterations_per_second": 1 / seconds["ours"],

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 import transference as tr
-from transference.engines import Engine
+from transference.engines import Engine, Graph
 from transference.episodes import stack
 from transference.learners import read_scores
 
@@ -125,25 +125,10 @@ def stacked(settings: Sequence[tr.Params]) -> tr.Params:
 
 
 def graphed(losses: Losses, params: tr.Params) -> Losses:
-    """Return the same as one CUDA graph: all its kernels are launched at once, on parameters that are copied into their place."""
+    """Return the same as one CUDA graph, on parameters that are copied into their place."""
     place = {name: value.clone() for name, value in params.items()}
-    aside = torch.cuda.Stream()
-    aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):
-        for _ in range(3):  # what is chosen or allocated at first use is not to be captured
-            losses(place)
-    torch.cuda.current_stream().wait_stream(aside)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        found = losses(place)
-
-    def replayed(params: tr.Params) -> Tensor:
-        for name, value in params.items():
-            place[name].copy_(value)
-        graph.replay()
-        return found.clone()
-
-    return replayed
+    graph = Graph(lambda: [losses(place)], list(place.values()))
+    return lambda params: graph([params[name] for name in place])[0]
 
 
 def compiled(losses: Losses, params: tr.Params, *, mode: str | None = None) -> Losses:

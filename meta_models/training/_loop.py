@@ -31,6 +31,7 @@ from meta_models.training.gradients import Task, combined_gradient, meta_gradien
 from transference import Checkpoint, Combination, Learner, OptimizerState, Params, load_checkpoint, save_checkpoint
 from transference.combine import check_number, parse_combination, parts_of
 from transference.devices import channels_last, full_precision, undisturbed, workers
+from transference.engines import repeated
 from transference.errors import LearnerError, UsageError
 from transference.learners import ConfiguredLearner, EpisodeError, Theta, check_pure, tell_apart
 from transference.logs import Careful, Log, Scalars
@@ -184,7 +185,7 @@ def train(
     metrics: list[dict[str, Any]] = []
     recent: list[dict[str, Any]] = []
     bar = progress_bar(iterations, unit="it", shown=progress, initial=min(done, iterations))
-    with full_precision(), bar, workers():  # the same threads for all updates
+    with full_precision(), bar, workers(), repeated():  # the same threads for all updates
         if watch and done:  # a stage that was interrupted once its checkpoint was saved
             watch(done, partial(_checkpoint, training, theta, params, optimizer, done))
         for iteration in range(done, iterations):
@@ -290,7 +291,7 @@ def _update(
         if seen
         for mean in [torch.tensor(seen, dtype=torch.float64).mean(dim=0).tolist()]
     ]
-    total = torch.stack([g.abs().sum() for g in found.gradient.values()]).sum()
+    total = torch.nn.utils.get_total_norm(found.gradient.values())
     if not all(math.isfinite(number) for number in (float(total), *(row["loss"] for row in rows))):
         raise LearnerError(
             f"The loss or its gradient became infinite or NaN at iteration {iteration + 1}; lower the outer or inner rate."

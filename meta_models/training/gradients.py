@@ -85,9 +85,16 @@ def _scores(tasks: Sequence[int], parts: Sequence[MeanGradient]) -> list[tuple[i
 
 
 def draw(tasks: Sequence[Task], part: int = 0, parts: int = 1) -> list[Episode]:
-    """Return the tasks' episodes, with one part of their queries, which several threads draw."""
+    """Return the tasks' episodes, with one part of their queries, which several threads draw if images lie in host memory.
+
+    On a GPU drawing is asking for one small thing after the other, which threads would only take turns in.
+    """
+    first, *others = tasks
+    begun = episode_of(*first)
     with workers() as pool:
-        return list(pool.map(lambda task: episode_of(*task).some_queries(part, parts), tasks))
+        each = pool.map if begun.device.type == "cpu" else map
+        drawn = [begun, *each(lambda task: episode_of(*task), others)]
+    return [episode.some_queries(part, parts) for episode in drawn]
 
 
 def where(error: EpisodeError, tasks: Sequence[Task]) -> str:

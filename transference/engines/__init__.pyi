@@ -8,6 +8,8 @@ from ._engines import Scored as Scored
 from ._engines import find_engine as find_engine
 from ._gradient import MeanGradient as MeanGradient
 from ._gradient import loss_gradient as loss_gradient
+from ._graphs import Graph as Graph
+from ._graphs import repeated as repeated
 from ._kept import KeptGradients as KeptGradients
 from ._names import ALIASES as ALIASES
 from ._names import ENGINE_NAMES as ENGINE_NAMES

@@ -29,6 +29,7 @@ from torch import Tensor
 
 from transference.devices import as_allocated, channels_last, n_workers, out_of_memory, workers
 from transference.engines._gradient import MeanGradient, gradient_of, leaves_of, loss_gradient
+from transference.engines._graphs import Graphs, current
 from transference.engines._names import ALIASES
 from transference.engines._turns import InTurns
 from transference.episodes import Episode, Params, has_images, stack
@@ -244,7 +245,7 @@ class Vmap:
         On a thread of its own with a single kernel thread: with more, sums on a CPU would change their last digits.
         """
         with workers() as pool:
-            return pool.submit(_mean_of_sums, learner, params, list(episodes), names).result()
+            return pool.submit(_mean_of_sums, learner, params, list(episodes), names, current()).result()
 
 
 def _alike(learner: Learner, episodes: Sequence[Episode]) -> list[list[int]]:
@@ -257,16 +258,30 @@ def _alike(learner: Learner, episodes: Sequence[Episode]) -> list[list[int]]:
     return list(found.values())
 
 
-def _mean_of_sums(learner: Learner, params: Params, episodes: Sequence[Episode], names: Sequence[str]) -> MeanGradient:
+def _mean_of_sums(
+    learner: Learner, params: Params, episodes: Sequence[Episode], names: Sequence[str], graphs: Graphs | None
+) -> MeanGradient:
+    def summed(params: Params, block: Episode) -> tuple[Tensor, Params]:
+        leaves = leaves_of(params, names)
+        scores = torch.vmap(partial(read_scores, learner, leaves))(block)
+        return _row(scores), gradient_of(scores[0].sum(), leaves, names)
+
+    def watched(params: Params, block: Episode) -> tuple[Tensor, Params]:
+        with untouched([learner], params):
+            return summed(params, block)
+
     laid_out = {name: as_allocated(value) for name, value in params.items()}
     sums: list[Params] = []
     rows = torch.empty(len(episodes), 2, dtype=torch.float64)
-    with untouched([learner], laid_out):
-        for numbers in _alike(learner, episodes):
-            leaves = leaves_of(laid_out, names)
-            scores = torch.vmap(partial(read_scores, learner, leaves))(stack([episodes[k] for k in numbers]))
-            sums.append(gradient_of(scores[0].sum(), leaves, names))
-            rows[torch.tensor(numbers)] = _row(scores).cpu()
+    for numbers in _alike(learner, episodes):
+        block = stack([episodes[k] for k in numbers])
+        if graphs and block.device.type == "cuda":
+            kind = id(learner), block.mode if mode_aware(learner) else None, tuple(names)
+            some_rows, gradient = graphs.do(kind, summed, watched, laid_out, block)
+        else:
+            some_rows, gradient = watched(laid_out, block)
+        sums.append(gradient)
+        rows[torch.tensor(numbers)] = some_rows.cpu()
     return MeanGradient.of(sums, [(loss, accuracy) for loss, accuracy in rows.tolist()])
 
 

@@ -15,13 +15,16 @@ from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function
 
 from transference.devices import eager
+from transference.fused._batched import as_products, differ
 from transference.fused._convolution import as_product, bordered, rows_of, small
 from transference.fused._geometry import Geometry
 from transference.fused._windows import summed, windows
 
 
 def conv2d(images: Tensor, weight: Tensor, *, stride: int = 1, padding: int = 0) -> Tensor:
-    """Return ``torch.nn.functional.conv2d``, by a quicker way for small maps on a CPU; gradients pass through, of any order.
+    """Return ``torch.nn.functional.conv2d``, by a quicker way where there is one; gradients pass through, of any order.
+
+    There is for small maps on a CPU, and on a GPU for tasks that go together, each with kernels of its own.
 
     Args:
         images: ``[n, c_in, side, side]``.
@@ -32,6 +35,8 @@ def conv2d(images: Tensor, weight: Tensor, *, stride: int = 1, padding: int = 0)
     if has_torch_function((images,)):
         found: Tensor = handle_torch_function(conv2d, (images,), images, weight, stride=stride, padding=padding)
         return found
+    if images.device.type != "cpu" and differ(weight):
+        return as_products(images, weight, stride=stride, padding=padding)
     if not eager() or images.device.type != "cpu":
         return F.conv2d(images, weight, stride=stride, padding=padding)
     geometry = Geometry.of(weight, stride, padding, 1)
