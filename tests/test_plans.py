@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,7 @@ from click.testing import CliRunner
 from meta_models.training._plan import Plan
 from transference.cli import main
 
+ROOT = Path(__file__).resolve().parents[1]
 MODES = ("sinusoid", "linear", "abs")
 PLAN = """
 learner = "regression-maml"
@@ -286,3 +289,22 @@ def test_folders_have_names_that_any_disk_takes_and_no_two_the_same():
     assert all(len(name) < 110 and not set(name) & set("[]/*>:") for name in folders)
     named = Plan.parse(MODES, {"seeds": [0], "subsets": {"../up": ["abs"], "..": ["linear"]}}).entries
     assert all(not entry.folder.startswith(".") and "/" not in entry.folder for entry in named)
+
+
+def test_the_plan_of_the_analysis_has_the_trainings_that_its_config_names(tmp_path):
+    config = tomllib.loads((ROOT / "analyses" / "acting" / "config.toml").read_text())["e1"]
+    told = tomllib.loads((ROOT / "analyses" / "acting" / config["plan"]).read_text())
+    plan = Plan.parse(told["modes"].split(","), {name: told[name] for name in ("seeds", "subsets", "test")})
+    assert list(plan.modes) == config["families"]
+    assert len(plan.entries) == config["subsets"] * len(config["seeds"])
+    assert list(plan.targets) == config["targets"]
+    assert (plan.n_test, told["iterations"], told["learner"]) == (
+        config["n_test"],
+        config["updates"],
+        config["learner"],
+    )
+    seeds = {config["pilot"]["seed"], *config["pilot"]["repeated"]}
+    assert not seeds & set(config["seeds"])
+    assert sorted(config["told"]["chosen_on"] + config["told"]["told_on"]) == config["seeds"]
+    tested = len(set(config["predictors"]) - set(config["told"]["trivial"]))
+    assert config["told"]["comparisons"] == tested * len(config["told"]["groups"])

@@ -167,8 +167,8 @@ def carry_out(
     planned = read_plan(ctx, file, out)
     plan, folder = planned.plan, planned.folder
     folder.check(planned.how)
-    _check(planned)
     entries = plan.entries if mine is None else plan.entries[mine.number - 1 :: mine.of]
+    _check(planned, entries)
     todo = [entry for entry in entries if not folder.finished(entry)]
     if dry_run:
         say(f"{out}: {len(entries)} trainings, {len(entries) - len(todo)} done, {len(todo)} to do")
@@ -242,18 +242,17 @@ def _share(cluster: str | None, shard: str | None) -> Shard | None:
     return None if shard is None else Shard.parse(shard)
 
 
-def _check(planned: Planned) -> None:
-    """Make sure that every training can be begun or gone on with, before any is."""
-    for entry in planned.plan.entries:
+def _check(planned: Planned, entries: Sequence[Entry]) -> None:
+    """Make sure that some trainings can be begun or gone on with, and tested, before any is; tasks are tried with one seed."""
+    for entry in entries:
         asked = planned.asked(entry)
         tasks = asked.tasks("train")
         Folder(planned.folder.of(entry)).check(asked.training.identity(tasks))
-        if entry.seed == planned.plan.entries[0].seed:
+        if entry.seed == entries[0].seed:
             check_tasks(asked.learner, asked.training, tasks)
-    first = planned.plan.entries[0]
-    asked = planned.asked(first)
-    for target in planned.plan.targets:
-        _test_tasks(target, asked, planned.plan.seed_of_tests(first))
+    for entry in entries[:1]:
+        for target in planned.plan.targets:
+            _test_tasks(target, planned.asked(entry), planned.plan.seed_of_tests(entry))
 
 
 def _test_tasks(target: str, asked: Asked, seed: int) -> DescribingSampler:
