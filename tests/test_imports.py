@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
+from meta_models.cli.work._asked import training_of
 from transference.cli import main
 from transference.cli.checkpoints import open_checkpoints
 from transference.cli.plot import OF_KINDS, parameter_of
@@ -22,7 +23,7 @@ from transference.lookahead import LOOKAHEADS
 ROOT = Path(__file__).resolve().parents[1]
 ORDER = [
     {"errors", "files", "later", "plain", "_trees", "_streams"},
-    {"_csv", "addresses", "blocks", "logs", "progress"},
+    {"_csv", "addresses", "blocks", "logs", "progress", "weights"},
     {"devices"},
     {"exact_sums"},
     {"episodes"},
@@ -253,6 +254,8 @@ def test_what_does_the_work_of_a_command_takes_the_values_of_its_options(words, 
     given = {parameter.name for parameter in command.params if parameter.expose_value}
     if "reading" in taken:
         given -= set(inspect.signature(open_checkpoints).parameters)
+    if "options" in taken:
+        given -= set(inspect.signature(training_of).parameters)
     if "of_kinds" in taken:
         given -= {parameter_of(option) for option in OF_KINDS.values()}
     assert given == {name for name, p in taken.items() if p.kind is p.POSITIONAL_OR_KEYWORD and name != "ctx"}

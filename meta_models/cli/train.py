@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import click
 
 from meta_models.training import BATCHINGS
@@ -22,7 +25,20 @@ _MODES = (
     "Datasets to train on, or modalities of paired data (mix[a],mix[a+b]), separated by commas; tasks are shared out evenly. Of each its "
     "train split; all classes of one that has no splits."
 )
+_WEIGHTS = (
+    "In which proportion modes have tasks, a number for each, 0 for none: a TOML file with a table [weights], or "
+    "strokes=1,shapes=0.5."
+)
 _BATCHING = "Tasks of a meta-batch: a thread each (apart), all at once (together), or what suits the device; a training keeps it."
+
+
+class _OrPlan(click.Option):
+    """An option that a training must be given, and a plan of trainings must not."""
+
+    def process_value(self, ctx: click.Context, value: Any) -> Any:  # noqa: ANN401 - click's
+        """Return the value; nothing, where a plan was given."""
+        planned = isinstance(ctx.params.get("plan"), Path)  # what stands for no value differs between versions of click
+        return None if planned and self.value_is_missing(value) else super().process_value(ctx, value)
 
 
 @with_settings
@@ -32,10 +48,13 @@ _BATCHING = "Tasks of a meta-batch: a thread each (apart), all at once (together
 Examples:
   transference train --learner protonet --modes strokes,shapes --iterations 200 --save-every 50 --out runs/toy
   transference train --learner maml --modes strokes --iterations 100 --out runs/toy-maml
-  transference train --learner shared-latent --modes "mix[a],mix[b],mix[*]" --out runs/toy-mix""",
+  transference train --learner shared-latent --modes "mix[a],mix[b],mix[*]" --out runs/toy-mix
+  transference train --plan plan.toml --out runs/subsets --shard 1/4""",
 )
-@click.option("--learner", required=True, help="A registered learner (see transference learners) or module:factory.")
-@click.option("--modes", required=True, help=_MODES)
+@click.option(
+    "--learner", cls=_OrPlan, required=True, help="A registered learner (see transference learners) or module:factory."
+)
+@click.option("--modes", cls=_OrPlan, required=True, help=_MODES)
 @episode_options("as in the learner's paper", ("shots", "queries"))
 @click.option("--iterations", type=click.IntRange(1), metavar="N", help=f"Outer updates in all.  {_RECIPE}")
 @click.option(
@@ -62,6 +81,7 @@ Examples:
     default="",
     help=f"How the modes' gradients are combined: {', '.join(map(form, COMBINATIONS))}.  [default: the mean over tasks]",
 )
+@click.option("--weights", metavar="FILE|MODE=W,…", help=_WEIGHTS)
 @click.option("--batching", type=click.Choice(["auto", *BATCHINGS]), default="auto", show_default=True, help=_BATCHING)
 @config_option
 @click.option(
@@ -87,8 +107,29 @@ Examples:
     metavar="FILE.toml",
     help="Measure a small table at stages of the training: source, target, alpha and other options of compute, and every = 500.",
 )
+@click.option(
+    "--plan",
+    type=PathType(exists=True, dir_okay=False),
+    metavar="FILE.toml",
+    is_eager=True,  # before the options that a plan makes needless
+    help="Many trainings, each then tested: options of this command, subsets or weights of modes, and seeds; OUT/trainings.parquet has all "
+    "results. Beside it on the command line: data-root, device and what follows.",
+)
+@click.option(
+    "--cluster",
+    metavar="WHERE",
+    help="Who carries out the plan: local:N, processes of this machine, tcp://HOST:PORT or slurm:FILE.toml, as in compute. "
+    "Needs transference[cluster].  [default: this process]",
+)
+@click.option(
+    "--shard",
+    metavar="I/N",
+    help="Carry out share I of N of the plan, beside processes that do the others on the same disk, as in compute; the last one writes "
+    "the table.",
+)
 @click.option("--dry-run", is_flag=True, help="Check everything and print what would be trained.")
 @click.option("--out", type=PathType(), required=True, help="Folder for checkpoints and metrics.")
+@click.pass_context
 @run_by("meta_models.cli.work.train")
 def train() -> None:
     """Meta-train a learner and save checkpoints on the way.
@@ -100,6 +141,9 @@ def train() -> None:
     OUT/validation one with those of each checkpoint on the val split.
 
     --watch FILE.toml measures while it trains, for at most 3 % of its time, into OUT/watch, a run folder as compute makes them.
+
+    --plan FILE.toml carries out many trainings: options of this command, a line each, and which subsets of the modes, or weights of them,
+    with which seeds (docs/plans.md). Repeating the command goes on; finished trainings are skipped.
 
     A learner of modalities is told those of the modes; --config may name more of them, with modalities.NAME = [SHAPE].
     """

@@ -2,7 +2,8 @@
 
 What moves is what a measurement would move (`transference.learners.Theta`).
 
-Task ``k`` of a training is task ``k // n_modes`` of mode ``k % n_modes``; iteration ``t`` takes tasks ``t·b … (t+1)·b-1``. Tasks are
+Task ``k`` of a training is task ``k // n_modes`` of mode ``k % n_modes``, or with weights the next task of the mode whose turn it is
+(`Turns`); iteration ``t`` takes tasks ``t·b … (t+1)·b-1``. Tasks are
 addressed, not drawn from a generator, so a resumed training meets the very tasks that an undisturbed one would have met.
 
 The released programs keep one Adam for the backbone and one for the encoder, with the same settings. Adam works element by element, so a
@@ -14,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ from torch import Tensor
 from meta_models.backbones import task_encoder
 from meta_models.training._evaluation import evaluate, summary
 from meta_models.training._folder import Folder
+from meta_models.training._turns import turns_of
 from meta_models.training.gradients import Task, combined_gradient, meta_gradient, usual, where
 from transference import Checkpoint, Combination, Learner, OptimizerState, Params, load_checkpoint, save_checkpoint
 from transference.combine import check_number, parse_combination, parts_of
@@ -37,6 +39,7 @@ from transference.learners import ConfiguredLearner, EpisodeError, Theta, check_
 from transference.logs import Careful, Log, Scalars
 from transference.progress import progress_bar
 from transference.samplers import DescribingSampler, TaskSampler
+from transference.weights import check_weights
 
 
 @dataclass(frozen=True)
@@ -61,9 +64,11 @@ class Training:
         rotated: names of the datasets whose classes are turned by a random number of quarter turns, anew in every task.
         combine: how the modes' gradients are combined, as `transference.combine.parse_combination` reads it; empty for the mean over
             tasks.
+        weights: of every mode, in proportion to which it has tasks; 0 for a mode of which none is drawn. Empty, or with equal weights,
+            modes take turns.
 
     Raises:
-        UsageError: a number is out of range, or there is no such combination.
+        UsageError: a number is out of range, there is no such combination, or weights do not suit the modes or the combination.
     """
 
     learner: str
@@ -81,6 +86,7 @@ class Training:
     seed: int = 0
     rotated: tuple[str, ...] = ()
     combine: str = ""
+    weights: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         wrong = [name for name in ("halve_every", "clip_norm", "seed") if not 0 <= getattr(self, name) < math.inf]
@@ -90,6 +96,17 @@ class Training:
             raise UsageError(
                 f"The training was to have {told}; meta_batch and lr must be above 0, all of them finite and not negative."
             )
+        if self.weights:
+            check_weights(self.weights, self.modes)
+            if self.combine and self._weighted:
+                raise UsageError(
+                    f"The combination {self.combine} takes as many tasks of every mode, and weights that differ were given; leave one out."
+                )
+
+    @property
+    def _weighted(self) -> bool:
+        """Whether any mode has another weight than the others."""
+        return len(set(self.weights.values())) > 1
 
     def lr_at(self, iteration: int) -> float:
         """Return the outer rate of the update that follows ``iteration`` others.
@@ -106,8 +123,8 @@ class Training:
     def to_json(self) -> dict[str, Any]:
         """Return the training as plain JSON values."""
         plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
-        for name in ("rotated", "combine"):
-            if not plain[name]:
+        for name, told in (("rotated", self.rotated), ("combine", self.combine), ("weights", self._weighted)):
+            if not told:
                 del plain[name]  # as in trainings that were begun before there was a choice
         return plain
 
@@ -243,8 +260,11 @@ def _combination(training: Training, given: Combination | None) -> Combination |
 
 def _meta_batch(training: Training, tasks: Sequence[TaskSampler], iteration: int) -> list[Task]:
     """Return the tasks of one update."""
-    numbers = range(iteration * training.meta_batch, (iteration + 1) * training.meta_batch)
-    return [(tasks[k % len(tasks)], k // len(tasks)) for k in numbers]
+    start, stop = iteration * training.meta_batch, (iteration + 1) * training.meta_batch
+    if training.weights:
+        turns = turns_of(tuple(training.weights[mode] for mode in training.modes))
+        return [(tasks[mode], number) for mode, number in turns.between(start, stop)]
+    return [(tasks[k % len(tasks)], k // len(tasks)) for k in range(start, stop)]
 
 
 def _update(

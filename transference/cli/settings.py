@@ -122,7 +122,7 @@ def _take(ctx: click.Context, _: click.Parameter, file: Path | None) -> None:
     """Make what the file says the defaults of the command's options.
 
     Raises:
-        UsageError: it is no TOML, names what is no option of this command or an option twice, or gives one a value that is none of its.
+        UsageError: it is no TOML, or not of options of this command.
     """
     if file is None or ctx.resilient_parsing:
         return
@@ -132,6 +132,20 @@ def _take(ctx: click.Context, _: click.Parameter, file: Path | None) -> None:
         raise UsageError(
             f"{file} is no TOML file of options ({error}). Write one option a line, for example n-source = 50."
         ) from error
+    ctx.default_map = {**(ctx.default_map or {}), **options_in(ctx, file, content)}
+
+
+def options_in(ctx: click.Context, file: Path, content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a command's options that a file gives, by the names of the parameters.
+
+    Args:
+        ctx: of the command.
+        file: that the content is from, for messages.
+        content: by option.
+
+    Raises:
+        UsageError: it names what is no option of this command or an option twice, or gives one a value that is none of its.
+    """
     known = {_key(parameter): parameter for parameter in _settable(ctx.command)}
     found: dict[str, Any] = {}
     for written, value in content.items():
@@ -141,7 +155,7 @@ def _take(ctx: click.Context, _: click.Parameter, file: Path | None) -> None:
         if str(parameter.name) in found:
             raise UsageError(f"{file} gives {_key(parameter)} twice, the second time as {written!r}; give it once.")
         found[str(parameter.name)] = _value(ctx, file, parameter, value)
-    ctx.default_map = {**(ctx.default_map or {}), **found}
+    return found
 
 
 def _stranger(ctx: click.Context, key: str, known: Mapping[str, click.Parameter]) -> str:

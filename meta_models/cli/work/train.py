@@ -5,129 +5,61 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from meta_models.training import Folder, Training, check_tasks, recipe_of
+import click
+
+from meta_models.cli.work._asked import training_of
+from meta_models.training import Folder, check_tasks
 from meta_models.training import train as run_training
-from transference.cli.combinations import read_combinations
-from transference.cli.modes import in_order
-from transference.cli.options import (
-    EPISODE,
-    import_from_here,
-    read_config,
-    split_modes,
-)
+from transference.cli.options import import_from_here
 from transference.cli.printing import say
-from transference.datasets import only_split
-from transference.devices import choose_device, keep_freed_memory
+from transference.devices import keep_freed_memory
 from transference.errors import UsageError
-from transference.learners import Learner, load_learner, offered_config
-from transference.samplers import input_shapes, open_tasks
+from transference.learners import Learner
 
 if TYPE_CHECKING:
     from transference.watch import Watch
 
 
 def train(
-    learner: str,
-    modes: str,
-    ways: int | None,
-    shots: int | None,
-    queries: int | None,
-    side: int | None,
-    channels: int | None,
-    iterations: int | None,
+    ctx: click.Context,
+    /,
     save_every: int,
     validate: int,
-    meta_batch: int | None,
-    lr: float | None,
-    halve_every: int | None,
-    clip_norm: float | None,
-    combine: str,
     batching: str,
-    config: Path | None,
-    rotate: str | None,
-    data_root: Path | None,
-    seed: int,
-    device: str,
     watch: Path | None,
+    plan: Path | None,
+    cluster: str | None,
+    shard: str | None,
     dry_run: bool,
     out: Path,
+    **options: Any,  # noqa: ANN401 - what `training_of` takes
 ) -> None:
     """Do what ``transference train`` was asked."""
     import_from_here()
     keep_freed_memory()
-    names = in_order(split_modes(modes), data_root)
-    rotated = in_order(split_modes(rotate, "--rotate"), data_root) if rotate else ()
-    if not set(rotated) <= set(names):
-        raise UsageError(f"--rotate {rotate} was asked for, but the modes are {modes}; name some of these.")
-    asked = [combine] if combine else []
-    combinations = read_combinations(asked, names, option="--modes", data_root=data_root)
-    name_of_combination = next(iter(combinations), "")
-    own = read_config(config)
-    offers: dict[str, Any] = {
-        "modes": list(names),
-        "ways": ways or EPISODE["ways"],
-        "channels": channels or EPISODE["channels"],
-    }
-    if "modalities" not in own:  # a file may name more of them than these modes show
-        offers["modalities"] = input_shapes(
-            names, data_root=data_root, side=side or EPISODE["side"], channels=offers["channels"]
-        )
-    offered = offered_config(learner, offers)
-    contradicted = [name for name in own if name in offered and own[name] != offered[name]]
-    if contradicted:
-        options = ", ".join(f"--{name} {offered[name]}" for name in contradicted)
-        raise UsageError(
-            f"{config} has its own {', '.join(contradicted)}, but the command asks for {options}; leave it out of the file."
-        )
-    settings = {**offered, **own}
-    built = load_learner(learner, settings)
-    recipe = recipe_of(built, len(names))
-    usual = {**EPISODE, "shots": recipe.shots, "queries": recipe.queries}
-    given = {"ways": ways, "shots": shots, "queries": queries, "side": side, "channels": channels}
-    shape = {name: usual[name] if value is None else value for name, value in given.items()}
-    where = choose_device(device)
-    training = Training(
-        learner=learner,
-        config=settings,
-        modes=names,
-        **shape,
-        meta_batch=_usual_batch(recipe.meta_batch, len(names) if combine else 1) if meta_batch is None else meta_batch,
-        lr=recipe.lr if lr is None else lr,
-        halve_every=recipe.halve_every if halve_every is None else halve_every,
-        clip_norm=recipe.clip_norm if clip_norm is None else clip_norm,
-        seed=seed,
-        rotated=rotated,
-        combine=name_of_combination,
-    )
-    total = recipe.iterations if iterations is None else iterations
-    tasks, validation = (
-        [
-            open_tasks(
-                f"{name}:{_split(name, split, data_root)}",
-                data_root=data_root,
-                **shape,
-                seed=seed,
-                rotated=split == "train" and name in rotated,
-                device=where,
-            )
-            for name in names
-            if split == "train" or validate
-        ]
-        for split in ("train", "val")
-    )
+    if plan is not None:
+        from meta_models.cli.work._planned import carry_out
+
+        carry_out(ctx, plan, out, cluster=cluster, shard=shard, dry_run=dry_run)
+        return
+    if given := [f"--{name} {value}" for name, value in (("cluster", cluster), ("shard", shard)) if value is not None]:
+        raise UsageError(f"{given[0]} was given without --plan: a single training is one process's. Leave it out.")
+    asked = training_of(**options)
+    training, total = asked.training, asked.iterations
+    tasks = asked.tasks("train")
+    validation = asked.tasks("val") if validate else []
     Folder(out).check(training.identity(tasks))
-    watched = (
-        _watch(watch, built, {**shape, "seed": seed, "data_root": data_root, "device": where}, out) if watch else None
-    )
+    about = {**asked.shape, "seed": training.seed, "data_root": asked.data_root, "device": asked.device}
+    watched = _watch(watch, asked.learner, about, out) if watch else None
     if dry_run:
-        check_tasks(built, training, tasks)
+        check_tasks(asked.learner, training, tasks)
         told = "\n".join(f"  {name} = {value}" for name, value in training.to_json().items())
         say(
             f"would train for {total} iterations of {training.meta_batch} tasks, saving every {save_every} in {out}:\n{told}"
         )
         return
     paths = run_training(
-        built,
+        asked.learner,
         training,
         tasks,
         out=out,
@@ -135,7 +67,7 @@ def train(
         save_every=save_every,
         validation=validation,
         n_validation=validate,
-        device=where,
+        device=asked.device,
         batching=batching,
         progress=True,
         watch=watched,
@@ -151,20 +83,3 @@ def _watch(file: Path, learner: Learner, training: dict[str, Any], out: Path) ->
     from transference.cli.watching import read_watch  # with it all that measures, which a training alone does without
 
     return read_watch(file, learner, training, out=out / "watch")
-
-
-def _split(name: str, split: str, data_root: Path | None) -> str:
-    """Return the split of a dataset that serves as one of training or validation; a dataset without splits is trained on as a whole."""
-    if split == "train" and only_split(name, data_root) == "all":
-        say(
-            f"note: {name} has no splits, and all its classes are trained on, so that none is left to measure on; transference datasets "
-            f"prepare {name} --split 0.6,0.2,0.2 makes some",
-            err=True,
-        )
-        return "all"
-    return split
-
-
-def _usual_batch(tasks: int, modes: int) -> int:
-    """Return how many tasks an update has where as many are wanted of every mode: so many, or up to a multiple."""
-    return -(-tasks // modes) * modes

@@ -1,0 +1,1 @@
+"""An analysis; see config.toml beside this file."""
