@@ -17,4 +17,5 @@ from ._rows import GradientRows as GradientRows
 from ._trial import Gradients as Gradients
 from ._trial import Trial as Trial
 from ._trial import check_engine as check_engine
+from ._trial import n_tried as n_tried
 from ._trial import trial as trial

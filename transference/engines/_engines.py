@@ -6,6 +6,7 @@
 ``compiled``          one after the other, compiled by ``torch.compile``, images channels last
 ``compiled-threads``  both
 ``vmap``              blocks of episodes in one call (``torch.vmap``); on a CPU a thread for each, and `fused`
+``vmap-64``           larger blocks, which a GPU with many targets wants
 ====================  ==================================================================================================
 
 They differ in the last digits, since their sums run in another order. Each gives one number for one episode at one setting of the
@@ -395,6 +396,7 @@ ENGINES: dict[str, Engine] = {
     "compiled": OneByOne(compiled=True),
     "compiled-threads": OneByOne(compiled=True, threads=True),
     "vmap": Vmap(),
+    "vmap-64": Vmap(64),
 }
 """By name, the plainest first."""
 

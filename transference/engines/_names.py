@@ -1,6 +1,6 @@
 """What engines are called."""
 
-ENGINE_NAMES = ("loop", "threads", "compiled", "compiled-threads", "vmap")
+ENGINE_NAMES = ("loop", "threads", "compiled", "compiled-threads", "vmap", "vmap-64")
 """In the order of `ENGINES`, the plainest first."""
 
 ALIASES = {"apart": "threads", "compiled-apart": "compiled-threads", "together": "vmap"}

@@ -19,7 +19,6 @@ from transference.learners import EpisodeError, Learner, told
 
 _ROUNDS = 5
 _ROUNDS_OF_GRADIENTS = 3
-_EPISODES = 16
 _SHORT = 10.0
 """Seconds of work ahead up to which the plain loop does: there is little to gain, and small runs repeat to the last digit."""
 
@@ -37,7 +36,10 @@ _TOLERANCE = 0.05
 
 
 _NEEDS = {
-    "vmap": "It batches episodes by torch.vmap, which allows no int(tensor), .item(), branch or shape that depends on values. ",
+    **dict.fromkeys(
+        ("vmap", "vmap-64"),
+        "It batches episodes by torch.vmap, which allows no int(tensor), .item(), branch or shape that depends on values. ",
+    ),
     **dict.fromkeys(
         ("compiled", "compiled-threads"),
         "torch.compile has to make one graph of the loss, which allows no int(tensor), .item() or branch that depends on values. ",
@@ -74,6 +76,11 @@ class Trial:
         return f"{took[self.chosen]:.3g} ms{f' ({others})' if others else ''}"
 
 
+def n_tried(device: torch.device) -> int:
+    """Return on how many targets engines are tried; on a GPU on as many as fill the largest block."""
+    return 16 if device.type == "cpu" else 64
+
+
 @dataclass(frozen=True)
 class Gradients:
     """The gradients that a measurement takes.
@@ -101,7 +108,7 @@ def trial(
         n_pairs: how many pairs there are to compute.
         gradients: those that there are to take beside; None for none.
     """
-    few = list(episodes[:_EPISODES])
+    few = list(episodes[: n_tried(episodes[0].device)])
     some = list(gradients.episodes) if gradients else []
     names = list(gradients.names) if gradients else list(params)
 
@@ -166,7 +173,7 @@ def check_engine(name: str, learner: Learner, params: Params, episode: Episode) 
 
 def _candidates(episode: Episode) -> tuple[str, ...]:
     if episode.device.type != "cpu":
-        return ("vmap", "compiled")
+        return ("vmap", "vmap-64", "compiled")
     return ("threads", "vmap", "compiled", "compiled-threads") if has_images(episode) else ("threads", "vmap")
 
 

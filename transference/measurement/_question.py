@@ -12,7 +12,7 @@ import torch
 from transference.checkpoints import Checkpoint
 from transference.combine import Combination
 from transference.devices import choose_device, n_workers
-from transference.engines import ALIASES, Gradients, Trial, check_engine, trial
+from transference.engines import ALIASES, Gradients, Trial, check_engine, n_tried, trial
 from transference.estimators import Estimator, RayEstimator, with_engine
 from transference.learners import Learner, check_pure
 from transference.lookahead import Lookahead, step_sizes, with_alpha
@@ -24,9 +24,6 @@ from transference.measurement._tasks import Drawn, Tasks
 from transference.samplers import TaskSampler
 from transference.spec import CheckpointRef, RunSpec
 from transference.store import Store
-
-_TRIED = 16
-"""Targets that a trial of engines is made on."""
 
 _MOST_ROWS = 2**20
 """Pairs times step sizes in a file, as far as the default goes: some tens of megabytes."""
@@ -194,7 +191,8 @@ class Question:
             UsageError: the engine that was named cannot evaluate the learner.
         """
         subject, (sources, targets) = next(iter(subjects.values())), self.tasks()
-        some = Drawn(targets, [k * len(targets) // min(len(targets), _TRIED) for k in range(min(len(targets), _TRIED))])
+        n_some = min(len(targets), n_tried(self.device))
+        some = Drawn(targets, [k * len(targets) // n_some for k in range(n_some)])
         with blamed("target", some, subject.step):
             if self.estimator.engine != "auto":
                 check_engine(self.estimator.engine, subject.learner, subject.params, some[0])
