@@ -247,6 +247,9 @@ def test_outcomes_may_be_the_loss_its_logarithm_or_the_error():
         (lambda t: t.drop(columns="seed"), "no seed"),
         (lambda t: t.drop(columns=[f"share/{mode}" for mode in MODES]), "no share/MODE"),
         (lambda t: t.iloc[:0], "no rows"),
+        (lambda t: t.assign(seed="first"), "other things than numbers in seed"),
+        (lambda t: t.assign(seed=0.5), "other things than numbers in seed"),
+        (lambda t: t.assign(**{"share/b": "much"}), "other things than numbers in share/b"),
         (lambda t: pd.concat([t, t.iloc[[3]]]), "two rows of training a, seed 0, target d"),
         (
             lambda t: t.assign(**{"share/a": np.where(t["seed"] == 1, 0.9, t["share/a"])}),

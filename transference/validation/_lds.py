@@ -24,7 +24,7 @@ from transference.validation._reliability import of_sets
 from transference.validation._resampling import Draw, Floats, Over, Resampling, Samples
 
 GROUPS = ("all", "with", "without")
-"""Training sets that an LDS is taken over: all, those that hold the target's own mode, those that do not."""
+"""The training sets that an LDS is taken over, which are all, those that hold the target's own mode, or those that do not."""
 
 MEAN = "mean"
 """What the mean over targets is called."""

@@ -176,6 +176,13 @@ def _check(table: pd.DataFrame, what: str) -> None:
         raise DataError(
             f"{what} has {told}; it needs training, seed, target, and share/MODE for every mode, a row for each training and target."
         )
+    shares = [name for name in table if str(name).startswith(_SHARE)]
+    wrong = [str(name) for name in shares if not pd.api.types.is_numeric_dtype(table[name].dtype)]
+    wrong += [] if pd.api.types.is_integer_dtype(table["seed"].dtype) else ["seed"]
+    if wrong:
+        raise DataError(
+            f"{what} has other things than numbers in {', '.join(wrong)}; a seed is a whole number, a share a number from 0 on."
+        )
 
 
 def _told(row: pd.Series) -> str:

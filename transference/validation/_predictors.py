@@ -13,8 +13,8 @@ from transference.errors import DataError, UsageError
 from transference.validation._outcomes import Outcomes
 
 Predictor: TypeAlias = Callable[[Mapping[str, float], str], float] | pd.DataFrame
-"""A function of a training set and a target, or its values: a table with a row for each training set and a column for each target, by name.
-The training set is the share of each mode that has one. The smaller the prediction, the better."""
+"""A function of a training set, as the share of each mode that has one, and of a target; or a table of its values, with a row for each
+training set and a column for each target, by name. The smaller a prediction, the better."""
 
 
 def own_share(shares: Mapping[str, float], target: str) -> float:
