@@ -7,12 +7,14 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
 import meta_models
 import transference as tr
 from tests.strangers import PixelPrototypes
 from tests.test_readme import ROOT, blocks, replaced
-from transference import figures, statistics
+from transference import figures, statistics, validation
+from transference.cli import main
 from transference.store import PAIRS, TASKS, sources_schema
 
 DOCS = ROOT / "docs"
@@ -24,7 +26,9 @@ def documented():
     return re.findall(r"^\.\. auto\w+:: ([\w.]+)$", "\n".join(API.values()), re.MULTILINE)
 
 
-@pytest.mark.parametrize("package", [tr, statistics, figures, meta_models], ids=lambda package: package.__name__)
+@pytest.mark.parametrize(
+    "package", [tr, statistics, figures, validation, meta_models], ids=lambda package: package.__name__
+)
 def test_every_public_name_is_in_the_api_reference(package):
     told = documented()
     elsewhere = {name.rpartition(".")[2]: pydoc.locate(name) for name in told if name.startswith("transference.")}
@@ -141,6 +145,24 @@ def test_every_block_of_python_parses():
         for language, block in blocks(page.read_text()):
             if language == "python":
                 compile(block, str(page), "exec")
+
+
+@pytest.mark.slow
+def test_the_plan_of_the_docs_is_carried_out_and_its_table_validated(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan = next(block for language, block in blocks((DOCS / "plans.md").read_text()) if "subsets" in block)
+    plan = replaced(
+        plan, ("iterations = 100", "iterations = 2"), ("tasks = 50", "tasks = 2"), ("queries = 5", "queries = 2")
+    )
+    (tmp_path / "plan.toml").write_text(plan)
+    told = CliRunner().invoke(main, ["train", "--plan", "plan.toml", "--out", "runs/subsets"])
+    assert told.exit_code == 0, told.output
+    rows = pd.DataFrame(0.1, index=["strokes", "shapes", "textures"], columns=["strokes", "shapes", "textures"])
+    code = "\n".join(block for language, block in blocks((DOCS / "validation.md").read_text()) if language == "python")
+    names = {"rows": rows}
+    exec(code, names)
+    assert set(names["table"]["predictor"]) == {"own share", "size", "rows"}
+    assert names["difference"]["group"].tolist() == ["all"]
 
 
 def test_the_code_of_the_page_on_watching_runs(tmp_path, monkeypatch):

@@ -48,7 +48,7 @@ ORDER = [
     {"cli"},
     {"__main__"},
 ]
-TABLE_ONLY = {"statistics": set(), "figures": {"statistics"}}
+TABLE_ONLY = {"statistics": set(), "figures": {"statistics"}, "validation": set()}
 """Rooms that see only the stored table."""
 
 TABLE = {"errors", "files", "later", "_streams", "blocks"}

@@ -116,6 +116,15 @@ def test_shards_make_what_one_process_makes(alone, tmp_path, order):
 
 
 @pytest.mark.slow
+def test_workers_of_a_cluster_make_what_one_process_makes(alone, tmp_path, monkeypatch):
+    pytest.importorskip("distributed")
+    monkeypatch.chdir(tmp_path)
+    told = call("--plan", written(tmp_path, PLAN), "--out", "out", "--cluster", "local:2")
+    assert told.exit_code == 0, told.output
+    assert content(tmp_path / "out") == content(alone)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", ["the test", "the last checkpoint", "all but the beginning", "everything"])
 def test_what_was_half_done_goes_on_and_what_is_finished_is_left_alone(alone, tmp_path, lost):
     out = tmp_path / "out"

@@ -62,7 +62,7 @@ def test_every_command_parses(words):
         command = command.get_command(click.Context(command), name)
         assert command is not None, name
     # a file of settings, which the page shows, would be read while the command is parsed
-    command.make_context(name, list(words), resilient_parsing=bool({"--settings", "--watch"} & {*words}))
+    command.make_context(name, list(words), resilient_parsing=bool({"--settings", "--watch", "--plan"} & {*words}))
 
 
 def replaced(text, *pairs):

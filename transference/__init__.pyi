@@ -2,6 +2,7 @@
 
 from . import (
     figures as figures,
+    validation as validation,
 )
 
 from .blocks import (

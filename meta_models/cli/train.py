@@ -22,8 +22,8 @@ _VALIDATE = (
     "Tasks per mode of the val split that each checkpoint is validated on; the best is kept as best.safetensors."
 )
 _MODES = (
-    "Datasets to train on, or modalities of paired data (mix[a],mix[a+b]), separated by commas; tasks are shared out evenly. Of each its "
-    "train split; all classes of one that has no splits."
+    "Datasets to train on, or modalities of paired data (mix[a],mix[a+b]), separated by commas; tasks are shared out evenly, or by "
+    "--weights. Of each its train split; all classes of one that has no splits."
 )
 _WEIGHTS = (
     "In which proportion modes have tasks, a number for each, 0 for none: a TOML file with a table [weights], or "

@@ -6,7 +6,7 @@ import inspect
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,9 @@ class Planned:
 
     def packed(self) -> Packed:
         """Return it as it travels to other processes."""
-        return Packed(pickle.dumps(self), {name: version(name) for name in ("transference", "torch")})
+        options = {name: one.absolute() if isinstance(one, Path) else one for name, one in self.options.items()}
+        there = replace(self, options=options, out=self.out.absolute())  # whose current folder is another
+        return Packed(pickle.dumps(there), {name: version(name) for name in ("transference", "torch")})
 
 
 @dataclass(frozen=True)
