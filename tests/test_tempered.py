@@ -6,6 +6,7 @@ import shutil
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
@@ -294,8 +295,9 @@ class Separating(Classifier):
 
     def episode_logits(self, params, episode):
         logits = super().episode_logits(params, episode)
-        return logits + 20 * F.one_hot(episode.query_y, 3) if episode.mode == "shapes" else logits
+        return logits + 20 * F.one_hot(episode.query_y, 3) if episode.mode in self.on else logits
 
+    on = ("shapes",)
     mode_aware = True
 
 
@@ -490,3 +492,31 @@ def test_the_command_measures_and_prints_it(tmp_path):
     refused = call(*words, "--tempered", "--estimator", "first-order", "--out", tmp_path / "other")
     assert refused.exit_code == 2
     assert "Take --estimator exact" in refused.output
+
+
+def test_the_figure_is_drawn_and_the_report_shows_it(run, tmp_path):
+    figure = tmp_path / "parts.png"
+    result = call("plot", run.path, "--kind", "confidence", "--alpha", ALPHAS[0], "-o", figure)
+    assert result.exit_code == 0, result.output
+    drawn = pd.read_csv(figure.with_suffix(".csv"))
+    expected = tr.split_confidence(run.blocks()).query("alpha == @ALPHAS[0]")
+    assert drawn["confidence"].to_numpy() == pytest.approx(expected["confidence"].to_numpy(), rel=1e-6)
+    call("report", run.path, "-o", tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("What a ratio is made of at checkpoint 10") >= len(ALPHAS)
+    plain = measured(tmp_path / "plain", tempered=False)
+    call("report", plain.path, "-o", tmp_path / "plain.html")
+    assert "What a ratio is made of" not in (tmp_path / "plain.html").read_text()
+    refused = call("plot", plain.path, "--kind", "confidence", "--alpha", ALPHAS[0], "-o", tmp_path / "other.png")
+    assert refused.exit_code == 2
+    assert "has no tempered losses; measure it again with --tempered" in refused.output
+
+
+def test_a_figure_of_no_tempered_ratio_is_refused_in_a_line(tmp_path):
+    everywhere = type("Everywhere", (Separating,), {"on": ("shapes", "strokes")})
+    run = measured(tmp_path / "run", everywhere())
+    refused = call("plot", run.path, "--kind", "confidence", "--alpha", ALPHAS[0], "-o", tmp_path / "parts.png")
+    assert refused.exit_code == 2
+    assert "no pair with a tempered ratio" in refused.output
+    assert call("report", run.path, "-o", tmp_path / "report.html").exit_code == 0
+    assert call("summary", run.path).exit_code == 0

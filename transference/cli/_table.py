@@ -103,7 +103,7 @@ def print_summary(
             else rows
         )
         if tempered is not None:
-            rows = rows.merge(tempered.drop(columns=["n", *_RATIO]), on=list(GROUP))
+            rows = rows.merge(tempered.drop(columns=["n", "drawn", *_RATIO]), on=list(GROUP))
         say(json_text(rows.assign(estimated=rows["alpha"].isin(run.spec.estimated_at))))
         return
     parts = [summary_text(summary)]
@@ -156,7 +156,7 @@ def _summary_with_intervals(run: Run, band: tuple[float, float]) -> pd.DataFrame
         lambda reasons: "; ".join(note for note in reasons.unique() if note)
     )
     summary = summary.merge(notes.rename("intervals_note").reset_index(), on=list(GROUP))
-    return summary.merge(parts.drop(columns=["n", *_RATIO]), on=list(GROUP))
+    return summary.merge(parts.drop(columns=["n", "drawn", *_RATIO]), on=list(GROUP))
 
 
 def _confidence_of(run: Run) -> pd.DataFrame:

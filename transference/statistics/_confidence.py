@@ -20,7 +20,7 @@ from transference.statistics._parts import Parts, logs_of, mean_parts
 from transference.statistics._summary import GROUP
 
 PARTS = ("log_ratio", "tempered", "confidence")
-_COLUMNS = [*GROUP, "n", *(f"{name}{end}" for name in PARTS for end in ("", "_low", "_high")), "untempered"]
+_COLUMNS = [*GROUP, "n", *(f"{name}{end}" for name in PARTS for end in ("", "_low", "_high")), "drawn", "untempered"]
 
 
 def split_confidence(
@@ -37,7 +37,8 @@ def split_confidence(
     Returns:
         One row per block whose losses were read at their best temperature too: the columns of `GROUP`, ``n`` pairs with both ratios, and
         over these the means ``log_ratio``, ``tempered`` and ``confidence`` (their difference), each with the ends ``_low`` and ``_high``
-        of its interval; and ``untempered``, pairs that have a ratio but no tempered one, which are left out.
+        of its interval; ``drawn``, what these let vary, as in `intervals`; and ``untempered``, pairs that have a ratio but no tempered
+        one, which are left out.
     """
     rows = [_row(block, level, draws, seed) for block in blocks if block.tempered]
     return pd.DataFrame(rows, columns=_COLUMNS)

@@ -29,7 +29,7 @@ def logs_of(strip: Strip, *, same_tasks: bool) -> _Floats:
 def mean_parts(
     block: Block | Strips, parts: Iterable[Parts], names: Sequence[str], *, level: float, draws: int, seed: int
 ) -> dict[str, Any]:
-    """Return the columns of `GROUP`, ``n`` pairs that count, and of each part its mean with the ends ``_low`` and ``_high``.
+    """Return the columns of `GROUP`, ``n`` pairs that count, of each part its mean with the ends ``_low`` and ``_high``, and ``drawn``.
 
     Args:
         block: the table.
@@ -39,7 +39,7 @@ def mean_parts(
         draws: of the bootstrap.
         seed: of the draws.
     """
-    make, df, _ = standard_errors(block, draws, seed)
+    make, df, drawn = standard_errors(block, draws, seed)
     errors, n, totals = make(len(names)), 0, np.zeros(len(names))
     for strip, known, cells in parts:
         n += int(known.sum())
@@ -51,4 +51,4 @@ def mean_parts(
     for name, total, error in zip(names, totals, found, strict=True):
         mean, half = total / n if n else np.nan, quantile * error
         row |= {name: mean, f"{name}_low": mean - half, f"{name}_high": mean + half}
-    return row
+    return row | {"drawn": drawn}
