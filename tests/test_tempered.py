@@ -236,6 +236,26 @@ def test_engines_agree(run, engine, tmp_path):
         assert found[name].to_numpy() == pytest.approx(run.pairs()[name].to_numpy(), rel=1e-7)
 
 
+@pytest.mark.parametrize("engine", EAGER)
+def test_an_engine_reads_margins_of_episodes_of_any_size(engine):
+    shapes = [{"queries": 4}, {"queries": 1}, {"queries": 7}, {"queries": 4}]
+    episodes = [tr.few_shot("strokes:val", ways=3, shots=1, seed=k, **shape)[0] for k, shape in enumerate(shapes)]
+    episodes = [episode.to(dtype=torch.float64) for episode in episodes]
+    params = in_double(CHECKPOINT)
+    step = {name: 0.01 * torch.ones_like(value) for name, value in params.items()}
+    moved = {name: value + step[name] for name, value in params.items()}
+    prepared = tr.Exact(engine=engine).prepare(Classifier(), params, episodes, margins=True)
+    [after] = prepared.after([step])
+    for readings, at in ((prepared.before, params), (after, moved), (prepared.each([(2, step), (1, step)]), moved)):
+        chosen = episodes if len(readings.loss) == len(episodes) else [episodes[2], episodes[1]]
+        for margins, loss, episode in zip(readings.margins, readings.loss, chosen, strict=True):
+            logits = Classifier().episode_logits(at, episode)
+            expected = logits - logits[torch.arange(len(logits)), episode.query_y][:, None]
+            torch.testing.assert_close(margins, expected, rtol=1e-9, atol=1e-9)
+            assert float(loss) == pytest.approx(float(Classifier().episode_loss(at, episode)), rel=1e-9)
+    assert tr.Exact(engine=engine).prepare(Classifier(), params, episodes).before.margins is None
+
+
 @pytest.mark.slow
 def test_a_compiled_engine_agrees(run, tmp_path):
     found = measured(tmp_path / "run", estimator=tr.Exact(engine="compiled")).pairs()
@@ -295,7 +315,8 @@ class Separating(Classifier):
 
     def episode_logits(self, params, episode):
         logits = super().episode_logits(params, episode)
-        return logits + 20 * F.one_hot(episode.query_y, 3) if episode.mode in self.on else logits
+        # so little apart that at the lowest temperature the losses are above 0 still
+        return 1e-3 * logits + 0.02 * F.one_hot(episode.query_y, 3) if episode.mode in self.on else logits
 
     on = ("shapes",)
     mode_aware = True
@@ -315,6 +336,7 @@ def test_pairs_at_the_lowest_temperature_have_losses_but_no_tempered_ratio(tmp_p
     pairs = run.pairs()
     edge = pairs["target_mode"] == "shapes"
     assert (pairs.loc[edge, ["temperature_before", "temperature_after"]] == TEMPERATURES[0]).all(axis=None)
+    assert (pairs.loc[edge, ["tempered_before", "tempered_after"]] > 0).all(axis=None)
     assert pairs.loc[edge, "tempered_ratio"].isna().all()
     assert pairs.loc[~edge, "tempered_ratio"].notna().all()
     assert pairs.loc[edge, "loss_ratio"].notna().all()
@@ -494,6 +516,7 @@ def test_the_command_measures_and_prints_it(tmp_path):
     assert "Take --estimator exact" in refused.output
 
 
+@pytest.mark.slow
 def test_the_figure_is_drawn_and_the_report_shows_it(run, tmp_path):
     figure = tmp_path / "parts.png"
     result = call("plot", run.path, "--kind", "confidence", "--alpha", ALPHAS[0], "-o", figure)
@@ -512,6 +535,7 @@ def test_the_figure_is_drawn_and_the_report_shows_it(run, tmp_path):
     assert "has no tempered losses; measure it again with --tempered" in refused.output
 
 
+@pytest.mark.slow
 def test_a_figure_of_no_tempered_ratio_is_refused_in_a_line(tmp_path):
     everywhere = type("Everywhere", (Separating,), {"on": ("shapes", "strokes")})
     run = measured(tmp_path / "run", everywhere())
@@ -520,3 +544,28 @@ def test_a_figure_of_no_tempered_ratio_is_refused_in_a_line(tmp_path):
     assert "no pair with a tempered ratio" in refused.output
     assert call("report", run.path, "-o", tmp_path / "report.html").exit_code == 0
     assert call("summary", run.path).exit_code == 0
+
+
+class Hungry(Classifier):
+    """Memory does not suffice for it after a long step."""
+
+    def episode_logits(self, params, episode):
+        if params["map.bias"].detach().square().sum() > 1e-7:
+            raise torch.OutOfMemoryError("of device")
+        return super().episode_logits(params, episode)
+
+
+def test_where_memory_runs_out_there_is_no_temperature_either(tmp_path):
+    run = measured(tmp_path / "run", Hungry(), controls=0)
+    pairs = run.pairs().query("alpha == @ALPHAS[1]")
+    assert (pairs["status"] == "out_of_memory").all()
+    assert pairs[["tempered_after", "temperature_after", "tempered_ratio"]].isna().all(axis=None)
+    assert pairs["temperature_before"].notna().all()
+    assert verify(run.path).complete
+
+
+@pytest.mark.slow
+def test_workers_measure_the_same(run, tmp_path):
+    pytest.importorskip("distributed", reason="distributed is not installed; pip install 'transference[cluster]'")
+    found = measured(tmp_path / "run", cluster="local:1", tile=(3, N_TARGET))
+    assert found.pairs().equals(run.pairs())

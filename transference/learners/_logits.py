@@ -21,8 +21,9 @@ from transference.episodes import Episode, Params
 from transference.errors import LearnerError
 from transference.learners._protocol import Learner, LogitsLearner, asked
 
-_TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-8}
-"""How far the cross-entropy of the logits may be from the loss: of the loss, or of 1 where that is larger."""
+_TOLERANCE = {torch.float32: 4e-6, torch.float64: 1e-8}
+"""How far the cross-entropy of the logits may be from the loss: of the loss and, added to that, of 1. It is less than `verify` allows the
+losses of pairs, which are those of logits, to be from those of controls, which are not."""
 
 _HEADER = 4
 """Numbers in front of the margins of `read_margins`: loss, accuracy, queries, classes."""

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 _WHOLE = 2**24
 """Pairs of a checkpoint up to which `Run.tables` gives matrices: a third of a gigabyte."""
 
-_ROW = 150
-"""Bytes that a row of `Run.pairs` takes at least while it is made: in Arrow, in pandas, and sorted."""
+_ROW, _TEMPERED = 150, 120
+"""Bytes that a row of `Run.pairs` takes at least while it is made: in Arrow, in pandas, and sorted; and more where losses are tempered."""
 
 
 class Progress(NamedTuple):
@@ -158,7 +158,9 @@ class Run:
         self._check_replicate(replicate)
         self._check_complete()
         rows = self.spec.n_cells // (self.spec.replicates if replicate is not None else 1)
-        self._check_memory(self.steps[0], rows * _ROW, f"{rows:,} rows as a table of pandas")
+        self._check_memory(
+            self.steps[0], rows * (_ROW + _TEMPERED * self.spec.tempered), f"{rows:,} rows as a table of pandas"
+        )
         frame = _stack([(tile.step, rows) for tile, rows in self._read(None, replicate)])
         self._add_mode(frame, "source", "source_mode")
         self._add_mode(frame, "target", "target_mode")
