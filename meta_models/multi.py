@@ -109,7 +109,8 @@ class Multi:
         learner, own = self._of(params, episode.mode)
         if not isinstance(learner, LogitsLearner):
             raise LearnerError(
-                f"The learner of mode {episode.mode} has no episode_logits(params, episode): leave tempered (--tempered) out."
+                f"The learner of mode {episode.mode} has no episode_logits(params, episode): leave tempered "
+                "(--tempered) out."
             )
         return learner.episode_logits(own, episode)
 

@@ -73,7 +73,7 @@ def run(tmp_path_factory):
 
 
 def best(logits, labels):
-    """The best temperature of all these queries and their loss at it, by a search that knows nothing of margins or slopes."""
+    """The best temperature of these queries and their loss at it, by a search that knows no margins and no slopes."""
     loss = lambda log: float(F.cross_entropy(logits / np.exp(log), labels))
     found = minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded", options={"xatol": 1e-12})
     return float(np.exp(found.x)), loss(found.x)
@@ -395,8 +395,8 @@ def test_a_regression_has_no_logits(tmp_path):
     line = tr.open_tasks("sinusoid:test", ways=1, shots=5, queries=5, seed=0)
     with pytest.raises(LearnerError, match=r"of a regression, which has none, leave tempered \(--tempered\) out"):
         tr.measure(
-            learner, tr.Checkpoint(learner.init_params(0), step=1), line, line, out=tmp_path / "run", n_source=2, n_target=2,
-            lookahead=tr.SGD(0.1), tempered=True,
+            learner, tr.Checkpoint(learner.init_params(0), step=1), line, line, out=tmp_path / "run", n_source=2,
+            n_target=2, lookahead=tr.SGD(0.1), tempered=True,
         )  # fmt: skip
 
 

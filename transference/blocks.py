@@ -93,7 +93,8 @@ class Strips:
         """Yield the table in strips, each pair once.
 
         Args:
-            names: which matrices: ``"loss_ratio"``, ``"change"``, ``"first_order"``; ``"tempered_ratio"`` where there is one.
+            names: which matrices: ``"loss_ratio"``, ``"change"``, ``"first_order"``; ``"tempered_ratio"`` where there
+                is one.
 
         Raises:
             StoreError: a file is missing or damaged.
@@ -121,8 +122,8 @@ class Block:
             replicate.
         tasks: what the sources and the targets are, equal for the same tasks; None where it is not known.
         combination: of sources that are combinations of others, what these predict of them; None where sources are tasks themselves.
-        tempered_ratio: the ratios of the losses at their best temperature, before and after, ``[n_sources, n_targets]``; NaN where there
-            is none, None where they were not read.
+        tempered_ratio: the ratios of the losses at their best temperature, before and after,
+            ``[n_sources, n_targets]``; NaN where there is none, None where they were not read.
     """
 
     checkpoint_step: int

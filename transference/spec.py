@@ -15,8 +15,8 @@ PRECISIONS = ("fp32", "fp64")
 """What losses may be computed in. TF32 and bfloat16 flip the sign of many small effects."""
 
 TEMPERATURES = (1e-4, 1e4)
-"""Between which the best temperature is looked for. One at the low end stands for queries that are all told apart, whose loss falls to 0
-with the temperature; one at the high end for logits that say nothing of the labels."""
+"""Between which the best temperature is looked for. One at the low end stands for queries that are all told apart,
+whose loss falls to 0 with the temperature; one at the high end for logits that say nothing of the labels."""
 
 MOST_REPLICATES = 2**15 - 1
 """The largest number that the table's column holds."""
@@ -174,8 +174,8 @@ class RunSpec:
     def to_json(self) -> dict[str, Any]:
         """Return the spec as plain JSON values.
 
-        A single replicate is not mentioned, nor a θ of all tensors, nor that nothing is combined or tempered: run folders written before
-        there was more hold the same spec.
+        A single replicate is not mentioned, nor a θ of all tensors, nor that nothing is combined or tempered: run
+        folders written before there was more hold the same spec.
         """
         plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
         usual: dict[str, Any] = {"replicates": 1, "theta": {}, "combine": [], "tempered": False}

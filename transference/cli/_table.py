@@ -160,7 +160,7 @@ def _summary_with_intervals(run: Run, band: tuple[float, float]) -> pd.DataFrame
 
 
 def _confidence_of(run: Run) -> pd.DataFrame:
-    """Return the split into tempered ratios and confidence, with the temperatures: their medians, and how many are at an end."""
+    """Return the split into tempered ratios and confidence, with the medians of temperatures and how many are at an end."""
     found, keys = run.temperatures(), list(GROUP)
     names = ["temperature_before", "temperature_after"]
     middle = found.groupby(keys, observed=True)[names].median().reset_index()
@@ -183,18 +183,18 @@ def confidence_text(tempered: pd.DataFrame) -> str:
         }
     )
     text = (
-        "Mean log ratio as that of tempered losses, each at the best temperature T of its mode, and confidence, which T undoes "
-        f"(after: in the middle over sources):\n{shown.to_string(index=False)}"
+        "Mean log ratio as that of tempered losses, each at the best temperature T of its mode, and confidence, which "
+        f"T undoes (after: in the middle over sources):\n{shown.to_string(index=False)}"
     )
     if lost := int(tempered["untempered"].sum()):
         text += (
-            f"\nLeft out: {lost} pairs without a tempered ratio, since at T = {TEMPERATURES[0]:g} all queries of the mode are told apart, "
-            "or its logits are not finite."
+            f"\nLeft out: {lost} pairs without a tempered ratio, since at T = {TEMPERATURES[0]:g} all queries of the "
+            "mode are told apart, or its logits are not finite."
         )
     if at_end := int(tempered["temperatures_highest"].sum()):
         text += (
-            f"\nBest at T = {TEMPERATURES[1]:g}, the highest, where logits say nothing of labels: {at_end} of the sources' "
-            "temperatures; their pairs count."
+            f"\nBest at T = {TEMPERATURES[1]:g}, the highest, where logits say nothing of labels: {at_end} of the "
+            "sources' temperatures; their pairs count."
         )
     return text
 

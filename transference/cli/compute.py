@@ -117,7 +117,8 @@ Examples:
 @click.option(
     "--tempered",
     is_flag=True,
-    help="Read losses at their best temperature too, which tells how much of a ratio is confidence. Of classifiers, exact only.",
+    help="Read losses at their best temperature too, which tells how much of a ratio is confidence: of classifiers, "
+    "by exact losses.",
 )
 @click.option(
     "--controls",

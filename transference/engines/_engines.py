@@ -42,7 +42,7 @@ Scored: TypeAlias = tuple[tuple[float, float], Params]
 """Loss and accuracy, and the gradient of the loss."""
 
 Read: TypeAlias = Callable[..., tuple[Tensor, ...]]
-"""Reads numbers off a learner at some parameters on an episode, as `read_scores` does: loss and accuracy, and what else there is."""
+"""Reads numbers off a learner at some parameters on an episode, as `read_scores` does: loss, accuracy, and what else."""
 
 _BLOCK = 16
 """Episodes in one call of ``vmap``, always so many: the last digits of each depend on their number. Fewer when memory runs out."""
@@ -57,7 +57,8 @@ _KEPT = 8
 class Evaluate(Protocol):
     """Episodes that an engine has loaded. What it answers is float64 in host memory, loss and accuracy in two columns.
 
-    Where more is read, further columns have it, number by number; NaN beyond the end of a row that is shorter than others.
+    Where more is read, further columns have it, number by number; NaN beyond the end of a row that is shorter than
+    others.
     """
 
     def __call__(self, params: Params) -> Tensor:
@@ -347,7 +348,7 @@ class _Vmapped:
         return [*map(self, settings)]
 
     def _rows(self, params: Params, wanted: set[int]) -> Tensor:
-        """Return what is read by episode, ``[n_episodes, columns]``, from the blocks that hold wanted episodes; NaN for the others.
+        """Return what is read by episode, ``[n_episodes, columns]``, of blocks with wanted episodes; NaN of others.
 
         Raises:
             RuntimeError: not even a single episode fits into memory, or something else went wrong.

@@ -91,8 +91,8 @@ def draw(request: PlotRequest) -> Drawn:
         raise UsageError(f"{table.name} has no tempered losses; measure it again with --tempered to draw them.")
     if not parts["n"].any():
         raise UsageError(
-            f"{table.name} has no pair with a tempered ratio: there is no best temperature where all queries of a mode are told apart. "
-            "Take more targets, or harder ones."
+            f"{table.name} has no pair with a tempered ratio: there is no best temperature where all queries of a "
+            "mode are told apart. Take more targets, or harder ones."
         )
     lost = int(parts["untempered"].sum())
     return Drawn(confidence(parts), parts, f"left out: {lost} pairs without a tempered ratio" if lost else "")
@@ -111,7 +111,7 @@ def describe(table: Table) -> Description | None:
     return Description(
         f"What a ratio is made of at checkpoint {table.steps[0]:,}, α = {table.alphas[0]:g}",
         f"Mean log ratio as that of tempered losses and confidence. {words}.",
-        "Tempered losses are read at the best temperature of their mode, before and after the step. Confidence is what the temperature "
-        "undoes: above 0 the step made the learner too sure, or not sure enough, of what it says."
+        "Tempered losses are read at the best temperature of their mode, before and after the step. Confidence is "
+        "what the temperature undoes: above 0 the step made the learner too sure, or not sure enough, of what it says."
         + (f" Left out are {lost} pairs without a tempered ratio." if lost else ""),
     )

@@ -22,17 +22,18 @@ from transference.errors import LearnerError
 from transference.learners._protocol import Learner, LogitsLearner, asked
 
 _TOLERANCE = {torch.float32: 4e-6, torch.float64: 1e-8}
-"""How far the cross-entropy of the logits may be from the loss: of the loss and, added to that, of 1. It is less than `verify` allows the
-losses of pairs, which are those of logits, to be from those of controls, which are not."""
+"""How far the cross-entropy of the logits may be from the loss: of the loss and, added to that, of 1. It is less than
+`verify` allows the losses of pairs, which are those of logits, to be from those of controls, which are not."""
 
 _HEADER = 4
 """Numbers in front of the margins of `read_margins`: loss, accuracy, queries, classes."""
 
 
 def read_margins(learner: Learner, params: Params, episode: Episode, *, exact: bool = True) -> tuple[Tensor, ...]:
-    """Return loss and accuracy, both ``[]``, the two sizes of the margins, and the margins in float64, ``[n_query, n_class]``.
+    """Return loss and accuracy, both ``[]``, the margins' sizes, and the margins in float64, ``[n_query, n_class]``.
 
-    All from one forward pass. An engine puts such numbers of an episode one after the other; `margins_of` takes them apart again.
+    All from one forward pass. An engine puts such numbers of an episode one after the other; `margins_of` takes them
+    apart again.
 
     Args:
         learner: whose; it has ``episode_logits``.
@@ -62,7 +63,8 @@ def margins_of(rows: Tensor) -> Iterator[Tensor]:
     """Yield the margins of each episode, ``[n_query, n_class]``.
 
     Args:
-        rows: what `read_margins` returned of each, flattened, ``[n_episodes, ...]``; beyond the end of a shorter one there is anything.
+        rows: what `read_margins` returned of each, flattened, ``[n_episodes, ...]``; beyond the end of a shorter one
+            there is anything.
     """
     for row in rows:
         n_query, n_class = (int(size) for size in row[_HEADER - 2 : _HEADER])
@@ -77,9 +79,9 @@ def check_offers_logits(learner: Learner) -> None:
     """
     if not isinstance(learner, LogitsLearner):
         raise LearnerError(
-            f"Tempered losses were asked for, but {type(learner).__name__} has no episode_logits(params, episode). Give the "
-            "classifier this method, which returns logits [n_query, n_class]; of a regression, which has none, leave tempered "
-            "(--tempered) out."
+            f"Tempered losses were asked for, but {type(learner).__name__} has no episode_logits(params, episode). "
+            "Give the classifier this method, which returns logits [n_query, n_class]; of a regression, which has none, "
+            "leave tempered (--tempered) out."
         )
 
 
@@ -106,12 +108,14 @@ def check_logits(learner: Learner, params: Params, episode: Episode) -> None:
         )
     if not 0 <= int(episode.query_y.min()) <= int(episode.query_y.max()) < found.shape[1]:
         raise LearnerError(
-            f"episode_logits returned logits of {found.shape[1]} classes, while labels reach {int(episode.query_y.max())}."
+            f"episode_logits returned logits of {found.shape[1]} classes, while labels reach "
+            f"{int(episode.query_y.max())}."
         )
     entropy = F.cross_entropy(found.detach(), episode.query_y)
     tolerance = _TOLERANCE.get(loss.dtype, _TOLERANCE[torch.float32])
     if not torch.allclose(entropy, loss, rtol=tolerance, atol=tolerance, equal_nan=True):
         raise LearnerError(
-            f"The cross-entropy of episode_logits is {float(entropy):.8g} where episode_loss gives {float(loss):.8g}; they must "
-            "be the same number. Let episode_loss be the mean cross-entropy of the queries, or leave tempered (--tempered) out."
+            f"The cross-entropy of episode_logits is {float(entropy):.8g} where episode_loss gives {float(loss):.8g}; "
+            "they must be the same number. Let episode_loss be the mean cross-entropy of the queries, or leave tempered "
+            "(--tempered) out."
         )

@@ -46,7 +46,7 @@ class ScoringLearner(Learner, Protocol):
 
 @runtime_checkable
 class LogitsLearner(Learner, Protocol):
-    """Optional: a classifier that tells the logits behind its loss, so that losses can be read at their best temperature."""
+    """Optional: a classifier that tells the logits behind its loss, which is then read at its best temperature too."""
 
     def episode_logits(self, params: Params, episode: Episode[Any]) -> Tensor:
         """Return the logits of the queries, ``[n_query, n_class]``, whose mean cross-entropy is ``episode_loss``."""

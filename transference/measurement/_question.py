@@ -122,8 +122,8 @@ class Question:
         return cls(
             learner, ordered, from_samplers, to_samplers, n_source, n_target, step, estimator, replicates,
             default_controls(n_source, n_target, estimated=estimated) if controls is None else controls, choose_device(device), precision,
-            tile or (tile_of_modes(usual, n_target) if tempered else usual), dict(combine), beside, tiled=tile is not None,
-            tempered=tempered,
+            tile or (tile_of_modes(usual, n_target) if tempered else usual), dict(combine), beside,
+            tiled=tile is not None, tempered=tempered,
         )  # fmt: skip
 
     @property

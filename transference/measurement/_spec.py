@@ -56,8 +56,8 @@ def make_spec(
         tempered: whether losses are also read at their best temperature.
 
     Raises:
-        UsageError: a number is out of range, something is given twice, there is nothing to measure, or a sampler cannot draw replicates;
-            or tempered losses cannot be read with this estimator or in these tiles.
+        UsageError: a number is out of range, something is given twice, there is nothing to measure, or a sampler cannot
+            draw replicates; or tempered losses cannot be read with this estimator or in these tiles.
         LearnerError: they were asked for of a learner without logits.
     """
     if min(n_source, n_target, *tile) < 1:

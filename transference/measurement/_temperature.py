@@ -1,11 +1,12 @@
 """Losses at their best temperature.
 
-The loss of a target at a temperature T is the mean cross-entropy of its queries' logits divided by T. The best temperature is the one that
-all targets of a mode have together:
+The loss of a target at a temperature T is the mean cross-entropy of its queries' logits divided by T. The best
+temperature is the one that all targets of a mode have together:
 
     T* = argmin_T  mean over the mode's targets of  L_j(T),    L_j(T) = mean over queries q of  log Σ_c exp(m_qc / T)
 
-with the margins m of `read_margins`. In 1/T the loss is convex, so that its slope has one root at most, and that is bracketed.
+with the margins m of `read_margins`. In 1/T the loss is convex, so that its slope has one root at most, and that is
+bracketed.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ class Tempered:
     """What is read of targets at the best temperatures of their modes, ``[n_targets]`` float64 each.
 
     Attributes:
-        temperature: of the target's mode; at an end of `TEMPERATURES` where the loss falls as far as that, NaN where it is not known.
+        temperature: of the target's mode; at an end of `TEMPERATURES` where the loss falls as far as that, NaN where it
+            is not known.
         loss: of the target at it; NaN where its logits are not finite.
     """
 
@@ -61,7 +63,8 @@ class _Mode:
     """The targets of a mode.
 
     Attributes:
-        margins: of the queries of those that are known, ``[n_queries, n_class]``, without classes that none of them has.
+        margins: of the queries of those that are known, ``[n_queries, n_class]``, without classes that none of them
+            has.
         owner: the target of each of these, ``[n_queries]``.
         share: of each in the mean over targets, ``[n_queries]``.
         known: whether each target has a finite loss at every temperature, ``[n_targets]``.
@@ -74,7 +77,7 @@ class _Mode:
 
     @classmethod
     def of(cls, margins: Sequence[Tensor]) -> _Mode:
-        """Return the mode with these targets; one whose loss is infinite or no number at any temperature is left out of its mean."""
+        """Return the mode with these targets; one whose loss is infinite, or no number, is left out of its mean."""
         known = np.array([bool((one < torch.inf).all()) for one in margins])  # nor is NaN
         most = max(one.shape[1] for one in margins)
         rows = [
@@ -89,7 +92,7 @@ class _Mode:
         return cls(found[:, (found > _NOTHING).any(axis=0)], owner, share, known)
 
     def best_temperature(self) -> float:
-        """Return where the mean loss is least; the end of the range towards which it falls, where it has no least value within."""
+        """Return where the mean loss is least; an end of the range where it falls as far as that."""
         if not len(self.margins):
             return float("nan")
         low, high = TEMPERATURES
@@ -154,6 +157,7 @@ def check_can_temper(learner: Learner, estimator: Estimator, per_mode: int, tile
         )
     if tile[1] % per_mode and tile[1] < per_mode * modes:
         raise UsageError(
-            f"Tempered losses were asked for in tiles of {tile[1]} targets; a temperature is that of all {per_mode} targets of a mode. "
+            f"Tempered losses were asked for in tiles of {tile[1]} targets; a temperature is that of all {per_mode} "
+            "targets of a mode. "
             f"Let a tile hold whole modes: --tile {tile[0]} {tile_of_modes(tile, per_mode)[1]}."
         )

@@ -2,8 +2,9 @@
 
     log LR[i→j] = log LR_tempered[i→j]  +  confidence
 
-A loss is read at its best temperature by dividing all logits of a mode's targets by the one number that makes their mean loss least. A step
-that makes a learner too sure, or not sure enough, of what it says raises the loss, and no tempered one.
+A loss is read at its best temperature by dividing all logits of a mode's targets by the one number that makes their
+mean loss least. A step that makes a learner too sure, or not sure enough, of what it says raises the loss, and no
+tempered one.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ def split_confidence(
         seed: of the draws.
 
     Returns:
-        One row per block whose losses were read at their best temperature too: the columns of `GROUP`, ``n`` pairs with both ratios, and
-        over these the means ``log_ratio``, ``tempered`` and ``confidence`` (their difference), each with the ends ``_low`` and ``_high``
-        of its interval; ``drawn``, what these let vary, as in `intervals`; and ``untempered``, pairs that have a ratio but no tempered
-        one, which are left out.
+        One row per block whose losses were read at their best temperature too: the columns of `GROUP`, ``n`` pairs with
+        both ratios, and over these the means ``log_ratio``, ``tempered`` and ``confidence`` (their difference), each
+        with the ends ``_low`` and ``_high`` of its interval; ``drawn``, what these let vary, as in `intervals`; and
+        ``untempered``, pairs that have a ratio but no tempered one, which are left out.
     """
     rows = [_row(block, level, draws, seed) for block in blocks if block.tempered]
     return pd.DataFrame(rows, columns=_COLUMNS)

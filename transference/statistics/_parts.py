@@ -16,7 +16,7 @@ from transference.statistics._summary import GROUP
 _Floats: TypeAlias = NDArray[np.float64]
 
 Parts: TypeAlias = tuple[Strip, NDArray[np.bool_], Sequence[_Floats]]
-"""A strip of a table; which of its pairs count; and the numbers of each, 0 where they do not, ``[n_rows, n_columns]``."""
+"""A strip of a table; which of its pairs count; and the parts of each, 0 where it does not, ``[n_rows, n_columns]``."""
 
 
 def logs_of(strip: Strip, *, same_tasks: bool) -> _Floats:
@@ -29,7 +29,7 @@ def logs_of(strip: Strip, *, same_tasks: bool) -> _Floats:
 def mean_parts(
     block: Block | Strips, parts: Iterable[Parts], names: Sequence[str], *, level: float, draws: int, seed: int
 ) -> dict[str, Any]:
-    """Return the columns of `GROUP`, ``n`` pairs that count, of each part its mean with the ends ``_low`` and ``_high``, and ``drawn``.
+    """Return a row of means: `GROUP`, ``n`` pairs that count, each part with its ``_low`` and ``_high``, and ``drawn``.
 
     Args:
         block: the table.

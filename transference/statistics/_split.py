@@ -32,8 +32,8 @@ def split(blocks: Iterable[Block | Strips], *, level: float = 0.95, draws: int =
 
     Returns:
         One row per block: the columns of `GROUP`, ``n`` pairs with a ratio and a first-order part, and the means ``log_ratio``,
-        ``first_order`` and ``curvature`` (their difference), each with the ends ``_low`` and ``_high`` of its interval; ``drawn``, what the
-        intervals let vary, as in `intervals`; ``agree``, the
+        ``first_order`` and ``curvature`` (their difference), each with the ends ``_low`` and ``_high`` of its interval;
+        ``drawn``, what the intervals let vary, as in `intervals`; ``agree``, the
         share of pairs whose first-order part is below 0, and ``overshoot``, the share of pairs whose ratio is above 1 all the same.
     """
     return pd.DataFrame([_row(block, level, draws, seed) for block in blocks])

@@ -125,8 +125,8 @@ def tempered_ratios(
 ) -> NDArray[np.float64]:
     """Return the ratios of the losses at their best temperature, elementwise; NaN where there is none.
 
-    That is where the pair has no ratio at all, or a temperature is the lowest that is looked at: the losses then fall to 0 with it, and
-    how they compare is a matter of where the search ends.
+    That is where the pair has no ratio at all, or a temperature is the lowest that is looked at: the losses then fall
+    to 0 with it, and how they compare is a matter of where the search ends.
     """
     ratio, _ = loss_ratios(tempered_before, tempered_after)
     there = np.isfinite(loss_ratio)

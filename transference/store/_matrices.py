@@ -17,9 +17,10 @@ from transference.store._files import TableFile, read_in_turn
 
 @dataclass(frozen=True)
 class Matrices:
-    """The table of one checkpoint and step size, ``[n_source, n_target]`` each, and the targets' accuracies, ``[n_target]``.
+    """The table of one checkpoint and step size, and the targets' accuracies.
 
-    Without ``tempered_ratio`` where losses were not read at their best temperature.
+    ``[n_source, n_target]`` each, the accuracies ``[n_target]``; ``tempered_ratio`` is None where losses were not read at
+    their best temperature.
     """
 
     loss_ratio: NDArray[np.float64]

@@ -33,7 +33,8 @@ _WHOLE = 2**24
 """Pairs of a checkpoint up to which `Run.tables` gives matrices: a third of a gigabyte."""
 
 _ROW, _TEMPERED = 150, 120
-"""Bytes that a row of `Run.pairs` takes at least while it is made: in Arrow, in pandas, and sorted; and more where losses are tempered."""
+"""Bytes that a row of `Run.pairs` takes at least while it is made, in Arrow, in pandas, and sorted; and how many more
+where losses were read at their best temperature too."""
 
 
 class Progress(NamedTuple):
@@ -145,8 +146,8 @@ class Run:
 
         Columns: ``checkpoint_step``, the ids ``source`` and ``target``, ``replicate``, ``source_mode``, ``target_mode``, ``alpha``, both
         losses and their ratio (NaN unless ``status`` is ``ok``), ``first_order`` (what the gradients alone say of its logarithm,
-        ``⟨∇L_j, d⟩ / L_j``), accuracies, ``status``; of a run of tempered losses also both temperatures, both losses at them, and their
-        ratio, ``tempered_ratio``.
+        ``⟨∇L_j, d⟩ / L_j``), accuracies, ``status``; of a run of tempered losses also both temperatures, both losses at
+        them, and their ratio, ``tempered_ratio``.
 
         Args:
             replicate: with which episodes of the tasks; 0, the samplers' own, by default, and None for a row of each.
@@ -431,8 +432,8 @@ class Run:
             tempered: of the losses at their best temperature, before and after, instead.
 
         Raises:
-            UsageError: there is no such checkpoint, step size or replicate, the losses were not read at their best temperature, or memory
-                does not hold it.
+            UsageError: there is no such checkpoint, step size or replicate, the losses were not read at their best
+                temperature, or memory does not hold it.
             StoreError: tiles are missing or damaged.
         """
         step, alpha = self.choose_step(step), self.choose_alpha(alpha)
@@ -446,8 +447,8 @@ class Run:
     def temperatures(self, replicate: int = 0) -> pd.DataFrame:
         """Return the best temperature of each target mode before a step, and after the step on each source.
 
-        Columns: ``checkpoint_step``, ``alpha``, ``source``, ``source_mode``, ``target_mode``, ``temperature_before`` and
-        ``temperature_after``: the ends of `transference.spec.TEMPERATURES` where there is no best one within.
+        Columns: ``checkpoint_step``, ``alpha``, ``source``, ``source_mode``, ``target_mode``, ``temperature_before``
+        and ``temperature_after``: the ends of `transference.spec.TEMPERATURES` where there is no best one within.
 
         Args:
             replicate: with which episodes of the tasks.
@@ -478,7 +479,8 @@ class Run:
         """
         if not self.spec.tempered:
             raise UsageError(
-                f"{self.path} has no tempered losses. Measure it with --tempered (in Python tempered=True) into another --out."
+                f"{self.path} has no tempered losses. Measure it with --tempered (in Python tempered=True) into "
+                "another --out."
             )
 
     def choose_step(self, step: int | None) -> int:

@@ -47,9 +47,10 @@ _TEMPERED = pa.schema(
         ("tempered_ratio", pa.float64()),
     ]
 )
-"""In a run whose losses were read at their best temperature too: the temperatures, of all targets of the target's mode, before and after
-the step; the target's losses at them; and the ratio of these, NaN unless the status is ``ok``, both losses are finite and above 0, and
-neither temperature is the lowest of `transference.spec.TEMPERATURES`, where there is no best one."""
+"""In a run whose losses were read at their best temperature too: the temperatures, of all targets of the target's mode,
+before and after the step; the target's losses at them; and the ratio of these, NaN unless the status is ``ok``, both
+losses are finite and above 0, and neither temperature is the lowest of `transference.spec.TEMPERATURES`, where there is
+no best one."""
 
 
 def pairs_schema(*, tempered: bool) -> pa.Schema:
