@@ -160,7 +160,7 @@ PLOTS = {
 
 @pytest.fixture(scope="module")
 def combined(trained, tmp_path_factory):
-    """A run with a combination, which one kind of figure is about."""
+    """A run with a combination and tempered losses, each of which one kind of figure is about."""
     out = tmp_path_factory.mktemp("combined") / "run"
     words = [
         "--source",
