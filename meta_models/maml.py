@@ -129,15 +129,15 @@ class MAML:
 
     def episode_loss(self, params: Params, episode: Episode) -> Tensor:
         """Return the mean cross-entropy of the queries after adaptation, ``[]``."""
-        return F.cross_entropy(self.logits(params, episode), episode.query_y)
+        return F.cross_entropy(self.episode_logits(params, episode), episode.query_y)
 
     def episode_scores(self, params: Params, episode: Episode) -> tuple[Tensor, Tensor]:
         """Return loss and accuracy on the queries after adaptation, both ``[]``."""
-        logits = self.logits(params, episode)
+        logits = self.episode_logits(params, episode)
         correct = logits.argmax(dim=1) == episode.query_y
         return F.cross_entropy(logits, episode.query_y), correct.float().mean()
 
-    def logits(self, params: Params, episode: Episode) -> Tensor:
+    def episode_logits(self, params: Params, episode: Episode) -> Tensor:
         """Return the queries' logits ``[n_query, ways]`` after adaptation."""
         modulators = self._modulators(params, episode)
         return self._classify(self._adapt(params, episode, modulators), episode.query_x, modulators)

@@ -29,7 +29,8 @@ from meta_models.maml import MAML
 from meta_models.protonet import ProtoNet
 from meta_models.training import Recipe, recipe_of
 from transference import Episode, Params
-from transference.learners import ConfiguredLearner, ScoringLearner
+from transference.errors import LearnerError
+from transference.learners import ConfiguredLearner, LogitsLearner, ScoringLearner
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,20 @@ class Multi:
             return learner.episode_scores(own, episode)
         loss = learner.episode_loss(own, episode)
         return loss, torch.full_like(loss, torch.nan)
+
+    def episode_logits(self, params: Params, episode: Episode) -> Tensor:
+        """Return the queries' logits ``[n_query, n_class]`` of the learner for the episode's mode.
+
+        Raises:
+            LearnerError: that learner has none.
+        """
+        learner, own = self._of(params, episode.mode)
+        if not isinstance(learner, LogitsLearner):
+            raise LearnerError(
+                f"The learner of mode {episode.mode} has no episode_logits(params, episode): leave tempered "
+                "(--tempered) out."
+            )
+        return learner.episode_logits(own, episode)
 
     def _of(self, params: Params, mode: str | None) -> tuple[ConfiguredLearner, Params]:
         """Return the mode's learner, and its parameters.

@@ -68,15 +68,15 @@ class ProtoNet:
 
     def episode_loss(self, params: Params, episode: Episode) -> Tensor:
         """Return the mean negative log-likelihood of the queries, ``[]``."""
-        return F.cross_entropy(self.logits(params, episode), episode.query_y)
+        return F.cross_entropy(self.episode_logits(params, episode), episode.query_y)
 
     def episode_scores(self, params: Params, episode: Episode) -> tuple[Tensor, Tensor]:
         """Return loss and accuracy on the queries, both ``[]``."""
-        logits = self.logits(params, episode)
+        logits = self.episode_logits(params, episode)
         correct = logits.argmax(dim=1) == episode.query_y
         return F.cross_entropy(logits, episode.query_y), correct.float().mean()
 
-    def logits(self, params: Params, episode: Episode) -> Tensor:
+    def episode_logits(self, params: Params, episode: Episode) -> Tensor:
         """Return the negative squared distances ``[n_query, n_support]``, a column per label as in ``prototype_logits``."""
         support, query = self._embed(params, episode)
         logits = prototype_logits(support, episode.support_y, query)

@@ -78,15 +78,15 @@ class SharedLatent:
 
     def episode_loss(self, params: Params, episode: Episode[Any]) -> Tensor:
         """Return the mean negative log-likelihood of the queries, ``[]``."""
-        return F.cross_entropy(self.logits(params, episode), episode.query_y)
+        return F.cross_entropy(self.episode_logits(params, episode), episode.query_y)
 
     def episode_scores(self, params: Params, episode: Episode[Any]) -> tuple[Tensor, Tensor]:
         """Return loss and accuracy on the queries, both ``[]``."""
-        logits = self.logits(params, episode)
+        logits = self.episode_logits(params, episode)
         correct = logits.argmax(dim=1) == episode.query_y
         return F.cross_entropy(logits, episode.query_y), correct.float().mean()
 
-    def logits(self, params: Params, episode: Episode[Any]) -> Tensor:
+    def episode_logits(self, params: Params, episode: Episode[Any]) -> Tensor:
         """Return minus the mean squared differences ``[n_query, n_support]``, a column per label as in ProtoNet.
 
         Raises:

@@ -160,7 +160,7 @@ PLOTS = {
 
 @pytest.fixture(scope="module")
 def combined(trained, tmp_path_factory):
-    """A run with a combination, which one kind of figure is about."""
+    """A run with a combination and tempered losses, each of which one kind of figure is about."""
     out = tmp_path_factory.mktemp("combined") / "run"
     words = [
         "--source",
@@ -175,6 +175,7 @@ def combined(trained, tmp_path_factory):
         "0.001",
         "--alpha",
         "0.01",
+        "--tempered",
     ]
     result = call("compute", trained[-1], *MODES, *words, "--out", out)
     assert result.exit_code in FINISHED, result.output
@@ -183,7 +184,7 @@ def combined(trained, tmp_path_factory):
 
 @pytest.mark.parametrize("name", [*(kind.name for kind in KINDS), *PLOTS])
 def test_plot_draws_every_kind_and_its_record_draws_it_again(request, tmp_path, name):
-    computed = request.getfixturevalue("combined" if name == "rows" else "computed")
+    computed = request.getfixturevalue("combined" if name in ("rows", "confidence") else "computed")
     figure = tmp_path / f"{name}.png"
     [kind] = [kind for kind in KINDS if kind.name == name.split()[0]]
     words = [] if kind.every_alpha else ["--alpha", 0.01]

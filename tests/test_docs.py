@@ -15,7 +15,7 @@ from tests.strangers import PixelPrototypes
 from tests.test_readme import ROOT, blocks, replaced
 from transference import figures, statistics, validation
 from transference.cli import main
-from transference.store import PAIRS, TASKS, sources_schema
+from transference.store import TASKS, pairs_schema, sources_schema
 
 DOCS = ROOT / "docs"
 API = {page.stem: page.read_text() for page in (DOCS / "api").glob("*.md")}
@@ -52,7 +52,8 @@ def test_every_page_of_the_api_reference_is_in_its_contents():
 
 
 @pytest.mark.parametrize(
-    ("title", "schema"), [("Pairs", PAIRS), ("Sources", sources_schema(combined=True)), ("Tasks", TASKS)]
+    ("title", "schema"),
+    [("Pairs", pairs_schema(tempered=True)), ("Sources", sources_schema(combined=True)), ("Tasks", TASKS)],
 )
 def test_the_tables_of_a_run_folder_are_told_as_they_are(title, schema):
     section = API["run_folder"].split(f"### {title}\n")[1].split("\n#")[0]

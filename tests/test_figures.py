@@ -17,7 +17,7 @@ from transference.errors import UsageError
 from transference.figures._style import COLOURS, MODES
 from transference.figures.kinds import KINDS
 from transference.figures.requests import PlotRequest, Table
-from transference.statistics import CLASSES, NEUTRAL_BAND, contrast, intervals, predicted_rows
+from transference.statistics import CLASSES, NEUTRAL_BAND, contrast, intervals, predicted_rows, split_confidence
 
 FIVE = ("mini_imagenet", "fc100", "omniglot", "fgvc_aircraft", "cub200")
 
@@ -280,6 +280,8 @@ def in_memory(modes, kind, seed=0, spread=0.2):
         for block in blocks(modes, steps, spread=spread, seed=seed)
         for alpha in alphas
     ]
+    if kind.name == "confidence":
+        found = [replace(block, tempered_ratio=block.loss_ratio**0.6 + 0.02 * spread) for block in found]
     if kind.name == "rows":
         found += [
             combined(block, name)
@@ -319,6 +321,7 @@ CASES = {
     "compare": {},
     "rows": {},
     "step-size": {},
+    "confidence": {},
 }
 """What each kind of figure is held to: name, a case of it, and its options."""
 
@@ -545,6 +548,19 @@ def test_step_size_shows_small_and_large_steps():
     np.testing.assert_allclose(bars, split()[["first_order_low", "first_order_high"]].iloc[:4])
     with pytest.raises(UsageError, match="100, 200 of checkpoint_step"):
         figures.step_size(pd.concat([split(), split().assign(checkpoint_step=200)]))
+
+
+def test_confidence_shows_the_two_parts_of_each_mean_below_it():
+    found = confidences()
+    ax = figures.confidence(found).axes[0]
+    marks = [line for line in ax.lines if line.get_marker() not in ("", "None")]
+    values = np.array([line.get_xdata() for line in marks], dtype=float).reshape(len(found), 3)
+    np.testing.assert_allclose(values, found[["log_ratio", "tempered", "confidence"]])
+    np.testing.assert_allclose(values[:, 0], values[:, 1:].sum(axis=1), atol=1e-15)
+    ends = [line.get_xdata() for line in ax.lines if line.get_marker() in ("", "None")][1:]
+    np.testing.assert_allclose(ends[1], found.loc[0, ["tempered_low", "tempered_high"]].astype(float))
+    with pytest.raises(UsageError, match="100, 200 of checkpoint_step"):
+        figures.confidence(pd.concat([found, found.assign(checkpoint_step=200)]))
 
 
 def test_a_step_of_no_effect_and_a_single_step_can_be_drawn():
@@ -906,6 +922,10 @@ def test_what_cannot_be_calibrated_says_that_it_is_of_estimates(case):
 # On axes, and in figures, of one's own
 
 
+def confidences():
+    return split_confidence([replace(block, tempered_ratio=block.loss_ratio**0.6) for block in blocks()])
+
+
 def part_of(table):
     """The rows of one mode pair."""
     return table[(table["source_mode"] == "omniglot") & (table["target_mode"] == "omniglot")]
@@ -919,6 +939,7 @@ PANELS = {
     "draw_ring": lambda: (part_of(shares()),),
     "draw_trend": lambda: (part_of(shares(steps=(100, 200))),),
     "draw_step_size": lambda: (part_of(split()),),
+    "draw_confidence": lambda: (confidences(),),
 }
 
 
@@ -934,6 +955,8 @@ def test_a_panel_takes_a_table_and_the_callers_axes(name):
     FigureCanvasAgg(figure).draw()
     assert mine.has_data() or mine.patches
     assert not other.has_data()
+    if name == "draw_confidence":
+        assert mine.get_legend_handles_labels()[1] == ["log LR", "tempered", "confidence"]
     if name in ("draw_histogram", "draw_types", "draw_trend"):
         assert set(CLASSES) <= set(mine.get_legend_handles_labels()[1]), "a legend of one's own is a call"
 
@@ -984,6 +1007,7 @@ WHOLE = {
     ),
     "rows": lambda **on: figures.rows(predicted_rows([combined(block) for block in blocks()][:2]), **on),
     "step_size": lambda **on: figures.step_size(split(), **on),
+    "confidence": lambda **on: figures.confidence(confidences(), **on),
     "contact_sheet": lambda **on: figures.contact_sheet([np.zeros((1, 3, 4, 4), np.uint8)], ["ant"], **on),
     "example_sheet": lambda **on: figures.example_sheet([{"a": np.ones((1, 3))}], {"a": "values"}, ["ant"], **on),
 }

@@ -30,7 +30,8 @@ from meta_models.protonet import softened
 from tests import oracles
 from tests.conftest import paired_episode, random_episode
 from transference.episodes import stack
-from transference.learners import learner_names
+from transference.errors import LearnerError
+from transference.learners import check_logits, check_offers_logits, learner_names
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,30 @@ def test_every_registered_learner_is_in_the_list():
 def test_is_pure(make):
     learner = make(ways=3)
     tr.check_pure(learner, learner.init_params(0), episode_for(make))
+
+
+@pytest.mark.parametrize("make", IMAGES + PAIRED, ids=label)
+def test_the_cross_entropy_of_a_classifiers_logits_is_its_loss(make):
+    learner, episode = make(ways=3), episode_for(make, torch.float64)
+    params = double(learner.init_params(0))
+    logits = learner.episode_logits(params, episode)
+    assert len(logits) == len(episode.query_y)
+    assert logits.isfinite().sum(dim=1).tolist() == [3] * len(
+        logits
+    )  # what is no class of the episode is at minus infinity
+    own = torch.logsumexp(logits, dim=1) - logits[torch.arange(len(logits)), episode.query_y]
+    assert float(own.mean().detach()) == pytest.approx(float(learner.episode_loss(params, episode).detach()), rel=1e-12)
+    check_logits(learner, params, episode)
+
+
+@pytest.mark.parametrize("make", FUNCTIONS, ids=label)
+def test_a_regression_has_no_logits(make):
+    learner = make()
+    check = lambda: (check_offers_logits(learner), check_logits(learner, learner.init_params(0), episode_for(make)))
+    with pytest.raises(
+        LearnerError, match=r"has no episode_logits\(params, episode\).*leave tempered \(--tempered\) out"
+    ):
+        check()
 
 
 @on_images
@@ -314,7 +339,7 @@ def test_kml_shifts_each_bias():
 def test_accuracy_after_adaptation_counts_correct_queries():
     learner, episode = MAML(ways=3), random_episode()
     params = learner.init_params(0)
-    predicted = learner.logits(params, episode).argmax(dim=1)
+    predicted = learner.episode_logits(params, episode).argmax(dim=1)
     right = replace(episode, query_y=predicted)
     assert float(learner.episode_scores(params, right)[1]) == 1.0
     assert float(learner.episode_scores(params, replace(right, query_y=(predicted + 1) % 3))[1]) == 0.0

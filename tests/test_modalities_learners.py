@@ -68,7 +68,7 @@ def test_scores_are_loss_and_share_of_the_likeliest(make):
     episode = paired_episode(SHAPES, dtype=torch.float64)
     loss, accuracy = learner.episode_scores(params, episode)
     assert torch.equal(loss, learner.episode_loss(params, episode))
-    likeliest = learner.logits(params, episode).argmax(dim=1)
+    likeliest = learner.episode_logits(params, episode).argmax(dim=1)
     assert float(accuracy) == pytest.approx(int((likeliest == episode.query_y).sum()) / 12)
 
 

@@ -92,6 +92,7 @@ from .statistics import (
     predicted_rows as predicted_rows,
     single_pairs as single_pairs,
     split as split,
+    split_confidence as split_confidence,
     summarise as summarise,
     summarise_blocks as summarise_blocks,
     variance_shares as variance_shares,

@@ -75,6 +75,7 @@ class Strips:
         same_tasks: likewise.
         tasks: likewise.
         read: reads the matrices of `Block` that have these names, anew each time.
+        tempered: whether there are ratios of losses at their best temperature.
     """
 
     checkpoint_step: int
@@ -86,12 +87,14 @@ class Strips:
     same_tasks: bool
     tasks: tuple[object, object]
     read: Callable[[tuple[str, ...]], Iterator[Strip]]
+    tempered: bool = False
 
     def strips(self, *names: str) -> Iterator[Strip]:
         """Yield the table in strips, each pair once.
 
         Args:
-            names: which matrices: ``"loss_ratio"``, ``"change"``, ``"first_order"``.
+            names: which matrices: ``"loss_ratio"``, ``"change"``, ``"first_order"``; ``"tempered_ratio"`` where there
+                is one.
 
         Raises:
             StoreError: a file is missing or damaged.
@@ -119,6 +122,8 @@ class Block:
             replicate.
         tasks: what the sources and the targets are, equal for the same tasks; None where it is not known.
         combination: of sources that are combinations of others, what these predict of them; None where sources are tasks themselves.
+        tempered_ratio: the ratios of the losses at their best temperature, before and after,
+            ``[n_sources, n_targets]``; NaN where there is none, None where they were not read.
     """
 
     checkpoint_step: int
@@ -133,6 +138,12 @@ class Block:
     redrawn: tuple[NDArray[np.float64], ...] = ()
     tasks: tuple[object, object] | None = None
     combination: Combined | None = None
+    tempered_ratio: NDArray[np.float64] | None = None
+
+    @property
+    def tempered(self) -> bool:
+        """Whether there are ratios of losses at their best temperature."""
+        return self.tempered_ratio is not None
 
     @property
     def shape(self) -> tuple[int, int]:

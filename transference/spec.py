@@ -14,6 +14,10 @@ from transference.plain import as_list, as_number, as_record, as_text, as_whole,
 PRECISIONS = ("fp32", "fp64")
 """What losses may be computed in. TF32 and bfloat16 flip the sign of many small effects."""
 
+TEMPERATURES = (1e-4, 1e4)
+"""Between which the best temperature is looked for. One at the low end stands for queries that are all told apart,
+whose loss falls to 0 with the temperature; one at the high end for logits that say nothing of the labels."""
+
 MOST_REPLICATES = 2**15 - 1
 """The largest number that the table's column holds."""
 
@@ -91,6 +95,7 @@ class RunSpec:
         replicates: episodes of each task; every pair is measured with each.
         theta: what does not move although it could, and which names are one tensor, names that differ in a number as one.
         combine: name and settings of the source modes that are combinations of the others; they are the last of ``sources``.
+        tempered: whether losses were also read at their best temperature.
     """
 
     checkpoints: tuple[CheckpointRef, ...]
@@ -106,6 +111,7 @@ class RunSpec:
     replicates: int = 1
     theta: Mapping[str, Any] = field(default_factory=dict)
     combine: tuple[Mapping[str, Any], ...] = ()
+    tempered: bool = False
 
     @property
     def samplers(self) -> tuple[TaskSet, ...]:
@@ -168,11 +174,11 @@ class RunSpec:
     def to_json(self) -> dict[str, Any]:
         """Return the spec as plain JSON values.
 
-        A single replicate is not mentioned, nor a θ of all tensors, nor that nothing is combined: run folders written before there was
-        more hold the same spec.
+        A single replicate is not mentioned, nor a θ of all tensors, nor that nothing is combined or tempered: run
+        folders written before there was more hold the same spec.
         """
         plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
-        usual: dict[str, Any] = {"replicates": 1, "theta": {}, "combine": []}
+        usual: dict[str, Any] = {"replicates": 1, "theta": {}, "combine": [], "tempered": False}
         return {name: value for name, value in plain.items() if name not in usual or value != usual[name]}
 
     @classmethod
@@ -197,6 +203,8 @@ class RunSpec:
         for name in ("estimates", "calibrated"):
             if not isinstance(estimator.get(name, False), bool):
                 raise ValueError(unfit(f"estimator.{name}", estimator[name], "true or false"))  # noqa: TRY004 - as in plain.py
+        if not isinstance(tempered := found.get("tempered", False), bool):
+            raise ValueError(unfit("tempered", tempered, "true or false"))  # noqa: TRY004 - likewise
         if as_text(found["precision"], "precision") not in PRECISIONS:
             raise ValueError(unfit("precision", found["precision"], f"one of {', '.join(PRECISIONS)}"))
         alphas = [
@@ -224,6 +232,7 @@ class RunSpec:
                 as_record(one, f"combine[{k}]", ["name", "class"])
                 for k, one in enumerate(as_list(found.get("combine", []), "combine"))
             ),
+            tempered=tempered,
         )
         steps = [ref.step for ref in spec.checkpoints]
         names = [[tasks.sampler for tasks in sets] for sets in (spec.sources, spec.targets)]

@@ -97,7 +97,7 @@ class Place:
     def read(self, params: tr.Params, episodes: Sequence[tr.Episode]) -> Reading:
         """Return how well some parameters do on some tasks."""
         with torch.no_grad():
-            logits = torch.stack([self.learner.logits(params, episode) for episode in episodes])
+            logits = torch.stack([self.learner.episode_logits(params, episode) for episode in episodes])
         return Reading(logits, torch.stack([episode.query_y for episode in episodes]))
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from transference.cli.printing import say
 from transference.errors import in_one_line
 from transference.pages import facts
-from transference.spec import RunSpec
+from transference.spec import TEMPERATURES, RunSpec
 from transference.statistics import (
     CLASSES,
     GROUP,
@@ -22,6 +22,7 @@ from transference.statistics import (
     control_bands,
     intervals,
     split,
+    split_confidence,
     summarise_blocks,
     summarise_replicates,
 )
@@ -31,6 +32,8 @@ _VARIANCE = {"source": "source_task", "target": "target_task", "together": "inte
 
 _DECIDED = ("positive", "negative", "undecided")
 """What `single_pairs` says of a pair."""
+
+_RATIO = ["log_ratio", "log_ratio_low", "log_ratio_high"]
 
 _HUGE = 1e5
 
@@ -87,6 +90,7 @@ def print_summary(
     told = run.spec.replicates > 1 and not unread
     replicated = summarise_replicates(run.blocks(), band=band) if told else None
     calibrated = calibrate(run.tables(), exact, band=band) if run.spec.calibrated else None
+    tempered = _confidence_of(run) if run.spec.tempered and wanted else None
     if as_json:
         rows = (
             summary
@@ -98,6 +102,8 @@ def print_summary(
             if calibrated is not None
             else rows
         )
+        if tempered is not None:
+            rows = rows.merge(tempered.drop(columns=["n", "drawn", *_RATIO]), on=list(GROUP))
         say(json_text(rows.assign(estimated=rows["alpha"].isin(run.spec.estimated_at))))
         return
     parts = [summary_text(summary)]
@@ -107,6 +113,8 @@ def print_summary(
         parts[0] += f"\nAt {facts.exact_steps(run.spec)} every loss is exact, at other step sizes an estimate."
     if calibrated is not None:
         parts = [f"As estimated, every pair:\n{parts[0]}", calibrated_text(calibrated)]
+    if tempered is not None:
+        parts.append(confidence_text(tempered))
     if len(exact):
         parts.append(check_text(check_estimates(exact), run.spec))
     if replicated is not None:
@@ -148,7 +156,47 @@ def _summary_with_intervals(run: Run, band: tuple[float, float]) -> pd.DataFrame
         lambda reasons: "; ".join(note for note in reasons.unique() if note)
     )
     summary = summary.merge(notes.rename("intervals_note").reset_index(), on=list(GROUP))
-    return summary.merge(parts.drop(columns=["n", "log_ratio", "log_ratio_low", "log_ratio_high"]), on=list(GROUP))
+    return summary.merge(parts.drop(columns=["n", "drawn", *_RATIO]), on=list(GROUP))
+
+
+def _confidence_of(run: Run) -> pd.DataFrame:
+    """Return the split into tempered ratios and confidence, with the medians of temperatures and how many are at an end."""
+    found, keys = run.temperatures(), list(GROUP)
+    names = ["temperature_before", "temperature_after"]
+    middle = found.groupby(keys, observed=True)[names].median().reset_index()
+    for end, temperature in zip(("lowest", "highest"), TEMPERATURES, strict=True):
+        there = (found[names] == temperature).any(axis=1)
+        middle[f"temperatures_{end}"] = there.groupby([found[key] for key in keys], observed=True).sum().to_numpy()
+    return split_confidence(run.tables()).merge(middle, on=keys)
+
+
+def confidence_text(tempered: pd.DataFrame) -> str:
+    """Return what of the mean log ratio a temperature undoes, as aligned columns."""
+    parts = {"log ratio": "log_ratio", "= tempered": "tempered", "+ confidence": "confidence"}
+    shown = pd.DataFrame(
+        {
+            **_keys(tempered),
+            "n": tempered["n"],
+            **{words: _with_ends(tempered, name, "{:+.4f}") for words, name in parts.items()},
+            "T before": tempered["temperature_before"].map(partial(_known, form="{:.3g}")),
+            "T after": tempered["temperature_after"].map(partial(_known, form="{:.3g}")),
+        }
+    )
+    text = (
+        "Mean log ratio as that of tempered losses, each at the best temperature T of its mode, and confidence, which "
+        f"T undoes (after: in the middle over sources):\n{shown.to_string(index=False)}"
+    )
+    if lost := int(tempered["untempered"].sum()):
+        text += (
+            f"\nLeft out: {lost} pairs without a tempered ratio, since at T = {TEMPERATURES[0]:g} all queries of the "
+            "mode are told apart, or its logits are not finite."
+        )
+    if at_end := int(tempered["temperatures_highest"].sum()):
+        text += (
+            f"\nBest at T = {TEMPERATURES[1]:g}, the highest, where logits say nothing of labels: {at_end} of the "
+            "sources' temperatures; their pairs count."
+        )
+    return text
 
 
 def replicates_text(replicated: pd.DataFrame) -> str:

@@ -115,6 +115,12 @@ Examples:
     help="How episodes are evaluated; auto takes the fastest of a short trial. They differ in the last digits.",
 )
 @click.option(
+    "--tempered",
+    is_flag=True,
+    help="Read losses at their best temperature too, which tells how much of a ratio is confidence: of classifiers, "
+    "by exact losses.",
+)
+@click.option(
     "--controls",
     type=click.IntRange(0),
     metavar="N",

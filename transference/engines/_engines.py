@@ -27,6 +27,7 @@ from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from transference.devices import as_allocated, channels_last, n_workers, out_of_memory, workers
 from transference.engines._gradient import MeanGradient, gradient_of, leaves_of, loss_gradient
@@ -42,7 +43,8 @@ from transference.learners import Learner, mode_aware, read_scores, untouched
 Scored: TypeAlias = tuple[tuple[float, float], Params]
 """Loss and accuracy, and the gradient of the loss."""
 
-_Scores: TypeAlias = Callable[..., tuple[Tensor, Tensor]]
+Read: TypeAlias = Callable[..., tuple[Tensor, ...]]
+"""Reads numbers off a learner at some parameters on an episode, as `read_scores` does: loss, accuracy, and what else."""
 
 _BLOCK = 16
 """Episodes in one call of ``vmap``, always so many: the last digits of each depend on their number. Fewer when memory runs out."""
@@ -55,7 +57,11 @@ _KEPT = 8
 
 
 class Evaluate(Protocol):
-    """Episodes that an engine has loaded. What it answers is float64 in host memory, loss and accuracy in two columns."""
+    """Episodes that an engine has loaded. What it answers is float64 in host memory, loss and accuracy in two columns.
+
+    Where more is read, further columns have it, number by number; NaN beyond the end of a row that is shorter than
+    others.
+    """
 
     def __call__(self, params: Params) -> Tensor:
         """Return the scores of every episode at one setting of the parameters, ``[n_episodes, 2]``."""
@@ -78,8 +84,8 @@ class Evaluate(Protocol):
 class Engine(Protocol):
     """A way to evaluate."""
 
-    def __call__(self, learner: Learner, episodes: Sequence[Episode]) -> Evaluate:
-        """Load episodes, once, and return what evaluates the learner on them."""
+    def __call__(self, learner: Learner, episodes: Sequence[Episode], read: Read = read_scores) -> Evaluate:
+        """Load episodes, once, and return what evaluates the learner on them, as ``read`` does."""
 
     def gradients(
         self, learner: Learner, params: Params, episodes: Sequence[Episode], names: Sequence[str]
@@ -110,15 +116,15 @@ class OneByOne:
     compiled: bool = False
     layout: Callable[[Tensor], Tensor] = channels_last
 
-    def __call__(self, learner: Learner, episodes: Sequence[Episode]) -> Evaluate:
+    def __call__(self, learner: Learner, episodes: Sequence[Episode], read: Read = read_scores) -> Evaluate:
         """Load the episodes."""
         laid_out = [episode.map(self.layout) for episode in episodes]
         if self.compiled:
-            return _OneByOne(self, _compiled(learner), [learner], laid_out)
+            return _OneByOne(self, _compiled(learner, read), [learner], laid_out)
         if self.threads:
             turns = InTurns(learner)
-            return _OneByOne(self, partial(_scores_in_turns, turns), turns.all, laid_out)
-        return _OneByOne(self, partial(read_scores, learner), [learner], laid_out)
+            return _OneByOne(self, partial(_in_turns, read, turns), turns.all, laid_out)
+        return _OneByOne(self, partial(read, learner), [learner], laid_out)
 
     def gradients(
         self, learner: Learner, params: Params, episodes: Sequence[Episode], names: Sequence[str]
@@ -146,7 +152,7 @@ class OneByOne:
 @dataclass
 class _OneByOne:
     engine: OneByOne
-    scores: _Scores
+    scores: Read
     learners: Sequence[Learner]
     """Those that are called."""
     episodes: Sequence[Episode]
@@ -178,7 +184,7 @@ class _OneByOne:
         if len(settings) == 1:
             return [self(settings[0])]
         n = len(self.episodes)
-        return [*self.each([(k, params) for params in settings for k in range(n)]).view(len(settings), n, 2)]
+        return [*self.each([(k, params) for params in settings for k in range(n)]).view(len(settings), n, -1)]
 
     def _call(self, laid_out: Params, kernels: Kernels, episode: Episode) -> tuple[Params, Episode]:
         if self.engine.fused:
@@ -210,7 +216,7 @@ class Vmap:
 
     block: int = _BLOCK
 
-    def __call__(self, learner: Learner, episodes: Sequence[Episode]) -> Evaluate:
+    def __call__(self, learner: Learner, episodes: Sequence[Episode], read: Read = read_scores) -> Evaluate:
         """Load the episodes, in blocks of those that can go together."""
         loaded = list(episodes)
         groups = _alike(learner, loaded)
@@ -219,7 +225,7 @@ class Vmap:
             size = self._size(loaded[numbers[0]])
             chosen = [numbers[k : k + size] for k in range(0, len(numbers), size)]
             blocks += [_Block.of(loaded, some, size) for some in chosen]
-        return _Vmapped(learner, blocks)
+        return _Vmapped(learner, blocks, read)
 
     def _size(self, episode: Episode) -> int:
         """Return how many episodes like this one go together; of images on a CPU as many as its caches like, at most half as many."""
@@ -265,7 +271,7 @@ def _mean_of_sums(
     def summed(params: Params, block: Episode) -> tuple[Tensor, Params]:
         leaves = leaves_of(params, names)
         scores = torch.vmap(partial(read_scores, learner, leaves))(block)
-        return _row(scores), gradient_of(scores[0].sum(), leaves, names)
+        return torch.stack(scores, dim=1).detach().double(), gradient_of(scores[0].sum(), leaves, names)
 
     def watched(params: Params, block: Episode) -> tuple[Tensor, Params]:
         with untouched([learner], params):
@@ -304,16 +310,17 @@ class _Block:
         filled = [episodes[k] for k in numbers] + [episodes[numbers[-1]]] * (size - len(numbers))
         return cls(numbers, stack(filled))
 
-    def scores(self, learner: Learner, params: Params, kernels: Kernels, kept: KeptPatches) -> Tensor:
-        """Return loss and accuracy of the block's episodes, ``[n, 2]``."""
+    def scores(self, read: Read, learner: Learner, params: Params, kernels: Kernels, kept: KeptPatches) -> Tensor:
+        """Return what is read of the block's episodes, ``[n, columns]``."""
 
-        def of_one(episode: Episode) -> tuple[Tensor, Tensor]:
+        def of_one(episode: Episode) -> tuple[Tensor, ...]:
             each = iter(self.each)
             mine = episode.map(lambda tensor: Maps.of(tensor, kernels, kept, next(each)))
             # vmap has images in the plain layout, in which torch loses no digits, but where they are maps, which see to it.
-            return read_scores(learner, params, mine, exact=False)
+            return read(learner, params, mine, exact=False)
 
-        return _row(torch.vmap(of_one)(self.stacked))[: len(self.numbers)]
+        # each a row of its own, of all numbers that are read of it
+        return torch.vmap(lambda episode: _row(of_one(episode)))(self.stacked)[: len(self.numbers)]
 
     @property
     def first(self) -> Episode:
@@ -333,8 +340,8 @@ class _Block:
 
 
 class _Vmapped:
-    def __init__(self, learner: Learner, blocks: list[_Block]) -> None:
-        self._blocks, self._learners, self._kept = blocks, InTurns(learner), KeptPatches()
+    def __init__(self, learner: Learner, blocks: list[_Block], read: Read) -> None:
+        self._blocks, self._learners, self._kept, self._read = blocks, InTurns(learner), KeptPatches(), read
         self._n = sum(len(block.numbers) for block in blocks)
 
     def __call__(self, params: Params) -> Tensor:
@@ -344,11 +351,12 @@ class _Vmapped:
         places: dict[int, list[int]] = {}  # of the cells that share one setting: they go together
         for place, (_, params) in enumerate(cells):
             places.setdefault(id(params), []).append(place)
-        found = torch.empty(len(cells), 2, dtype=torch.float64)
+        found: dict[int, Tensor] = {}
         for shared in places.values():
             numbers = [cells[place][0] for place in shared]
-            found[torch.tensor(shared)] = self._rows(cells[shared[0]][1], set(numbers))[torch.tensor(numbers)]
-        return found
+            rows = self._rows(cells[shared[0]][1], set(numbers))
+            found |= {place: rows[k] for place, k in zip(shared, numbers, strict=True)}
+        return _aligned([found[place] for place in range(len(cells))])
 
     at_once = 1
 
@@ -356,12 +364,11 @@ class _Vmapped:
         return [*map(self, settings)]
 
     def _rows(self, params: Params, wanted: set[int]) -> Tensor:
-        """Return the scores by episode, ``[n_episodes, 2]``, from the blocks that hold wanted episodes; NaN for the others.
+        """Return what is read by episode, ``[n_episodes, columns]``, of blocks with wanted episodes; NaN of others.
 
         Raises:
             RuntimeError: not even a single episode fits into memory, or something else went wrong.
         """
-        found = torch.full((self._n, 2), torch.nan, dtype=torch.float64)
         blocks = [block for block in self._blocks if wanted.intersection(block.numbers)]
         layout = channels_last if any(has_images(block.first) for block in blocks) else as_allocated
         laid_out = {name: layout(value) for name, value in params.items()}
@@ -369,7 +376,7 @@ class _Vmapped:
 
         def scores(block: _Block) -> Tensor:
             with self._learners.one() as learner:
-                return block.scores(learner, laid_out, kernels, self._kept).cpu()
+                return block.scores(self._read, learner, laid_out, kernels, self._kept).cpu()
 
         on_cpu = all(block.stacked.device.type == "cpu" for block in blocks)
         try:
@@ -377,12 +384,14 @@ class _Vmapped:
                 untouched(self._learners.all, laid_out, [block.stacked for block in blocks]),
                 workers() if on_cpu else nullcontext() as pool,
             ):
-                for block, rows in zip(blocks, (pool.map if pool else map)(scores, blocks), strict=True):
-                    found[torch.tensor(block.numbers)] = rows
+                read = list((pool.map if pool else map)(scores, blocks))
         except RuntimeError as error:
             if not out_of_memory(error) or all(len(block.stacked.query_y) == 1 for block in self._blocks):
                 raise
         else:
+            found = torch.full((self._n, max(rows.shape[1] for rows in read)), torch.nan, dtype=torch.float64)
+            for block, rows in zip(blocks, read, strict=True):
+                found[torch.tensor(block.numbers), : rows.shape[1]] = rows
             return found
         # From the beginning, so that all episodes go in blocks of one size, and keep to it from now on: it fails at θ or never, as a rule.
         self._blocks = [half for block in self._blocks for half in block.halves()]
@@ -416,46 +425,53 @@ def find_engine(name: str) -> Engine:
     return ENGINES[name]
 
 
-def _scores(learner: Learner, params: Params, episode: Episode) -> tuple[Tensor, Tensor]:
-    return read_scores(learner, params, episode)
+def _alone(read: Read, learner: Learner, params: Params, episode: Episode) -> tuple[Tensor, ...]:
+    return read(learner, params, episode)
 
 
-def _scores_in_turns(learners: InTurns, params: Params, episode: Episode, *, exact: bool) -> tuple[Tensor, Tensor]:
+def _in_turns(read: Read, learners: InTurns, params: Params, episode: Episode, *, exact: bool) -> tuple[Tensor, ...]:
     with learners.one() as learner:
-        return read_scores(learner, params, episode, exact=exact)
+        return read(learner, params, episode, exact=exact)
 
 
-def _read(scores: _Scores, call: tuple[Params, Episode]) -> Tensor:
+def _read(scores: Read, call: tuple[Params, Episode]) -> Tensor:
     return _row(scores(*call))
 
 
-def _read_apiece(scores: _Scores, call: tuple[Params, Episode]) -> Tensor:
+def _read_apiece(scores: Read, call: tuple[Params, Episode]) -> Tensor:
     with untouched(params=call[0]):
         return _read(scores, call)
 
 
-def _row(scores: tuple[Tensor, Tensor]) -> Tensor:
-    return torch.stack([score.detach().double() for score in scores], dim=-1)
+def _row(numbers: tuple[Tensor, ...]) -> Tensor:
+    """Return numbers one after the other, ``[columns]``."""
+    return torch.cat([number.detach().double().flatten() for number in numbers])
 
 
 def _to_host(rows: Sequence[Tensor]) -> Tensor:
-    return torch.stack(list(rows)).cpu()  # one transfer for all: a GPU is not made to wait after each
+    return _aligned(rows).cpu()  # one transfer for all: a GPU is not made to wait after each
 
 
-_kept: OrderedDict[int, tuple[Learner, _Scores]] = OrderedDict()
+def _aligned(rows: Sequence[Tensor]) -> Tensor:
+    """Return rows as a matrix, NaN beyond the end of those that are shorter than others."""
+    return pad_sequence(list(rows), batch_first=True, padding_value=torch.nan)
 
 
-def _compiled(learner: Learner) -> _Scores:
-    """Return the learner's scores, compiled when they are first called, and again for other shapes."""
-    if id(learner) not in _kept:
+_kept: OrderedDict[tuple[int, Read], tuple[Learner, Read]] = OrderedDict()
+
+
+def _compiled(learner: Learner, read: Read) -> Read:
+    """Return how a learner is read, compiled when it is first called, and again for other shapes."""
+    key = id(learner), read
+    if key not in _kept:
         # torch keeps what it compiled with the code object, and gives up after a few shapes or learners on one: each learner has its own.
-        plain: Any = _scores
+        plain: Any = _alone
         own = FunctionType(plain.__code__.replace(), plain.__globals__, "scores", None, None)
-        _kept[id(learner)] = learner, partial(torch.compile(own, dynamic=False, fullgraph=True), learner)
-    _kept.move_to_end(id(learner))
+        _kept[key] = learner, partial(torch.compile(own, dynamic=False, fullgraph=True), read, learner)
+    _kept.move_to_end(key)
     while len(_kept) > _KEPT:
         _kept.popitem(last=False)
-    return _kept[id(learner)][1]
+    return _kept[key][1]
 
 
 def _quietly(work: Callable[[], list[Tensor]]) -> list[Tensor]:

@@ -28,10 +28,13 @@ class Readings:
     Attributes:
         loss: ``[n_targets]`` float64, in host memory.
         accuracy: ``[n_targets]`` float32, in host memory; NaN where the learner knows none.
+        margins: of each target by how much the logits of its queries exceed that of the label, ``[n_query, n_class]``
+            float64, in host memory; None unless they were asked for.
     """
 
     loss: Tensor
     accuracy: Tensor
+    margins: tuple[Tensor, ...] | None = None
 
 
 class Prepared(Protocol):

@@ -13,7 +13,7 @@ from transference.engines import find_engine
 from transference.episodes import Episode, Params
 from transference.estimators._protocol import ExactSample, Readings
 from transference.estimators._tangents import TangentsOnDemand
-from transference.learners import Learner
+from transference.learners import Learner, margins_of, read_margins, read_scores
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,18 @@ class Exact:
         return None
 
     @undisturbed()
-    def prepare(self, learner: Learner, params: Params, targets: Sequence[Episode]) -> ExactTargets:
-        """Evaluate every target at θ."""
-        return ExactTargets(learner, params, targets, self.engine)
+    def prepare(
+        self, learner: Learner, params: Params, targets: Sequence[Episode], *, margins: bool = False
+    ) -> ExactTargets:
+        """Evaluate every target at θ.
+
+        Args:
+            learner: whose loss is measured.
+            params: θ.
+            targets: the target episodes.
+            margins: whether readings have margins too, of a learner with ``episode_logits``.
+        """
+        return ExactTargets(learner, params, targets, self.engine, margins=margins)
 
 
 class ExactTargets(TangentsOnDemand):
@@ -52,12 +61,16 @@ class ExactTargets(TangentsOnDemand):
         params: θ.
         targets: the episodes.
         engine: which evaluates.
+        margins: whether readings have margins too.
     """
 
-    def __init__(self, learner: Learner, params: Params, targets: Sequence[Episode], engine: str) -> None:
+    def __init__(
+        self, learner: Learner, params: Params, targets: Sequence[Episode], engine: str, *, margins: bool = False
+    ) -> None:
         super().__init__(learner, params, targets, engine)
-        self._evaluate = find_engine(engine)(learner, targets)
-        self.before = _readings(self._evaluate(params))
+        self._margins = margins
+        self._evaluate = find_engine(engine)(learner, targets, read_margins if margins else read_scores)
+        self.before = self._readings(self._evaluate(params))
 
     def after(self, displacements: Sequence[Params]) -> Iterator[Readings]:
         """Yield the readings of every target, evaluated at ``θ + d``, for one displacement after the other."""
@@ -68,15 +81,14 @@ class ExactTargets(TangentsOnDemand):
                     _trees.add(self.params, displacement) for displacement in displacements[start : start + at_once]
                 ]
                 found = self._evaluate.at(moved)
-            yield from map(_readings, found)
+            yield from map(self._readings, found)
 
     @undisturbed()
     def each(self, cells: Sequence[tuple[int, Params]]) -> Readings:
         """Evaluate some targets, each after a displacement of its own; cells of one displacement share one ``θ + d``."""
         moved = {id(displacement): _trees.add(self.params, displacement) for _, displacement in cells}
-        return _readings(self._evaluate.each([(k, moved[id(displacement)]) for k, displacement in cells]))
+        return self._readings(self._evaluate.each([(k, moved[id(displacement)]) for k, displacement in cells]))
 
-
-def _readings(scores: Tensor) -> Readings:
-    loss, accuracy = scores.unbind(1)
-    return Readings(loss, accuracy.float())
+    def _readings(self, rows: Tensor) -> Readings:
+        loss, accuracy = rows[:, :2].unbind(1)
+        return Readings(loss, accuracy.float(), tuple(margins_of(rows)) if self._margins else None)

@@ -5,6 +5,8 @@ from ._bars import draw_histogram as draw_histogram
 from ._blocks import blocks as blocks
 from ._blocks import draw_blocks as draw_blocks
 from ._compare import compare as compare
+from ._confidence import confidence as confidence
+from ._confidence import draw_confidence as draw_confidence
 from ._contact_sheet import contact_sheet as contact_sheet
 from ._example_sheet import draw_example as draw_example
 from ._example_sheet import example_sheet as example_sheet

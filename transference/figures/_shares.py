@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-from transference.figures._panels import COLUMN, GIVEN, by_statistic, modes, numbers
+from transference.figures._panels import COLUMN, GIVEN, modes, numbers, of_pair
 from transference.figures._style import COLOURS, literal
 from transference.statistics import CLASSES
 
@@ -23,7 +23,7 @@ def rows_of(table: pd.DataFrame) -> tuple[list[tuple[str, float]], list[tuple[st
     rows: list[tuple[str, str, float]] = []
     for source in modes(table["source_mode"]):
         headings.append((source, float(len(headings) + len(rows))))
-        targets = [target for target in modes(table["target_mode"]) if len(by_statistic(table, source, target))]
+        targets = [target for target in modes(table["target_mode"]) if len(of_pair(table, source, target))]
         rows += [(source, target, float(len(headings) + len(rows) + k)) for k, target in enumerate(targets)]
     return headings, rows
 
@@ -39,7 +39,7 @@ def label_rows(
     """Name the rows of a figure at its left, and say which intervals hold only for the one task of a side."""
     words = []
     for source, target, _ in rows:
-        given = GIVEN.get(str(by_statistic(table, source, target)["drawn"].iloc[0]))
+        given = GIVEN.get(str(of_pair(table, source, target)["drawn"].iloc[0]))
         words.append(f"→ {literal(target)}" + (f"\n({given})" if given else ""))
     places = [*((place, f"{literal(source)} →", "bold") for source, place in headings)]
     places += [(place, word, "normal") for word, (_, _, place) in zip(words, rows, strict=True)]

@@ -87,6 +87,12 @@ KINDS: tuple[Kind, ...] = (
         in_report=(InReport(Later("transference.figures._step_size:describe")),),
     ),
     Kind(
+        "confidence",
+        "mean log ratio of each pair of modes, as that of tempered losses and confidence",
+        Later("transference.figures._confidence:draw"),
+        in_report=(InReport(Later("transference.figures._confidence:describe")),),
+    ),
+    Kind(
         "training",
         "all checkpoints, as histograms or (--trend) as lines",
         Later("transference.figures._training:draw"),

@@ -12,7 +12,16 @@ from matplotlib.figure import Figure
 
 from transference.blocks import Block
 from transference.figures._options import BINS, LIMITS, Option
-from transference.statistics import GROUP, calibrate, control_bands, intervals, predicted_rows, split, summarise_blocks
+from transference.statistics import (
+    GROUP,
+    calibrate,
+    control_bands,
+    intervals,
+    predicted_rows,
+    split,
+    split_confidence,
+    summarise_blocks,
+)
 
 T = TypeVar("T")
 Read: TypeAlias = Callable[[], pd.DataFrame]
@@ -33,6 +42,7 @@ class Table:
         summary: what ``summarise_blocks`` returns.
         intervals: what ``intervals`` returns.
         parts: what ``split`` returns.
+        confidence: what ``split_confidence`` returns; no rows for a run without tempered losses.
         bands: what ``control_bands`` returns; no rows for a run without controls.
         predicted: what ``predicted_rows`` returns, of a run with combinations.
         calibrated: what ``calibrate`` returns, of a calibrated run; no rows for any other.
@@ -48,6 +58,7 @@ class Table:
     summary: Read
     intervals: Read
     parts: Read
+    confidence: Read
     bands: Read
     predicted: Read
     calibrated: Read
@@ -96,6 +107,7 @@ class Table:
             summary=cache(lambda: summarise_blocks(blocks(), band=band)),
             intervals=cache(lambda: intervals(blocks(), band=band)),
             parts=cache(lambda: split(blocks())),
+            confidence=cache(lambda: split_confidence(blocks())),
             bands=cache(lambda: control_bands(controls())),
             predicted=cache(lambda: predicted_rows(blocks(), band=band)),
             calibrated=cache(calibrated),
@@ -127,6 +139,7 @@ class Table:
             summary=part(self.summary),
             intervals=part(self.intervals),
             parts=part(self.parts),
+            confidence=part(self.confidence),
             bands=part(self.bands),
             predicted=part(self.predicted),
             calibrated=part(self.calibrated),

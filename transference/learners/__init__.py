@@ -5,6 +5,7 @@ A learner is anything with ``episode_loss(params, episode)``, a pure function. S
 
 from transference.learners._binding import bind, fitted, theta
 from transference.learners._loading import learner_factory, learner_names, load_learner, offered_config
+from transference.learners._logits import check_logits, check_offers_logits, margins_of, read_margins
 from transference.learners._module import ModuleLearner
 from transference.learners._moves import chosen
 from transference.learners._protocol import (
@@ -14,6 +15,7 @@ from transference.learners._protocol import (
     DescribingLearner,
     EpisodeError,
     Learner,
+    LogitsLearner,
     ScoringLearner,
     describe,
     mode_aware,
@@ -32,10 +34,13 @@ __all__ = [
     "DescribingLearner",
     "EpisodeError",
     "Learner",
+    "LogitsLearner",
     "ModuleLearner",
     "ScoringLearner",
     "Theta",
     "bind",
+    "check_logits",
+    "check_offers_logits",
     "check_pure",
     "chosen",
     "collapse",
@@ -44,8 +49,10 @@ __all__ = [
     "learner_factory",
     "learner_names",
     "load_learner",
+    "margins_of",
     "mode_aware",
     "offered_config",
+    "read_margins",
     "read_scores",
     "tell_apart",
     "theta",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -42,6 +42,14 @@ class ScoringLearner(Learner, Protocol):
 
     def episode_scores(self, params: Params, episode: Episode[Any]) -> tuple[Tensor, Tensor]:
         """Return ``episode_loss`` and the share of queries classified correctly, both ``[]``."""
+
+
+@runtime_checkable
+class LogitsLearner(Learner, Protocol):
+    """Optional: a classifier that tells the logits behind its loss, which is then read at its best temperature too."""
+
+    def episode_logits(self, params: Params, episode: Episode[Any]) -> Tensor:
+        """Return the logits of the queries, ``[n_query, n_class]``, whose mean cross-entropy is ``episode_loss``."""
 
 
 @runtime_checkable
@@ -112,10 +120,34 @@ def read_scores(learner: Learner, params: Params, episode: Episode, *, exact: bo
     """
     if torch.compiler.is_compiling():  # which could not look inside; what fails there is told by whoever asked
         return _scores(learner, params, episode)
+    with asked(learner, episode, exact=exact):
+        loss, accuracy = _scores(learner, params, episode)
+        shapes = [tuple(score.shape) for score in (loss, accuracy)]
+    if shapes != [(), ()]:
+        name = "episode_scores" if isinstance(learner, ScoringLearner) else "episode_loss"
+        raise EpisodeError(
+            f"{name} must return scalars []; it returned the shapes {', '.join(map(str, shapes))}", episode
+        )
+    return loss, accuracy
+
+
+@contextmanager
+def asked(learner: Learner, episode: Episode, *, exact: bool = True) -> Iterator[None]:
+    """Say of what the learner raises inside the block on which episode it was.
+
+    Args:
+        learner: whose code is called.
+        episode: on which task.
+        exact: let no normalisation of the learner lose digits (`ExactSums`).
+
+    Raises:
+        EpisodeError: the learner failed.
+        TransferenceError: it says so itself.
+        KeyboardInterrupt: it was interrupted.
+    """
     try:
         with ExactSums() if exact else nullcontext():
-            loss, accuracy = _scores(learner, params, episode)
-        shapes = [tuple(score.shape) for score in (loss, accuracy)]
+            yield
     except (KeyboardInterrupt, TransferenceError):
         raise
     except BaseException as error:  # a learner that calls sys.exit, too: it would end the command as if all were done
@@ -124,12 +156,6 @@ def read_scores(learner: Learner, params: Params, episode: Episode, *, exact: bo
         inputs = inputs_told(learner, episode)
         more = f"; the episode has {episode.describe()}; {inputs}" if inputs else ""
         raise EpisodeError(told(error) + more, episode) from error
-    if shapes != [(), ()]:
-        name = "episode_scores" if isinstance(learner, ScoringLearner) else "episode_loss"
-        raise EpisodeError(
-            f"{name} must return scalars []; it returned the shapes {', '.join(map(str, shapes))}", episode
-        )
-    return loss, accuracy
 
 
 def _scores(learner: Learner, params: Params, episode: Episode) -> tuple[Tensor, Tensor]:

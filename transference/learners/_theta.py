@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from transference.episodes import Episode, Params
 from transference.errors import LearnerError, UsageError
 from transference.learners import _evidence
 from transference.learners._moves import Moves
-from transference.learners._protocol import ConfiguredLearner, Learner, mode_aware, read_scores
+from transference.learners._protocol import ConfiguredLearner, Learner, LogitsLearner, mode_aware, read_scores
 
 _INTEGERS, _COMPLEX = "whole numbers", "complex numbers"
 _NUMBER = re.compile(r"\d+")
@@ -71,6 +71,10 @@ class Bound:
     def episode_scores(self, params: Params, episode: Episode) -> tuple[Tensor, Tensor]:
         """Return the learner's loss and accuracy, both ``[]``; NaN for an accuracy that it does not know."""
         return read_scores(self.learner, self.everything(params), episode)
+
+    def episode_logits(self, params: Params, episode: Episode) -> Tensor:
+        """Return the learner's logits, ``[n_query, n_class]``; asked for only where it has them."""
+        return cast("LogitsLearner", self.learner).episode_logits(self.everything(params), episode)
 
 
 @dataclass(frozen=True)

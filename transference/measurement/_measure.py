@@ -43,6 +43,7 @@ def measure(
     estimator: Estimator = Exact(),  # noqa: B008 - frozen
     replicates: int = 1,
     combine: Mapping[str, Combination] | None = None,
+    tempered: bool = False,
     controls: int | None = None,
     device: str = "auto",
     precision: str = "fp32",
@@ -73,6 +74,10 @@ def measure(
             source and target; without several nothing can be said of a single pair (`transference.single_pairs`).
         combine: combinations of the source modes, by name. Each adds a source mode of that name, whose task ``i`` is one step on task ``i``
             of every source mode, combined (``transference.combine``); `transference.predicted_rows` tells what it was expected to do.
+        tempered: read the losses before and after at their best temperature too, which splits every log ratio into
+            confidence, which a temperature undoes, and the rest (`split_confidence`): of a classifier with
+            ``episode_logits``, by `Exact`. A temperature is that of all targets of a mode, which are held in memory
+            together.
         controls: pairs of each mode pair that have controls at every checkpoint (see ``Run.controls``); by default about one in a hundred,
             8 at least.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
@@ -98,15 +103,17 @@ def measure(
 
     Raises:
         UsageError: the question cannot be asked (a number out of range, no step size, no such device, a sampler without replicates, a log
-            that is none, a cluster together with a shard).
+            that is none, a cluster together with a shard, tempered losses of estimates).
         ClusterError: the cluster cannot be reached, or was lost.
-        LearnerError: the learner does not fit a checkpoint, or is no pure function.
+        LearnerError: the learner does not fit a checkpoint, is no pure function, or has no logits where tempered losses
+            are asked for.
         SpecMismatchError: ``out`` holds a run of another spec.
         StoreError: ``out`` holds something else.
     """
     question = Question.of(
         learner, checkpoints, sources, targets, n_source=n_source, n_target=n_target, lookahead=lookahead, estimator=estimator,
         replicates=replicates, controls=controls, device=device, precision=precision, tile=tile, combine=combine or {},
+        tempered=tempered,
     )  # fmt: skip
     mine = _shard(shard, cluster)
     if cluster is not None:

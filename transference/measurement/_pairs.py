@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from transference.engines import KeptGradients
 from transference.errors import UsageError
-from transference.estimators import Estimator, Prepared, Readings
+from transference.estimators import Estimator, Exact, Prepared, Readings
 from transference.measurement._blame import blamed
 from transference.measurement._reading import only_out_of_memory, read_each
 from transference.measurement._steps import Step, Stepper, Subject, batches
@@ -89,14 +90,22 @@ def after(steps: Sequence[Step]) -> str:
     )
 
 
-def prepare(subject: Subject, targets: Drawn, estimator: Estimator) -> Prepared:
+def prepare(subject: Subject, targets: Drawn, estimator: Estimator, *, margins: bool = False) -> Prepared:
     """Return what an estimator prepares for these targets.
+
+    Args:
+        subject: the checkpoint.
+        targets: the tasks.
+        estimator: which prepares.
+        margins: whether its readings have margins too, as only those of `Exact` do.
 
     Raises:
         UsageError: they do not fit into memory.
     """
     try:
         with blamed("target", targets, subject.step):
+            if margins:
+                return cast("Exact", estimator).prepare(subject.learner, subject.params, targets, margins=True)
             return estimator.prepare(subject.learner, subject.params, targets)
     except (RuntimeError, MemoryError) as error:
         only_out_of_memory(error)

@@ -14,13 +14,14 @@ from transference.combine import Combination
 from transference.devices import choose_device, n_workers
 from transference.engines import ALIASES, Gradients, Trial, check_engine, n_tried, trial
 from transference.estimators import Estimator, RayEstimator, with_engine
-from transference.learners import Learner, check_pure
+from transference.learners import Learner, check_logits, check_pure
 from transference.lookahead import Lookahead, step_sizes, with_alpha
 from transference.measurement._blame import blamed
 from transference.measurement._controlled import default_controls
 from transference.measurement._spec import make_spec
 from transference.measurement._steps import Subject
 from transference.measurement._tasks import Drawn, Tasks
+from transference.measurement._temperature import tile_of_modes
 from transference.samplers import TaskSampler
 from transference.spec import CheckpointRef, RunSpec
 from transference.store import Store
@@ -56,6 +57,7 @@ class Question:
         combine: combinations of the source modes, by the name of the mode that each adds.
         beside: checkpoints that the run has, and that are not measured now.
         tiled: whether the tile was asked for; a default gives way to what a run was begun with.
+        tempered: whether losses are also read at their best temperature.
     """
 
     learner: Learner
@@ -74,6 +76,7 @@ class Question:
     combine: Mapping[str, Combination]
     beside: tuple[CheckpointRef, ...] = ()
     tiled: bool = True
+    tempered: bool = False
 
     @classmethod
     def of(
@@ -94,6 +97,7 @@ class Question:
         tile: tuple[int, int] | None,
         combine: Mapping[str, Combination],
         beside: tuple[CheckpointRef, ...] = (),
+        tempered: bool = False,
     ) -> Question:
         """Return the question that the arguments of `measure` ask.
 
@@ -106,13 +110,17 @@ class Question:
         step = with_alpha(lookahead, ordered)
         from_samplers, to_samplers = _listed(sources), _listed(targets)
         estimated = estimator.sample is not None
+        usual = default_tile(
+            estimator,
+            n_source * (len(from_samplers) + len(combine)),
+            n_target * len(to_samplers),
+            len(step_sizes(step)),
+        )
         return cls(
             learner, ordered, from_samplers, to_samplers, n_source, n_target, step, estimator, replicates,
             default_controls(n_source, n_target, estimated=estimated) if controls is None else controls, choose_device(device), precision,
-            tile or default_tile(
-                estimator, n_source * (len(from_samplers) + len(combine)), n_target * len(to_samplers), len(step_sizes(step))
-            ),
-            dict(combine), beside, tiled=tile is not None,
+            tile or (tile_of_modes(usual, n_target) if tempered else usual), dict(combine), beside,
+            tiled=tile is not None, tempered=tempered,
         )  # fmt: skip
 
     @property
@@ -121,7 +129,7 @@ class Question:
         asked = make_spec(
             self.learner, self.checkpoints, self.sources, self.targets, n_source=self.n_source, n_target=self.n_target,
             step=self.lookahead, estimator=self.estimator, controls=self.controls, device=self.device.type, precision=self.precision,
-            tile=self.tile, replicates=self.replicates, combine=self.combine,
+            tile=self.tile, replicates=self.replicates, combine=self.combine, tempered=self.tempered,
         )  # fmt: skip
         together = sorted({*asked.checkpoints, *self.beside}, key=lambda ref: ref.step)
         return replace(asked, checkpoints=tuple(together))
@@ -142,7 +150,7 @@ class Question:
         found = (
             replace(self, estimator=with_engine(self.estimator, begun)) if begun and same and begun != mine else self
         )
-        if spec and not self.tiled:
+        if spec and not self.tiled and spec.tempered == self.tempered:
             found = replace(found, tile=spec.tile)
         store.check(found.spec)
         return found
@@ -182,6 +190,8 @@ class Question:
             for tasks in self.tasks():
                 for episode in tasks.firsts():
                     check_pure(subject.learner, subject.params, episode)
+            for episode in self.tasks()[1].firsts() if self.tempered else ():
+                check_logits(subject.learner, subject.params, episode)
         return found
 
     def with_engine(self, subjects: Mapping[int, Subject]) -> tuple[Question, Trial | None]:

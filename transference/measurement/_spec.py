@@ -13,6 +13,7 @@ from transference.errors import UsageError
 from transference.estimators import ESTIMATORS, Estimator, exact_at
 from transference.learners import Learner
 from transference.lookahead import Lookahead
+from transference.measurement._temperature import check_can_temper
 from transference.samplers import RedrawingSampler, TaskSampler, sampler_digest
 from transference.spec import MOST_REPLICATES, PRECISIONS, CheckpointRef, RunSpec, TaskSet, digest_of_plain
 
@@ -33,6 +34,7 @@ def make_spec(
     tile: tuple[int, int],
     replicates: int = 1,
     combine: Mapping[str, Combination] | None = None,
+    tempered: bool = False,
 ) -> RunSpec:
     """Return the spec of a measurement.
 
@@ -51,9 +53,12 @@ def make_spec(
         tile: sources and targets per tile.
         replicates: episodes of each task.
         combine: combinations of the source modes, by name.
+        tempered: whether losses are also read at their best temperature.
 
     Raises:
-        UsageError: a number is out of range, something is given twice, there is nothing to measure, or a sampler cannot draw replicates.
+        UsageError: a number is out of range, something is given twice, there is nothing to measure, or a sampler cannot
+            draw replicates; or tempered losses cannot be read with this estimator or in these tiles.
+        LearnerError: they were asked for of a learner without logits.
     """
     if min(n_source, n_target, *tile) < 1:
         raise UsageError(
@@ -75,6 +80,8 @@ def make_spec(
     if not (checkpoints and sources and targets):
         raise UsageError("At least one checkpoint, one source and one target are needed.")
     _check_steps(checkpoints)
+    if tempered:
+        check_can_temper(learner, estimator, n_target, tile, len(targets))
     combined = {name: {"name": name, **combine_room.describe(one)} for name, one in (combine or {}).items()}
     combine_room.check_number(combine or {}, len(sources))
     _check_distinct("source", [*(sampler.name for sampler in sources), *combined])
@@ -97,6 +104,7 @@ def make_spec(
         replicates=replicates,
         theta=_one_theta(learner, checkpoints, step),
         combine=tuple(combined.values()),
+        tempered=tempered,
     )
     if excess := spec.excess():
         raise UsageError(f"Too much was asked for: {excess}. Take fewer tasks, or more of them per tile (--tile).")

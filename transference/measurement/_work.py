@@ -103,7 +103,8 @@ class Work:
         prepared = self._prepare(tile.step, tile.targets, tile.replicate)
         targets = Drawn(self._targets.redrawn(tile.replicate), range(*tile.targets))
         n = (tile.sources[1] - tile.sources[0]) * len(step_sizes(self._lookahead))
-        rows = TileRows(n, np.arange(*tile.targets), prepared.before)
+        per_mode = self._question.n_target if self._question.tempered else None
+        rows = TileRows(n, np.arange(*tile.targets), prepared.before, per_mode)
         for steps in self._walk(tile):
             for row in self._read(prepared, steps, targets, tile.step):
                 rows.add(*row)
@@ -220,7 +221,7 @@ class Work:
         if self._prepared is None or self._prepared[0] != key:
             self._prepared = None  # the last one's memory is free before the next takes its own
             drawn = Drawn(self._targets.redrawn(replicate), range(*targets))
-            self._prepared = key, prepare(self._subjects[step], drawn, self.estimator)
+            self._prepared = key, prepare(self._subjects[step], drawn, self.estimator, margins=self._question.tempered)
         return self._prepared[1]
 
     def _own_gradients(

@@ -129,7 +129,8 @@ def settings(run: Run) -> dict[str, list[str]]:
         "Step": [", ".join(f"{name} {_plain(value)}" for name, value in spec.lookahead.items())],
         "Estimator": [", ".join(f"{name} {_plain(value)}" for name, value in spec.estimator.items())],
         "Numbers": [
-            f"{spec.precision} on {about.get('device', spec.device)}, threads {about.get('threads', 'unknown')}"
+            f"{spec.precision} on {about.get('device', spec.device)}, threads {about.get('threads', 'unknown')}",
+            "losses also read at the best temperature of each target mode" if spec.tempered else "",
         ],
         "Versions": [", ".join(f"{name} {number}" for name, number in versions.items())],
         "Digest of the run": [spec.digest],

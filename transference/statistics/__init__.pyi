@@ -5,6 +5,7 @@ from ._agreement import check_estimates as check_estimates
 from ._band import NEUTRAL_BAND as NEUTRAL_BAND
 from ._calibrated import calibrate as calibrate
 from ._calibrated import widest as widest
+from ._confidence import split_confidence as split_confidence
 from ._contrast import contrast as contrast
 from ._controls import control_bands as control_bands
 from ._crossed import enough_for as enough_for

@@ -8,15 +8,15 @@ more: overshoot, mostly, which any step of that length would have, whatever its 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
 
 from transference.blocks import Block, Strips
-from transference.statistics._crossed import DRAWS, between_tasks, standard_errors
-from transference.statistics._summary import GROUP
+from transference.statistics._crossed import DRAWS
+from transference.statistics._parts import Parts, logs_of, mean_parts
 
 PARTS = ("log_ratio", "first_order", "curvature")
 
@@ -32,32 +32,25 @@ def split(blocks: Iterable[Block | Strips], *, level: float = 0.95, draws: int =
 
     Returns:
         One row per block: the columns of `GROUP`, ``n`` pairs with a ratio and a first-order part, and the means ``log_ratio``,
-        ``first_order`` and ``curvature`` (their difference), each with the ends ``_low`` and ``_high`` of its interval; ``agree``, the
+        ``first_order`` and ``curvature`` (their difference), each with the ends ``_low`` and ``_high`` of its interval;
+        ``drawn``, what the intervals let vary, as in `intervals`; ``agree``, the
         share of pairs whose first-order part is below 0, and ``overshoot``, the share of pairs whose ratio is above 1 all the same.
     """
-    rows = []
-    for block in blocks:
-        make, df, _ = standard_errors(block, draws, seed)
-        errors, n, totals, agree, overshoot = make(len(PARTS)), 0, np.zeros(len(PARTS)), 0, 0
+    return pd.DataFrame([_row(block, level, draws, seed) for block in blocks])
+
+
+def _row(block: Block | Strips, level: float, draws: int, seed: int) -> dict[str, Any]:
+    agree = overshoot = 0
+
+    def parts() -> Iterator[Parts]:
+        nonlocal agree, overshoot
         for strip in block.strips("loss_ratio", "first_order"):
-            with np.errstate(divide="ignore", invalid="ignore"):
-                logs = np.log(between_tasks(strip, same_tasks=block.same_tasks))
-            first_order = strip.cells[1].astype(np.float64)
+            logs, first_order = logs_of(strip, same_tasks=block.same_tasks), strip.cells[1].astype(np.float64)
             known = np.isfinite(logs) & np.isfinite(first_order)
             logs, first_order = np.where(known, logs, 0.0), np.where(known, first_order, 0.0)
-            cells = (logs, first_order, logs - first_order)
-            n += int(known.sum())
-            totals += [float(values.sum()) for values in cells]
             agree += int((first_order < 0).sum())
             overshoot += int(((first_order < 0) & (logs > 0)).sum())
-            errors.add(strip.rows, strip.columns, known, cells)
-        quantile = float(stdtrit(df, (1 + level) / 2)) if df > 0 else np.nan
-        row = {**{name: getattr(block, name) for name in GROUP}, "n": n}
-        found = errors.found() if n else [np.nan] * len(PARTS)
-        for name, total, error in zip(PARTS, totals, found, strict=True):
-            mean, half = total / n if n else np.nan, quantile * error
-            row |= {name: mean, f"{name}_low": mean - half, f"{name}_high": mean + half}
-        if n:
-            row |= {"agree": agree / n, "overshoot": overshoot / n}
-        rows.append(row)
-    return pd.DataFrame(rows)
+            yield strip, known, (logs, first_order, logs - first_order)
+
+    row = mean_parts(block, parts(), PARTS, level=level, draws=draws, seed=seed)
+    return row | ({"agree": agree / row["n"], "overshoot": overshoot / row["n"]} if row["n"] else {})

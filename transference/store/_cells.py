@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from transference.store._schema import CONTROL_NAMES, CONTROLS, PAIRS, STATUSES
+from transference.spec import TEMPERATURES
+from transference.store._schema import CONTROL_NAMES, CONTROLS, PAIRS, STATUSES, pairs_schema
 
 Columns: TypeAlias = dict[str, Any]
 
@@ -95,15 +96,55 @@ def pair_rows(
     }
 
 
+_Readings: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+def tempered_columns(rows: Columns, before: _Readings, after: _Readings) -> Columns:
+    """Return the columns that rows of `pair_rows` have beside, where losses were read at their best temperature too.
+
+    Args:
+        rows: of some targets.
+        before: temperatures at θ and the losses at them, each ``[n_targets]``.
+        after: the same at ``θ + d``.
+    """
+    found = {
+        "temperature_before": before[0],
+        "temperature_after": after[0],
+        "tempered_before": before[1],
+        "tempered_after": after[1],
+    }
+    return {**found, "tempered_ratio": tempered_ratios(rows["loss_ratio"], **found)}
+
+
+def tempered_ratios(
+    loss_ratio: NDArray[np.float64],
+    temperature_before: NDArray[np.float64],
+    temperature_after: NDArray[np.float64],
+    tempered_before: NDArray[np.float64],
+    tempered_after: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return the ratios of the losses at their best temperature, elementwise; NaN where there is none.
+
+    That is where the pair has no ratio at all, or a temperature is the lowest that is looked at: the losses then fall
+    to 0 with it, and how they compare is a matter of where the search ends.
+    """
+    ratio, _ = loss_ratios(tempered_before, tempered_after)
+    there = np.isfinite(loss_ratio)
+    for temperature in (temperature_before, temperature_after):
+        there = there & (temperature > TEMPERATURES[0])
+    return np.where(there, ratio, np.nan)
+
+
 def pairs_table(rows: Sequence[Columns], replicate: int = 0) -> pa.Table:
-    """Return the table of several sources' rows, all of one replicate."""
+    """Return the table of several sources' rows, all of one replicate and with the same columns."""
     if not rows:
         return PAIRS.empty_table()
-    columns = {name: np.concatenate([row[name] for row in rows]) for name in PAIRS.names if name != "replicate"}
+    schema = pairs_schema(tempered="tempered_ratio" in rows[0])
+    columns = {name: np.concatenate([row[name] for row in rows]) for name in schema.names if name != "replicate"}
     columns["replicate"] = np.full(len(columns["source"]), replicate)
     status = pa.DictionaryArray.from_arrays(pa.array(columns.pop("status"), pa.int8()), pa.array(STATUSES))
-    arrays = {name: pa.array(values, PAIRS.field(name).type, from_pandas=False) for name, values in columns.items()}
-    return pa.table({**arrays, "status": status}, schema=PAIRS)
+    arrays = {name: pa.array(values, schema.field(name).type, from_pandas=False) for name, values in columns.items()}
+    return pa.table({**arrays, "status": status}, schema=schema)
 
 
 def control_table(control: str, rows: Sequence[Columns]) -> pa.Table:

@@ -263,7 +263,7 @@ class Store:
     def write_view(self) -> None:
         """Write the view of the pairs, from the table of tasks, unless it is there."""
         if not (view := self.path / VIEW).exists():
-            text = view_of(self.layout.tasks.read().to_pandas())
+            text = view_of(self.layout.tasks.read().to_pandas(), tempered=self.layout.spec.tempered)
             write_aside(view, lambda aside: aside.write_text(text, encoding="utf-8"))
 
     def first_source(self, step: int) -> dict[str, float] | None:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from transference.plan import ControlSet, ExactTile, OwnBlock, Part
 from transference.spec import RunSpec, Tile
 from transference.store._files import TableFile
-from transference.store._schema import CONTROLS, PAIRS, TASKS, sources_schema
+from transference.store._schema import CONTROLS, PAIRS, TASKS, pairs_schema, sources_schema
 
 FOLDERS = ("pairs", "sources", "self_transference", "controls", "exact")
 """Those of a run folder; in each one folder per checkpoint."""
@@ -44,7 +44,8 @@ class Layout:
     def pairs(self, tile: Tile) -> TableFile:
         """The pairs of a tile."""
         path = self._folder("pairs", tile.step) / _tile_name(tile)
-        return self._file(path, PAIRS, self.spec.n_cells_of(tile), kind="pairs", **_place(tile))
+        schema = pairs_schema(tempered=self.spec.tempered)
+        return self._file(path, schema, self.spec.n_cells_of(tile), kind="pairs", **_place(tile))
 
     def sources(self, tile: Tile) -> TableFile:
         """The sources of a tile; the tiles of other target blocks give the same rows, and write the same file."""

@@ -17,15 +17,22 @@ from transference.store._files import TableFile, read_in_turn
 
 @dataclass(frozen=True)
 class Matrices:
-    """The table of one checkpoint and step size, ``[n_source, n_target]`` each, and the targets' accuracies, ``[n_target]``."""
+    """The table of one checkpoint and step size, and the targets' accuracies.
+
+    ``[n_source, n_target]`` each, the accuracies ``[n_target]``; ``tempered_ratio`` is None where losses were not read at
+    their best temperature.
+    """
 
     loss_ratio: NDArray[np.float64]
     change: NDArray[np.float64]
     first_order: NDArray[np.float32]
     accuracy_before: NDArray[np.float32]
+    tempered_ratio: NDArray[np.float64] | None = None
 
 
-def read_matrices(files: Sequence[TableFile], alpha: float, shape: tuple[int, int], *, estimated: bool) -> Matrices:
+def read_matrices(
+    files: Sequence[TableFile], alpha: float, shape: tuple[int, int], *, estimated: bool, tempered: bool = False
+) -> Matrices:
     """Read the rows of one step size from the tiles of one checkpoint; cells without a row are NaN.
 
     Args:
@@ -33,6 +40,7 @@ def read_matrices(files: Sequence[TableFile], alpha: float, shape: tuple[int, in
         alpha: the step size.
         shape: of the whole table.
         estimated: whether losses may be negative, and ``change`` differs from ``loss_ratio``.
+        tempered: whether losses were read at their best temperature too.
 
     Raises:
         StoreError: a tile is missing or damaged.
@@ -43,7 +51,9 @@ def read_matrices(files: Sequence[TableFile], alpha: float, shape: tuple[int, in
     ratios, accuracies = np.full(shape, np.nan), np.full(shape[1], np.nan, np.float32)
     changes = np.full(shape, np.nan) if estimated else ratios
     slopes = np.full(shape, np.nan, np.float32)
-    names = _columns("loss_ratio", "first_order", *(["change"] if estimated else []))
+    tempered_ratios = np.full(shape, np.nan) if tempered else None
+    more = [name for name, there in (("change", estimated), ("tempered_ratio", tempered)) if there]
+    names = _columns("loss_ratio", "first_order", *more)
     for content in read_in_turn(files, [*names, "accuracy_before", "alpha"]):
         rows = _at(content, alpha)
         cells = rows["source"].to_numpy(), rows["target"].to_numpy()
@@ -51,7 +61,9 @@ def read_matrices(files: Sequence[TableFile], alpha: float, shape: tuple[int, in
         accuracies[cells[1]] = rows["accuracy_before"].to_numpy()
         if estimated:
             changes[cells] = _values(rows, "change")
-    return Matrices(ratios, changes, slopes, accuracies)
+        if tempered_ratios is not None:
+            tempered_ratios[cells] = _values(rows, "tempered_ratio")
+    return Matrices(ratios, changes, slopes, accuracies, tempered_ratios)
 
 
 def read_strips(

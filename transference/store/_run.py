@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 _WHOLE = 2**24
 """Pairs of a checkpoint up to which `Run.tables` gives matrices: a third of a gigabyte."""
 
-_ROW = 150
-"""Bytes that a row of `Run.pairs` takes at least while it is made: in Arrow, in pandas, and sorted."""
+_ROW, _TEMPERED = 150, 120
+"""Bytes that a row of `Run.pairs` takes at least while it is made, in Arrow, in pandas, and sorted; and how many more
+where losses were read at their best temperature too."""
 
 
 class Progress(NamedTuple):
@@ -145,7 +146,8 @@ class Run:
 
         Columns: ``checkpoint_step``, the ids ``source`` and ``target``, ``replicate``, ``source_mode``, ``target_mode``, ``alpha``, both
         losses and their ratio (NaN unless ``status`` is ``ok``), ``first_order`` (what the gradients alone say of its logarithm,
-        ``⟨∇L_j, d⟩ / L_j``), accuracies, ``status``.
+        ``⟨∇L_j, d⟩ / L_j``), accuracies, ``status``; of a run of tempered losses also both temperatures, both losses at
+        them, and their ratio, ``tempered_ratio``.
 
         Args:
             replicate: with which episodes of the tasks; 0, the samplers' own, by default, and None for a row of each.
@@ -157,7 +159,9 @@ class Run:
         self._check_replicate(replicate)
         self._check_complete()
         rows = self.spec.n_cells // (self.spec.replicates if replicate is not None else 1)
-        self._check_memory(self.steps[0], rows * _ROW, f"{rows:,} rows as a table of pandas")
+        self._check_memory(
+            self.steps[0], rows * (_ROW + _TEMPERED * self.spec.tempered), f"{rows:,} rows as a table of pandas"
+        )
         frame = _stack([(tile.step, rows) for tile, rows in self._read(None, replicate)])
         self._add_mode(frame, "source", "source_mode")
         self._add_mode(frame, "target", "target_mode")
@@ -269,6 +273,7 @@ class Run:
                     same_tasks=self._same_tasks(tasks, others),
                     tasks=(tasks, others),
                     read=partial(read_strips, files, mine, alpha, (rows, columns)),
+                    tempered=self.spec.tempered,
                 )
 
     def _accuracies(self, step: int) -> NDArray[np.float32]:
@@ -309,6 +314,7 @@ class Run:
                     combination=Combined.of(*made_of[tasks.sampler], [ratios[:, columns] for ratios in modes])
                     if tasks.sampler in made_of
                     else None,
+                    tempered_ratio=None if found.tempered_ratio is None else found.tempered_ratio[rows, columns],
                 )
 
     def _made_of(self, step: int, alpha: float) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
@@ -334,7 +340,7 @@ class Run:
 
     def _matrices_take(self, replicates: int) -> int:
         """Return the bytes of the matrices of one checkpoint and step size."""
-        a_pair = 8 * (replicates + self.spec.estimates + bool(self.spec.combine)) + 4
+        a_pair = 8 * (replicates + self.spec.estimates + bool(self.spec.combine) + self.spec.tempered) + 4
         return self.spec.n_source * self.spec.n_target * a_pair
 
     def _lacking(self, needed: int, what: str) -> str:
@@ -360,9 +366,8 @@ class Run:
 
     def _matrices(self, step: int, alpha: float, replicate: int = 0) -> Matrices:
         files = [self._layout.pairs(tile) for tile in self.spec.tiles(step, replicate)]
-        return read_matrices(
-            files, alpha, (self.spec.n_source, self.spec.n_target), estimated=alpha in self.spec.estimated_at
-        )
+        shape, estimated = (self.spec.n_source, self.spec.n_target), alpha in self.spec.estimated_at
+        return read_matrices(files, alpha, shape, estimated=estimated, tempered=self.spec.tempered)
 
     def sources(self) -> pd.DataFrame:
         """Return one row per checkpoint, step size and source: loss, gradient norm, displacement norm.
@@ -415,22 +420,68 @@ class Run:
         frame: pd.DataFrame = self._layout.tasks.read().to_pandas()
         return frame
 
-    def matrix(self, step: int | None = None, alpha: float | None = None, replicate: int = 0) -> NDArray[np.float64]:
+    def matrix(
+        self, step: int | None = None, alpha: float | None = None, replicate: int = 0, *, tempered: bool = False
+    ) -> NDArray[np.float64]:
         """Return the loss ratios ``[n_source, n_target]`` of one checkpoint and step size; NaN where a cell failed.
 
         Args:
             step: the checkpoint's step; the last by default.
             alpha: the step size; may be left out when there is only one.
             replicate: with which episodes of the tasks.
+            tempered: of the losses at their best temperature, before and after, instead.
 
         Raises:
-            UsageError: there is no such checkpoint, step size or replicate, or memory does not hold it.
+            UsageError: there is no such checkpoint, step size or replicate, the losses were not read at their best
+                temperature, or memory does not hold it.
             StoreError: tiles are missing or damaged.
         """
         step, alpha = self.choose_step(step), self.choose_alpha(alpha)
         self._check_replicate(replicate)
+        if tempered:
+            self._check_tempered()
         self._check_memory(step, self._matrices_take(1), self._matrices_told)
-        return self._matrices(step, alpha, replicate).loss_ratio
+        found = self._matrices(step, alpha, replicate)
+        return found.loss_ratio if found.tempered_ratio is None or not tempered else found.tempered_ratio
+
+    def temperatures(self, replicate: int = 0) -> pd.DataFrame:
+        """Return the best temperature of each target mode before a step, and after the step on each source.
+
+        Columns: ``checkpoint_step``, ``alpha``, ``source``, ``source_mode``, ``target_mode``, ``temperature_before``
+        and ``temperature_after``: the ends of `transference.spec.TEMPERATURES` where there is no best one within.
+
+        Args:
+            replicate: with which episodes of the tasks.
+
+        Raises:
+            UsageError: the run has no such replicate, or its losses were not read at their best temperature.
+            StoreError: tiles are missing or damaged.
+        """
+        self._check_replicate(replicate)
+        self._check_tempered()
+        self._check_complete()
+        names = ["source", "target", "alpha", "temperature_before", "temperature_after"]
+        firsts = np.cumsum([0, *(tasks.n for tasks in self.spec.targets)])[:-1]
+        of_modes: Callable[[pa.Table], pa.Table] = lambda rows: rows.filter(
+            pa.array(np.isin(rows["target"].to_numpy(), firsts))
+        )
+        frame = _stack([(tile.step, of_modes(rows)) for tile, rows in self._read(names, replicate)])
+        self._add_mode(frame, "source", "source_mode")
+        self._add_mode(frame, "target", "target_mode")
+        order = ["checkpoint_step", "alpha", "source", "target"]
+        return frame.sort_values(order, ignore_index=True).drop(columns="target")
+
+    def _check_tempered(self) -> None:
+        """Make sure that losses were read at their best temperature.
+
+        Raises:
+            UsageError: they were not.
+        """
+        if not self.spec.tempered:
+            raise UsageError(
+                f"{self.path} has no tempered losses. Measure it with --tempered (in Python tempered=True) into "
+                "another --out."
+            )
 
     def choose_step(self, step: int | None) -> int:
         """Return ``step`` if the run has it, the last one for None.

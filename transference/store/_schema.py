@@ -37,6 +37,27 @@ PAIRS = pa.schema(
 ``⟨∇L_j, d⟩ / L_j(θ)``, which for a plain step is ``-α⟨∇L_i, ∇L_j⟩ / L_j``; NaN where it was not computed, or the loss before is no finite
 number above 0."""
 
+_TEMPERED = pa.schema(
+    [
+        *PAIRS,
+        ("temperature_before", pa.float64()),
+        ("temperature_after", pa.float64()),
+        ("tempered_before", pa.float64()),
+        ("tempered_after", pa.float64()),
+        ("tempered_ratio", pa.float64()),
+    ]
+)
+"""In a run whose losses were read at their best temperature too: the temperatures, of all targets of the target's mode,
+before and after the step; the target's losses at them; and the ratio of these, NaN unless the status is ``ok``, both
+losses are finite and above 0, and neither temperature is the lowest of `transference.spec.TEMPERATURES`, where there is
+no best one."""
+
+
+def pairs_schema(*, tempered: bool) -> pa.Schema:
+    """Return the columns of the pairs of a run, whose losses may have been read at their best temperature too."""
+    return _TEMPERED if tempered else PAIRS
+
+
 CONTROL_NAMES = ("measured", "zero", "float64", "resampled", "random_direction")
 
 OLD_CONTROL_NAMES = {"fresh": "resampled", "placebo": "random_direction"}

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from transference.errors import StoreError
 from transference.plan import Owners, Shard
 from transference.spec import Tile
-from transference.store._cells import loss_ratios
+from transference.store._cells import loss_ratios, tempered_ratios
 from transference.store._files import TableFile
 from transference.store._folder import Store
 from transference.store._layout import FOLDERS, Layout
@@ -30,6 +30,9 @@ _TOLERANCE = 1e-5
 """How far the losses before of one target may be apart, relative to the loss or, where that is smaller, to 1. Tiles, controls and exact
 pairs may be computed by different engines, in blocks of different sizes; these keep five digits of a float32 loss, and of a small one no
 more than its logarithms and squares have."""
+
+_TEMPERED = ("temperature_before", "temperature_after", "tempered_before", "tempered_after")
+"""The columns that a tempered ratio follows from."""
 
 _OF_OTHER_EPISODES = ("float64", "resampled", "fresh")
 """Controls whose losses before are not those of the table."""
@@ -231,6 +234,12 @@ class _Verifier:
             self._problems.append(
                 f"{file.path}: a ratio is not after / before, or a status is not what the losses say. {_MEND}"
             )
+        if "tempered_ratio" in content.column_names:
+            tempered = [content[name].to_numpy() for name in _TEMPERED]
+            if not np.array_equal(
+                content["tempered_ratio"].to_numpy(), tempered_ratios(ratio, *tempered), equal_nan=True
+            ):
+                self._problems.append(f"{file.path}: a tempered ratio is not what its losses say. {_MEND}")
         if not (content["replicate"].to_numpy() == replicate).all():
             self._problems.append(f"{file.path} holds rows of another replicate than {replicate}. {_MEND}")
         of_table = (

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from transference.store._schema import PAIRS
+from transference.store._schema import pairs_schema
 
 VIEW = "pairs.sql"
 """The file of a run folder with the view, for DuckDB; folders that were begun before 0.2 may have none."""
@@ -36,11 +36,12 @@ def mode_names(tasks: pd.DataFrame, role: str) -> tuple[str, list[str]]:
     )
 
 
-def view_of(tasks: pd.DataFrame) -> str:
+def view_of(tasks: pd.DataFrame, *, tempered: bool = False) -> str:
     """Return the view ``pairs`` as SQL of DuckDB: the columns of ``Run.pairs()``, of all replicates.
 
     Args:
         tasks: the run's, as ``Run.tasks()`` has them.
+        tempered: whether losses were read at their best temperature too.
     """
     source, target = (mode_names(tasks, role)[0].format(task=task) for role, task in (("source", "s"), ("target", "t")))
     ids = ["source", "target", "replicate"]
@@ -49,7 +50,7 @@ def view_of(tasks: pd.DataFrame) -> str:
         *(f"p.{name}" for name in ids),
         f"{source} AS source_mode",
         f"{target} AS target_mode",
-        *(f"p.{name}" for name in PAIRS.names if name not in ids),
+        *(f"p.{name}" for name in pairs_schema(tempered=tempered).names if name not in ids),
     ]
     listed = ",\n       ".join(columns)
     return f"""-- The pairs of this run with the names of their modes, as a view for DuckDB (1.1 or later). In the run's folder
