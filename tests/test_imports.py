@@ -29,6 +29,7 @@ ORDER = [
     {"fused"},
     {"datasets"},
     {"optimizers"},
+    {"updates"},
     {"checkpoints"},
     {"learners"},
     {"lookahead"},
