@@ -22,6 +22,7 @@ from .combine import (
     Precision as Precision,
     SmoothWorst as SmoothWorst,
     Sum as Sum,
+    Together as Together,
     Uniform as Uniform,
 )
 from .datasets import (
@@ -56,6 +57,7 @@ from .learners import (
 from .lookahead import (
     Adam as Adam,
     Lookahead as Lookahead,
+    ModeLookahead as ModeLookahead,
     Normalised as Normalised,
     Outer as Outer,
     SGD as SGD,

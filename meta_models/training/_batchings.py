@@ -1,3 +1,5 @@
 """How the tasks of a meta-batch are evaluated."""
 
-from transference.engines import BATCHINGS as BATCHINGS
+from transference.engines import BATCHINGS
+
+__all__ = ["BATCHINGS"]

@@ -18,6 +18,7 @@ import torch
 
 from transference import _trees
 from transference._streams import Stream
+from transference.engines import KeptGradients
 from transference.errors import LearnerError, UsageError
 from transference.estimators import Estimator
 from transference.measurement._pairs import measure_pairs
@@ -30,7 +31,12 @@ _NO_FLOAT64 = (RuntimeError, TypeError, ValueError, UsageError)
 
 
 def measure_controls(
-    exact: Estimator, stepper: Stepper, targets: Tasks, cells: Mapping[int, Sequence[int]], wide: Callable[[], Subject]
+    exact: Estimator,
+    stepper: Stepper,
+    targets: Tasks,
+    cells: Mapping[int, Sequence[int]],
+    wide: Callable[[], Subject],
+    kept: KeptGradients | None = None,
 ) -> dict[str, list[Columns]]:
     """Return the rows of each control.
 
@@ -43,12 +49,13 @@ def measure_controls(
         targets: the target tasks.
         cells: the pairs, as targets by source.
         wide: makes the checkpoint in float64.
+        kept: steps of the sources as they are.
 
     Raises:
         LearnerError: the learner failed on a pair.
     """
     names, changes = ("measured", "zero", "random_direction"), (lambda step: step, _zero, _random_direction)
-    found = dict(zip(names, measure_pairs(exact, stepper, targets, cells, changes=changes), strict=True))
+    found = dict(zip(names, measure_pairs(exact, stepper, targets, cells, kept=kept, changes=changes), strict=True))
     try:
         in_double = replace(stepper, subject=wide(), sources=stepper.sources.to(torch.float64))
         [found["float64"]] = measure_pairs(exact, in_double, targets.to(torch.float64), cells)

@@ -14,7 +14,6 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from transference import _trees
 from transference.engines import KeptGradients
 from transference.episodes import Params
 from transference.estimators import Estimator, Prepared, PreparedRays, RayEstimator, Readings, with_engine
@@ -22,6 +21,7 @@ from transference.lookahead import step_sizes
 from transference.measurement._blame import blamed
 from transference.measurement._controlled import controlled_pairs
 from transference.measurement._controls import measure_controls
+from transference.measurement._draws import ModeStepper
 from transference.measurement._pairs import after, measure_pairs, prepare, read_pairs
 from transference.measurement._question import Question
 from transference.measurement._reading import halved, read_all
@@ -61,14 +61,13 @@ class Work:
     def _first_source(self, step: int) -> dict[str, float]:
         stepper, first = self._stepper(step), Drawn(self._sources, [0])
         with blamed("source", first, step):
-            [((loss, _), gradient)] = stepper.gradients(first)
-            steps = stepper.steps_of(0, loss, gradient, self._sources)  # a step that cannot be taken is found now, too
+            steps = stepper.tried(0)
             if isinstance(self.estimator, RayEstimator) and steps[0].displacement is not None:
                 ray_of(steps)  # and steps that this estimator cannot read
         for combination in self._sources.firsts_combined():
             with blamed("source", Drawn(self._sources, self._sources.tasks_of([combination])), step):
-                list(stepper.walk([combination]))
-        return {"loss": loss, "gradient_norm": _trees.norm(gradient)}
+                stepper.tried(combination)
+        return {name: value for name, value in steps[0].row().items() if name in ("loss", "gradient_norm")}
 
     def seconds_of_a_pair(self) -> float:
         """Return about how long the loss of a target takes after a step: a third of what a gradient does."""
@@ -147,7 +146,8 @@ class Work:
         """
         stepper = self._stepper(tile.step, tile.replicate)
         kept = None
-        if tile.targets[1] - tile.targets[0] < len(self._targets) or self._sources.combines:
+        again = self._sources.combines and not self._spec.updates
+        if tile.targets[1] - tile.targets[0] < len(self._targets) or again:
             # each gradient is needed once for every block of targets, and once for every combination
             kept = self._kept_at(tile.step, tile.replicate)
         steps = stepper.walk(range(*tile.sources), kept)
@@ -198,8 +198,9 @@ class Work:
         if exact.engine.startswith("compiled"):  # compiling again for float64 takes longer than these pairs
             exact = with_engine(exact, "threads")
         found = measure_controls(
-            exact, self._stepper(step), self._targets, cells, lambda: self._question.subject(step, torch.float64)
-        )
+            exact, self._stepper(step), self._targets, cells, lambda: self._question.subject(step, torch.float64),
+            kept=self._kept_at(step) if self._spec.updates else None,
+        )  # fmt: skip
         return pa.concat_tables([control_table(name, rows) for name, rows in found.items()])
 
     def tasks(self) -> pa.Table:
@@ -212,7 +213,8 @@ class Work:
         return self.estimator.sample.exact if self.estimator.sample else self.estimator
 
     def _stepper(self, step: int, replicate: int = 0) -> Stepper:
-        return Stepper(self._subjects[step], self._sources.redrawn(replicate), self._lookahead, self.estimator.engine)
+        stepper = ModeStepper if self._spec.updates else Stepper
+        return stepper(self._subjects[step], self._sources.redrawn(replicate), self._lookahead, self.estimator.engine)
 
     def _prepare(self, step: int, targets: tuple[int, int], replicate: int = 0) -> Prepared:
         """Return what is prepared for this block of targets; it serves every tile of it."""
