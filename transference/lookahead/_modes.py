@@ -87,8 +87,10 @@ class ModeLookahead:
         for name, value in (("halve_every", self.halve_every), ("clip_norm", self.clip_norm)):
             if value is not None and not 0 <= value < math.inf:
                 raise UsageError(f"{name} = {value} was asked for; give a finite number, 0 or above.")
-        if self.optimizer and (self.optimizer.slots or self.optimizer.steps):
+        if self.optimizer and (any(self.optimizer.slots.values()) or self.optimizer.steps):
             raise UsageError("The optimizer of a ModeLookahead begins afresh; its state belongs into the checkpoint.")
+        if self.optimizer:
+            object.__setattr__(self, "optimizer", dataclasses.replace(self.optimizer, slots={}))
         if self.optimizer and not 0 < self.optimizer.lr < math.inf:
             raise UsageError(f"The optimizer of a ModeLookahead has the rate {self.optimizer.lr}; it must be above 0.")
 
@@ -131,6 +133,25 @@ class ModeLookahead:
                 found[update + 1] = {name: value.detach() - start[name] for name, value in optimizer.params.items()}
         lost = {name: torch.full_like(value, torch.nan) for name, value in start.items()}
         return [found.get(k, lost) for k in self.counts]
+
+    def told(self, checkpoints: Sequence[Checkpoint]) -> str:
+        """Return in a line what updates are taken, once `settled`; of what nobody said, that nobody did."""
+        states = [self.optimizer or checkpoint.optimizer for checkpoint in checkpoints]
+        rates = " and ".join(dict.fromkeys(f"{state.lr:g}" for state in states if state))
+        kinds = " and ".join(dict.fromkeys(state.kind for state in states if state))
+        whose = "afresh" if self.optimizer else "as the checkpoint left it"
+        silent = {
+            name: ""
+            if getattr(self, name) or any(name in checkpoint.training for checkpoint in checkpoints)
+            else " (the checkpoint does not say how it was trained)"
+            for name in _ABSENT
+        }
+        halved = f"halved every {self.halve_every} updates" if self.halve_every else "not halved"
+        clipped = f"clipped at {self.clip_norm:g}" if self.clip_norm else "not clipped"
+        return (
+            f"each source is a mode: {' and '.join(map(str, self.counts))} updates of {self.meta_batch} tasks by {kinds} {whose}, rate "
+            f"{rates}, {halved}{silent['halve_every']}, gradients {clipped}{silent['clip_norm']}"
+        )
 
     def settled(self, checkpoints: Sequence[Checkpoint]) -> ModeLookahead:
         """Return the lookahead with all that was left to the training of the checkpoints.

@@ -13,7 +13,7 @@ from transference.combine import Combination, Together
 from transference.devices import usable
 from transference.engines import KeptGradients, meta_batch, update_gradient, usual, where
 from transference.episodes import Episode, Params
-from transference.errors import LearnerError, UsageError
+from transference.errors import DataError, LearnerError, UsageError
 from transference.learners import EpisodeError
 from transference.lookahead import ModeLookahead, Source
 from transference.measurement._reading import halved
@@ -88,6 +88,24 @@ class Draws(Tasks):
                     f"{updates} updates of {size} tasks need {needed:,} tasks of {short[0].name}, of which a draw has {short[0].n:,}. "
                     "Take fewer updates (--lookahead-updates), or a smaller --meta-batch."
                 )
+
+    def check_last(self, lookahead: ModeLookahead) -> None:
+        """Make sure that the last task of the last draw of each mode can be drawn; who knows how many there are, `check` asked.
+
+        Raises:
+            DataError: it cannot.
+        """
+        needed = (lookahead.meta_batch or 1) * max(lookahead.counts)
+        for k in range(len(self.samplers)):
+            [row] = self.rows_of((k + 1) * self._n - 1)
+            try:
+                row[needed - 1]
+            except DataError as error:
+                span = f"{row.index_of(0):,} to {row.index_of(needed - 1):,}"
+                raise DataError(
+                    f"{error} The last draw takes its tasks {span}; if there are fewer, give the sampler __len__, and each draw is a "
+                    "random order of them."
+                ) from error
 
     def _modes(self, draw: int) -> Sequence[TaskSampler]:
         combination = self.combination(draw)

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from transference.engines import KeptGradients
 from transference.episodes import Params
 from transference.estimators import Estimator, Prepared, PreparedRays, RayEstimator, Readings, with_engine
-from transference.lookahead import step_sizes
+from transference.lookahead import ModeLookahead, step_sizes
 from transference.measurement._blame import blamed
 from transference.measurement._controlled import controlled_pairs
 from transference.measurement._controls import measure_controls
-from transference.measurement._draws import ModeStepper
+from transference.measurement._draws import Draws, ModeStepper
 from transference.measurement._pairs import after, measure_pairs, prepare, read_pairs
 from transference.measurement._question import Question
 from transference.measurement._reading import halved, read_all
@@ -55,6 +55,8 @@ class Work:
         self._lookahead, self.estimator = question.lookahead, question.estimator
         self._prepared: tuple[tuple[int, tuple[int, int], int], Prepared] | None = None
         self._kept: tuple[tuple[int, int], KeptGradients] | None = None
+        if isinstance(self._sources, Draws) and isinstance(self._lookahead, ModeLookahead):
+            self._sources.check_last(self._lookahead)
         self.first_sources = {step: self._first_source(step) for step in subjects}
         """Loss and gradient norm of the first source at each checkpoint, by step."""
 
