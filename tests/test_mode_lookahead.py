@@ -9,10 +9,10 @@ import pytest
 import torch
 
 import transference as tr
-from meta_models import RegressionMAML, Training, train
+from meta_models import RegressionMAML, RegressionMMAML, Training, train
 from tests.strangers import PixelPrototypes
 from tests.test_cli import call
-from transference.errors import CheckpointError, DataError, UsageError
+from transference.errors import CheckpointError, DataError, LearnerError, UsageError
 from transference.measurement import Question, Work
 from transference.optimizers import parse_optimizer
 from transference.store import verify
@@ -198,27 +198,53 @@ def test_a_draw_knows_of_no_other(tmp_path):
     assert two.groupby("source")["loss_after"].first().nunique() == 4
 
 
-def function_training(tmp_path, iterations, **settings):
-    """A training on one mode, and the checkpoint after four updates."""
-    training = Training("regression-maml", {}, modes=("linear",), meta_batch=3, lr=0.01, shots=3, queries=3, **settings)
-    paths = train(RegressionMAML(), training, [functions("linear")], out=tmp_path, iterations=iterations, save_every=4)
+def function_training(tmp_path, modes=("linear",), learner=None, **settings):
+    """A training on functions, and its checkpoints after four updates and after eight."""
+    learner = learner or RegressionMAML()
+    settings = {"meta_batch": 4, "lr": 0.01, "shots": 3, "queries": 3, **settings}
+    training = Training("of functions", {}, modes=modes, **settings)
+    paths = train(learner, training, list(map(functions, modes)), out=tmp_path, iterations=8, save_every=4)
     return [tr.load_checkpoint(path) for path in paths]
 
 
-@pytest.mark.parametrize("settings", [{}, {"clip_norm": 0.1, "halve_every": 6}], ids=["plain", "clipped and halved"])
-def test_updates_are_those_of_the_training_gone_on_bit_for_bit(tmp_path, settings):
-    first, last = function_training(tmp_path / "training", 8, **settings)
+def gone_on(tmp_path, first, modes, source, learner=None, **settings):
+    """The displacement of four updates, on the tasks that come next in the training that a checkpoint is of."""
+    rows = [Later(functions(mode), 4 * 4 // len(modes)) for mode in modes]
     question = Question.of(
-        RegressionMAML(), first, Later(functions("linear"), 4 * 3), functions("linear", "test"), n_source=1, n_target=1,
-        lookahead=tr.ModeLookahead(4), estimator=tr.Exact("loop"), replicates=1, controls=0, device="cpu", precision="fp32", tile=None,
-        combine={},
+        learner or RegressionMAML(), first, rows, functions("linear", "test"), n_source=1, n_target=1, lookahead=tr.ModeLookahead(4),
+        estimator=tr.Exact("loop"), replicates=1, controls=0, device="cpu", precision="fp32", tile=None, **{"combine": {}, **settings},
     )  # fmt: skip
     work = Work(question, question.subjects(), tmp_path)
-    [[step]] = work._stepper(4).walk([0])
-    assert set(step.displacement) == set(first.params)
-    for name, moved in step.displacement.items():
-        assert torch.equal(moved, last.params[name] - first.params[name]), name
+    [[step]] = work._stepper(4).walk([source])
     work.close()
+    return step.displacement
+
+
+@pytest.mark.parametrize(
+    ("learner", "settings"),
+    [
+        (RegressionMAML(), {}),
+        (RegressionMAML(), {"clip_norm": 0.1, "halve_every": 6}),
+        (RegressionMMAML(), {"clip_norm": 0.01}),  # its encoder has a norm of its own
+    ],
+    ids=["plain", "clipped and halved", "clipped apart"],
+)
+def test_updates_are_those_of_the_training_gone_on_bit_for_bit(tmp_path, learner, settings):
+    first, last = function_training(tmp_path / "training", learner=learner, **settings)
+    found = gone_on(tmp_path, first, ["linear"], 0, learner)
+    assert set(found) == set(first.params)
+    for name, moved in found.items():
+        assert torch.equal(moved, last.params[name] - first.params[name]), name
+
+
+@pytest.mark.parametrize("combine", ["", "mgda"])
+def test_updates_on_several_modes_are_those_of_their_training_bit_for_bit(tmp_path, combine):
+    modes = ("linear", "sinusoid")
+    first, last = function_training(tmp_path / "training", modes, combine=combine)
+    names = tuple(Later(functions(mode), 8).name for mode in modes)
+    given = tr.MGDA() if combine else tr.Together(names)
+    for name, moved in gone_on(tmp_path, first, modes, 2, combine={"both": given}).items():
+        assert torch.equal(moved, last.params[name] - first.params[name]), name
 
 
 def test_images_too_are_moved_as_the_training_would(tmp_path):
@@ -305,6 +331,37 @@ def test_estimates_of_first_order_are_read_as_of_any_displacement(tmp_path):
     np.testing.assert_allclose(exact.pairs()["first_order"], first.pairs()["first_order"], rtol=1e-5)
     with pytest.raises(UsageError, match="no multiple of what others do. Take --estimator exact"):
         measured(tmp_path / "quadratic", estimator=tr.Quadratic())
+
+
+def test_what_does_not_move_stays(tmp_path):
+    question = Question.of(
+        Line(), line_checkpoint(**TOLD), functions("linear"), functions("linear"), n_source=1, n_target=1,
+        lookahead=tr.ModeLookahead(3, moves=("slope",)), estimator=tr.Exact("loop"), replicates=1, controls=0, device="cpu",
+        precision="fp64", tile=None, combine={},
+    )  # fmt: skip
+    work = Work(question, question.subjects(), tmp_path)
+    [[step]] = work._stepper(7).walk([0])
+    work.close()
+    assert list(step.displacement) == ["slope"]
+    assert step.displacement["slope"].abs() > 0.01
+
+
+class Shy(Line):
+    """A learner that fails once its slope has moved."""
+
+    def episode_loss(self, params, episode):
+        if abs(float(params["slope"].detach()) - 0.7) > 0.1:
+            raise ValueError("it does not like that")
+        return params["slope"].sum() * episode.query_x.square().mean()
+
+
+def test_a_learner_that_fails_on_the_way_is_told_where(tmp_path):
+    start = tr.Checkpoint({"slope": torch.tensor([0.7])}, 3)
+    lookahead = tr.ModeLookahead(9, meta_batch=2, optimizer=tr.OptimizerState("sgd", 0.005), batching="apart")
+    with pytest.raises(
+        LearnerError, match=r"in update \d of source 0 \(draw 0 of sinusoid:train.*it does not like that"
+    ):
+        measured(tmp_path / "run", start, learner=Shy(), lookahead=lookahead, precision="fp32")
 
 
 class Diverging(Line):
@@ -415,7 +472,11 @@ def test_optimizers_in_words():
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    return function_training(tmp_path_factory.mktemp("trained"), 8, clip_norm=1.5)[0].path
+    folder = tmp_path_factory.mktemp("trained")
+    training = Training(
+        "regression-maml", {}, modes=("linear",), meta_batch=3, lr=0.01, shots=3, queries=3, clip_norm=1.5
+    )
+    return train(RegressionMAML(), training, [functions("linear")], out=folder, iterations=2, save_every=2)[0]
 
 
 def compute(path, out, *words):
