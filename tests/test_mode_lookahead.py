@@ -489,7 +489,7 @@ def test_updates_from_the_command_line(trained, tmp_path):
     result = compute(trained, tmp_path / "run", *words)
     assert result.exit_code == 0, result.output
     assert (
-        "2 and 4 updates of 4 tasks by adam as the checkpoint left it, rate 0.01, not halved, gradients clipped"
+        "2, 4 updates of 4 tasks by adam as the checkpoint left it, rate 0.01, not halved, gradients clipped"
         in result.stderr
     )
     run = tr.open_run(tmp_path / "run")
@@ -499,6 +499,31 @@ def test_updates_from_the_command_line(trained, tmp_path):
     again = compute(trained, tmp_path / "run", *words, "--dry-run")
     assert "0 to do" in again.stdout
     assert json.loads((tmp_path / "run" / "run.json").read_text())["spec"]["lookahead"]["updates"] == [2, 4]
+
+
+def test_pages_and_figures_tell_draws_and_updates(trained, tmp_path):
+    words = ("--lookahead-updates", "2,4", "--combine", "linear+sinusoid", "--n-source", 2)
+    assert compute(trained, tmp_path / "run", *words).exit_code == 0
+    for kind in ("histogram", "types", "matrix", "blocks", "rows"):
+        result = call("plot", tmp_path / "run", "--kind", kind, "--alpha", 4, "-o", tmp_path / f"{kind}.png")
+        assert result.exit_code == 0, result.output
+    for page in ("report", "explore"):
+        result = call(page, tmp_path / "run", "-o", tmp_path / f"{page}.html")
+        assert result.exit_code == 0, result.output
+        text = " ".join((tmp_path / f"{page}.html").read_text().split())
+        assert "2 and 4 updates of 3 tasks were taken, as in training, on each of 4 draws" in text
+        assert "is not what it was" not in text
+    text = (tmp_path / "report.html").read_text()
+    assert "α = 4 updates" in text
+    assert ", draw 1" in text
+    assert "alpha is the number of updates" in call("summary", tmp_path / "run").stdout
+
+
+def test_a_spec_whose_updates_are_not_its_step_sizes_is_refused(tmp_path):
+    plain = measured(tmp_path / "run", dry_run=True).spec.to_json()
+    plain["lookahead"]["updates"] = [1, 3]
+    with pytest.raises(ValueError, match=r"lookahead\.alpha"):
+        tr.RunSpec.from_json(plain)
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,7 @@ class ModeLookahead:
         halved = f"halved every {self.halve_every} updates" if self.halve_every else "not halved"
         clipped = f"clipped at {self.clip_norm:g}" if self.clip_norm else "not clipped"
         return (
-            f"each source is a mode: {' and '.join(map(str, self.counts))} updates of {self.meta_batch} tasks by {kinds} {whose}, rate "
+            f"each source is a mode: {', '.join(map(str, self.counts))} updates of {self.meta_batch} tasks by {kinds} {whose}, rate "
             f"{rates}, {halved}{silent['halve_every']}, gradients {clipped}{silent['clip_norm']}"
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -241,7 +242,9 @@ class ModeStepper(Stepper):
             return [lookahead.displacements(one) for one in sources]
 
         [first] = halved(begin, [0])
-        loss, gradient = first or (float("nan"), None)
+        loss, gradient = first or (math.nan, None)
+        if gradient is not None and not math.isfinite(loss):  # training would not go on from it either
+            gradient = {name: torch.full_like(g, torch.nan) for name, g in gradient.items()}
         found = halved(move, [gradient] if gradient is not None else [])
         displacements = found[0] if found and found[0] is not None else [None] * len(lookahead.alpha)
         return [Step(source, alpha, loss, gradient, d) for alpha, d in zip(lookahead.alpha, displacements, strict=True)]

@@ -75,7 +75,8 @@ class Work:
         """Return about how long the loss of a target takes after a step: a third of what a gradient does."""
         begun = time.perf_counter()
         self._first_source(next(iter(self._subjects)))
-        return (time.perf_counter() - begun) / 3
+        tasks = getattr(self._lookahead, "meta_batch", None) or 1  # of a mode a whole meta-batch is looked at
+        return (time.perf_counter() - begun) / 3 / tasks
 
     @property
     def theta(self) -> Mapping[str, Any]:
