@@ -298,6 +298,9 @@ def test_the_targets_of_several_tiles_share_a_trajectory(tmp_path, monkeypatch):
     )
     measured(tmp_path / "run", tile=(1, 2))
     assert taken.count(UPDATES) == 4, "one for each draw of each mode"
+    taken.clear()
+    measured(tmp_path / "controlled", n_target=40, controls=40)
+    assert taken.count(UPDATES) == 4 + 2 + 2, "and of one draw of each mode in double precision, and on other episodes"
 
 
 def test_rows_are_modes_and_draws_with_controls_and_intervals(tmp_path):

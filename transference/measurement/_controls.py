@@ -12,6 +12,7 @@ random_direction a step of the same length in a random direction: what any distu
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import torch
@@ -37,6 +38,7 @@ def measure_controls(
     cells: Mapping[int, Sequence[int]],
     wide: Callable[[], Subject],
     kept: KeptGradients | None = None,
+    keeping: Callable[[], AbstractContextManager[KeptGradients | None]] = nullcontext,
 ) -> dict[str, list[Columns]]:
     """Return the rows of each control.
 
@@ -50,6 +52,7 @@ def measure_controls(
         cells: the pairs, as targets by source.
         wide: makes the checkpoint in float64.
         kept: steps of the sources as they are.
+        keeping: makes a place for those of other sources, where a source is so costly that none is to be stepped on twice.
 
     Raises:
         LearnerError: the learner failed on a pair.
@@ -58,14 +61,15 @@ def measure_controls(
     found = dict(zip(names, measure_pairs(exact, stepper, targets, cells, kept=kept, changes=changes), strict=True))
     try:
         in_double = replace(stepper, subject=wide(), sources=stepper.sources.to(torch.float64))
-        [found["float64"]] = measure_pairs(exact, in_double, targets.to(torch.float64), cells)
+        with keeping() as others:
+            [found["float64"]] = measure_pairs(exact, in_double, targets.to(torch.float64), cells, kept=others)
     except (LearnerError, *_NO_FLOAT64) as error:
         if isinstance(error, LearnerError) and not isinstance(error.__cause__, _NO_FLOAT64):
             raise
     if stepper.sources.redrawable and targets.redrawable:
-        [found["resampled"]] = measure_pairs(
-            exact, replace(stepper, sources=stepper.sources.redrawn(1)), targets.redrawn(1), cells
-        )
+        anew = replace(stepper, sources=stepper.sources.redrawn(1))
+        with keeping() as others:
+            [found["resampled"]] = measure_pairs(exact, anew, targets.redrawn(1), cells, kept=others)
     return found
 
 

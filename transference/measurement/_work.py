@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from itertools import chain, groupby
 from pathlib import Path
@@ -149,9 +150,8 @@ class Work:
         """
         stepper = self._stepper(tile.step, tile.replicate)
         kept = None
-        again = self._sources.combines and not self._spec.updates
-        if tile.targets[1] - tile.targets[0] < len(self._targets) or again:
-            # each gradient is needed once for every block of targets, and once for every combination
+        if tile.targets[1] - tile.targets[0] < len(self._targets) or self._sources.combines or self._spec.updates:
+            # each gradient is needed once for every block of targets, and once for every combination; each trajectory for controls
             kept = self._kept_at(tile.step, tile.replicate)
         steps = stepper.walk(range(*tile.sources), kept)
         while True:
@@ -200,10 +200,11 @@ class Work:
         exact = self._exact
         if exact.engine.startswith("compiled"):  # compiling again for float64 takes longer than these pairs
             exact = with_engine(exact, "threads")
-        found = measure_controls(
-            exact, self._stepper(step), self._targets, cells, lambda: self._question.subject(step, torch.float64),
-            kept=self._kept_at(step) if self._spec.updates else None,
-        )  # fmt: skip
+        wide = partial(self._question.subject, step, torch.float64)
+        places: dict[str, Any] = {}
+        if self._spec.updates:
+            places = {"kept": self._kept_at(step), "keeping": lambda: closing(KeptGradients(self._scratch))}
+        found = measure_controls(exact, self._stepper(step), self._targets, cells, wide, **places)
         return pa.concat_tables([control_table(name, rows) for name, rows in found.items()])
 
     def tasks(self) -> pa.Table:
