@@ -21,9 +21,8 @@ import torch
 import transference as tr
 from benchmarks.timing import in_turn, machine
 from meta_models.training import BATCHINGS
-from meta_models.training.gradients import Task, meta_gradient, usual
 from transference.devices import channels_last
-from transference.engines import repeated
+from transference.engines import Task, meta_gradient, repeated, usual
 
 LEARNERS = ("maml", "multi-maml", "mmaml", "kml-maml", "protonet", "multi-protonet", "mprotonet", "kml-protonet")
 MODES = ("strokes", "shapes")

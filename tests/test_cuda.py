@@ -12,9 +12,8 @@ from meta_models.kml import kml_protonet
 from meta_models.maml import MAML
 from meta_models.protonet import ProtoNet
 from meta_models.training import Training, train
-from meta_models.training.gradients import BATCHINGS, meta_gradient
 from transference.devices import full_precision
-from transference.engines import ENGINES, find_engine, repeated
+from transference.engines import BATCHINGS, ENGINES, find_engine, meta_gradient, repeated
 from transference.engines._graphs import current
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")

@@ -9,8 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import transference as tr
-from meta_models.training.gradients import meta_gradient
-from transference.engines import ENGINES, find_engine, loss_gradient, trial
+from transference.engines import ENGINES, find_engine, loss_gradient, meta_gradient, trial
 from transference.episodes import stack
 from transference.errors import UsageError
 from transference.learners import EpisodeError, check_pure

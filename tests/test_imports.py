@@ -30,6 +30,7 @@ ORDER = [
     {"fused"},
     {"datasets"},
     {"optimizers"},
+    {"updates"},
     {"checkpoints"},
     {"learners"},
     {"lookahead"},

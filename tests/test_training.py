@@ -19,9 +19,9 @@ from meta_models import (
     train,
 )
 from meta_models.training import BATCHINGS
-from meta_models.training.gradients import meta_gradient, usual
 from tests.strangers import Impure, PixelPrototypes
 from transference.devices import channels_last
+from transference.engines import meta_gradient, usual
 from transference.errors import LearnerError, SpecMismatchError, UsageError
 
 pytestmark = pytest.mark.slow

@@ -23,6 +23,7 @@ from .combine import (
     Precision as Precision,
     SmoothWorst as SmoothWorst,
     Sum as Sum,
+    Together as Together,
     Uniform as Uniform,
 )
 from .datasets import (
@@ -57,6 +58,7 @@ from .learners import (
 from .lookahead import (
     Adam as Adam,
     Lookahead as Lookahead,
+    ModeLookahead as ModeLookahead,
     Normalised as Normalised,
     Outer as Outer,
     SGD as SGD,

@@ -5,6 +5,7 @@ Every step here is ``-α u``, with a direction ``u`` that does not depend on the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from transference.episodes import Params
-from transference.errors import CheckpointError
+from transference.errors import CheckpointError, UsageError
 
 _MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 
@@ -127,6 +128,59 @@ class OptimizerState:
             for tree in self.slots.values()
             for number, value in tree.items()
         )
+
+
+def parse_optimizer(text: str) -> OptimizerState:
+    """Return an optimizer that begins afresh, from ``adam,lr=0.001`` or ``sgd,lr=0.1,momentum=0.9,nesterov=true``.
+
+    Settings are those of `DEFAULTS` by their names; ``betas=0.9/0.999``.
+
+    Raises:
+        UsageError: there is no such optimizer or setting, its value is none, or the rate is missing.
+    """
+    kind, *words = (word.strip() for word in text.split(","))
+    form = (
+        f"write KIND,lr=X, KIND one of {', '.join(DEFAULTS)}, and settings behind it, such as sgd,lr=0.1,momentum=0.9"
+    )
+    if kind not in DEFAULTS:
+        raise UsageError(f"The optimizer {text!r} was asked for; {form}.")
+    found: dict[str, Any] = {}
+    for name, _, value in (word.partition("=") for word in words):
+        if (name != "lr" and name not in DEFAULTS[kind]) or name in found:
+            raise UsageError(f"{name!r} of the optimizer {text!r} is no setting of {kind}, or given twice; {form}.")
+        usual = DEFAULTS[kind].get(name, 0.0)
+        try:
+            found[name] = _value(value, usual)
+        except ValueError as error:
+            raise UsageError(f"{name} of the optimizer {text!r} must be {error}.") from error
+    if "lr" not in found:
+        raise UsageError(f"The optimizer {text!r} has no rate; {form}.")
+    return OptimizerState(kind, found.pop("lr"), found)
+
+
+def _value(text: str, usual: object) -> Any:  # noqa: ANN401 - a number, a pair of them, or a switch
+    """Return a setting's value from its text; of the kind of the usual one.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if isinstance(usual, bool):
+        if text not in ("true", "false"):
+            raise ValueError("a switch, true or false")
+        return text == "true"
+    wanted = (
+        "two numbers from 0 to below 1, such as 0.9/0.999"
+        if isinstance(usual, tuple)
+        else "a finite number, 0 or above"
+    )
+    try:
+        numbers = tuple(float(word) for word in text.split("/"))
+    except ValueError:
+        numbers = ()
+    fits = len(numbers) == (2 if isinstance(usual, tuple) else 1) and all(0 <= x < math.inf for x in numbers)
+    if not fits or (isinstance(usual, tuple) and max(numbers) >= 1):
+        raise ValueError(wanted)
+    return numbers if isinstance(usual, tuple) else numbers[0]
 
 
 def direction(state: OptimizerState, name: str, parameter: Tensor, gradient: Tensor) -> Tensor:

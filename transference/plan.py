@@ -80,11 +80,11 @@ def parts_of(spec: RunSpec, step: int) -> Iterator[Part]:
     """Yield the parts of one checkpoint that the spec tells, in the order in which one process computes them.
 
     Yields:
-        Tiles, before the first of each block of targets what these do to themselves; then the first round of exact
-        pairs beside estimates; then the controls.
+        Tiles, before the first of each block of targets what these do to themselves, unless sources are modes; then the
+        first round of exact pairs beside estimates; then the controls.
     """
     for tile in spec.tiles(step):
-        if tile.sources[0] == 0 and not tile.replicate:
+        if tile.sources[0] == 0 and not tile.replicate and not spec.updates:
             yield OwnBlock(step, tile.targets)
         yield tile
     if spec.sampled:
@@ -202,7 +202,11 @@ def items_of(spec: RunSpec, step: int, seconds: float, workers: int) -> Iterator
         for targets in _runs(spec.n_target, spec.tile[1], sizes[1]):
             for place, some in enumerate(sources):
                 tiles = [Tile(step, rows, columns, replicate) for columns in targets for rows in some]
-                own = [] if replicate else [OwnBlock(step, columns) for columns in targets[place :: len(sources)]]
+                own = (
+                    []
+                    if replicate or spec.updates
+                    else [OwnBlock(step, columns) for columns in targets[place :: len(sources)]]
+                )
                 exact = [ExactTile(tile, 0) for tile in tiles if spec.sampled and not replicate]
                 yield (*_by_targets(own, tiles), *exact)
     if spec.controls:
@@ -239,7 +243,7 @@ def _sizes(spec: RunSpec, seconds: float, workers: int) -> tuple[int, int]:
     size = min(max(size, math.ceil(n_blocks[0] * copies / _MOST_ITEMS)), n_blocks[0])
     pieces = 1
     took = size * spec.tile[0] * seconds * _source_costs(spec)
-    if took > _LONG * _SECONDS and spec.exact_at:
+    if took > _LONG * _SECONDS and spec.exact_at and not spec.updates:  # or each piece would take all updates again
         pieces = min(n_blocks[1], round(took / _SECONDS), _MOST_ITEMS // (copies * math.ceil(n_blocks[0] / size)))
     return size, math.ceil(n_blocks[1] / max(1, pieces))
 
@@ -247,7 +251,8 @@ def _sizes(spec: RunSpec, seconds: float, workers: int) -> tuple[int, int]:
 def _source_costs(spec: RunSpec) -> float:
     """Return how many evaluations one source costs, on all targets; an estimate costs next to none."""
     exact = len(spec.exact_at) + float(spec.estimator.get("share", 0)) * len(spec.estimated_at)
-    return _GRADIENT + exact * spec.n_target
+    tasks = max(spec.updates, default=1) * int(spec.lookahead.get("meta_batch", 1))  # whose gradients a source needs
+    return _GRADIENT * tasks + exact * spec.n_target
 
 
 def _runs(n: int, block: int, blocks: int) -> Iterator[list[tuple[int, int]]]:

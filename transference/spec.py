@@ -134,6 +134,16 @@ class RunSpec:
         return tuple(self.lookahead["alpha"])
 
     @property
+    def updates(self) -> tuple[int, ...]:
+        """How many updates the sources, which are modes then, were moved by; they stand for the step sizes. Empty where tasks step once."""
+        return tuple(self.lookahead.get("updates", ()))
+
+    @property
+    def most_controlled(self) -> int:
+        """Sources of a mode that have controls: of draws of a mode one, since each takes all its updates again."""
+        return min(self.controls, 1) if self.updates else self.controls
+
+    @property
     def estimates(self) -> bool:
         """Whether losses after the step are estimates, at some step size at least."""
         return bool(
@@ -211,6 +221,12 @@ class RunSpec:
             as_number(x, f"lookahead.alpha[{k}]", 0)
             for k, x in enumerate(as_list(moving["alpha"], "lookahead.alpha", least=1))
         ]
+        updates = [
+            as_whole(k, f"lookahead.updates[{place}]", 1, _MOST_STEP)
+            for place, k in enumerate(as_list(moving.get("updates", []), "lookahead.updates"))
+        ]
+        if updates and updates != alphas:
+            raise ValueError(unfit("lookahead.alpha", alphas, "the numbers of updates"))
         for k, alpha in enumerate(as_list(estimator.get("exact_at", []), "estimator.exact_at")):
             if alpha not in alphas:
                 raise ValueError(unfit(f"estimator.exact_at[{k}]", alpha, "one of the step sizes"))

@@ -17,7 +17,7 @@ from torch import Tensor
 
 import transference as tr
 from analyses.modalities.trainings import Paired
-from meta_models.training.gradients import combined_gradient, meta_gradient
+from transference.engines import combined_gradient, meta_gradient
 from transference.figures import styled
 from transference.samplers import TaskSampler
 

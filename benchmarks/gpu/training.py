@@ -9,8 +9,7 @@ import transference as tr
 from benchmarks.gpu.stages import OUT_OF_TIME, Asked, Row
 from benchmarks.timing import in_turn, peak_memory
 from benchmarks.training import MODES, Steps, steps
-from meta_models.training.gradients import draw
-from transference.engines import find_engine, repeated
+from transference.engines import draw, find_engine, repeated
 
 LEARNERS = ("kml-protonet", "protonet")
 ITERATIONS = 30_000

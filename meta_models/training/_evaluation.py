@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from meta_models.training.gradients import Task, draw, where
 from transference import Learner, Params
 from transference.devices import n_workers, undisturbed, workers
-from transference.engines import ONCE
+from transference.engines import ONCE, Task, draw, where
 from transference.errors import LearnerError
 from transference.learners import EpisodeError
 from transference.progress import progress_bar

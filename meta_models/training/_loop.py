@@ -29,16 +29,16 @@ from meta_models.backbones import task_encoder
 from meta_models.training._evaluation import evaluate, summary
 from meta_models.training._folder import Folder
 from meta_models.training._turns import turns_of
-from meta_models.training.gradients import Task, combined_gradient, meta_gradient, usual, where
 from transference import Checkpoint, Combination, Learner, OptimizerState, Params, load_checkpoint, save_checkpoint
 from transference.combine import check_number, parse_combination, parts_of
-from transference.devices import channels_last, full_precision, undisturbed, workers
-from transference.engines import repeated
+from transference.devices import full_precision, undisturbed, workers
+from transference.engines import Task, meta_batch, repeated, update_gradient, usual, where
 from transference.errors import LearnerError, UsageError
 from transference.learners import ConfiguredLearner, EpisodeError, Theta, check_pure, tell_apart
 from transference.logs import Careful, Log, Scalars
 from transference.progress import progress_bar
 from transference.samplers import DescribingSampler, TaskSampler
+from transference.updates import OuterOptimizer, rate_at
 from transference.weights import check_weights
 
 
@@ -114,7 +114,7 @@ class Training:
         The released KML program counts updates from 1 and halves *before* it takes the step (``if i % 10000 == 0`` ahead of
         ``optimizer.step()``), so that update 10 000 is the first at the lower rate.
         """
-        return self.lr * 0.5 ** ((iteration + 1) // self.halve_every) if self.halve_every else self.lr
+        return rate_at(self.lr, iteration, self.halve_every)
 
     def identity(self, tasks: Sequence[DescribingSampler]) -> dict[str, Any]:
         """Return what distinguishes this training, on these tasks, from any other, as plain JSON values."""
@@ -260,11 +260,11 @@ def _combination(training: Training, given: Combination | None) -> Combination |
 
 def _meta_batch(training: Training, tasks: Sequence[TaskSampler], iteration: int) -> list[Task]:
     """Return the tasks of one update."""
-    start, stop = iteration * training.meta_batch, (iteration + 1) * training.meta_batch
-    if training.weights:
-        turns = turns_of(tuple(training.weights[mode] for mode in training.modes))
-        return [(tasks[mode], number) for mode, number in turns.between(start, stop)]
-    return [(tasks[k % len(tasks)], k // len(tasks)) for k in range(start, stop)]
+    if not training.weights:
+        return meta_batch(tasks, training.meta_batch, iteration)
+    turns = turns_of(tuple(training.weights[mode] for mode in training.modes))
+    numbers = turns.between(iteration * training.meta_batch, (iteration + 1) * training.meta_batch)
+    return [(tasks[mode], number) for mode, number in numbers]
 
 
 def _update(
@@ -272,7 +272,7 @@ def _update(
     training: Training,
     tasks: Sequence[TaskSampler],
     params: Params,
-    optimizer: torch.optim.Adam,
+    optimizer: OuterOptimizer,
     iteration: int,
     batching: str,
     combination: Combination | None,
@@ -284,11 +284,7 @@ def _update(
     """
     batch = _meta_batch(training, tasks, iteration)
     try:
-        found = (
-            combined_gradient(combination, batching, learner, params, batch)
-            if combination
-            else meta_gradient(batching, learner, params, batch)
-        )
+        found = update_gradient(batching, learner, params, batch, combination)
     except EpisodeError as error:
         raise LearnerError(
             f"The learner failed at iteration {iteration + 1} {where(error, batch)}: {error}."
@@ -297,56 +293,33 @@ def _update(
     for (sampler, _), score in zip(batch, zip(found.losses, found.accuracies, strict=True), strict=True):
         scores[training.modes[tasks.index(sampler)]].append(score)
     lr = training.lr_at(iteration)
-    for group in optimizer.param_groups:
-        group["lr"] = lr
-    for name, param in params.items():
-        param.grad = found.gradient.get(name)
-    if training.clip_norm:
-        for encoder in (True, False):
-            part = [param for name, param in params.items() if name.startswith(task_encoder.PREFIXES) is encoder]
-            torch.nn.utils.clip_grad_norm_(part, training.clip_norm)
     rows = [
         {"iteration": iteration + 1, "mode": mode, "loss": mean[0], "accuracy": mean[1], "lr": lr}
         for mode, seen in scores.items()
         if seen
         for mean in [torch.tensor(seen, dtype=torch.float64).mean(dim=0).tolist()]
     ]
-    total = torch.nn.utils.get_total_norm(found.gradient.values())
-    if not all(math.isfinite(number) for number in (float(total), *(row["loss"] for row in rows))):
+    finite = all(math.isfinite(row["loss"]) for row in rows)
+    if not (finite and optimizer.update(found.gradient, lr, training.clip_norm, apart=task_encoder.PREFIXES)):
         raise LearnerError(
             f"The loss or its gradient became infinite or NaN at iteration {iteration + 1}; lower the outer or inner rate."
         )
-    optimizer.step()
     return rows
 
 
 def _start(
     values: Params, training: Training, last: Checkpoint | None, device: torch.device | str
-) -> tuple[Params, torch.optim.Adam]:
+) -> tuple[Params, OuterOptimizer]:
     """Return parameters and optimizer, fresh or as the last checkpoint left them."""
-    # Sorted, as a file has them: a norm over all parameters sums in the same order before and after a resume.
-    params = {name: channels_last(values[name].to(device)).clone().requires_grad_() for name in sorted(values)}
-    optimizer = torch.optim.Adam(params.values(), lr=training.lr)
-    if last and last.optimizer:
-        for name, step in last.optimizer.steps.items():
-            optimizer.state[params[name]] = {
-                "step": torch.tensor(float(step)),
-                "exp_avg": channels_last(last.optimizer.slots["exp_avg"][name].to(device)).clone(),
-                "exp_avg_sq": channels_last(last.optimizer.slots["exp_avg_sq"][name].to(device)).clone(),
-            }
-    return params, optimizer
+    state = last.optimizer if last and last.optimizer else OptimizerState.adam(lr=training.lr)
+    optimizer = OuterOptimizer({name: value.to(device) for name, value in values.items()}, state)
+    return optimizer.params, optimizer
 
 
-def _checkpoint(training: Training, theta: Theta, params: Params, optimizer: torch.optim.Adam, step: int) -> Checkpoint:
-    state = {name: optimizer.state[param] for name, param in params.items() if optimizer.state[param]}
-    adam = OptimizerState.adam(
-        lr=training.lr_at(step),
-        steps={name: int(entry["step"]) for name, entry in state.items()},
-        exp_avg={name: entry["exp_avg"] for name, entry in state.items()},
-        exp_avg_sq={name: entry["exp_avg_sq"] for name, entry in state.items()},
-    )
+def _checkpoint(training: Training, theta: Theta, params: Params, optimizer: OuterOptimizer, step: int) -> Checkpoint:
+    state = optimizer.state(training.lr_at(step))
     return Checkpoint(
-        _detached(theta.everything(params)), step, training.learner, training.config, adam, training.to_json()
+        _detached(theta.everything(params)), step, training.learner, training.config, state, training.to_json()
     )
 
 

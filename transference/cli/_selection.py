@@ -160,6 +160,7 @@ def _table(run: Run, steps: tuple[int, ...], alphas: tuple[float, ...], selectio
         self_transference=lambda: rows(run.self_transference(), target="mode"),
         controls=lambda: rows(run.controls()),
         exact_pairs=(lambda: rows(run.exact_pairs())) if run.spec.calibrated else None,
+        unit=" updates" if run.spec.updates else "",
     )
 
 

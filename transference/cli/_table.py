@@ -109,6 +109,10 @@ def print_summary(
     parts = [summary_text(summary)]
     if wanted:
         parts[0] += "\nIn brackets 95 % intervals for another draw of source and target tasks."
+    if run.spec.updates:
+        parts[0] += (
+            "\nSources are modes, of which each draw has tasks of its own; alpha is the number of updates that were taken on them."
+        )
     if run.spec.estimates and run.spec.exact_at:
         parts[0] += f"\nAt {facts.exact_steps(run.spec)} every loss is exact, at other step sizes an estimate."
     if calibrated is not None:

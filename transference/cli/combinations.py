@@ -7,9 +7,20 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from transference.combine import COMBINATIONS, Combination, check_number, form, needs_joint, parse_combination
+from transference.combine import (
+    COMBINATIONS,
+    Combination,
+    Together,
+    check_number,
+    form,
+    needs_joint,
+    parse_combination,
+)
 from transference.datasets import places_of
 from transference.errors import UsageError
+
+_TOGETHER = re.compile(r"\+(?![^\[]*\])")
+"""A plus between modes, not between the modalities in their brackets."""
 
 _SUBSET = re.compile(r"(?P<name>[^\[\]:]+)\[(?P<modalities>[^\[\]]*)\](?P<split>:.*)?")
 
@@ -21,6 +32,7 @@ def read_combinations(
     *,
     option: str = "--source",
     data_root: Path | None = None,
+    turns: bool = False,
 ) -> dict[str, Combination]:
     """Return the combinations that were asked for, by name.
 
@@ -30,6 +42,7 @@ def read_combinations(
         targets: the modes that are measured after a step.
         option: with which the modes were given.
         data_root: the folder with prepared files, which may be called like a combination.
+        turns: whether modes with a + between them are several that take turns in updates.
 
     Raises:
         UsageError: one is not known, given twice, or cannot combine these modes; or one is given as a mode.
@@ -38,7 +51,7 @@ def read_combinations(
         for text in (one for one in given if _is_combination(one, data_root)):
             instead = "a step on them is a source, never a target" if where == "--target" else f"write {_option(text)}"
             raise UsageError(f"{where} {text} was given, which is no mode but a way to combine several; {instead}.")
-    parsed = [parse_combination(text) for text in texts]
+    parsed = [_in_turns(text) if turns and _TOGETHER.search(text) else parse_combination(text) for text in texts]
     found = dict(parsed)
     if len(found) < len(parsed):
         raise UsageError(f"--combine names one way to combine twice: {', '.join(name for name, _ in parsed)}.")
@@ -50,6 +63,12 @@ def read_combinations(
                 f"{', '.join(modes)}. Give for example watch[accel], watch[gyro] and then watch[*]."
             )
     return found
+
+
+def _in_turns(text: str) -> tuple[str, Combination]:
+    """Return the modes that take turns, and what they are together."""
+    modes = tuple(mode.strip() for mode in _TOGETHER.split(text))
+    return "+".join(modes), Together(modes)
 
 
 def _is_combination(text: str, data_root: Path | None) -> bool:

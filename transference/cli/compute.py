@@ -45,7 +45,10 @@ Examples:
 )
 @click.option("--target", "targets", multiple=True, required=True, metavar="NAME:SPLIT", help="Target mode, likewise.")
 @click.option(
-    "--n-source", type=click.IntRange(1), metavar="N", default=300, show_default=True, help="Source tasks per mode."
+    "--n-source",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Source tasks per mode; with --lookahead-updates draws of it.  [default: 300; 5 draws]",
 )
 @click.option(
     "--n-target", type=click.IntRange(1), metavar="N", default=20, show_default=True, help="Target tasks per mode."
@@ -63,7 +66,7 @@ Examples:
     multiple=True,
     metavar="NAME",
     help="Step on task i of all source modes at once, their gradients combined, as one more source mode; repeat for several: "
-    f"{', '.join(map(form, COMBINATIONS))}.",
+    f"{', '.join(map(form, COMBINATIONS))}. With --lookahead-updates also MODE+MODE: these take turns, as in training.",
 )
 @click.option("--learner", help="Registered name or module:factory.  [default: what the checkpoint says]")
 @episode_options("the checkpoint's")
@@ -83,6 +86,36 @@ Examples:
     metavar="X",
     multiple=True,
     help="Step size; repeat for several.  [default: the checkpoint's outer rate]",
+)
+@click.option(
+    "--lookahead-updates",
+    metavar="K[,K...]",
+    help="The sources are modes: what K updates of the checkpoint's own training on tasks of the mode alone add to its parameters. Of "
+    "several K, which stand for the step sizes, one trajectory; each draw (--n-source) is another.",
+)
+@click.option(
+    "--meta-batch",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Tasks per update of --lookahead-updates.  [default: the checkpoint's training's]",
+)
+@click.option(
+    "--outer-optimizer",
+    metavar="KIND,lr=X[,...]",
+    help="Takes the updates of --lookahead-updates, beginning afresh: adam,lr=0.001 or sgd,lr=0.1,momentum=0.9 or adamw,lr=0.001.  "
+    "[default: the checkpoint's, as its state leaves it]",
+)
+@click.option(
+    "--halve-every",
+    type=click.IntRange(0),
+    metavar="N",
+    help="The outer rate is halved with every such update of the training; 0: never.  [default: the checkpoint's training's, else 0]",
+)
+@click.option(
+    "--clip-norm",
+    type=float,
+    metavar="X",
+    help="Limit of the norm of an update's gradient; 0: none.  [default: the checkpoint's training's, else 0]",
 )
 @click.option(
     "--moves",

@@ -16,4 +16,5 @@ from .pcgrad import PCGrad as PCGrad
 from .precision import Precision as Precision
 from .smooth_worst import SmoothWorst as SmoothWorst
 from .sum import Sum as Sum
+from .together import Together as Together
 from .uniform import Uniform as Uniform

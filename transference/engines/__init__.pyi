@@ -11,7 +11,16 @@ from ._gradient import loss_gradient as loss_gradient
 from ._graphs import Graph as Graph
 from ._graphs import repeated as repeated
 from ._kept import KeptGradients as KeptGradients
+from ._meta_batches import Task as Task
+from ._meta_batches import combined_gradient as combined_gradient
+from ._meta_batches import draw as draw
+from ._meta_batches import meta_batch as meta_batch
+from ._meta_batches import meta_gradient as meta_gradient
+from ._meta_batches import update_gradient as update_gradient
+from ._meta_batches import usual as usual
+from ._meta_batches import where as where
 from ._names import ALIASES as ALIASES
+from ._names import BATCHINGS as BATCHINGS
 from ._names import ENGINE_NAMES as ENGINE_NAMES
 from ._rows import GradientRows as GradientRows
 from ._trial import Gradients as Gradients

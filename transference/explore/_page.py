@@ -112,8 +112,9 @@ def build_page(run: Run, options: ExploreOptions) -> str:
     tasks = run.tasks().sort_values(["role", "id"], ignore_index=True)
     shape = facts.image_shape(run)
     draws = SupportSets(
-        (*spec.samplers, *spec.targets), options.data_root, options.side or shape[0], options.channels or shape[1]
-    )
+        (*spec.samplers, *spec.targets), options.data_root, options.side or shape[0], options.channels or shape[1],
+        drawn_modes=bool(spec.updates),
+    )  # fmt: skip
     drawn, why_none = pictures(tasks, draws, shelf)
     steps_shown = sorted({one["step"] for one in found})
     data = {

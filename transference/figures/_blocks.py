@@ -140,7 +140,7 @@ def draw(request: PlotRequest) -> Drawn:
 def describe(table: Table) -> Description:
     """Say what the figure of a table shows."""
     return Description(
-        f"Means at checkpoint {table.steps[0]:,}, α = {table.alphas[0]:g}",
+        f"Means at checkpoint {table.steps[0]:,}, {table.alpha_told}",
         f"Geometric mean of the loss ratios of each pair of modes. {means_in_words(told_of(table))}",
         f"{intervals_in_words(table)}; bold where the interval excludes 1.",
     )

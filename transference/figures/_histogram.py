@@ -66,7 +66,7 @@ def draw(request: PlotRequest) -> Drawn:
 def describe(table: Table) -> Description:
     """Say what the figure of a table shows."""
     return Description(
-        f"Loss ratios at checkpoint {table.steps[0]:,}, α = {table.alphas[0]:g}",
+        f"Loss ratios at checkpoint {table.steps[0]:,}, {table.alpha_told}",
         f"Histograms of the loss ratios. {shares_in_words(told_of(table))}",
         f"Source modes down, target modes across. {outside_in_words(table.pairs())}"
         f"Triangles: each target used as its own source. {READING}",

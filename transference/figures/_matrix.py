@@ -341,7 +341,7 @@ def describe(table: Table) -> Description:
     """Say what the figure of a table shows."""
     wide = _wide(table.pairs())
     return Description(
-        f"Matrix at checkpoint {table.steps[0]:,}, α = {table.alphas[0]:g}",
+        f"Matrix at checkpoint {table.steps[0]:,}, {table.alpha_told}",
         f"Heatmap of the loss ratios, source tasks down, target tasks across. {means_in_words(table.summary())}",
         "Each cell is one pair of tasks: blue where transfer is positive, red where it is negative, yellow where there is no ratio.",
         wide.add_prefix("target ").reset_index(),  # a long table would have too many numbers for a page

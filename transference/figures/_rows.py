@@ -116,7 +116,7 @@ def describe(table: Table) -> Description | None:
         for row in means
     )
     return Description(
-        f"Combinations at checkpoint {table.steps[0]:,}, α = {table.alphas[0]:g}",
+        f"Combinations at checkpoint {table.steps[0]:,}, {table.alpha_told}",
         f"Mean log ratio and share of negative pairs of each combination, measured and predicted. Geometric means: {'; '.join(told)}.",
         "A weighting of gradients is, to first order, a weighting of the table's rows: where measured and predicted differ, the step is "
         "too long for that, or the combination is no weighting of whole gradients (unexplained).",

@@ -81,7 +81,7 @@ def draw(request: PlotRequest) -> Drawn:
 def describe(table: Table) -> Description:
     """Say what the histograms of a table show."""
     return Description(
-        f"Over training, α = {table.alphas[0]:g}",
+        f"Over training, {table.alpha_told}",
         f"Histograms of the loss ratios at each checkpoint. {shares_in_words(told_of(table), over_training=True)}",
         f"One row per pair of modes, checkpoints from left to right. {outside_in_words(table.pairs())}{READING}",
     )
@@ -91,7 +91,7 @@ def describe_trend(table: Table) -> Description:
     """Say what the lines of a table show."""
     words = shares_in_words(told_of(table), over_training=True)
     return Description(
-        f"Shares over training, α = {table.alphas[0]:g}",
+        f"Shares over training, {table.alpha_told}",
         f"Shares of positive, neutral and negative pairs at each checkpoint. {words}",
         f"{intervals_in_words(table)}. The tasks are the same at every checkpoint: intervals may overlap though all changed.",
     )

@@ -192,7 +192,7 @@ def draw(request: PlotRequest) -> Drawn:
 def describe(table: Table) -> Description:
     """Say what the figure of a table shows."""
     return Description(
-        f"Shares at checkpoint {table.steps[0]:,}, α = {table.alphas[0]:g}",
+        f"Shares at checkpoint {table.steps[0]:,}, {table.alpha_told}",
         f"Shares of positive, neutral and negative pairs of each pair of modes. {shares_in_words(told_of(table))}",
         f"{intervals_in_words(table)}. Upper ones: of the positive share, from the left; lower ones: of the negative share, from the "
         "right.",

@@ -46,6 +46,7 @@ class Table:
         bands: what ``control_bands`` returns; no rows for a run without controls.
         predicted: what ``predicted_rows`` returns, of a run with combinations.
         calibrated: what ``calibrate`` returns, of a calibrated run; no rows for any other.
+        unit: of the step sizes, with a space before it: of a run whose sources are modes they count updates.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Table:
     bands: Read
     predicted: Read
     calibrated: Read
+    unit: str = ""
 
     @classmethod
     def of(
@@ -76,6 +78,7 @@ class Table:
         self_transference: Read,
         controls: Read,
         exact_pairs: Read | None = None,
+        unit: str = "",
     ) -> Table:
         """Return the tables that belong to what the methods of a run return.
 
@@ -89,6 +92,7 @@ class Table:
             self_transference: reads its self-transference.
             controls: reads its controls.
             exact_pairs: reads the pairs by which it is calibrated; None where it is not.
+            unit: of its step sizes.
         """
 
         def calibrated() -> pd.DataFrame:
@@ -111,7 +115,13 @@ class Table:
             bands=cache(lambda: control_bands(controls())),
             predicted=cache(lambda: predicted_rows(blocks(), band=band)),
             calibrated=cache(calibrated),
+            unit=unit,
         )
+
+    @property
+    def alpha_told(self) -> str:
+        """The step size of a table that has one, in words."""
+        return f"α = {self.alphas[0]:g}{self.unit}"
 
     def at(self, alpha: float | None = None, step: int | None = None) -> Table:
         """Return the part of one step size, and of one checkpoint; None for all."""
@@ -143,6 +153,7 @@ class Table:
             bands=part(self.bands),
             predicted=part(self.predicted),
             calibrated=part(self.calibrated),
+            unit=self.unit,
         )
 
 

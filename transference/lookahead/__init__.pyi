@@ -12,3 +12,6 @@ from ._lookahead import describe as describe
 from ._lookahead import moving as moving
 from ._lookahead import step_sizes as step_sizes
 from ._lookahead import with_alpha as with_alpha
+from ._modes import MetaBatches as MetaBatches
+from ._modes import ModeLookahead as ModeLookahead
+from ._modes import updates_of as updates_of

@@ -10,7 +10,7 @@ import dataclasses
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from transference import _trees
 from transference.checkpoints import Checkpoint
@@ -18,6 +18,9 @@ from transference.episodes import Episode, Params
 from transference.errors import CheckpointError, UsageError
 from transference.learners import Learner, chosen
 from transference.optimizers import OptimizerState, direction
+
+if TYPE_CHECKING:
+    from transference.lookahead._modes import MetaBatches
 
 
 class Episodes(Protocol):
@@ -41,6 +44,7 @@ class Source:
         optimizer: the checkpoint's outer optimizer, where it has one.
         tasks: all that are measured in this role; a step on several of them combined asks for the others.
         number: of this task among them.
+        batches: where the source is a mode: its meta-batches, of the first of which ``gradient`` is; None of a task.
     """
 
     learner: Learner
@@ -49,6 +53,7 @@ class Source:
     optimizer: OptimizerState | None
     tasks: Episodes
     number: int = 0
+    batches: MetaBatches | None = None
 
     @cached_property
     def episode(self) -> Episode[Any]:
@@ -222,10 +227,15 @@ def describe(lookahead: Lookahead) -> dict[str, Any]:
 def with_alpha(lookahead: Lookahead, checkpoints: Sequence[Checkpoint]) -> Lookahead:
     """Return the lookahead with a step size: its own, else the outer learning rate that all the checkpoints share.
 
+    One that takes several updates is settled by the checkpoints instead (`transference.ModeLookahead`).
+
     Raises:
         UsageError: no step size was given, and the checkpoints hold none or differ in it. Stages measured at different step sizes could
             not be compared, since the step decides the sign of many ratios.
     """
+    if settle := getattr(lookahead, "settled", None):
+        settled: Lookahead = settle(checkpoints)
+        return settled
     if step_sizes(lookahead):
         return lookahead
     states = {checkpoint.step: checkpoint.optimizer for checkpoint in checkpoints}

@@ -16,8 +16,8 @@ def controlled_pairs(spec: RunSpec) -> Chosen:
     All pairs of a source mode take the same few sources, whose gradients then serve every target mode.
     """
     chosen: Chosen = {}
-    for sources in _some(spec, "source", spec.sources):
-        for targets in _some(spec, "target", spec.targets):
+    for sources in _some("source", spec.sources, spec.most_controlled):
+        for targets in _some("target", spec.targets, spec.controls):
             common = math.lcm(len(sources), len(targets))
             for m in range(min(spec.controls, len(sources) * len(targets))):  # along diagonals: no pair comes twice
                 chosen.setdefault(sources[m % len(sources)], []).append(targets[(m + m // common) % len(targets)])
@@ -38,13 +38,10 @@ def default_controls(n_source: int, n_target: int, *, estimated: bool) -> int:
     return int(np.clip(math.ceil(n / 100), np.clip(n // 10, 2, 8), 16 if estimated else 64))
 
 
-def _some(spec: RunSpec, role: str, sets: tuple[TaskSet, ...]) -> list[list[int]]:
+def _some(role: str, sets: tuple[TaskSet, ...], most: int) -> list[list[int]]:
     """Return the ids of some tasks of each mode, in random order."""
     ends = np.cumsum([tasks.n for tasks in sets])
     return [
-        [
-            int(end) - tasks.n + k
-            for k in Stream("controls", role, tasks.sampler).choice(tasks.n, min(tasks.n, spec.controls))
-        ]
+        [int(end) - tasks.n + k for k in Stream("controls", role, tasks.sampler).choice(tasks.n, min(tasks.n, most))]
         for tasks, end in zip(sets, ends, strict=True)
     ]

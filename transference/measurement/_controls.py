@@ -12,12 +12,14 @@ random_direction a step of the same length in a random direction: what any distu
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import torch
 
 from transference import _trees
 from transference._streams import Stream
+from transference.engines import KeptGradients
 from transference.errors import LearnerError, UsageError
 from transference.estimators import Estimator
 from transference.measurement._pairs import measure_pairs
@@ -30,7 +32,13 @@ _NO_FLOAT64 = (RuntimeError, TypeError, ValueError, UsageError)
 
 
 def measure_controls(
-    exact: Estimator, stepper: Stepper, targets: Tasks, cells: Mapping[int, Sequence[int]], wide: Callable[[], Subject]
+    exact: Estimator,
+    stepper: Stepper,
+    targets: Tasks,
+    cells: Mapping[int, Sequence[int]],
+    wide: Callable[[], Subject],
+    kept: KeptGradients | None = None,
+    keeping: Callable[[], AbstractContextManager[KeptGradients | None]] = nullcontext,
 ) -> dict[str, list[Columns]]:
     """Return the rows of each control.
 
@@ -43,22 +51,25 @@ def measure_controls(
         targets: the target tasks.
         cells: the pairs, as targets by source.
         wide: makes the checkpoint in float64.
+        kept: steps of the sources as they are.
+        keeping: makes a place for those of other sources, where a source is so costly that none is to be stepped on twice.
 
     Raises:
         LearnerError: the learner failed on a pair.
     """
     names, changes = ("measured", "zero", "random_direction"), (lambda step: step, _zero, _random_direction)
-    found = dict(zip(names, measure_pairs(exact, stepper, targets, cells, changes=changes), strict=True))
+    found = dict(zip(names, measure_pairs(exact, stepper, targets, cells, kept=kept, changes=changes), strict=True))
     try:
         in_double = replace(stepper, subject=wide(), sources=stepper.sources.to(torch.float64))
-        [found["float64"]] = measure_pairs(exact, in_double, targets.to(torch.float64), cells)
+        with keeping() as others:
+            [found["float64"]] = measure_pairs(exact, in_double, targets.to(torch.float64), cells, kept=others)
     except (LearnerError, *_NO_FLOAT64) as error:
         if isinstance(error, LearnerError) and not isinstance(error.__cause__, _NO_FLOAT64):
             raise
     if stepper.sources.redrawable and targets.redrawable:
-        [found["resampled"]] = measure_pairs(
-            exact, replace(stepper, sources=stepper.sources.redrawn(1)), targets.redrawn(1), cells
-        )
+        anew = replace(stepper, sources=stepper.sources.redrawn(1))
+        with keeping() as others:
+            [found["resampled"]] = measure_pairs(exact, anew, targets.redrawn(1), cells, kept=others)
     return found
 
 

@@ -37,7 +37,7 @@ def measure(
     targets: TaskSampler | Sequence[TaskSampler],
     *,
     out: str | Path,
-    n_source: int = 300,
+    n_source: int | None = None,
     n_target: int = 20,
     lookahead: Lookahead = SGD(),  # noqa: B008 - frozen
     estimator: Estimator = Exact(),  # noqa: B008 - frozen
@@ -66,7 +66,7 @@ def measure(
         sources: samplers, one per source mode.
         targets: samplers, one per target mode.
         out: the run folder.
-        n_source: tasks per source mode.
+        n_source: tasks per source mode, 300 by default; of a `ModeLookahead` draws of it, 5 by default.
         n_target: tasks per target mode.
         lookahead: the step taken on each source; without step sizes it takes the checkpoints' outer learning rate.
         estimator: how the losses after the step are read.

@@ -15,9 +15,10 @@ from transference.devices import choose_device, n_workers
 from transference.engines import ALIASES, Gradients, Trial, check_engine, n_tried, trial
 from transference.estimators import Estimator, RayEstimator, with_engine
 from transference.learners import Learner, check_logits, check_pure
-from transference.lookahead import Lookahead, step_sizes, with_alpha
+from transference.lookahead import Lookahead, step_sizes, updates_of, with_alpha
 from transference.measurement._blame import blamed
 from transference.measurement._controlled import default_controls
+from transference.measurement._draws import Draws
 from transference.measurement._spec import make_spec
 from transference.measurement._steps import Subject
 from transference.measurement._tasks import Drawn, Tasks
@@ -25,6 +26,9 @@ from transference.measurement._temperature import tile_of_modes
 from transference.samplers import TaskSampler
 from transference.spec import CheckpointRef, RunSpec
 from transference.store import Store
+
+SOURCES, DRAWS = 300, 5
+"""Tasks of a source mode, and draws of one that is a source itself, where nobody says how many."""
 
 _MOST_ROWS = 2**20
 """Pairs times step sizes in a file, as far as the default goes: some tens of megabytes."""
@@ -86,7 +90,7 @@ class Question:
         sources: TaskSampler | Sequence[TaskSampler],
         targets: TaskSampler | Sequence[TaskSampler],
         *,
-        n_source: int,
+        n_source: int | None,
         n_target: int,
         lookahead: Lookahead,
         estimator: Estimator,
@@ -109,12 +113,14 @@ class Question:
         )
         step = with_alpha(lookahead, ordered)
         from_samplers, to_samplers = _listed(sources), _listed(targets)
+        n_source = n_source or (DRAWS if updates_of(step) else SOURCES)
         estimated = estimator.sample is not None
         usual = default_tile(
             estimator,
             n_source * (len(from_samplers) + len(combine)),
             n_target * len(to_samplers),
             len(step_sizes(step)),
+            whole=bool(updates_of(step)),
         )
         return cls(
             learner, ordered, from_samplers, to_samplers, n_source, n_target, step, estimator, replicates,
@@ -158,8 +164,9 @@ class Question:
     def tasks(self, dtype: torch.dtype | None = None) -> tuple[Tasks, Tasks]:
         """Return the source tasks and the target tasks, on the device."""
         dtype = dtype or self.dtype
+        kind = Draws if updates_of(self.lookahead) else Tasks
         return (
-            Tasks(self.sources, self.n_source, self.device, dtype, combine=self.combine),
+            kind(self.sources, self.n_source, self.device, dtype, combine=self.combine),
             Tasks(self.targets, self.n_target, self.device, dtype),
         )
 
@@ -220,7 +227,9 @@ class Question:
         return replace(self, estimator=with_engine(self.estimator, found.chosen)), found
 
 
-def default_tile(estimator: Estimator, n_source: int, n_target: int, n_alphas: int = 1) -> tuple[int, int]:
+def default_tile(
+    estimator: Estimator, n_source: int, n_target: int, n_alphas: int = 1, *, whole: bool = False
+) -> tuple[int, int]:
     """Return sources and targets per tile: few enough targets to fit in memory, and few files of little work each.
 
     An estimator that evaluates pairs holds the targets' images; one that only estimates holds their gradients. What a
@@ -232,7 +241,10 @@ def default_tile(estimator: Estimator, n_source: int, n_target: int, n_alphas: i
         n_source: sources, all modes together.
         n_target: targets, all modes together.
         n_alphas: step sizes.
+        whole: sources are modes, each of which takes so long that a file has one.
     """
+    if whole:
+        return 1, 256 if estimator.sample else 64
     if estimator.sample and not isinstance(estimator, RayEstimator):
         targets = 256
         return min(1000, max(1, _MOST_ROWS // (targets * n_alphas))), targets

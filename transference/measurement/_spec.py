@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+
 from transference import _trees, learners, lookahead
 from transference import combine as combine_room
 from transference.checkpoints import NOTHING, Checkpoint
-from transference.combine import Combination
+from transference.combine import Combination, Together
 from transference.errors import UsageError
-from transference.estimators import ESTIMATORS, Estimator, exact_at
+from transference.estimators import ESTIMATORS, Estimator, RayEstimator, exact_at
 from transference.learners import Learner
-from transference.lookahead import Lookahead
+from transference.lookahead import Lookahead, ModeLookahead
+from transference.measurement._draws import Draws
 from transference.measurement._temperature import check_can_temper
 from transference.samplers import RedrawingSampler, TaskSampler, sampler_digest
 from transference.spec import MOST_REPLICATES, PRECISIONS, CheckpointRef, RunSpec, TaskSet, digest_of_plain
@@ -87,6 +90,13 @@ def make_spec(
     _check_distinct("source", [*(sampler.name for sampler in sources), *combined])
     _check_distinct("target", [sampler.name for sampler in targets])
     taken = lookahead.with_alpha(step, checkpoints)
+    if isinstance(taken, ModeLookahead):
+        _check_draws(taken, estimator, sources, n_source, combine or {})
+    elif whole := [name for name, one in (combine or {}).items() if isinstance(one, Together)]:
+        raise UsageError(
+            f"{whole[0]} is several modes that take turns in updates; of a step on a task it is no source. Give --lookahead-updates K, "
+            f"or a combination of gradients."
+        )
     spec = RunSpec(
         checkpoints=tuple(CheckpointRef(c.step, c.digest) for c in sorted(checkpoints, key=lambda c: c.step)),
         learner=learners.describe(learner),
@@ -165,6 +175,26 @@ def _check_steps(checkpoints: Sequence[Checkpoint]) -> None:
             f"Of which step is {unknown[0].path}? Neither the file nor its name tells, and it is measured beside others. "
             f"Give --step {unknown[0].path}=N (in Python: dataclasses.replace with step and step_from)."
         )
+
+
+def _check_draws(
+    step: ModeLookahead,
+    estimator: Estimator,
+    sources: Sequence[TaskSampler],
+    n_source: int,
+    combine: Mapping[str, Combination],
+) -> None:
+    """Make sure that updates can be taken on the modes, and their consequence be read.
+
+    Raises:
+        UsageError: they cannot.
+    """
+    if isinstance(estimator, RayEstimator):
+        raise UsageError(
+            f"{type(estimator).__name__} has the losses of smaller steps from the largest one, but what K updates add to θ is no multiple "
+            "of what others do. Take --estimator exact."
+        )
+    Draws(sources, n_source, torch.device("cpu"), torch.float32, combine=combine).check(step)
 
 
 def _check_distinct(what: str, names: Sequence[str]) -> None:

@@ -138,6 +138,11 @@ class Stepper:
         displacements = found[0] if found and found[0] is not None else [None] * len(sizes)
         return [Step(source, alpha, loss, gradient, d) for alpha, d in zip(sizes, displacements, strict=True)]
 
+    def tried(self, source: int) -> list[Step]:
+        """Return the steps on a source: a step that cannot be taken is found so."""
+        [steps] = self.walk([source])
+        return steps
+
     def walk(self, numbers: Iterable[int], kept: KeptGradients | None = None) -> Iterator[list[Step]]:
         """Yield the steps on some sources, all step sizes of a few sources together.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from itertools import chain, groupby
 from pathlib import Path
@@ -14,14 +15,14 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from transference import _trees
 from transference.engines import KeptGradients
 from transference.episodes import Params
 from transference.estimators import Estimator, Prepared, PreparedRays, RayEstimator, Readings, with_engine
-from transference.lookahead import step_sizes
+from transference.lookahead import ModeLookahead, step_sizes
 from transference.measurement._blame import blamed
 from transference.measurement._controlled import controlled_pairs
 from transference.measurement._controls import measure_controls
+from transference.measurement._draws import Draws, ModeStepper
 from transference.measurement._pairs import after, measure_pairs, prepare, read_pairs
 from transference.measurement._question import Question
 from transference.measurement._reading import halved, read_all
@@ -55,26 +56,28 @@ class Work:
         self._lookahead, self.estimator = question.lookahead, question.estimator
         self._prepared: tuple[tuple[int, tuple[int, int], int], Prepared] | None = None
         self._kept: tuple[tuple[int, int], KeptGradients] | None = None
+        if isinstance(self._sources, Draws) and isinstance(self._lookahead, ModeLookahead):
+            self._sources.check_last(self._lookahead)
         self.first_sources = {step: self._first_source(step) for step in subjects}
         """Loss and gradient norm of the first source at each checkpoint, by step."""
 
     def _first_source(self, step: int) -> dict[str, float]:
         stepper, first = self._stepper(step), Drawn(self._sources, [0])
         with blamed("source", first, step):
-            [((loss, _), gradient)] = stepper.gradients(first)
-            steps = stepper.steps_of(0, loss, gradient, self._sources)  # a step that cannot be taken is found now, too
+            steps = stepper.tried(0)
             if isinstance(self.estimator, RayEstimator) and steps[0].displacement is not None:
                 ray_of(steps)  # and steps that this estimator cannot read
         for combination in self._sources.firsts_combined():
             with blamed("source", Drawn(self._sources, self._sources.tasks_of([combination])), step):
-                list(stepper.walk([combination]))
-        return {"loss": loss, "gradient_norm": _trees.norm(gradient)}
+                stepper.tried(combination)
+        return {name: value for name, value in steps[0].row().items() if name in ("loss", "gradient_norm")}
 
     def seconds_of_a_pair(self) -> float:
         """Return about how long the loss of a target takes after a step: a third of what a gradient does."""
         begun = time.perf_counter()
         self._first_source(next(iter(self._subjects)))
-        return (time.perf_counter() - begun) / 3
+        tasks = getattr(self._lookahead, "meta_batch", None) or 1  # of a mode a whole meta-batch is looked at
+        return (time.perf_counter() - begun) / 3 / tasks
 
     @property
     def theta(self) -> Mapping[str, Any]:
@@ -148,8 +151,8 @@ class Work:
         """
         stepper = self._stepper(tile.step, tile.replicate)
         kept = None
-        if tile.targets[1] - tile.targets[0] < len(self._targets) or self._sources.combines:
-            # each gradient is needed once for every block of targets, and once for every combination
+        if tile.targets[1] - tile.targets[0] < len(self._targets) or self._sources.combines or self._spec.updates:
+            # each gradient is needed once for every block of targets, and once for every combination; each trajectory for controls
             kept = self._kept_at(tile.step, tile.replicate)
         steps = stepper.walk(range(*tile.sources), kept)
         while True:
@@ -198,9 +201,11 @@ class Work:
         exact = self._exact
         if exact.engine.startswith("compiled"):  # compiling again for float64 takes longer than these pairs
             exact = with_engine(exact, "threads")
-        found = measure_controls(
-            exact, self._stepper(step), self._targets, cells, lambda: self._question.subject(step, torch.float64)
-        )
+        wide = partial(self._question.subject, step, torch.float64)
+        places: dict[str, Any] = {}
+        if self._spec.updates:
+            places = {"kept": self._kept_at(step), "keeping": lambda: closing(KeptGradients(self._scratch))}
+        found = measure_controls(exact, self._stepper(step), self._targets, cells, wide, **places)
         return pa.concat_tables([control_table(name, rows) for name, rows in found.items()])
 
     def tasks(self) -> pa.Table:
@@ -213,7 +218,8 @@ class Work:
         return self.estimator.sample.exact if self.estimator.sample else self.estimator
 
     def _stepper(self, step: int, replicate: int = 0) -> Stepper:
-        return Stepper(self._subjects[step], self._sources.redrawn(replicate), self._lookahead, self.estimator.engine)
+        stepper = ModeStepper if self._spec.updates else Stepper
+        return stepper(self._subjects[step], self._sources.redrawn(replicate), self._lookahead, self.estimator.engine)
 
     def _prepare(self, step: int, targets: tuple[int, int], replicate: int = 0) -> Prepared:
         """Return what is prepared for this block of targets; it serves every tile of it."""

@@ -64,6 +64,13 @@ def measured(run: Run, failed: Mapping[str, int]) -> str:
     n_pairs, n_ratios = spec.n_source * spec.n_target, spec.n_cells // spec.replicates
     over = f", {n_ratios:,} ratios over checkpoints and step sizes" if n_ratios > n_pairs else ""
     known = f"of which some have no ratio: {lost}" if lost else "all of them measured"
+    if spec.updates:
+        return (
+            f"From {checkpoints}, {_listed(f'{k:,}' for k in spec.updates)} updates of {spec.lookahead.get('meta_batch')} tasks "
+            f"were taken, as in training, on each of {_tasks(spec.samplers, 'draw')} {_combinations(spec)}and the loss of each of "
+            f"{_tasks(spec.targets, 'target task')} compared with its loss before. The number of updates stands for the step size α. "
+            f"That makes {_counted(n_pairs, 'pair')} of a draw and a target task{again}{over}, {known}. {_readings(spec)}"
+        )
     return (
         f"From {checkpoints}, {step} {alphas} was taken on each of {_tasks(spec.samplers, 'source task')}, {_combinations(spec)}"
         f"and the loss of each of {_tasks(spec.targets, 'target task')} compared with its loss before. "
@@ -76,6 +83,8 @@ def _combinations(spec: RunSpec) -> str:
     if not spec.combine:
         return ""
     names, (first, *_) = _listed(str(one["name"]) for one in spec.combine), spec.samplers
+    if spec.updates:
+        return f"and of modes together ({names}), "
     return f"on each {first.n:,} times one task of every mode together, their gradients combined by {names}, "
 
 
@@ -123,7 +132,9 @@ def settings(run: Run) -> dict[str, list[str]]:
             ", ".join(f"{name} {_plain(spec.learner[name])}" for name in rest),
         ],
         "Checkpoints": [f"step {ref.step:,}, digest {ref.digest}" for ref in spec.checkpoints],
-        "Source tasks": [f"{tasks.sampler}, tasks 0 to {tasks.n - 1}" for tasks in spec.samplers],
+        "Source tasks": [
+            f"{tasks.sampler}, {'draws' if spec.updates else 'tasks'} 0 to {tasks.n - 1}" for tasks in spec.samplers
+        ],
         "Combinations": [", ".join(f"{name} {_plain(value)}" for name, value in one.items()) for one in spec.combine],
         "Target tasks": [f"{tasks.sampler}, tasks 0 to {tasks.n - 1}" for tasks in spec.targets],
         "Step": [", ".join(f"{name} {_plain(value)}" for name, value in spec.lookahead.items())],

@@ -99,9 +99,19 @@ class SupportSets:
         data_root: the folder with images; None where there is none.
         side: pixels along each edge of the run's images.
         channels: theirs.
+        drawn_modes: whether sources are draws of modes, each of many tasks, and have no support set.
     """
 
-    def __init__(self, task_sets: tuple[TaskSet, ...], data_root: Path | None, side: int, channels: int) -> None:
+    def __init__(
+        self,
+        task_sets: tuple[TaskSet, ...],
+        data_root: Path | None,
+        side: int,
+        channels: int,
+        *,
+        drawn_modes: bool = False,
+    ) -> None:
+        self._drawn_modes = drawn_modes
         self._digests = {tasks.sampler: tasks.digest for tasks in task_sets}
         self._data_root, self._side, self._channels = data_root, side, channels
         self._open: dict[str, DescribingSampler | None] = {}
@@ -112,6 +122,8 @@ class SupportSets:
         """Return a task of ``Run.tasks()`` with its support set, or with the names of its classes alone."""
         name, index = str(row["sampler"]), int(row["index"])
         names = tuple(map(str, row["class_names"] if row["class_names"] is not None else ()))
+        if self._drawn_modes and row["role"] == "source":
+            return Task(mode, f"{name}, draw {index}", index, int(row["id"]))
         plain = Task(mode, f"{name}, task {index}", index, int(row["id"]), tuple(map(ClassRow, names)))
         if name not in self._digests:
             return replace(plain, name=f"{name} of task {index} of every source mode")

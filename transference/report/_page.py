@@ -231,8 +231,9 @@ def extreme_tasks(
     """
     side, channels = facts.image_shape(run)
     draws = SupportSets(
-        (*run.spec.samplers, *run.spec.targets), options.data_root, options.side or side, options.channels or channels
-    )
+        (*run.spec.samplers, *run.spec.targets), options.data_root, options.side or side, options.channels or channels,
+        drawn_modes=bool(run.spec.updates),
+    )  # fmt: skip
     place = Place.of(run)
     chosen = targets or choose_targets(place, alpha)
     ranked = {alpha: rank_sources(place, alpha, chosen, options.band) for alpha in place.tables}

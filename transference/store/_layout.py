@@ -108,11 +108,15 @@ class Layout:
             for tile in self.done_exactly(self.tiles(0), number):
                 yield tile, self.exact(tile, number)
 
+    def own_blocks(self) -> Iterator[tuple[int, int]]:
+        """Yield the blocks of targets that are their own sources too; none where sources are modes."""
+        return iter(()) if self.spec.updates else self.spec.target_blocks()
+
     def published(self) -> Iterator[TableFile]:
         """Yield every file of the run that is there."""
         files = [self.tasks, *(file for tile in self.tiles() for file in self.of(tile))]
         for ref in self.spec.checkpoints:
-            files += [self.self_transference(ref.step, targets) for targets in self.spec.target_blocks()]
+            files += [self.self_transference(ref.step, targets) for targets in self.own_blocks()]
             files += [self.controls(ref.step)] if self.spec.controls else []
         names = cache(_files_in)
         yield from (

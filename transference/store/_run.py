@@ -22,7 +22,7 @@ from transference.store._files import read_in_turn
 from transference.store._folder import Store
 from transference.store._layout import Layout
 from transference.store._matrices import Matrices, overlap, ranges, read_matrices, read_strips
-from transference.store._schema import CONTROL_NAMES, CONTROLS, OLD_CONTROL_NAMES
+from transference.store._schema import CONTROL_NAMES, CONTROLS, OLD_CONTROL_NAMES, PAIRS
 from transference.store._view import mode_names
 
 if TYPE_CHECKING:
@@ -168,13 +168,14 @@ class Run:
         return frame.sort_values(["checkpoint_step", "alpha", "source", "target", "replicate"], ignore_index=True)
 
     def self_transference(self) -> pd.DataFrame:
-        """Return, for each target used as its own source, a row as in `pairs`; both ids are the target's.
+        """Return, for each target used as its own source, a row as in `pairs`; both ids are the target's. None where sources are modes.
 
         Raises:
             StoreError: a file is missing or damaged.
         """
-        blocks = [(step, targets) for step in self.steps for targets in self.spec.target_blocks()]
-        frame = _stack([(step, self._layout.self_transference(step, targets).read()) for step, targets in blocks])
+        blocks = [(step, targets) for step in self.steps for targets in self._layout.own_blocks()]
+        parts = [(step, self._layout.self_transference(step, targets).read()) for step, targets in blocks]
+        frame = _stack(parts) if parts else PAIRS.empty_table().to_pandas().assign(checkpoint_step=0)
         self._add_mode(frame, "target", "mode")
         return frame.sort_values(["checkpoint_step", "alpha", "target"], ignore_index=True)
 
@@ -285,7 +286,9 @@ class Run:
         return found
 
     def _same_tasks(self, sources: TaskSet, targets: TaskSet) -> bool:
-        """Whether two sets are the same tasks; a combination's task i is made of task i of every sampler."""
+        """Whether two sets are the same tasks; a combination's task i is made of task i of every sampler, a draw of a mode is no task."""
+        if self.spec.updates:
+            return False
         return sources == targets or (sources not in self.spec.samplers and targets in self.spec.samplers)
 
     def _blocks_at(

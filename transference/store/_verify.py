@@ -154,7 +154,7 @@ class _Verifier:
 
     def _check_step(self, step: int, *, complete: bool) -> None:
         """Check what there is once for a checkpoint, or for a block of its targets."""
-        for targets in self._spec.target_blocks():
+        for targets in self._layout.own_blocks():
             file = self._layout.self_transference(step, targets)
             if file.exists() and (content := self._read(file)) is not None:
                 self._check_ids(file, content, target=range(*targets), alpha=self._spec.alphas)
@@ -174,7 +174,8 @@ class _Verifier:
     def _check_controls(self, file: TableFile, content: pa.Table) -> None:
         """Check that every control has the same pairs, so many of every mode pair, at every step size."""
         most = self._spec.controls
-        sizes = [[min(tasks.n, most) for tasks in sets] for sets in (self._spec.sources, self._spec.targets)]
+        each = (self._spec.most_controlled, self._spec.sources), (most, self._spec.targets)
+        sizes = [[min(tasks.n, some) for tasks in sets] for some, sets in each]
         n_rows = len(self._spec.alphas) * sum(min(most, n * m) for n in sizes[0] for m in sizes[1])
         frame = content.select(["control", "source", "target", "alpha"]).to_pandas()
         cells = [

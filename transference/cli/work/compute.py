@@ -24,8 +24,9 @@ from transference.errors import UsageError
 from transference.estimators import ESTIMATORS, Estimator
 from transference.executors import check_cluster
 from transference.learners import theta
-from transference.lookahead import LOOKAHEADS, moving
-from transference.measurement import measure
+from transference.lookahead import LOOKAHEADS, Lookahead, ModeLookahead, moving, updates_of, with_alpha
+from transference.measurement import SOURCES, measure
+from transference.optimizers import parse_optimizer
 from transference.plan import Shard
 from transference.samplers import load_tasks, shared_modes
 
@@ -37,11 +38,16 @@ def compute(
     sources: tuple[str, ...],
     targets: tuple[str, ...],
     combine: tuple[str, ...],
-    n_source: int,
+    n_source: int | None,
     n_target: int,
     seed: int | None,
     lookahead: str,
     alpha: tuple[float, ...],
+    lookahead_updates: str | None,
+    meta_batch: int | None,
+    outer_optimizer: str | None,
+    halve_every: int | None,
+    clip_norm: float | None,
     moves: tuple[str, ...],
     estimator: str,
     share: float | None,
@@ -63,16 +69,27 @@ def compute(
 ) -> None:
     """Do what ``transference compute`` was asked."""
     _check_who(cluster, shard)
+    updates: dict[str, Any] = {
+        "meta_batch": meta_batch,
+        "outer_optimizer": outer_optimizer,
+        "halve_every": halve_every,
+        "clip_norm": clip_norm,
+    }
+    step = lookahead_of(lookahead, alpha, moves, lookahead_updates, **updates)
     import_from_here()
     keep_freed_memory()
-    combinations = read_combinations(combine, sources, targets, data_root=data_root)
+    of_modes = bool(updates_of(step))
+    combinations = read_combinations(combine, sources, targets, data_root=data_root, turns=of_modes)
     subject = open_checkpoints(checkpoints, **reading)
     shape, seed = subject.shape, seed if seed is not None else subject.trained_with("seed", 0) + 1
-    where, step = choose_device(device), LOOKAHEADS[lookahead](alpha=alpha, moves=moves)
+    where, step = choose_device(device), with_alpha(step, subject.checkpoints) if of_modes else step
     found = theta(subject.learner, subject.checkpoints[0], moves)
     say(found.told(moving(step, found.params, tied=found.tied, constants=found.constants)), err=True)
+    if isinstance(step, ModeLookahead):
+        say(step.told(subject.checkpoints), err=True)
     how: dict[str, Any] = {"data_root": data_root, "device": where, **shape}
-    source_tasks = [load_tasks(mode, n=n_source, seed=seed, **how) for mode in sources]
+    wanted = 1 if of_modes else n_source or SOURCES
+    source_tasks = [load_tasks(mode, n=wanted, seed=seed, **how) for mode in sources]
     target_tasks = [load_tasks(mode, n=n_target, seed=seed + 1, **how) for mode in targets]
     for note in shared_modes(source_tasks, target_tasks):
         say(f"note: {note}", err=True)
@@ -132,6 +149,45 @@ def _check_who(cluster: str | None, shard: str | None) -> None:
         Shard.parse(shard)
     if cluster is not None:
         check_cluster(cluster)
+
+
+def lookahead_of(
+    name: str,
+    alpha: tuple[float, ...],
+    moves: tuple[str, ...],
+    updates: str | None,
+    *,
+    outer_optimizer: str | None = None,
+    **settings: Any,  # noqa: ANN401 - of a `ModeLookahead`
+) -> Lookahead:
+    """Return the lookahead asked for.
+
+    Raises:
+        UsageError: numbers of updates are no numbers, or what belongs to one kind of lookahead was given with the other.
+    """
+    if updates is None:
+        strange = [
+            given for given, value in {"outer_optimizer": outer_optimizer, **settings}.items() if value is not None
+        ]
+        if strange:
+            option = f"--{strange[0].replace('_', '-')}"
+            raise UsageError(
+                f"{option} was given without --lookahead-updates, to which it belongs; give both or neither."
+            )
+        return cast("Lookahead", LOOKAHEADS[name](alpha=alpha, moves=moves))
+    if alpha or name != "sgd":
+        option = "--alpha" if alpha else f"--lookahead {name}"
+        raise UsageError(
+            f"{option} was given with --lookahead-updates, which steps with the checkpoint's own optimizer at its own rate. Leave it out, "
+            "or give --outer-optimizer."
+        )
+    words = [word.strip() for word in updates.split(",")]
+    if not all(word.isascii() and word.isdigit() for word in words):
+        raise UsageError(
+            f"--lookahead-updates {updates} was given; give whole numbers, 1 or above, with commas between several, such as 15,50,150."
+        )
+    optimizer = None if outer_optimizer is None else parse_optimizer(outer_optimizer)
+    return ModeLookahead(tuple(map(int, words)), optimizer=optimizer, moves=moves, **settings)
 
 
 def _of_all_shards(command: Sequence[str]) -> list[str]:

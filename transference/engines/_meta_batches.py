@@ -1,4 +1,4 @@
-"""The gradient of a meta-batch: the mean over its tasks, computed by one of the engines.
+"""The gradient of a meta-batch, for training and for lookaheads of several updates: the mean over its tasks, by one of the engines.
 
 On a CPU the convolutions of one task already fill a core, so each task runs on a thread of its own (``apart``). On a
 GPU, or where tensors are tiny, what counts is the number of launches, and all tasks go through the network together
@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from meta_models.training._batchings import BATCHINGS
-from transference import Combination, Episode, Learner, Params
-from transference.combine import combined, parts_of
+from transference.combine import Combination, combined, parts_of
 from transference.devices import workers
-from transference.engines import MeanGradient, find_engine
-from transference.episodes import has_images
+from transference.engines._engines import find_engine
+from transference.engines._gradient import MeanGradient
+from transference.engines._names import BATCHINGS
+from transference.episodes import Episode, Params, has_images
 from transference.errors import LearnerError, UsageError
-from transference.learners import EpisodeError
+from transference.learners import EpisodeError, Learner
 from transference.samplers import TaskSampler, episode_of
 
 Task = tuple[TaskSampler, int]
@@ -25,18 +25,60 @@ Task = tuple[TaskSampler, int]
 _BOTH = ("losses", "accuracies")
 
 
+def meta_batch(tasks: Sequence[TaskSampler], size: int, update: int) -> list[Task]:
+    """Return the tasks of one update: task ``k`` of a training is task ``k // n_modes`` of mode ``k % n_modes``, so modes take turns.
+
+    Args:
+        tasks: one sampler per mode.
+        size: tasks per update.
+        update: which, from 0.
+    """
+    numbers = range(update * size, (update + 1) * size)
+    return [(tasks[k % len(tasks)], k // len(tasks)) for k in numbers]
+
+
+def update_gradient(
+    batching: str,
+    learner: Learner,
+    params: Params,
+    tasks: Sequence[Task],
+    combination: Combination | None = None,
+    names: Sequence[str] | None = None,
+) -> MeanGradient:
+    """Return what an outer update steps along: the gradient of the tasks' mean loss, or a combination of the modes' gradients.
+
+    Args:
+        batching: as in `meta_gradient`.
+        learner: the learner.
+        params: θ.
+        tasks: those of the update.
+        combination: as in `combined_gradient`; None for the mean over tasks.
+        names: of the parameters that move; by default all.
+    """
+    if combination is None:
+        return meta_gradient(batching, learner, params, tasks, names=names)
+    return combined_gradient(combination, batching, learner, params, tasks, names)
+
+
 def meta_gradient(
-    batching: str, learner: Learner, params: Params, tasks: Sequence[Task], part: int = 0, parts: int = 1
+    batching: str,
+    learner: Learner,
+    params: Params,
+    tasks: Sequence[Task],
+    part: int = 0,
+    parts: int = 1,
+    names: Sequence[str] | None = None,
 ) -> MeanGradient:
     """Return the gradient of the mean loss of the tasks.
 
     Args:
         batching: ``"apart"`` or ``"together"``; they differ in the last digits.
         learner: the learner.
-        params: what moves, all of it.
+        params: θ.
         tasks: those of one outer update.
         part: of their queries, that the losses are taken on.
         parts: into how many they are split.
+        names: of the parameters that move; by default all.
 
     Raises:
         UsageError: there is no such batching.
@@ -44,11 +86,16 @@ def meta_gradient(
     if batching not in BATCHINGS:
         raise UsageError(f"The batching {batching!r} was asked for; it must be one of {', '.join(BATCHINGS)}.")
     with workers():
-        return find_engine(batching).mean_gradient(learner, params, draw(tasks, part, parts), list(params))
+        return find_engine(batching).mean_gradient(learner, params, draw(tasks, part, parts), names or list(params))
 
 
 def combined_gradient(
-    combination: Combination, batching: str, learner: Learner, params: Params, tasks: Sequence[Task]
+    combination: Combination,
+    batching: str,
+    learner: Learner,
+    params: Params,
+    tasks: Sequence[Task],
+    names: Sequence[str] | None = None,
 ) -> MeanGradient:
     """Return a combination of the modes' gradients, each of the mean loss of the mode's tasks.
 
@@ -56,15 +103,19 @@ def combined_gradient(
         combination: of as many gradients as there are modes; modes in the order in which their tasks come.
         batching: as in `meta_gradient`.
         learner: the learner.
-        params: what moves, all of it.
+        params: θ.
         tasks: those of one outer update, of every mode some.
+        names: of the parameters that move; by default all.
     """
     parts = parts_of(combination)
     by_mode: dict[str, list[int]] = {}
     for k, (sampler, _) in enumerate(tasks):
         by_mode.setdefault(sampler.name, []).append(k)
     found = [
-        [meta_gradient(batching, learner, params, [tasks[k] for k in mine], part, parts) for part in range(parts)]
+        [
+            meta_gradient(batching, learner, params, [tasks[k] for k in mine], part, parts, names)
+            for part in range(parts)
+        ]
         for mine in by_mode.values()
     ]
     losses = [[sum(one.losses) / len(one.losses) for one in of_mode] for of_mode in found]
