@@ -113,7 +113,8 @@ class Question:
         )
         step = with_alpha(lookahead, ordered)
         from_samplers, to_samplers = _listed(sources), _listed(targets)
-        n_source = n_source or (DRAWS if updates_of(step) else SOURCES)
+        if n_source is None:
+            n_source = DRAWS if updates_of(step) else SOURCES
         estimated = estimator.sample is not None
         usual = default_tile(
             estimator,
