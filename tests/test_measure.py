@@ -412,7 +412,7 @@ def test_no_file_holds_more_than_minutes_of_work_or_tens_of_megabytes(estimator,
 def test_a_run_goes_on_with_the_tiles_it_was_begun_with(tmp_path, learner, checkpoint, sources, targets, monkeypatch):
     """The default of another version is no other question; a tile that is asked for is."""
     begun = run_here(tmp_path / "run", learner, checkpoint, sources, targets)
-    monkeypatch.setattr("transference.measurement._question.default_tile", lambda *_: (2, 3))
+    monkeypatch.setattr("transference.measurement._question.default_tile", lambda *_, **__: (2, 3))
     again = run_here(tmp_path / "run", learner, checkpoint, sources, targets)
     assert again.spec == begun.spec
     fresh = run_here(tmp_path / "fresh", learner, checkpoint, sources, targets)
