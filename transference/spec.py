@@ -140,7 +140,7 @@ class RunSpec:
 
     @property
     def most_controlled(self) -> int:
-        """Sources of a mode that have controls: of draws of a mode one, since each takes all its updates again."""
+        """How many sources of a mode have controls, one alone if they are draws, since each takes all its updates again."""
         return min(self.controls, 1) if self.updates else self.controls
 
     @property

@@ -32,7 +32,7 @@ class MetaBatches(Protocol):
 
     @property
     def step(self) -> int:
-        """The checkpoint's: updates before the first one here."""
+        """The checkpoint's step, the number of updates before the first one here."""
 
     def mean_gradient(self, params: Params, update: int) -> tuple[float, Params]:
         """Return the mean loss of a meta-batch, and the gradient that an update steps along.
