@@ -382,7 +382,7 @@ def many(tmp_path_factory):
     folder = tmp_path_factory.mktemp("many")
     place = make.write_folder(
         folder / "toys",
-        {f"c{c}/{k}.png": make.encoded(make.noise([c, k], (400, 300))) for c in range(2) for k in range(100)},
+        {f"c{c}/{k}.png": make.encoded(make.noise([c, k], (400, 300))) for c in range(2) for k in range(150)},
     )
     return place, prepared("toys", place, folder / "undisturbed", side=28).path
 
