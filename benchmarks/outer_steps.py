@@ -59,7 +59,7 @@ class Way:
 
     def step(self) -> Callable[[], object]:
         """Return what draws the tasks and takes the step."""
-        tasks = [tr.few_shot(f"{mode}:train", side=self.side) for mode in MODES]
+        tasks = [tr.few_shot(f"{mode}:train", side=self.side) for mode in MODES[: self.meta_batch]]
         config = released_steps.CONFIGS[self.learner] if self.beside == "released" else {}
         if self.who == "ours":
             return steps(self.learner, tasks, self.meta_batch, None, torch.device("cpu"), config).ours

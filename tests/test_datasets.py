@@ -10,7 +10,9 @@ import torch
 from PIL import Image
 
 import transference as tr
+from transference._streams import Stream
 from transference.datasets import _decode, dataset_names, find_reader, parquet, split_sizes
+from transference.datasets import strokes as drawn_strokes
 from transference.errors import DataError, UsageError
 
 MODES = ("strokes", "textures", "shapes")
@@ -372,3 +374,14 @@ def test_a_generated_mode_is_drawn_once_in_a_process():
     assert tr.open_dataset("strokes:val", side=20).images is first
     assert tr.open_dataset("strokes:val", side=20, channels=1).images is not first
     assert tr.open_dataset("strokes:test", side=20).images is not first
+
+
+def test_ink_ends_where_the_nearest_point_of_a_stroke_is_too_far(monkeypatch):
+    points = np.array([[0.2, 0.3], [0.25, 0.4], [0.8, 0.1]])
+    monkeypatch.setattr(drawn_strokes, "_written_by", lambda hand, curves: points)
+    canvas = drawn_strokes._draw(Stream("class"), Stream("image"), 4)
+    thickness = float(Stream("strokes", "hand", 4).uniform(0.028, 0.055))
+    side = canvas.shape[0]
+    for row, column in np.ndindex(side, side):
+        nearest = min(np.hypot((column + 0.5) / side - x, (row + 0.5) / side - y) for x, y in points)
+        assert canvas[row, column] == pytest.approx((thickness - nearest) * side + 0.5, abs=1e-9)

@@ -3,7 +3,6 @@ import hashlib
 import json
 import re
 import shlex
-import subprocess
 import sys
 import zlib
 
@@ -204,20 +203,23 @@ def test_estimates_are_said_to_be_estimates(tmp_path):
     assert "are estimates (calibrated)" in tr.Explorer(run).page
 
 
-def test_the_command_of_a_pair_measures_it_again(tmp_path):
+def test_the_command_of_a_pair_measures_it_again(monkeypatch, tmp_path):
+    def called(words):
+        monkeypatch.setattr(sys, "argv", ["transference", *map(str, words)])  # what a run notes as its command
+        return CliRunner().invoke(main, sys.argv[1:], catch_exceptions=False)
+
     tr.save_checkpoint(tr.Checkpoint(PixelPrototypes().init_params(0), 3), tmp_path / "a net.pt")
     words = ["compute", tmp_path / "a net.pt", "--learner", "tests.strangers:PixelPrototypes", "--source=strokes:val",
              "--source", "shapes:val", "--target", "textures:val", "--combine", "sum", "--n-source", "3", "--n-target=3", "--ways", "3",
              "--queries", "2", "--alpha", "0.01", "--device", "cpu", "--json", "--out", tmp_path / "a run"]  # fmt: skip
-    transference = [sys.executable, "-m", "transference"]
-    subprocess.run([*transference, *map(str, words)], check=True, capture_output=True)
+    assert called(words).exit_code == 0
     run = tr.open_run(tmp_path / "a run")
     command = data(tr.Explorer(run).page)["command"]
     for mode, source in ((1, 4), (2, 7)):
         text = f"{command['start']} {command['sources'][mode]} --n-source 2 {command['targets'][0]} --n-target 3 {command['end']}"
         again = [*shlex.split(text)[1:-1], str(tmp_path / f"again {mode}")]
         assert shlex.split(text)[-1] == f"{run.path}-pair"
-        subprocess.run([*transference, *again], check=True, capture_output=True)
+        assert called(again).exit_code == 0
         np.testing.assert_allclose(
             tr.open_run(tmp_path / f"again {mode}").matrix()[-1, -1], run.matrix()[source, 2], rtol=1e-5
         )

@@ -129,9 +129,9 @@ def test_a_step_that_is_too_large_is_called_so(tmp_path):
     ]
     words += [
         "--n-source",
-        "6",
+        "4",
         "--n-target",
-        "6",
+        "4",
         "--precision",
         "fp64",
         "--estimator",
@@ -142,7 +142,7 @@ def test_a_step_that_is_too_large_is_called_so(tmp_path):
     result = runner.invoke(main, [*words, "--alpha", "0.000000001", "--alpha", "30"])
     assert result.exit_code in (0, 3), result.output
     lines = result.stdout.splitlines()
-    (small,) = [line for line in lines if line.split()[1:3] == ["1e-09", "36"]]
+    (small,) = [line for line in lines if line.split()[1:3] == ["1e-09", "16"]]
     assert "too large" not in small
     assert "step too large for first order" in result.stdout
     assert "take --estimator exact, or a smaller --alpha" in result.stdout

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from meta_models.cli.work._asked import training_of
 from transference.cli import main
@@ -207,10 +208,10 @@ def loaded_by(*commands):
 def measured(tmp_path_factory):
     """A run, and the modules that measuring it took."""
     folder = tmp_path_factory.mktemp("measured")
-    train = ["train", "--learner", "protonet", "--modes", "strokes", "--iterations", 1, "--meta-batch", 1]
-    modes = ["--source", "strokes:train", "--target", "strokes:test", "--n-source", 2, "--n-target", 2, "--alpha", 0.01]
+    train = ["train", "--learner", "protonet", "--modes", "shapes", "--iterations", "1", "--meta-batch", "1"]
+    modes = ["--source", "shapes:val", "--target", "shapes:test", "--n-source", 2, "--n-target", 2, "--alpha", 0.01]
     compute = ["compute", folder / "training" / "step-00000001.safetensors", *modes, "--controls", 0]
-    loaded_by([*train, "--out", folder / "training"])
+    assert CliRunner().invoke(main, [*train, "--out", str(folder / "training")]).exit_code == 0
     loaded = loaded_by([*compute, "--out", folder / "run"])
     assert (folder / "run" / "run.json").exists()
     return folder / "run", loaded

@@ -376,12 +376,20 @@ def test_what_was_done_for_other_images_is_not_used(tmp_path, monkeypatch, same_
     same(dataset, tr.open_dataset("toys:test", data_root=tmp_path / "direct", side=SIDE))
 
 
-@pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
-def test_a_killed_command_goes_on(tmp_path, kill):
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """A folder of images that take a while to decode, and the file that they become if nothing happens on the way."""
+    folder = tmp_path_factory.mktemp("many")
     place = make.write_folder(
-        tmp_path / "toys",
+        folder / "toys",
         {f"c{c}/{k}.png": make.encoded(make.noise([c, k], (400, 300))) for c in range(2) for k in range(150)},
     )
+    return place, prepared("toys", place, folder / "undisturbed", side=28).path
+
+
+@pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
+def test_a_killed_command_goes_on(many, tmp_path, kill):
+    place, undisturbed = many
     words = [
         sys.executable,
         "-m",
@@ -404,10 +412,10 @@ def test_a_killed_command_goes_on(tmp_path, kill):
     if process.returncode != 0:  # else it was faster than the signal
         assert process.returncode == (130 if kill == signal.SIGINT else -kill), told
         assert not list((tmp_path / "data").glob("*.safetensors"))
-    again = subprocess.run(words, capture_output=True, text=True, check=True)
+    again = call(*words[3:])
+    assert again.exit_code == 0, again.output
     assert "toys:all" in again.stdout
-    undisturbed = prepared("toys", place, tmp_path / "other", side=28)
-    assert (tmp_path / "data" / undisturbed.path.name).read_bytes() == undisturbed.path.read_bytes()
+    assert (tmp_path / "data" / undisturbed.name).read_bytes() == undisturbed.read_bytes()
 
 
 def test_two_cannot_prepare_the_same_mode(tmp_path):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +49,7 @@ class Stream:
 
     def uniform(self, low: float, high: float, shape: tuple[int, ...] = ()) -> NDArray[np.float64]:
         """Return float64 numbers uniform on ``[low, high)``, of the given shape."""
-        raw = self._bits.random_raw(int(np.prod(shape, dtype=np.int64)))
+        raw = self._bits.random_raw(math.prod(shape))
         unit = (np.asarray(raw, dtype=np.uint64) >> np.uint64(11)).astype(np.float64) * 2.0**-53
         return (low + (high - low) * unit).reshape(shape)
 

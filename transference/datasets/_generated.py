@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -73,7 +73,10 @@ class GeneratedMode:
         return Image.fromarray(np.rint(np.clip(canvas, 0.0, 1.0) * 255.0).astype(np.uint8))
 
 
+@lru_cache(maxsize=1)
 def grid() -> tuple[Canvas, Canvas]:
-    """Return the pixel centres' x (to the right) and y (downwards) in [0, 1], each ``[SIDE, SIDE]``."""
-    y, x = (np.mgrid[0:SIDE, 0:SIDE] + 0.5) / SIDE
+    """Return the pixel centres' x (to the right) and y (downwards) in [0, 1], each ``[SIDE, SIDE]``; made once, and read-only."""
+    centres = (np.mgrid[0:SIDE, 0:SIDE] + 0.5) / SIDE
+    centres.flags.writeable = False
+    y, x = centres
     return x, y

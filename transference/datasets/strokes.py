@@ -24,7 +24,9 @@ def _draw(of_class: Stream, of_image: Stream, image: int) -> Canvas:
     points = _written_by(hand, _bezier(control).reshape(-1, 2))
     thickness = float(hand.uniform(0.028, 0.055))
     x, y = grid()
-    distance = np.sqrt((x[..., None] - points[:, 0]) ** 2 + (y[..., None] - points[:, 1]) ** 2).min(axis=-1)
+    # x is the same along each column and y along each row: squares of [points, SIDE] are enough
+    across, down = (x[0] - points[:, :1]) ** 2, (y[:, 0] - points[:, 1:]) ** 2
+    distance = np.sqrt((across[:, None, :] + down[:, :, None]).min(axis=0))
     return np.asarray((thickness - distance) * SIDE + 0.5)  # one pixel of soft edge
 
 
