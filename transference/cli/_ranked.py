@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from transference.blocks import Block
-from transference.errors import StoreError, UsageError, in_one_line
+from transference.errors import StoreError, UsageError
 from transference.store import Run, find_mode
 
 _MOST_TASKS = 500
@@ -55,7 +55,7 @@ def rows_of(run: Run, target: str, step: int | None, alpha: float | None) -> Row
     targets = dict.fromkeys(run.modes("target"))
     named = find_mode(targets, target)
     if named not in targets:
-        raise UsageError(f"{run.path} has no target mode {in_one_line(target)}; it has {', '.join(targets)}.")
+        raise UsageError(f"{run.path} has no target mode {target!r}; it has {', '.join(targets)}.")
     at, size = run.choose_step(step), run.choose_alpha(alpha)
     mine = [block for block in run.blocks(at) if block.alpha == size and block.target_mode == named]
     is_mode = [block.tasks is not None and block.tasks[0] in run.spec.samplers for block in mine]
@@ -102,7 +102,7 @@ def single_tasks(rows: Rows, modes: Sequence[str]) -> list[Block]:
     """
     known = {block.source_mode: block for block in rows.modes}
     named = dict.fromkeys(find_mode(known, mode) for mode in modes)
-    if unknown := [in_one_line(mode) for mode in named if mode not in known]:
+    if unknown := [repr(mode) for mode in named if mode not in known]:
         raise UsageError(
             f"{rows.run.path} has no source mode {', '.join(unknown)} whose tasks could be ranked; it has "
             f"{', '.join(known)}."

@@ -71,9 +71,9 @@ def compare_modes(
 ) -> pd.DataFrame:
     """Compare each two source modes on the same targets of a target mode.
 
-    Interval and p-value come from one statistic, the difference of mean log ratios over its two-way cluster-robust
-    standard error (Cameron, Gelbach & Miller, J. Business & Economic Statistics 29, 2011), with Student's t. The
-    interval is that of one comparison; ``p_holm`` is corrected for all pairs of modes on the target mode.
+    Interval and p-value come from one statistic, the difference of mean log ratios over its standard error, by moments
+    of tables with random rows and columns (Searle, Casella & McCulloch, Variance Components, 1992), with Student's t.
+    The interval is that of one comparison; ``p_holm`` is corrected for all pairs of modes on the target mode.
 
     Args:
         blocks: as of `rank_modes`.
@@ -220,17 +220,17 @@ def _difference(one: _Mode, other: _Mode, level: float, shared: bool) -> tuple[F
         x_ij = μ + s_i + t_j + e_ij        x'_kj = μ' + s'_k + t'_j + e'_kj
 
     the difference of means differs from μ − μ' by a sum of cells u, of which (x_ij − mean) / n are the one's and
-    −(x'_kj − mean') / n' the other's. Cells hang together when they share a source or a target. Its variance is
-    estimated by the squares of what sources share plus those of what targets share, less the cells squared, which both
-    hold:
+    −(x'_kj − mean') / n' the other's. What a source adds is the sum of its cells, and so for a target:
 
-        R = S/(S−1) Σ_i (Σ_j u_ij)² + S'/(S'−1) Σ_k (Σ_j u_kj)²        sources of different modes are independent
-        C = T/(T−1) Σ_j (Σ_i u_ij + Σ_k u_kj)²                         t_j − t'_j: what both share falls out
-        error² = R + C − Σ u², at least max(R, C)
+        R = S/(S−1) Σ_i (Σ_j u_ij)² + S'/(S'−1) Σ_k (Σ_j u_kj)²     expected: σ²_s/S + σ²_s'/S' + N
+        C = T/(T−1) Σ_j (Σ_i u_ij + Σ_k u_kj)²                      expected: σ²_(t−t')/T + N
+        N = σ²_e/(S T) + σ²_e'/(S' T)                               from what rows and columns of u leave (ANOVA)
+        error² = R + C − N, at least max(R, C)
 
-    A mode of a single source has no R, and its cells are held once. Where the modes have the same source tasks, i and k
-    are one, and R and Σ u² are of the difference. Where a mode's sources are the targets themselves, task j's row joins
-    its column, and what (j, l) and (l, j) have in common counts once.
+    Sources of different modes are independent; t_j − t'_j is what is left of the targets, and what they do to both
+    falls out. Each mode with a single source is without its R, and its e is in C alone. Where the modes have the same
+    source tasks, i and k are one, in R and in N. Where a mode's sources are the targets themselves, task j's row joins
+    its column in C, which then holds N twice, and there is no R.
 
     Skewness is left alone, unlike in `contrast`: of two modes it largely falls out, and a correction by what few tasks
     show of it makes the far tails, where p-values that are corrected for their number are read, too light.
@@ -264,34 +264,60 @@ class _Side(NamedTuple):
 
 def _sides(one: _Mode, other: _Mode, *, joined: bool) -> list[_Side]:
     """Return the targets, then the sources that are other tasks."""
-    columns = one.columns - other.columns
     if joined:
-        return [_Side(len(columns), columns), _Side(len(one.rows), one.rows - other.rows)]
-    sources = []
-    for mode, sign in ((one, 1.0), (other, -1.0)):
-        if mode.block.same_tasks:
-            columns = columns + sign * mode.rows
-        else:
-            sources.append(_Side(len(mode.rows), sign * mode.rows))
-    return [_Side(len(columns), columns), *sources]
+        targets, sources = one.columns - other.columns, [one.rows - other.rows]
+    else:
+        targets = _of_targets(one) - _of_targets(other)
+        sources = [sign * mode.rows for mode, sign in ((one, 1.0), (other, -1.0)) if not mode.block.same_tasks]
+    return [_Side(len(sums), sums) for sums in (targets, *sources)]
+
+
+def _of_targets(mode: _Mode) -> _Floats:
+    """Return what each target adds to a mode's mean, as a source too if it is one, ``[n_target]``."""
+    if not mode.block.same_tasks:
+        return mode.columns
+    # A task's n − 1 partners on either side are all tasks but itself, so that of what it adds beyond the mean of all
+    # tasks (n − 2) / (n − 1) is seen.
+    n = len(mode.rows)
+    return (mode.rows + mode.columns) * ((n - 1) / (n - 2) if n > 2 else 1.0)
 
 
 def _variance(one: _Mode, other: _Mode, sides: list[_Side], *, joined: bool) -> float:
     """Return the variance of a difference of means, as `_difference` tells."""
     squares = [float(np.sum(sums**2)) * n / (n - 1) if n > 1 else 0.0 for n, sums in sides]
-    twice, least = 0.0, max(squares[0], sum(squares[1:]))
-    for mode, cells in [(one, one.cells - other.cells)] if joined else [(one, one.cells), (other, other.cells)]:
-        n_source, n_target = mode.block.shape
-        if min(n_source, n_target) < 2:
-            continue
-        alone = float(np.sum(cells**2))
-        if mode.block.same_tasks:
-            unbiased = n_source / (n_source - 1)
-            twice += (alone + float(np.sum(cells * cells.T))) * unbiased
-            least = alone * unbiased  # the squares of the targets hold what noise there is in their own rows twice
-        else:
-            twice += alone
-    return max(sum(squares) - twice, least)
+    tables = [(one, one.cells - other.cells)] if joined else [(one, one.cells), (other, other.cells)]
+    noise = [_noise(cells, same_tasks=mode.block.same_tasks) for mode, cells in tables]
+    total = sum(squares) - sum(noise)
+    if any(mode.block.same_tasks for mode, _ in tables):  # whose squares hold all noise twice, and are no lower bound
+        return max(total, sum(noise), sum(squares[1:]))
+    return max(total, squares[0], sum(squares[1:]))
+
+
+def _noise(cells: _Floats, *, same_tasks: bool) -> float:
+    """Return the part of a mean's variance that is neither its sources' nor its targets', which the squares of both hold.
+
+    Args:
+        cells: what each adds to the mean, ``[n_source, n_target]``.
+        same_tasks: whether sources and targets are the same tasks. Effects are then those of a round robin (Warner,
+            Kenny & Stoto, J. Personality & Social Psychology 37, 1979), and what two tasks do to each other may hang
+            together.
+    """
+    n_source, n_target = cells.shape
+    rows, columns = cells.sum(axis=1), cells.sum(axis=0)
+    if not same_tasks:
+        if min(cells.shape) < 2:  # a side of one task has no squares
+            return 0.0
+        left = cells - rows[:, None] / n_target - columns / n_source
+        return float(np.sum(left**2) * n_source * n_target / ((n_source - 1) * (n_target - 1)))
+    n = n_source
+    if n < 3:
+        return float(np.sum(cells**2) + np.sum(cells * cells.T))
+    as_sources, as_targets = (
+        ((n - 1) * here + there) / (n * (n - 2)) for here, there in ((rows, columns), (columns, rows))
+    )
+    left = np.where(np.eye(n, dtype=bool), 0.0, cells - as_sources[:, None] - as_targets)
+    both = float(np.sum(left**2) + np.sum(left * left.T))  # half the squares of (j, l) and (l, j) together, not below 0
+    return float(both * n * (n - 1) / (n**2 - 3 * n + 1))
 
 
 def _check_same_tasks(one: Block, other: Block, *, shared: bool) -> None:

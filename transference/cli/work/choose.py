@@ -243,12 +243,10 @@ def _of_weights(ranking: pd.DataFrame, weights: dict[str, float], k: int | None)
         if k == len(names):
             yield "All modes have the same weight, as without weights."
     weighed = ranking[ranking["source_mode"].map(weights) > 0]
+    lowers = weighed["geometric_mean"] < 1
     for which, what in (
-        (weighed["geometric_mean"] >= 1, "do not lower the mean log loss (ratio 1 or above)"),
-        (
-            (weighed["geometric_mean"] < 1) & ~(weighed["high"] < 1),
-            "may not lower it: their intervals do not exclude 1",
-        ),
+        (~lowers, "that do not lower the mean log loss"),
+        (lowers & ~(weighed["high"] < 1), "of which it cannot be told that they lower the loss"),
     ):
         if which.any():
-            yield f"Of those with a weight, {', '.join(names[rank] for rank in weighed.loc[which, 'rank'])} {what}."
+            yield f"With a weight, {what}: {', '.join(names[rank] for rank in weighed.loc[which, 'rank'])}."
