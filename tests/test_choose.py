@@ -314,7 +314,7 @@ def test_the_text_says_what_is_ranked_and_what_is_not(run, words, tmp_path):
         "shapes (the target's own)",
         "Of 3 of these pairs: 4 tasks on the smallest side are few.",
         "In brackets 95 % intervals for another draw of sources and targets.",
-        "corrected (Holm) for all 3 pairs",
+        "corrected (Holm) for the number of pairs, 3.",
         "is the draw of the episodes of 1 shot; ranked are means over 2 replicates",
         "Left out, since they are rows of no single mode: sum.",
     ):
@@ -436,7 +436,7 @@ def test_a_task_is_not_ranked_by_what_it_does_to_itself(tmp_path):
         (["--step", 7], ["no checkpoint at step 7; it has 10"]),
         (["--alpha", 0.2], ["step sizes 0.01, 0.1; 0.2 was asked for"]),
         (["--k", 0], ["--k 0 was given; give a whole number from 1 on"]),
-        (["--k", 4], ["--k 4 was given", "3 source modes with a rank"]),
+        (["--k", 4], ["--k 4 was given", "3 source modes with a mean to rank by"]),
         (["--budget", -1], ["--budget -1 was given"]),
         (["--k", 1, "--budget", 2], ["--k 1 and --budget 2 were given", "Give one of them"]),
         (["--out", "w.toml"], ["--out w.toml was given without weights to write", "--k or --budget"]),
@@ -495,3 +495,34 @@ def test_subsets_of_the_same_examples_are_compared_task_by_task(tmp_path):
     assert [pair["p"] for pair in told["pairs"]] == pytest.approx(expected["p"].tolist())
     assert expected["p"].to_numpy() != pytest.approx(compare_modes(tr.open_run(out).blocks())["p"].to_numpy())
     assert {row["source_mode"]: row["own"] for row in told["ranking"]} == {name: name == "mix[a]" for name in names}
+
+
+class Named:
+    """Tasks of which nothing is known but a name."""
+
+    def __init__(self, name, seed):
+        self.name, self._tasks = name, tr.few_shot("strokes:val", ways=3, shots=1, queries=2, seed=seed)
+
+    def __getitem__(self, index):
+        return self._tasks[index]
+
+
+def test_samplers_of_ones_own_are_ranked_by_their_names_in_one_line_each(tmp_path):
+    learner, sources = PixelPrototypes(), [Named("one\nline", 0), Named("other", 1)]
+    checkpoint = tr.Checkpoint(learner.init_params(0), step=1)
+    for n, name in ((3, "run"), (1, "single")):
+        tr.measure(
+            learner, checkpoint, sources, Named("target", 2), n_source=n, n_target=n, lookahead=tr.SGD(0.1),
+            estimator=tr.Exact("loop"), controls=0, out=tmp_path / name,
+        )  # fmt: skip
+    asked = [tmp_path / "run", "--target", "target"]
+    told = call(*asked, "--k", 1, "--out", tmp_path / "w.toml")
+    assert told.exit_code == 0
+    assert "one\\nline" in told.stdout
+    assert set(read_weights(tmp_path / "w.toml")) == {"one\nline", "other"}
+    refused(call(*asked, "--k", 3), 2, "one\\nline")
+    refused(call(*asked, "--sources", "none"), 2, "one\\nline")
+    refused(call(tmp_path / "single", "--target", "target", "--sources", "other"), 2, "of 1 task(s); from 2 to 500")
+    told = call(tmp_path / "single", "--target", "target").stdout
+    assert "–: one source and one target: no task can be drawn again" in told
+    assert "In brackets" not in told

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from transference.blocks import Block
-from transference.errors import StoreError, UsageError
+from transference.errors import StoreError, UsageError, in_one_line
 from transference.store import Run, find_mode
 
 _MOST_TASKS = 500
@@ -55,7 +55,7 @@ def rows_of(run: Run, target: str, step: int | None, alpha: float | None) -> Row
     targets = dict.fromkeys(run.modes("target"))
     named = find_mode(targets, target)
     if named not in targets:
-        raise UsageError(f"{run.path} has no target mode {target!r}; it has {', '.join(targets)}.")
+        raise UsageError(f"{run.path} has no target mode {target!r}; it has {', '.join(map(in_one_line, targets))}.")
     at, size = run.choose_step(step), run.choose_alpha(alpha)
     mine = [block for block in run.blocks(at) if block.alpha == size and block.target_mode == named]
     is_mode = [block.tasks is not None and block.tasks[0] in run.spec.samplers for block in mine]
@@ -105,11 +105,14 @@ def single_tasks(rows: Rows, modes: Sequence[str]) -> list[Block]:
     if unknown := [repr(mode) for mode in named if mode not in known]:
         raise UsageError(
             f"{rows.run.path} has no source mode {', '.join(unknown)} whose tasks could be ranked; it has "
-            f"{', '.join(known)}."
+            f"{', '.join(map(in_one_line, known))}."
         )
     n = sum(known[mode].shape[0] for mode in named)
     if not 2 <= n <= _MOST_TASKS:
-        raise UsageError(f"--sources {', '.join(named)} has {n:,} tasks; from 2 to {_MOST_TASKS} are ranked together.")
+        raise UsageError(
+            f"--sources {', '.join(map(in_one_line, named))} was given, of {n:,} task(s); from 2 to {_MOST_TASKS} are "
+            "ranked together. Name other modes."
+        )
     return [_task(known[mode], k) for mode in named for k in range(known[mode].shape[0])]
 
 

@@ -322,8 +322,8 @@ def ranking_text(ranking: pd.DataFrame) -> str:
     if varied:
         lines.append(f"In brackets 95 % intervals for another draw of {varied}.")
     lines.append(
-        "Each two are compared on the same targets; what cannot be told apart, by rank, has p > 0.05, corrected (Holm) for all "
-        f"{len(ranking) * (len(ranking) - 1) // 2:,} pairs."
+        "Each two are compared on the same targets; what cannot be told apart, by rank, has p > 0.05, corrected (Holm) for the "
+        f"number of pairs, {len(ranking) * (len(ranking) - 1) // 2:,}."
     )
     return "\n".join([*lines, *_reasons(ranking, ranking["note"])])
 

@@ -294,7 +294,7 @@ def _variance(one: _Mode, other: _Mode, sides: list[_Side], *, joined: bool) -> 
 
 
 def _noise(cells: _Floats, *, same_tasks: bool) -> float:
-    """Return the part of a mean's variance that is neither its sources' nor its targets', which the squares of both hold.
+    """Return the part of a mean's variance that is neither its sources' nor its targets'; the squares of both hold it.
 
     Args:
         cells: what each adds to the mean, ``[n_source, n_target]``.

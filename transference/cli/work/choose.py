@@ -46,8 +46,8 @@ def choose(
     say(_as_json(rows, ranking, pairs, weights) if json_output else _as_text(rows, ranking, pairs, weights, k))
     if weights is not None and not any(weights.values()):
         raise TransferenceError(
-            f"No mode has a weight, and none was written: no source mode lowers the mean log loss of {rows.target} at "
-            f"α = {rows.alpha:g}. Train without weights, or rank at another --alpha."
+            f"No mode has a weight, and none was written: no source mode lowers the mean log loss of "
+            f"{in_one_line(rows.target)} at α = {rows.alpha:g}. Train without weights, or rank at another --alpha."
         )
     if out is not None and weights is not None:
         about = {"note": NOT_SHOWN, "rule": _rule(rows, k, budget), "run": rows.run.spec.digest}
@@ -91,7 +91,7 @@ def _ranking(rows: Rows, sources: Sequence[str]) -> tuple[pd.DataFrame, pd.DataF
         ranking["failed"] -= modes.isin(selves).astype(int)  # a task on itself, which is left out and did not fail
         return ranking.assign(own=modes.isin(own)), None
     if len(rows.modes) < 2:
-        found = [f"{block.source_mode} (--sources ranks its tasks)" for block in rows.modes] or ["none"]
+        found = [f"{in_one_line(block.source_mode)} (--sources ranks its tasks)" for block in rows.modes] or ["none"]
         raise UsageError(
             f"The source modes of {rows.run.path} were to be ranked, of which it has {found[0]}, nothing to rank. "
             "Measure with several --source."
@@ -113,7 +113,7 @@ def _weights(rows: Rows, ranking: pd.DataFrame, k: int | None, budget: int | Non
     names = [rows.names["source", mode] for mode in modes]
     if len(set(names)) < len(names):
         raise UsageError(
-            f"Weights were asked for of {', '.join(modes)}, of which some are one mode to a training. Measure each "
+            f"Weights were asked for of {', '.join(map(in_one_line, modes))}, of which some are one mode to a training. Measure each "
             "with one split and one sampler."
         )
     logs = np.log(ranking["geometric_mean"].to_numpy())
@@ -122,7 +122,8 @@ def _weights(rows: Rows, ranking: pd.DataFrame, k: int | None, budget: int | Non
     known = int(np.isfinite(logs).sum())
     if k > known:
         raise UsageError(
-            f"--k {k} was given; {rows.run.path} has {known} source modes with a rank: {', '.join(modes[:known])}."
+            f"--k {k} was given; {rows.run.path} has {known} source modes with a mean to rank by: "
+            f"{', '.join(map(in_one_line, modes[:known]))}. Give at most {known}."
         )
     return {mode: float(rank <= k) for mode, rank in zip(modes, ranking["rank"], strict=True)}
 
