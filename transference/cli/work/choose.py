@@ -113,8 +113,8 @@ def _weights(rows: Rows, ranking: pd.DataFrame, k: int | None, budget: int | Non
     names = [rows.names["source", mode] for mode in modes]
     if len(set(names)) < len(names):
         raise UsageError(
-            f"Weights were asked for of {', '.join(map(in_one_line, modes))}, of which some are one mode to a training. Measure each "
-            "with one split and one sampler."
+            f"Weights were asked for of {', '.join(map(in_one_line, modes))}, of which some are one mode to a training. "
+            "Measure each mode with one split and one sampler."
         )
     logs = np.log(ranking["geometric_mean"].to_numpy())
     if k is None:
