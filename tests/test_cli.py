@@ -86,6 +86,7 @@ def test_a_command_of_another_package_that_cannot_be_loaded_leaves_the_others_al
 
 def test_every_command_explains_itself_with_two_examples():
     commands = [
+        "choose",
         "compute",
         "convert",
         "demo",

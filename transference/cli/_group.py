@@ -18,6 +18,7 @@ from transference.errors import TransferenceError, first_line, in_one_line
 
 _GROUP = "transference.commands"
 _OWN = {
+    "choose": "transference.cli.choose:choose",
     "compute": "transference.cli.compute:compute",
     "convert": "transference.cli.convert:convert",
     "datasets": "transference.cli.datasets:datasets",

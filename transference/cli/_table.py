@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from functools import partial
 
 import pandas as pd
@@ -351,3 +352,40 @@ def check_text(check: pd.DataFrame, spec: RunSpec) -> str:
     if not check["trusted"].all():
         text += "\nWhere the step is too large take --estimator exact, or a smaller --alpha."
     return text
+
+
+def ranking_text(ranking: pd.DataFrame) -> str:
+    """Return ranked source modes as aligned columns, with which of them cannot be told apart."""
+    ends = {name: f"geometric_mean_{name}" for name in ("low", "high")}
+    own = ranking["own"].map({True: " (the target's own)", False: ""})
+    shown = pd.DataFrame(
+        {
+            "rank": ranking["rank"],
+            "source": [f"{in_one_line(mode)}{mark}" for mode, mark in zip(ranking["source_mode"], own, strict=True)],
+            "n": ranking["n"],
+            **({"failed": ranking["failed"]} if ranking["failed"].any() else {}),
+            "geo. mean": _with_ends(ranking.rename(columns=ends), "geometric_mean", "{:.4f}"),
+            **({"weight": ranking["weight"].map("{:g}".format)} if "weight" in ranking else {}),
+            "cannot be told apart from": ranking["not_apart"].map(_ranges),
+        }
+    )
+    varied = " or ".join(ranking.loc[ranking["low"].notna(), "drawn"].unique())
+    lines = [shown.to_string(index=False)]
+    if varied:
+        lines.append(f"In brackets 95 % intervals for another draw of {varied}.")
+    lines.append(
+        "Each two are compared on the same targets; what cannot be told apart, by rank, has p > 0.05, corrected (Holm) for the "
+        f"number of pairs, {len(ranking) * (len(ranking) - 1) // 2:,}."
+    )
+    return "\n".join([*lines, *_reasons(ranking, ranking["note"])])
+
+
+def _ranges(ranks: Sequence[int]) -> str:
+    """Return ascending numbers with those that follow each other as ranges, ``1–3, 5``; "none" for none."""
+    runs: list[list[int]] = []
+    for rank in ranks:
+        if runs and rank == runs[-1][-1] + 1:
+            runs[-1].append(rank)
+        else:
+            runs.append([rank])
+    return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs) or "none"

@@ -11,6 +11,8 @@ from ._controls import control_bands as control_bands
 from ._crossed import enough_for as enough_for
 from ._crossed import intervals as intervals
 from ._predicted import predicted_rows as predicted_rows
+from ._ranking import compare_modes as compare_modes
+from ._ranking import rank_modes as rank_modes
 from ._replicates import RATE as RATE
 from ._replicates import single_pairs as single_pairs
 from ._replicates import summarise_replicates as summarise_replicates
