@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analyses.acting.pilots import KS
+from analyses.acting.predictors import TRIVIAL
 from analyses.acting.told import AGAINST
 from transference.figures import styled
 from transference.validation import MEAN
@@ -19,9 +21,10 @@ TITLES = {
     "with": "with the target's family",
     "without": "without the target's family",
 }
+_OF_K = f"K = {', '.join(map(str, KS))}"
 LINES = {
-    "mean": ("K updates on single families, mean", "#0072B2", "o"),
-    "subset": ("K updates on the subset", "#D55E00", "s"),
+    "mean": (f"{_OF_K} updates on single families", "#0072B2", "o"),
+    "subset": (f"{_OF_K} updates on the subset itself", "#D55E00", "s"),
 }
 POINTS = {
     "first-order": ("one step: first order", "#009E73", "v"),
@@ -42,6 +45,8 @@ def draw(lds: pd.DataFrame, pilot: int) -> Figure:
         pilot: the one of the config; the K updates of the others are pale.
     """
     told = lds[(lds["target"] == MEAN) & (lds["seeds"] == "told") & lds["taken"]]
+    drawn = told[~told["predictor"].isin(TRIVIAL)]
+    lowest = min(-0.25, float(np.floor(drawn["low"].min() * 4) / 4))
     with styled():
         figure = Figure(figsize=(7.2, 3.6), layout="constrained")
         axes = figure.subplots(1, len(TITLES), sharey=True, squeeze=False)[0]
@@ -54,8 +59,8 @@ def draw(lds: pd.DataFrame, pilot: int) -> Figure:
             for name, (label, colour, marker) in POINTS.items():
                 _point(ax, mine.loc[name], APART[name], {"color": colour, "marker": marker, "label": label})
             ax.axhline(0, color="black", linewidth=0.5)
-            ax.set(title=title, xscale="log", xlim=(150, 10_000), ylim=(-1, 1))
-            ax.set_xlabel("cost: updates of 10 tasks, readings included")
+            ax.set(title=title, xscale="log", xlim=(150, 10_000), ylim=(lowest, 1))
+        axes[1].set_xlabel("cost in updates of 10 tasks, pilot and readings included")
         axes[0].set_ylabel("LDS, mean over five targets")
         handles: dict[str, Any] = {}
         for ax in axes:
@@ -68,8 +73,8 @@ def _bars(ax: Axes, mine: pd.DataFrame, bar: str) -> None:
     """Draw what needs no measurement: the trivial predictor with its interval, and the ceiling."""
     row, ceiling = mine.loc[bar], mine["ceiling"].max()
     ax.axhspan(row["low"], row["high"], color="black", alpha=0.08, linewidth=0)
-    name = "own share" if bar == "own-share" else "size"
-    ax.axhline(row["lds"], color="black", linewidth=1, label=f"{name}, which costs nothing")
+    label = {"own-share": "own share (right: size), which costs nothing"}.get(bar)
+    ax.axhline(row["lds"], color="black", linewidth=1, label=label)
     ax.axhline(ceiling, color="black", linewidth=1, linestyle=(0, (4, 2)), label="ceiling: retrainings")
 
 
@@ -78,16 +83,11 @@ def _growth(ax: Axes, mine: pd.DataFrame, *, pale: bool) -> None:
         rows = mine.loc[[f"k{k}-{kind}" for k in KS]]
         cost = rows["updates"] + rows["read"]
         if pale:
-            ax.plot(cost, rows["lds"], color=colour, linewidth=0.8, alpha=0.35, label="the same, other pilots")
+            ax.plot(cost, rows["lds"], color=colour, linewidth=0.8, alpha=0.35, label="K updates, the two other pilots")
             continue
         ax.plot(cost, rows["lds"], color=colour, linewidth=1)
         for name in rows.index:
-            _point(
-                ax,
-                rows.loc[name],
-                1.0,
-                {"color": colour, "marker": marker, "label": f"{label}: {', '.join(map(str, KS))}"},
-            )
+            _point(ax, rows.loc[name], 1.0, {"color": colour, "marker": marker, "label": label})
 
 
 def _point(ax: Axes, row: pd.Series, apart: float, style: Mapping[str, Any]) -> None:
