@@ -93,6 +93,9 @@ def test_subsets_without_an_outcome_are_left_out_where_they_lack_it_alone(known)
     assert len(telling.outcomes("told").sets) == 31
     for of in ("chosen", "all"):
         assert set(telling.outcomes(of).left_out) == {"abs"}
+    infinite = (trainings["training"] == "tanh") & (trainings["seed"] == 1) & (trainings["target"] == "abs")
+    telling = told.Telling(CONFIG, telling.trainings.assign(loss=telling.trainings["loss"].mask(infinite, np.inf)))
+    assert set(telling.outcomes("chosen").left_out) == {"abs", "tanh"}
     worst = telling.with_failures_worst().outcomes("chosen")
     assert not worst.left_out
     seed = worst.values[:, worst.seeds.index(0)]

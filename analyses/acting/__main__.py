@@ -60,7 +60,9 @@ def exhaustive(runs: Path, out: Path) -> None:
     )
     _print(lds, contrasts, choices, telling)
     worst = telling.with_failures_worst().scores([*trivial(), *predictors[pilots[0].seed]])
-    print("\nPilot of the config; failed trainings counted as the worst with their seed, which nobody had planned:")
+    print(
+        "\nPilot of the config; losses that are missing or infinite counted as the worst with their seed, not planned:"
+    )
     print(_wide(worst[worst["seeds"] == "told"]))
     save_table(lds, out / "e1.csv")
     save_table(contrasts, out / "contrasts.csv")

@@ -115,9 +115,10 @@ class Telling:
         return _named(tables[0].merge(tables[1].drop(columns="chosen"), on="predictor"), by_key)
 
     def with_failures_worst(self) -> Telling:
-        """Return the same with trainings that failed as bad as the worst with their seed, on each target."""
-        worst = self.trainings.groupby(["seed", "target"])["loss"].transform("max")
-        return Telling(self.config, self.trainings.assign(loss=self.trainings["loss"].fillna(worst)))
+        """Return the same with losses that are missing or infinite as bad as the worst with their seed, on each target."""
+        known = self.trainings["loss"].where(np.isfinite(self.trainings["loss"]))
+        worst = known.groupby([self.trainings["seed"], self.trainings["target"]]).transform("max")
+        return Telling(self.config, self.trainings.assign(loss=known.fillna(worst)))
 
 
 def everything(telling: Telling, candidates: Sequence[Candidate]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
