@@ -1,1 +1,1 @@
-"""An analysis; see config.toml beside this file."""
+"""Is what a transference matrix knows enough to choose by?"""

@@ -1,0 +1,106 @@
+"""Is what a transference matrix knows enough to choose by?
+
+transference train --plan analyses/acting/e1.toml --out RUNS/e1
+python -m analyses.acting --runs RUNS [--experiment e1]
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+import transference as tr
+from analyses.acting.drawing import draw
+from analyses.acting.pilots import Pilot
+from analyses.acting.predictors import of_pilot, trivial
+from analyses.acting.told import Telling, everything
+from analyses.pooling import save_table, shown
+from analyses.subjects import config_of
+from transference import figures
+from transference.validation import MEAN
+
+HERE = Path(__file__).parent
+
+
+def main() -> None:
+    """Train the pilots and measure what is missing, print the tables, draw the figure."""
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--runs", type=Path, default=Path("runs/analyses/acting"), help="Folder of trainings and pilots.")
+    made.add_argument("--experiment", choices=["e1"], default="e1", help="Which; there is one so far.")
+    asked = made.parse_args()
+    exhaustive(asked.runs, HERE)
+
+
+def exhaustive(runs: Path, out: Path) -> None:
+    """Answer what pilots tell of the trainings on all subsets of five families.
+
+    Args:
+        runs: with the plan's folder ``e1``; pilots are kept beside it.
+        out: where tables and figure go.
+    """
+    config = config_of(HERE)["e1"]
+    pilots = [
+        Pilot.of(config, HERE / config["plan"], seed, runs)
+        for seed in (config["pilot"]["seed"], *config["pilot"]["repeated"])
+    ]
+    predictors = {pilot.seed: of_pilot(pilot) for pilot in pilots}
+    for pilot in pilots:
+        cells = pd.concat([pilot.steps().pairs()["status"], pilot.updates().pairs()["status"]])
+        print(f"Pilot {pilot.seed}: {(cells != 'ok').sum()} of {len(cells)} cells have no ratio.")
+    telling = Telling(config, tr.validation.read_trainings(runs / "e1"))
+    for of in telling.seeds:
+        found = telling.outcomes(of)
+        print(f"{len(found.sets)} subsets with seeds {found.seeds} ({of}); left out: {dict(found.left_out) or 'none'}")
+        print(tr.validation.ceiling(found).round(3).to_string(index=False))
+    tables = {seed: everything(telling, candidates) for seed, candidates in predictors.items()}
+    lds, contrasts, choices = (
+        pd.concat([parts[k].assign(pilot=seed) for seed, parts in tables.items()], ignore_index=True) for k in range(3)
+    )
+    _print(lds, contrasts, choices, telling)
+    worst = telling.with_failures_worst().scores([*trivial(), *predictors[pilots[0].seed]])
+    print(
+        "\nPilot of the config; losses that are missing or infinite counted as the worst with their seed, not planned:"
+    )
+    print(_wide(worst[worst["seeds"] == "told"]))
+    save_table(lds, out / "e1.csv")
+    save_table(contrasts, out / "contrasts.csv")
+    save_table(choices, out / "choices.csv")
+    figures.save(draw(lds, pilots[0].seed), out / "figure.png")
+
+
+def _print(lds: pd.DataFrame, contrasts: pd.DataFrame, choices: pd.DataFrame, telling: Telling) -> None:
+    for pilot in lds["pilot"].unique():
+        mine, of = lds[lds["pilot"] == pilot], telling.config["told"]
+        print(f"\n=== Pilot {pilot} ===\nMean LDS over targets on seeds {of['told_on']}, 95 % intervals:")
+        print(_wide(mine[mine["seeds"] == "told"]))
+        print(f"\nOn seeds {of['chosen_on']}, which choose step sizes, and K:")
+        print(_wide(mine[mine["seeds"] == "chosen"]))
+        print(f"\n{of['comparisons']} contrasts with the trivial predictors; holm: corrected for their number:")
+        those = contrasts[contrasts["pilot"] == pilot]
+        ends = those.rename(columns={"low": "difference_low", "high": "difference_high"})
+        columns = ["predictor", "alpha", "group", "bar", "lds", "against", "difference", "p", "holm"]
+        print(shown(ends[[*columns, "difference_low", "difference_high"]], "{:.2f}"))
+        print("\nAUC of 'adding this family hurts', and regret of the best subset by prediction (log loss):")
+        print(shown(choices[choices["pilot"] == pilot].drop(columns="pilot"), "{:.2f}"))
+    print("\nLDS target by target, first pilot, seeds told:")
+    first = lds[(lds["pilot"] == lds["pilot"].iloc[0]) & (lds["seeds"] == "told") & lds["taken"]]
+    each = first.pivot(index="predictor", columns=["group", "target"], values="lds")
+    print(each.round(2).to_string())
+
+
+def _wide(scores: pd.DataFrame) -> str:
+    """Return mean LDS as text, a line per predictor and a column per group."""
+    means = scores[scores["target"] == MEAN]
+    told = [
+        f"{row.lds:.2f} [{row.low:.2f}, {row.high:.2f}] of {row.ceiling:.2f}" for row in means.itertuples(index=False)
+    ]
+    alpha = [f"{value:g}" if value > 0 else "" for value in means["alpha"]]
+    keys = ["predictor", "alpha", "updates", "read"]
+    wide = means.assign(told=told, alpha=alpha).set_index([*keys, "group"])["told"].unstack(sort=False)
+    return wide.to_string()
+
+
+if __name__ == "__main__":
+    main()
