@@ -1,0 +1,1 @@
+"""How accurate ProtoNet and MAML are on Omniglot, beside what is published."""
