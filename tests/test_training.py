@@ -386,3 +386,13 @@ def test_intervals_cover_the_mean_of_the_modes():
     assert (inside / 400 > 0.91).all()
     assert (inside / 400 < 0.985).all()
     assert table["loss_ci"].tolist() == [0.0, 0.0, 0.0]
+
+
+def test_an_infinite_loss_has_an_infinite_mean_and_no_interval():
+    scores = pd.DataFrame(
+        {"mode": ["a", "a", "b", "b"], "loss": [1.0, np.inf, 1.0, 2.0], "accuracy": [0.0, 1.0, 1.0, 1.0]}
+    )
+    found = summary(scores).set_index("mode")
+    assert found["loss"].tolist() == [np.inf, 1.5, np.inf]
+    assert found["loss_ci"].isna().tolist() == [True, False, True]
+    assert found["accuracy"].tolist() == [0.5, 1.0, 0.75]

@@ -62,11 +62,13 @@ def _scores(learner: Learner, params: Params, tasks: Sequence[Task]) -> list[lis
     return scores
 
 
+@np.errstate(invalid="ignore")
 def summary(scores: pd.DataFrame) -> pd.DataFrame:
     """Return mean loss and accuracy per mode with the half-widths of their 95 % intervals, and the mean of the modes.
 
     The half-width is 1.96 s / √n with s the standard deviation over the n tasks (ddof 1). For the mean of M modes it is
     1.96 √(Σ s_m² / n_m) / M: the modes are given, only their tasks are drawn. All of it is conditional on the classes of the split.
+    Where a loss is infinite, the mean is too, and has no interval.
 
     Args:
         scores: as `evaluate` returns them.
