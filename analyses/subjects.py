@@ -69,6 +69,7 @@ def measured(name: str, config: dict[str, Any], at: Places) -> Iterator[tuple[st
                 n_source=config["n_source"],
                 n_target=config["n_target"],
                 replicates=config.get("replicates", 1),
+                tempered=config.get("tempered", False),
                 lookahead={"sgd": tr.SGD, "adam": tr.Adam}[config.get("lookahead", "sgd")](tuple(config["alpha"])),
                 out=at.runs / name / f"{learner}-seed{seed}",
                 progress=True,

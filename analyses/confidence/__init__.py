@@ -1,0 +1,1 @@
+"""An analysis; see README.md beside this file."""
