@@ -10,7 +10,7 @@ import dataclasses
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import Any, Protocol, cast
 
 from transference import _trees
 from transference.checkpoints import Checkpoint
@@ -18,9 +18,6 @@ from transference.episodes import Episode, Params
 from transference.errors import CheckpointError, UsageError
 from transference.learners import Learner, chosen
 from transference.optimizers import OptimizerState, direction
-
-if TYPE_CHECKING:
-    from transference.lookahead._modes import MetaBatches
 
 
 class Episodes(Protocol):
@@ -31,6 +28,26 @@ class Episodes(Protocol):
 
     def __getitem__(self, task: int, /) -> Episode[Any]:
         """Return the episode of a task."""
+
+
+class MetaBatches(Protocol):
+    """The meta-batches of a mode, or of several modes that take turns."""
+
+    @property
+    def moving(self) -> Sequence[str]:
+        """The names of the parameters that move."""
+
+    @property
+    def step(self) -> int:
+        """The checkpoint's step, the number of updates before the first one here."""
+
+    def mean_gradient(self, params: Params, update: int) -> tuple[float, Params]:
+        """Return the mean loss of a meta-batch, and the gradient that an update steps along.
+
+        Args:
+            params: where.
+            update: which meta-batch, from 0.
+        """
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -21,26 +21,6 @@ _OPTIONS = {"meta_batch": "--meta-batch N", "halve_every": "--halve-every N", "c
 
 _ABSENT = {"halve_every": 0, "clip_norm": 0.0}
 """What is taken where no checkpoint tells: a rate that stays as it is, and gradients as they are."""
-
-
-class MetaBatches(Protocol):
-    """The meta-batches of a mode, or of several modes that take turns."""
-
-    @property
-    def moving(self) -> Sequence[str]:
-        """The names of the parameters that move."""
-
-    @property
-    def step(self) -> int:
-        """The checkpoint's step, the number of updates before the first one here."""
-
-    def mean_gradient(self, params: Params, update: int) -> tuple[float, Params]:
-        """Return the mean loss of a meta-batch, and the gradient that an update steps along.
-
-        Args:
-            params: where.
-            update: which meta-batch, from 0.
-        """
 
 
 @dataclasses.dataclass(frozen=True)
