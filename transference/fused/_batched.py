@@ -40,9 +40,8 @@ def as_products(images: Tensor, weight: Tensor, *, stride: int, padding: int) ->
         padding: with zeros on every side.
     """
     height, width = weight.shape[-2:]
-    seen = (
-        F.pad(images, (padding,) * 4).unfold(2, height, stride).unfold(3, width, stride)
-    )  # [n, c_in, rows, columns, *kernel]
+    # [n, c_in, rows, columns, *kernel]
+    seen = F.pad(images, (padding,) * 4).unfold(2, height, stride).unfold(3, width, stride)
     n, _, rows, columns = seen.shape[:4]
     # Many images in one matrix, so that its kernel is copied for few of them; and not all, as the kernel's gradient, whose sum runs over
     # the columns, would be one long sum after the other.
