@@ -1,7 +1,8 @@
 """Is what a transference matrix knows enough to choose by?
 
 transference train --plan analyses/acting/e1.toml --out RUNS/e1
-python -m analyses.acting --runs RUNS [--experiment e1]
+python -m analyses.acting --runs RUNS --experiment e1
+python -m analyses.acting --runs RUNS --data-root data --experiment e2 [--seed 0 --seed 2]
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import pandas as pd
 
 import transference as tr
 from analyses.acting.drawing import draw
+from analyses.acting.images.groups import prepare_groups
+from analyses.acting.images.trainings import Seed
 from analyses.acting.pilots import Pilot
 from analyses.acting.predictors import of_pilot, trivial
 from analyses.acting.told import Telling, everything
@@ -28,9 +31,14 @@ def main() -> None:
     """Train the pilots and measure what is missing, print the tables, draw the figure."""
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--runs", type=Path, default=Path("runs/analyses/acting"), help="Folder of trainings and pilots.")
-    made.add_argument("--experiment", choices=["e1"], default="e1", help="Which; there is one so far.")
+    made.add_argument("--data-root", type=Path, default=Path("data"), help="Folder with the images of e2.")
+    made.add_argument("--experiment", choices=["e1", "e2"], default="e1", help="Which.")
+    made.add_argument("--seed", type=int, action="append", help="Of e2: carry out this seed alone, and tell nothing.")
     asked = made.parse_args()
-    exhaustive(asked.runs, HERE)
+    if asked.experiment == "e1":
+        exhaustive(asked.runs, HERE)
+    else:
+        chosen_groups(asked.data_root, asked.runs, asked.seed)
 
 
 def exhaustive(runs: Path, out: Path) -> None:
@@ -68,6 +76,21 @@ def exhaustive(runs: Path, out: Path) -> None:
     save_table(contrasts, out / "contrasts.csv")
     save_table(choices, out / "choices.csv")
     figures.save(draw(lds, pilots[0].seed), out / "figure.png")
+
+
+def chosen_groups(data_root: Path, runs: Path, only: list[int] | None) -> None:
+    """Answer whether choosing groups of classes by a pilot does better than choosing at random, with and without shuffled labels.
+
+    Args:
+        data_root: with the images.
+        runs: prepared groups, pilots and trainings are kept there.
+        only: carry out these seeds, and tell nothing.
+    """
+    whole = config_of(HERE)
+    config = whole["e2"] | whole["e3"]
+    prepare_groups(config, data_root, runs / "groups")
+    for number in only or config["seeds"]:
+        Seed(config, number, runs / "groups", runs).carry_out()
 
 
 def _print(lds: pd.DataFrame, contrasts: pd.DataFrame, choices: pd.DataFrame, telling: Telling) -> None:

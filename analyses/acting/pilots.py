@@ -128,11 +128,11 @@ def mean_logs(run: tr.Run, alpha: float, column: str = "loss_ratio") -> pd.DataF
     Args:
         run: of single tasks.
         alpha: the step size.
-        column: ``loss_ratio``, of which the logarithm is taken, or ``first_order``, which is one.
+        column: ``loss_ratio`` or ``tempered_ratio``, of which the logarithm is taken, or ``first_order``, which is one.
     """
     pairs = run.pairs()
     pairs = pairs[pairs["alpha"] == alpha]
-    values = np.log(pairs["loss_ratio"]) if column == "loss_ratio" else pairs[column]
+    values = pairs[column] if column == "first_order" else np.log(pairs[column])
     return _table(pairs.assign(value=values).groupby(["source_mode", "target_mode"], observed=True)["value"].mean())
 
 
