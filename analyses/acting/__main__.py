@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 import transference as tr
 from analyses.acting.drawing import draw
+from analyses.acting.images.drawing import LABELS
+from analyses.acting.images.drawing import draw as draw_arms
 from analyses.acting.images.groups import prepare_groups
-from analyses.acting.images.trainings import Seed
+from analyses.acting.images.pilots import EXPERIMENTS
+from analyses.acting.images.telling import arms, composition, contrasts, tested, verdict, with_random
+from analyses.acting.images.trainings import FREE, PAID, Seed
 from analyses.acting.pilots import Pilot
 from analyses.acting.predictors import of_pilot, trivial
 from analyses.acting.told import Telling, everything
@@ -38,7 +43,7 @@ def main() -> None:
     if asked.experiment == "e1":
         exhaustive(asked.runs, HERE)
     else:
-        chosen_groups(asked.data_root, asked.runs, asked.seed)
+        chosen_groups(asked.data_root, asked.runs, HERE, asked.seed)
 
 
 def exhaustive(runs: Path, out: Path) -> None:
@@ -78,19 +83,57 @@ def exhaustive(runs: Path, out: Path) -> None:
     figures.save(draw(lds, pilots[0].seed), out / "figure.png")
 
 
-def chosen_groups(data_root: Path, runs: Path, only: list[int] | None) -> None:
+def chosen_groups(data_root: Path, runs: Path, out: Path, only: list[int] | None) -> None:
     """Answer whether choosing groups of classes by a pilot does better than choosing at random, with and without shuffled labels.
 
     Args:
         data_root: with the images.
         runs: prepared groups, pilots and trainings are kept there.
+        out: where tables and figures go.
         only: carry out these seeds, and tell nothing.
     """
     whole = config_of(HERE)
     config = whole["e2"] | whole["e3"]
     prepare_groups(config, data_root, runs / "groups")
-    for number in only or config["seeds"]:
-        Seed(config, number, runs / "groups", runs).carry_out()
+    seeds = [Seed(config, number, runs / "groups", runs) for number in only or config.get("finished", config["seeds"])]
+    for seed in seeds:
+        seed.carry_out()
+    if only:
+        return
+    table = arms(tested(seeds))
+    paid, free = (contrasts(table, config["told"], reading) for reading in (PAID, FREE))
+    _print_groups(table, paid, free, config)
+    save_table(table, out / "arms.csv")
+    save_table(pd.concat([paid.assign(reading=PAID), free.assign(reading=FREE)]), out / "differences.csv")
+    for experiment in EXPERIMENTS:
+        mine = [found[found["experiment"] == experiment] for found in (paid, free)]
+        figures.save(draw_arms(*mine), out / f"{experiment}.png")
+
+
+def _print_groups(table: pd.DataFrame, paid: pd.DataFrame, free: pd.DataFrame, config: dict[str, Any]) -> None:
+    made_of = composition(table, config)
+    for experiment in EXPERIMENTS:
+        seeds = table.loc[table["experiment"] == experiment, "seed"].unique()
+        print(
+            f"\n=== {experiment}, seeds {', '.join(map(str, seeds))} ===\nMean accuracy in %, where the budget of each arm ends:"
+        )
+        of = with_random(table[table["experiment"] == experiment])
+        means = of.pivot_table(
+            index="arm", columns="target", values=["accuracy_paid", "accuracy_free", "loss_paid"], sort=False
+        )
+        means[["accuracy_paid", "accuracy_free"]] *= 100
+        print(means.loc[["random", *LABELS]].round(2).to_string())
+        for reading, found in ((PAID, paid), (FREE, free)):
+            print(f"\n{reading}: accuracy less random's, cosine's and prototype's, in points; holm within each family:")
+            mine = found[found["experiment"] == experiment].drop(columns="experiment")
+            print(shown(mine, "{:.2f}"))
+        print("\nOf the groups chosen, how many are of the target's dataset, and how many have shuffled labels:")
+        mine = made_of[made_of["experiment"] == experiment]
+        print(
+            mine.pivot_table(index="arm", columns="target", values=["own", "shuffled"], sort=False).round(2).to_string()
+        )
+    print("\nVerdict:")
+    print(verdict(paid, config["told"]).to_string(index=False))
 
 
 def _print(lds: pd.DataFrame, contrasts: pd.DataFrame, choices: pd.DataFrame, telling: Telling) -> None:

@@ -52,6 +52,18 @@ class Seed:
         """Where the tests are kept: with it the seed is finished."""
         return self.folder / "scores.parquet"
 
+    @property
+    def last_update(self) -> int:
+        """How many updates a whole training has."""
+        return int(shared_options(self.config)["iterations"])
+
+    def all_tests(self, target: str) -> list[tuple[frozenset[str], pd.DataFrame]]:
+        """Return what every training was trained on, and ``index``, ``loss`` and ``accuracy`` of its tests on a target."""
+        return [
+            (groups, self._tested(place, self.last_update, target))
+            for groups, place in sorted(self._places().items(), key=lambda one: one[1])
+        ]
+
     def choices(self) -> dict[str, list[Choice]]:
         """Return what all arms choose, by experiment; kept in ``choices.json`` once they are known."""
         file = self.folder / "choices.json"
@@ -59,7 +71,7 @@ class Seed:
             found = {name: [asdict(one) for one in choices(self.pilot(name))] for name in EXPERIMENTS}
             write_aside(file, lambda aside: aside.write_text(json.dumps(found, indent=1) + "\n"))
         told = json.loads(file.read_text())
-        return {name: [Choice(**one | {"groups": tuple(one["groups"])}) for one in told[name]] for name in EXPERIMENTS}
+        return {name: [Choice(**one | {"groups": tuple(one["groups"])}) for one in of] for name, of in told.items()}
 
     def pilot(self, experiment: str) -> GroupPilot:
         """Return the pilot of an experiment."""
@@ -86,7 +98,7 @@ class Seed:
         tested = cache(lambda groups, stage, target: self._tested(places[frozenset(groups)], stage, target))
         parts = []
         for one in arms:
-            for reading, stage in ((PAID, one.stage(options)), (FREE, options["iterations"])):
+            for reading, stage in ((PAID, one.stage(options)), (FREE, self.last_update)):
                 about = {
                     "experiment": experiment,
                     "arm": one.arm,
@@ -100,7 +112,7 @@ class Seed:
 
     def _tested(self, folder: Path, stage: int, target: str) -> pd.DataFrame:
         """Return ``index``, ``loss`` and ``accuracy`` of the test tasks of a target, of a training at an update."""
-        if stage == shared_options(self.config)["iterations"]:
+        if stage == self.last_update:
             whole = pd.read_parquet(folder / "tested.parquet")
             return whole.loc[whole["mode"] == target, ["index", "loss", "accuracy"]]
         shape = {name: shared_options(self.config)[name] for name in ("ways", "shots", "queries", "side")}
@@ -118,9 +130,8 @@ class Seed:
 
     def _tidy(self) -> None:
         """Delete the checkpoints on the way, 100 MB of each training."""
-        last = shared_options(self.config)["iterations"]
         for file in (self.folder / "trainings").glob("*/step-*.safetensors"):
-            if file.name != f"step-{last:08d}.safetensors":
+            if file.name != f"step-{self.last_update:08d}.safetensors":
                 file.unlink()
 
 
