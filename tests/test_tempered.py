@@ -15,11 +15,13 @@ from scipy.optimize import minimize_scalar
 import transference as tr
 from tests.strangers import PixelPrototypes
 from tests.test_cli import call
+from transference._streams import Stream
 from transference.errors import LearnerError, UsageError
+from transference.measurement._question import Question
 from transference.measurement._temperature import Tempered
 from transference.spec import TEMPERATURES
-from transference.statistics import GROUP
-from transference.store import verify
+from transference.statistics import GROUP, random_parts
+from transference.store import CONTROL_NAMES, verify
 
 ALPHAS = (3e-3, 3e-2)
 N_SOURCE, N_TARGET = 4, 3
@@ -78,9 +80,9 @@ def best(logits, labels):
     return float(np.exp(found.x)), loss(found.x)
 
 
-def by_hand(learner, params, sampler):
+def by_hand(learner, params, sampler, draw=lambda sampler, k: sampler[k]):
     """What `best` finds of a mode's targets, and each target's loss at that temperature."""
-    episodes = [sampler[k].to(dtype=torch.float64) for k in range(N_TARGET)]
+    episodes = [draw(sampler, k).to(dtype=torch.float64) for k in range(N_TARGET)]
     logits = [learner.episode_logits(params, episode) for episode in episodes]
     temperature, _ = best(torch.cat(logits), torch.cat([episode.query_y for episode in episodes]))
     return temperature, [
@@ -92,15 +94,19 @@ def in_double(checkpoint):
     return {name: value.double() for name, value in checkpoint.params.items()}
 
 
+def stepped(params, episode, alpha):
+    """The parameters after a step down the gradient of an episode."""
+    leaves = {name: value.clone().requires_grad_() for name, value in params.items()}
+    loss = Classifier().episode_loss(leaves, episode.to(dtype=torch.float64))
+    gradients = torch.autograd.grad(loss, list(leaves.values()))
+    return {name: value - alpha * g for (name, value), g in zip(params.items(), gradients, strict=True)}
+
+
 def test_every_reading_is_that_of_a_slow_search_on_the_logits_of_all_targets_of_the_mode(run):
     pairs, params = run.pairs(), in_double(CHECKPOINT)
     before = [by_hand(Classifier(), params, sampler) for sampler in TARGETS]
     for (source, alpha), rows in pairs.groupby(["source", "alpha"]):
-        leaves = {name: value.clone().requires_grad_() for name, value in params.items()}
-        episode = SOURCES[source // N_SOURCE][source % N_SOURCE].to(dtype=torch.float64)
-        loss = Classifier().episode_loss(leaves, episode)
-        gradients = torch.autograd.grad(loss, list(leaves.values()))
-        moved = {name: value - alpha * g for (name, value), g in zip(params.items(), gradients, strict=True)}
+        moved = stepped(params, SOURCES[source // N_SOURCE][source % N_SOURCE], alpha)
         after = [by_hand(Classifier(), moved, sampler) for sampler in TARGETS]
         for name, found in (("before", before), ("after", after)):
             expected = [temperature for temperature, losses in found for _ in losses]
@@ -108,6 +114,133 @@ def test_every_reading_is_that_of_a_slow_search_on_the_logits_of_all_targets_of_
             expected = [loss for _, losses in found for loss in losses]
             assert rows[f"tempered_{name}"].to_numpy() == pytest.approx(expected, rel=1e-6)
     assert pairs["temperature_after"].nunique() == len(SOURCES) * N_SOURCE * len(ALPHAS) * len(TARGETS)
+
+
+def in_a_random_direction(params, source, length):
+    noise = {
+        name: torch.from_numpy(Stream("placebo", source, name).normal(tuple(p.shape))) for name, p in params.items()
+    }
+    norm = torch.cat([value.flatten() for value in noise.values()]).norm()
+    return {name: value + length / norm * noise[name] for name, value in params.items()}
+
+
+def test_controls_are_read_at_the_best_temperature_of_all_targets_of_the_mode(run):
+    controls, params = run.controls(), in_double(CHECKPOINT)
+    lengths = run.sources().set_index(["alpha", "source"])["displacement_norm"]
+    redrawn = lambda sampler, k: sampler.redraw(k)
+    assert set(controls["control"]) == set(CONTROL_NAMES)
+    for row in controls.to_dict("records"):
+        mode, place = divmod(row["target"], N_TARGET)
+        source = SOURCES[row["source"] // N_SOURCE], row["source"] % N_SOURCE
+        draw, moved = lambda sampler, k: sampler[k], params
+        if row["control"] == "resampled":
+            draw, moved = redrawn, stepped(params, redrawn(*source), row["alpha"])
+        elif row["control"] == "random_direction":
+            moved = in_a_random_direction(params, row["source"], lengths[row["alpha"], row["source"]])
+        elif row["control"] != "zero":
+            moved = stepped(params, source[0][source[1]], row["alpha"])
+        before, after = (by_hand(Classifier(), at, TARGETS[mode], draw) for at in (params, moved))
+        assert (row["temperature_before"], row["temperature_after"]) == pytest.approx((before[0], after[0]), rel=1e-4)
+        assert row["tempered_before"] == pytest.approx(before[1][place], rel=1e-6)
+        assert row["tempered_after"] == pytest.approx(after[1][place], rel=1e-6)
+        assert row["tempered_ratio"] == pytest.approx(after[1][place] / before[1][place], rel=1e-6)
+    of = {name: rows.reset_index(drop=True) for name, rows in controls.groupby("control", observed=True)}
+    assert (of["zero"]["tempered_ratio"] == 1).all()
+    assert not np.isclose(of["random_direction"]["tempered_ratio"], of["measured"]["tempered_ratio"], rtol=1e-4).any()
+    keys = ["alpha", "source", "target"]
+    table = run.pairs().set_index(keys)["tempered_ratio"]
+    measured_again = of["measured"].set_index(keys)["tempered_ratio"]
+    assert measured_again.to_numpy() == pytest.approx(table[measured_again.index].to_numpy(), rel=1e-9)
+
+
+def test_a_target_on_itself_is_read_at_the_temperature_of_its_mode(run):
+    own, params = run.self_transference(), in_double(CHECKPOINT)
+    assert len(own) == len(ALPHAS) * len(TARGETS) * N_TARGET
+    for row in own.to_dict("records"):
+        mode, place = divmod(row["target"], N_TARGET)
+        after = by_hand(Classifier(), stepped(params, TARGETS[mode][place], row["alpha"]), TARGETS[mode])
+        before = by_hand(Classifier(), params, TARGETS[mode])
+        assert row["temperature_after"] == pytest.approx(after[0], rel=1e-4)
+        assert row["tempered_ratio"] == pytest.approx(after[1][place] / before[1][place], rel=1e-6)
+
+
+@pytest.mark.parametrize("tile", [(3, N_TARGET), (25, 2 * N_TARGET)])
+@pytest.mark.parametrize("engine", EAGER)
+def test_controls_are_the_same_in_any_tiling_and_by_any_engine(run, engine, tile, tmp_path):
+    other = measured(tmp_path / "run", estimator=tr.Exact(engine=engine), tile=tile)
+    for name in ("tempered_ratio", "temperature_before", "temperature_after", "loss_after", "accuracy_after"):
+        assert other.controls()[name].to_numpy() == pytest.approx(run.controls()[name].to_numpy(), rel=1e-7)
+        assert other.self_transference()[name].to_numpy() == pytest.approx(run.self_transference()[name], rel=1e-7)
+    zero = other.controls().query("control == 'zero'")
+    assert (zero[["loss_ratio", "tempered_ratio"]] == 1).all(axis=None)
+    assert verify(other.path).complete
+
+
+def test_controls_are_of_a_few_sources_since_each_is_read_on_all_targets(tmp_path):
+    run = measured(tmp_path / "run", n_source=12, controls=20)
+    controls = run.controls()
+    assert (controls.groupby([*GROUP, "control"], observed=True).size() == 20).all()
+    assert controls.groupby("source_mode", observed=True)["source"].nunique().tolist() == [8, 8]
+    assert verify(run.path).complete
+    plain = measured(tmp_path / "plain", n_source=12, controls=20, tempered=False).controls()
+    assert plain.groupby("source_mode", observed=True)["source"].nunique().tolist() == [12, 12]
+    assert "tempered_ratio" not in plain
+
+
+@pytest.fixture
+def earlier(tmp_path, monkeypatch):
+    """A run as it was begun when pairs alone were tempered."""
+    asked = Question.of
+    with monkeypatch.context() as patch:
+        patch.setattr(Question, "of", lambda *args, **kw: dataclasses.replace(asked(*args, **kw), tempered_all=False))
+        return measured(tmp_path / "earlier", controls=20, n_source=12)
+
+
+def test_a_run_whose_pairs_alone_are_tempered_is_read_and_goes_on_as_it_was_begun(earlier, tmp_path):
+    assert "tempered_all" not in earlier.spec.to_json()
+    for table in (earlier.controls(), earlier.self_transference()):
+        assert "tempered_ratio" not in table
+    assert earlier.pairs()["tempered_ratio"].notna().all()
+    assert not [name for name in tr.control_bands(earlier.controls()) if "tempered" in name or "confidence" in name]
+    assert random_parts(tr.control_bands(earlier.controls())).empty
+    assert "random directions as long" not in call("summary", earlier.path).output
+    assert verify(earlier.path).complete
+    whole = files(earlier)
+    for file in [*earlier.path.rglob("controls.parquet"), *earlier.path.rglob("self-*.parquet")]:
+        file.unlink()
+    again = measured(earlier.path, controls=20, n_source=12)
+    assert files(again) == whole
+    further = tr.Checkpoint(Classifier().init_params(1), step=20)
+    grown = measured(earlier.path, checkpoint=[CHECKPOINT, further], controls=20, n_source=12)
+    assert "tempered_ratio" not in grown.controls()
+    assert verify(earlier.path).complete
+    assert {name: content for name, content in files(grown).items() if name in whole} == whole
+
+
+def test_a_spec_cannot_have_all_tempered_and_no_pairs(run):
+    assert run.spec.to_json()["tempered_all"] is True
+    for change, message in (({"tempered_all": 1}, "true or false"), ({"tempered": False}, "false where tempered is")):
+        with pytest.raises(ValueError, match=message):
+            tr.RunSpec.from_json(run.spec.to_json() | change)
+
+
+def test_bands_are_those_of_the_tempered_ratios_and_of_what_they_leave(run):
+    controls = run.controls()
+    bands = tr.control_bands(controls)
+    assert bands["tempered_zero_exact"].all()
+    plain = tr.control_bands(controls.drop(columns="tempered_ratio"))
+    pd.testing.assert_frame_equal(bands[plain.columns], plain)
+    for front, ratios in (
+        ("tempered", controls["tempered_ratio"]),
+        ("confidence", controls["loss_ratio"] / controls["tempered_ratio"]),
+    ):
+        of_part = tr.control_bands(controls.assign(loss_ratio=ratios).drop(columns="tempered_ratio"))
+        for name in ("float64", "resampled_low", "random_direction_mean", "random_direction_high"):
+            assert bands[f"{front}_{name}"].to_numpy() == pytest.approx(of_part[name].to_numpy(), rel=1e-9, abs=1e-12)
+    parts = random_parts(bands)
+    assert parts["log_ratio"].to_numpy() == pytest.approx((parts["tempered"] + parts["confidence"]).to_numpy())
+    assert parts["tempered_high"].to_numpy() == pytest.approx(np.log(bands["tempered_random_direction_high"]))
+    assert len(parts) == len(bands) == len(ALPHAS) * len(SOURCES) * len(TARGETS)
 
 
 @pytest.mark.parametrize("spread", [0.05, 1.0, 40.0])
@@ -476,6 +609,12 @@ def test_the_summary_prints_the_split(run, tmp_path):
         for name in ("tempered", "tempered_low", "confidence_high", "untempered"):
             assert row[name] == pytest.approx(expected[name], rel=1e-9)
         assert row["temperature_before"] > 0
+    random = random_parts(tr.control_bands(run.controls()))
+    told = text.split("The same of random directions")[1].split("\n\n")[0]
+    for value in random[["tempered", "tempered_low", "confidence", "confidence_high"]].to_numpy().ravel():
+        assert f"{value:+.4f}" in told
+    assert [row["random_confidence"] for row in rows] == pytest.approx(random["confidence"].tolist())
+    assert "tempered: random direction" in call("summary", run.path, "--controls").output
     edge = measured(tmp_path / "edge", Separating())
     told = " ".join(call("summary", edge.path).output.split())
     left = len(SOURCES) * N_SOURCE * N_TARGET * len(ALPHAS)
@@ -523,12 +662,18 @@ def test_the_figure_is_drawn_and_the_report_shows_it(run, tmp_path):
     drawn = pd.read_csv(figure.with_suffix(".csv"))
     expected = tr.split_confidence(run.blocks()).query("alpha == @ALPHAS[0]")
     assert drawn["confidence"].to_numpy() == pytest.approx(expected["confidence"].to_numpy(), rel=1e-6)
+    random = random_parts(tr.control_bands(run.controls())).query("alpha == @ALPHAS[0]")
+    assert drawn["random_tempered_high"].to_numpy() == pytest.approx(random["tempered_high"].to_numpy(), rel=1e-6)
     call("report", run.path, "-o", tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
     assert page.count("What a ratio is made of at checkpoint 10") >= len(ALPHAS)
+    assert page.count("Means of random directions as long as the steps") >= len(ALPHAS)
+    assert "tempered: random direction, mean" in page
     plain = measured(tmp_path / "plain", tempered=False)
     call("report", plain.path, "-o", tmp_path / "plain.html")
-    assert "What a ratio is made of" not in (tmp_path / "plain.html").read_text()
+    told = (tmp_path / "plain.html").read_text()
+    assert "What a ratio is made of" not in told
+    assert "tempered: " not in told
     refused = call("plot", plain.path, "--kind", "confidence", "--alpha", ALPHAS[0], "-o", tmp_path / "other.png")
     assert refused.exit_code == 2
     assert "has no tempered losses; measure it again with --tempered" in refused.output
@@ -560,6 +705,19 @@ def test_where_memory_runs_out_there_is_no_temperature_either(tmp_path):
     assert (pairs["status"] == "out_of_memory").all()
     assert pairs[["tempered_after", "temperature_after", "tempered_ratio"]].isna().all(axis=None)
     assert pairs["temperature_before"].notna().all()
+    assert verify(run.path).complete
+
+
+def test_where_memory_runs_out_controls_have_no_temperature_and_a_step_of_zero_has(tmp_path):
+    run = measured(tmp_path / "run", Hungry())
+    controls = run.controls().query("alpha == @ALPHAS[1]").set_index("control")
+    lost = controls.loc[["measured", "float64", "resampled"]]
+    assert (lost["status"] == "out_of_memory").all()
+    assert lost[["tempered_after", "temperature_after", "tempered_ratio"]].isna().all(axis=None)
+    assert lost["temperature_before"].notna().all()
+    assert (controls.loc["zero", "tempered_ratio"] == 1).all()
+    own = run.self_transference().query("alpha == @ALPHAS[1]")
+    assert own["tempered_ratio"].isna().all()
     assert verify(run.path).complete
 
 

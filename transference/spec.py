@@ -18,6 +18,9 @@ TEMPERATURES = (1e-4, 1e4)
 """Between which the best temperature is looked for. One at the low end stands for queries that are all told apart,
 whose loss falls to 0 with the temperature; one at the high end for logits that say nothing of the labels."""
 
+_FEW_CONTROLLED = 8
+"""Sources of a mode that have controls, where each is read on all targets of a mode."""
+
 MOST_REPLICATES = 2**15 - 1
 """The largest number that the table's column holds."""
 
@@ -96,6 +99,8 @@ class RunSpec:
         theta: what does not move although it could, and which names are one tensor, names that differ in a number as one.
         combine: name and settings of the source modes that are combinations of the others; they are the last of ``sources``.
         tempered: whether losses were also read at their best temperature.
+        tempered_all: whether those of controls and of targets on themselves were, too; not in a run begun when pairs alone
+            were read so.
     """
 
     checkpoints: tuple[CheckpointRef, ...]
@@ -112,6 +117,7 @@ class RunSpec:
     theta: Mapping[str, Any] = field(default_factory=dict)
     combine: tuple[Mapping[str, Any], ...] = ()
     tempered: bool = False
+    tempered_all: bool = False
 
     @property
     def samplers(self) -> tuple[TaskSet, ...]:
@@ -140,8 +146,13 @@ class RunSpec:
 
     @property
     def most_controlled(self) -> int:
-        """How many sources of a mode have controls, one alone if they are draws, since each takes all its updates again."""
-        return min(self.controls, 1) if self.updates else self.controls
+        """How many sources of a mode have controls.
+
+        One alone if they are draws, since each takes all its updates again; few if controls have tempered losses, since
+        each is then read on all targets of a mode.
+        """
+        most = 1 if self.updates else _FEW_CONTROLLED if self.tempered_all else self.controls
+        return min(self.controls, most)
 
     @property
     def estimates(self) -> bool:
@@ -188,7 +199,7 @@ class RunSpec:
         folders written before there was more hold the same spec.
         """
         plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
-        usual: dict[str, Any] = {"replicates": 1, "theta": {}, "combine": [], "tempered": False}
+        usual: dict[str, Any] = {"replicates": 1, "theta": {}, "combine": [], "tempered": False, "tempered_all": False}
         return {name: value for name, value in plain.items() if name not in usual or value != usual[name]}
 
     @classmethod
@@ -213,8 +224,7 @@ class RunSpec:
         for name in ("estimates", "calibrated"):
             if not isinstance(estimator.get(name, False), bool):
                 raise ValueError(unfit(f"estimator.{name}", estimator[name], "true or false"))  # noqa: TRY004 - as in plain.py
-        if not isinstance(tempered := found.get("tempered", False), bool):
-            raise ValueError(unfit("tempered", tempered, "true or false"))  # noqa: TRY004 - likewise
+        tempered, tempered_all = _tempered(found)
         if as_text(found["precision"], "precision") not in PRECISIONS:
             raise ValueError(unfit("precision", found["precision"], f"one of {', '.join(PRECISIONS)}"))
         alphas = [
@@ -249,6 +259,7 @@ class RunSpec:
                 for k, one in enumerate(as_list(found.get("combine", []), "combine"))
             ),
             tempered=tempered,
+            tempered_all=tempered_all,
         )
         steps = [ref.step for ref in spec.checkpoints]
         names = [[tasks.sampler for tasks in sets] for sets in (spec.sources, spec.targets)]
@@ -325,6 +336,21 @@ def _fields(kind: type) -> tuple[list[str], list[str]]:
     fields = dataclasses.fields(kind)
     needed = [f.name for f in fields if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING]
     return needed, [f.name for f in fields]
+
+
+def _tempered(found: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Return whether losses were read at their best temperature, and whether all were.
+
+    Raises:
+        ValueError: it is told otherwise than by true or false, or all were and none.
+    """
+    for name in ("tempered", "tempered_all"):
+        if not isinstance(found.get(name, False), bool):
+            raise ValueError(unfit(name, found[name], "true or false"))  # noqa: TRY004 - as in plain.py
+    tempered, of_all = found.get("tempered", False), found.get("tempered_all", False)
+    if of_all and not tempered:
+        raise ValueError(unfit("tempered_all", of_all, "false where tempered is"))
+    return tempered, of_all
 
 
 def _items(found: Mapping[str, Any], name: str) -> Iterator[tuple[object, str]]:

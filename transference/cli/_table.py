@@ -22,6 +22,7 @@ from transference.statistics import (
     check_estimates,
     control_bands,
     intervals,
+    random_parts,
     split,
     split_confidence,
     summarise_blocks,
@@ -92,6 +93,7 @@ def print_summary(
     replicated = summarise_replicates(run.blocks(), band=band) if told else None
     calibrated = calibrate(run.tables(), exact, band=band) if run.spec.calibrated else None
     tempered = _confidence_of(run) if run.spec.tempered and wanted else None
+    bands = control_bands(run.controls())
     if as_json:
         rows = (
             summary
@@ -105,6 +107,8 @@ def print_summary(
         )
         if tempered is not None:
             rows = rows.merge(tempered.drop(columns=["n", "drawn", *_RATIO]), on=list(GROUP))
+            random = random_parts(bands).rename(columns=lambda name: name if name in GROUP else f"random_{name}")
+            rows = rows.merge(random, on=list(GROUP), how="left") if len(random) else rows
         say(json_text(rows.assign(estimated=rows["alpha"].isin(run.spec.estimated_at))))
         return
     parts = [summary_text(summary)]
@@ -119,12 +123,12 @@ def print_summary(
     if calibrated is not None:
         parts = [f"As estimated, every pair:\n{parts[0]}", calibrated_text(calibrated)]
     if tempered is not None:
-        parts.append(confidence_text(tempered))
+        parts.append(confidence_text(tempered, random_parts(bands)))
     if len(exact):
         parts.append(check_text(check_estimates(exact), run.spec))
     if replicated is not None:
         parts.append(replicates_text(replicated))
-    if len(bands := control_bands(run.controls())):
+    if len(bands):
         parts.append(controls_text(bands) if controls else controls_line(bands))
     say("\n\n".join(parts))
 
@@ -175,14 +179,21 @@ def _confidence_of(run: Run) -> pd.DataFrame:
     return split_confidence(run.tables()).merge(middle, on=keys)
 
 
-def confidence_text(tempered: pd.DataFrame) -> str:
-    """Return what of the mean log ratio a temperature undoes, as aligned columns."""
-    parts = {"log ratio": "log_ratio", "= tempered": "tempered", "+ confidence": "confidence"}
+_IN_PARTS = {"log ratio": "log_ratio", "= tempered": "tempered", "+ confidence": "confidence"}
+
+
+def confidence_text(tempered: pd.DataFrame, random: pd.DataFrame) -> str:
+    """Return what of the mean log ratio a temperature undoes, as aligned columns.
+
+    Args:
+        tempered: the split of the mean log ratios.
+        random: what ``random_parts`` returns of the run's controls.
+    """
     shown = pd.DataFrame(
         {
             **_keys(tempered),
             "n": tempered["n"],
-            **{words: _with_ends(tempered, name, "{:+.4f}") for words, name in parts.items()},
+            **{words: _with_ends(tempered, name, "{:+.4f}") for words, name in _IN_PARTS.items()},
             "T before": tempered["temperature_before"].map(partial(_known, form="{:.3g}")),
             "T after": tempered["temperature_after"].map(partial(_known, form="{:.3g}")),
         }
@@ -200,6 +211,12 @@ def confidence_text(tempered: pd.DataFrame) -> str:
         text += (
             f"\nBest at T = {TEMPERATURES[1]:g}, the highest, where logits say nothing of labels: {at_end} of the "
             "sources' temperatures; their pairs count."
+        )
+    if len(random):
+        told = {words: _with_ends(random, name, "{:+.4f}") for words, name in _IN_PARTS.items()}
+        text += (
+            "\nThe same of random directions as long as the steps, which know no source; in brackets the band of 95 % of "
+            f"pairs, not of a mean:\n{pd.DataFrame({**_keys(random), **told}).to_string(index=False)}"
         )
     return text
 
@@ -224,7 +241,7 @@ def replicates_text(replicated: pd.DataFrame) -> str:
 def controls_line(bands: pd.DataFrame) -> str:
     """Return in a sentence what the controls of a run say."""
     zero = (
-        "exactly 1" if bands["zero_exact"].all() else "NOT exactly 1: the learner is no pure function of its parameters"
+        "exactly 1" if _zero_exact(bands).all() else "NOT exactly 1: the learner is no pure function of its parameters"
     )
     parts = [f"a step of size zero gives {zero}"]
     if bands["float64"].notna().any():
@@ -244,13 +261,22 @@ def controls_text(bands: pd.DataFrame) -> str:
         {
             **_keys(bands),
             "pairs": bands["n"],
-            "step of zero": bands["zero_exact"].map({True: "exactly 1", False: "NOT 1"}),
+            "step of zero": _zero_exact(bands).map({True: "exactly 1", False: "NOT 1"}),
             "float64": bands["float64"].map("{:.1g}".format),
             "resampled": _band(bands, "resampled"),
             "random direction": _band(bands, "random_direction"),
+            **({words: _band(bands, name) for words, name in _TEMPERED.items() if f"{name}_low" in bands}),
         }
     )
     return f"Controls, with 95 % bands:\n{shown.to_string(index=False)}"
+
+
+_TEMPERED = {"tempered: resampled": "tempered_resampled", "tempered: random direction": "tempered_random_direction"}
+
+
+def _zero_exact(bands: pd.DataFrame) -> pd.Series:
+    """Return whether steps of size zero gave exactly 1, tempered or not."""
+    return bands["zero_exact"] & bands["tempered_zero_exact"] if "tempered_zero_exact" in bands else bands["zero_exact"]
 
 
 def _band(bands: pd.DataFrame, name: str) -> list[str]:

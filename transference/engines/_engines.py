@@ -172,8 +172,10 @@ class _OneByOne:
 
     def each(self, cells: Sequence[tuple[int, Params]]) -> Tensor:
         with untouched(self.learners, episodes=self.episodes):
-            there = [(self._laid_out(params), k) for k, params in cells]
-            calls = [self._call(laid_out, Kernels(laid_out), self.episodes[k]) for laid_out, k in there]
+            laid_out = {id(params): self._laid_out(params) for _, params in cells}  # once, however many cells share it
+            kernels = {setting: Kernels(one) for setting, one in laid_out.items()}
+            there = [(id(params), k) for k, params in cells]
+            calls = [self._call(laid_out[setting], kernels[setting], self.episodes[k]) for setting, k in there]
             return self._read(calls, _read_apiece)
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -14,9 +16,11 @@ from transference.figures._panels import check_single, legend, of_pair, title_of
 from transference.figures._shares import label_rows, rows_of, width_for
 from transference.figures._style import Canvas, canvas, styled, whole
 from transference.figures.requests import Description, Drawn, PlotRequest, Table
+from transference.statistics import GROUP, random_parts
 
 _ROW = 0.36  # inches
 _APART = 0.25  # of a row
+_BAND: dict[str, Any] = {"color": "0.85", "linewidth": 4.5, "solid_capstyle": "butt", "zorder": 0.5}
 _PARTS = {
     "log_ratio": ("black", "o", "log LR"),
     "tempered": ("#332288", "D", "tempered"),
@@ -25,13 +29,14 @@ _PARTS = {
 """Neither in the colours of positive and negative transfer, which these parts are not."""
 
 
-def confidence(table: pd.DataFrame, *, on: Canvas | None = None) -> Figure:
+def confidence(table: pd.DataFrame, random: pd.DataFrame | None = None, *, on: Canvas | None = None) -> Figure:
     """Draw the mean log ratio of each mode pair, and below it its two parts: that of tempered losses, and confidence.
 
     ``log LR = tempered + confidence``, each with its 95 % interval.
 
     Args:
         table: what ``statistics.split_confidence`` returns, of one checkpoint and step size.
+        random: what ``statistics.random_parts`` returns of them, drawn behind the means as grey bands; none by default.
         on: as for `histogram`.
 
     Raises:
@@ -41,21 +46,24 @@ def confidence(table: pd.DataFrame, *, on: Canvas | None = None) -> Figure:
     headings, rows = rows_of(table)
     with styled():
         figure = canvas(width_for(headings), 1.35 + _ROW * (len(headings) + len(rows)), on)
-        draw_confidence(figure.subplots(), table)
+        draw_confidence(figure.subplots(), table, random)
         handles = [
             Line2D([], [], color=colour, marker=marker, markersize=3.5, linewidth=0.9, label=label)
             for colour, marker, label in _PARTS.values()
         ]
+        if random is not None and len(random):
+            handles.append(Line2D([], [], label="95 % of random directions", **_BAND))
         legend(figure, handles, f"{title_of(table)}\nlog LR = tempered + confidence, 95 % intervals", handle=1.6)
     return whole(figure)
 
 
-def draw_confidence(ax: Axes, table: pd.DataFrame) -> Axes:
+def draw_confidence(ax: Axes, table: pd.DataFrame, random: pd.DataFrame | None = None) -> Axes:
     """Draw the means and intervals of `confidence`.
 
     Args:
         ax: where to draw.
         table: as for `confidence`.
+        random: likewise.
 
     Raises:
         UsageError: the table holds several checkpoints or step sizes.
@@ -65,7 +73,10 @@ def draw_confidence(ax: Axes, table: pd.DataFrame) -> Axes:
     ax.axvline(0.0, color="black", linewidth=0.6, linestyle=(0, (4, 2)))
     for k, (source, target, place) in enumerate(rows):
         [found] = of_pair(table, source, target).to_dict("records")
+        bands = [] if random is None else of_pair(random, source, target).to_dict("records")
         for offset, (name, (colour, marker, words)) in zip((-_APART, 0.0, _APART), _PARTS.items(), strict=True):
+            for band in bands:
+                ax.plot([band[f"{name}_low"], band[f"{name}_high"]], [place + offset] * 2, **_BAND)
             low, high = found[f"{name}_low"], found[f"{name}_high"]
             if np.isfinite(low + high):
                 ax.plot([low, high], [place + offset] * 2, color=colour, linewidth=0.9)
@@ -95,7 +106,22 @@ def draw(request: PlotRequest) -> Drawn:
             "mode are told apart. Take more targets, or harder ones."
         )
     lost = int(parts["untempered"].sum())
-    return Drawn(confidence(parts), parts, f"left out: {lost} pairs without a tempered ratio" if lost else "")
+    random = random_parts(table.bands())
+    data = parts.merge(_named(random), on=list(GROUP), how="left") if len(random) else parts
+    return Drawn(confidence(parts, random), data, f"left out: {lost} pairs without a tempered ratio" if lost else "")
+
+
+def _named(random: pd.DataFrame) -> pd.DataFrame:
+    """Return what is known of random directions with names of its own."""
+    return random.rename(columns=lambda name: name if name in GROUP else f"random_{name}")
+
+
+def _in_words(parts: pd.DataFrame) -> str:
+    """Return mean log ratios and what they are made of."""
+    return "; ".join(
+        f"{row.source_mode} → {row.target_mode}: {row.log_ratio:+.3g} = {row.tempered:+.3g} and {row.confidence:+.3g}"
+        for row in parts.itertuples()
+    )
 
 
 def describe(table: Table) -> Description | None:
@@ -103,15 +129,18 @@ def describe(table: Table) -> Description | None:
     parts = table.confidence()
     if not (len(parts) and parts["n"].any()):
         return None
-    words = "; ".join(
-        f"{row.source_mode} → {row.target_mode}: {row.log_ratio:+.3g} = {row.tempered:+.3g} and {row.confidence:+.3g}"
-        for row in parts.itertuples()
-    )
+    words, random = _in_words(parts), random_parts(table.bands()).dropna()
     lost = int(parts["untempered"].sum())
     return Description(
         f"What a ratio is made of at checkpoint {table.steps[0]:,}, α = {table.alphas[0]:g}",
-        f"Mean log ratio as that of tempered losses and confidence. {words}.",
+        f"Mean log ratio as that of tempered losses and confidence. {words}."
+        + (f" Means of random directions as long as the steps: {_in_words(random)}." if len(random) else ""),
         "Tempered losses are read at the best temperature of their mode, before and after the step. Confidence is "
         "what the temperature undoes: above 0 the step made the learner too sure, or not sure enough, of what it says."
+        + (
+            " Grey bands hold 95 % of random directions as long as the steps, which know no source."
+            if len(random)
+            else ""
+        )
         + (f" Left out are {lost} pairs without a tempered ratio." if lost else ""),
     )

@@ -7,6 +7,8 @@ float64          gradient, step and losses in double precision: how many digits 
 resampled        source and target drawn anew from the same classes: how far the draw of the images moves a ratio
 random_direction a step of the same length in a random direction: what any disturbance of this size does
 ================ ============================================================================================
+
+Where losses are read at their best temperature, these are too: that of all targets of the target's mode after the step.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ def measure_controls(
     wide: Callable[[], Subject],
     kept: KeptGradients | None = None,
     keeping: Callable[[], AbstractContextManager[KeptGradients | None]] = nullcontext,
+    per_mode: int | None = None,
 ) -> dict[str, list[Columns]]:
     """Return the rows of each control.
 
@@ -53,23 +56,27 @@ def measure_controls(
         wide: makes the checkpoint in float64.
         kept: steps of the sources as they are.
         keeping: makes a place for those of other sources, where a source is so costly that none is to be stepped on twice.
+        per_mode: targets of a mode, whose losses are read at their best temperature too; None where they are not.
 
     Raises:
         LearnerError: the learner failed on a pair.
     """
     names, changes = ("measured", "zero", "random_direction"), (lambda step: step, _zero, _random_direction)
-    found = dict(zip(names, measure_pairs(exact, stepper, targets, cells, kept=kept, changes=changes), strict=True))
+    measured = measure_pairs(exact, stepper, targets, cells, kept=kept, changes=changes, per_mode=per_mode)
+    found = dict(zip(names, measured, strict=True))
     try:
         in_double = replace(stepper, subject=wide(), sources=stepper.sources.to(torch.float64))
         with keeping() as others:
-            [found["float64"]] = measure_pairs(exact, in_double, targets.to(torch.float64), cells, kept=others)
+            [found["float64"]] = measure_pairs(
+                exact, in_double, targets.to(torch.float64), cells, kept=others, per_mode=per_mode
+            )
     except (LearnerError, *_NO_FLOAT64) as error:
         if isinstance(error, LearnerError) and not isinstance(error.__cause__, _NO_FLOAT64):
             raise
     if stepper.sources.redrawable and targets.redrawable:
         anew = replace(stepper, sources=stepper.sources.redrawn(1))
         with keeping() as others:
-            [found["resampled"]] = measure_pairs(exact, anew, targets.redrawn(1), cells, kept=others)
+            [found["resampled"]] = measure_pairs(exact, anew, targets.redrawn(1), cells, kept=others, per_mode=per_mode)
     return found
 
 

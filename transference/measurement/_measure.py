@@ -77,7 +77,7 @@ def measure(
         tempered: read the losses before and after at their best temperature too, which splits every log ratio into
             confidence, which a temperature undoes, and the rest (`split_confidence`): of a classifier with
             ``episode_logits``, by `Exact`. A temperature is that of all targets of a mode, which are held in memory
-            together.
+            together. Controls and targets on themselves are read so, too, for which all targets of a mode are evaluated.
         controls: pairs of each mode pair that have controls at every checkpoint (see ``Run.controls``); by default about one in a hundred,
             8 at least.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.

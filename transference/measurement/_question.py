@@ -62,6 +62,8 @@ class Question:
         beside: checkpoints that the run has, and that are not measured now.
         tiled: whether the tile was asked for; a default gives way to what a run was begun with.
         tempered: whether losses are also read at their best temperature.
+        tempered_all: whether those of controls and of targets on themselves are, too; a run that was begun when pairs
+            alone were goes on so.
     """
 
     learner: Learner
@@ -81,6 +83,7 @@ class Question:
     beside: tuple[CheckpointRef, ...] = ()
     tiled: bool = True
     tempered: bool = False
+    tempered_all: bool = False
 
     @classmethod
     def of(
@@ -127,7 +130,7 @@ class Question:
             learner, ordered, from_samplers, to_samplers, n_source, n_target, step, estimator, replicates,
             default_controls(n_source, n_target, estimated=estimated) if controls is None else controls, choose_device(device), precision,
             tile or (tile_of_modes(usual, n_target) if tempered else usual), dict(combine), beside,
-            tiled=tile is not None, tempered=tempered,
+            tiled=tile is not None, tempered=tempered, tempered_all=tempered,
         )  # fmt: skip
 
     @property
@@ -137,6 +140,7 @@ class Question:
             self.learner, self.checkpoints, self.sources, self.targets, n_source=self.n_source, n_target=self.n_target,
             step=self.lookahead, estimator=self.estimator, controls=self.controls, device=self.device.type, precision=self.precision,
             tile=self.tile, replicates=self.replicates, combine=self.combine, tempered=self.tempered,
+            tempered_all=self.tempered_all,
         )  # fmt: skip
         together = sorted({*asked.checkpoints, *self.beside}, key=lambda ref: ref.step)
         return replace(asked, checkpoints=tuple(together))
@@ -144,7 +148,8 @@ class Question:
     def as_begun(self, store: Store) -> Question:
         """Return the question as the run in a folder was begun with it: what was left open then is not left open again.
 
-        That is the engine, and the tile, whose default may be another one in another version.
+        That is the engine, and the tile, whose default may be another one in another version; and which losses are tempered beside those of
+        pairs.
 
         Raises:
             SpecMismatchError: the folder holds a run of another spec.
@@ -159,6 +164,8 @@ class Question:
         )
         if spec and not self.tiled and spec.tempered == self.tempered:
             found = replace(found, tile=spec.tile)
+        if spec and spec.tempered and self.tempered:
+            found = replace(found, tempered_all=spec.tempered_all)
         store.check(found.spec)
         return found
 

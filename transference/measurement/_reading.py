@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
 
 from transference.devices import out_of_memory
 from transference.episodes import Params
-from transference.estimators import Prepared
+from transference.estimators import Prepared, Readings
 
 _Item = TypeVar("_Item")
 _Answer = TypeVar("_Answer")
+
+
+class Reading(NamedTuple):
+    """What is read of one target: loss and accuracy, and its margins if these were asked for."""
+
+    loss: float
+    accuracy: float
+    margins: Tensor | None
 
 
 def only_out_of_memory(error: RuntimeError | MemoryError) -> None:
@@ -54,11 +66,17 @@ def read_all(
             at_once = max(1, len(rest) // 2)
 
 
-def read_each(prepared: Prepared, cells: Sequence[tuple[int, Params]]) -> list[tuple[float, float] | None]:
-    """Return loss and accuracy of one target after one displacement, for each of several; None where memory ran out."""
+def read_each(prepared: Prepared, cells: Sequence[tuple[int, Params]]) -> list[Reading | None]:
+    """Return what is read of one target after one displacement, for each of several; None where memory ran out."""
 
-    def ask(some: Sequence[tuple[int, Params]]) -> list[tuple[float, float]]:
+    def ask(some: Sequence[tuple[int, Params]]) -> list[Reading]:
         found = prepared.each(some)
-        return list(zip(found.loss.tolist(), found.accuracy.tolist(), strict=True))
+        margins = found.margins or [None] * len(some)
+        return list(map(Reading, found.loss.tolist(), found.accuracy.tolist(), margins))
 
     return halved(ask, cells)
+
+
+def as_numpy(readings: Readings) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Return losses and accuracies as arrays."""
+    return readings.loss.numpy(), readings.accuracy.numpy()

@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from transference.estimators import Readings
-from transference.measurement._pairs import as_numpy
+from transference.measurement._reading import as_numpy
 from transference.measurement._steps import Step
 from transference.measurement._temperature import Tempered
 from transference.store import pair_rows, pairs_table, sources_schema, table, tempered_columns

@@ -38,6 +38,7 @@ def make_spec(
     replicates: int = 1,
     combine: Mapping[str, Combination] | None = None,
     tempered: bool = False,
+    tempered_all: bool = False,
 ) -> RunSpec:
     """Return the spec of a measurement.
 
@@ -57,6 +58,7 @@ def make_spec(
         replicates: episodes of each task.
         combine: combinations of the source modes, by name.
         tempered: whether losses are also read at their best temperature.
+        tempered_all: whether those of controls and of targets on themselves are, too.
 
     Raises:
         UsageError: a number is out of range, something is given twice, there is nothing to measure, or a sampler cannot
@@ -115,6 +117,7 @@ def make_spec(
         theta=_one_theta(learner, checkpoints, step),
         combine=tuple(combined.values()),
         tempered=tempered,
+        tempered_all=tempered_all,
     )
     if excess := spec.excess():
         raise UsageError(f"Too much was asked for: {excess}. Take fewer tasks, or more of them per tile (--tile).")

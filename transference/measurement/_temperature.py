@@ -43,6 +43,15 @@ class Tempered:
     loss: NDArray[np.float64]
 
     @classmethod
+    def unknown(cls, n_targets: int) -> Tempered:
+        """Return it of targets of which nothing is known."""
+        return cls(np.full(n_targets, np.nan), np.full(n_targets, np.nan))
+
+    def at(self, place: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return temperature and loss of one target, ``[1]`` each."""
+        return self.temperature[[place]], self.loss[[place]]
+
+    @classmethod
     def of(cls, margins: Sequence[Tensor], per_mode: int) -> Tempered:
         """Return it of targets whose modes are whole.
 

@@ -106,8 +106,7 @@ class Work:
         prepared = self._prepare(tile.step, tile.targets, tile.replicate)
         targets = Drawn(self._targets.redrawn(tile.replicate), range(*tile.targets))
         n = (tile.sources[1] - tile.sources[0]) * len(step_sizes(self._lookahead))
-        per_mode = self._question.n_target if self._question.tempered else None
-        rows = TileRows(n, np.arange(*tile.targets), prepared.before, per_mode)
+        rows = TileRows(n, np.arange(*tile.targets), prepared.before, self._per_mode(tempered=self._spec.tempered))
         for steps in self._walk(tile):
             for row in self._read(prepared, steps, targets, tile.step):
                 rows.add(*row)
@@ -179,7 +178,8 @@ class Work:
                 (prepared, targets[0]) if exact is self.estimator else (prepare(stepper.subject, drawn, exact), own[0])
             )
             with blamed("target", drawn, step, lambda: ", after a step on itself"):
-                pairs += read_pairs(ready, [(a_step, a_step.source) for a_step in steps], {j: j - first for j in own})
+                places, per_mode = {j: j - first for j in own}, self._per_mode(tempered=self._spec.tempered_all)
+                pairs += read_pairs(ready, [(a_step, a_step.source) for a_step in steps], places, per_mode)
         return pairs_table(pairs)
 
     def sample(self, tile: Tile, cells: Mapping[int, Sequence[int]]) -> pa.Table:
@@ -202,9 +202,9 @@ class Work:
         if exact.engine.startswith("compiled"):  # compiling again for float64 takes longer than these pairs
             exact = with_engine(exact, "threads")
         wide = partial(self._question.subject, step, torch.float64)
-        places: dict[str, Any] = {}
+        places: dict[str, Any] = {"per_mode": self._per_mode(tempered=self._spec.tempered_all)}
         if self._spec.updates:
-            places = {"kept": self._kept_at(step), "keeping": lambda: closing(KeptGradients(self._scratch))}
+            places |= {"kept": self._kept_at(step), "keeping": lambda: closing(KeptGradients(self._scratch))}
         found = measure_controls(exact, self._stepper(step), self._targets, cells, wide, **places)
         return pa.concat_tables([control_table(name, rows) for name, rows in found.items()])
 
@@ -216,6 +216,10 @@ class Work:
     def _exact(self) -> Estimator:
         """How single pairs are measured, whatever the estimator of the table."""
         return self.estimator.sample.exact if self.estimator.sample else self.estimator
+
+    def _per_mode(self, *, tempered: bool) -> int | None:
+        """Return how many targets of a mode are read at one temperature; None where they are not."""
+        return self._question.n_target if tempered else None
 
     def _stepper(self, step: int, replicate: int = 0) -> Stepper:
         stepper = ModeStepper if self._spec.updates else Stepper

@@ -8,6 +8,7 @@ from ._calibrated import widest as widest
 from ._confidence import split_confidence as split_confidence
 from ._contrast import contrast as contrast
 from ._controls import control_bands as control_bands
+from ._controls import random_parts as random_parts
 from ._crossed import enough_for as enough_for
 from ._crossed import intervals as intervals
 from ._predicted import predicted_rows as predicted_rows

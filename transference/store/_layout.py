@@ -14,7 +14,7 @@ import pyarrow as pa
 from transference.plan import ControlSet, ExactTile, OwnBlock, Part
 from transference.spec import RunSpec, Tile
 from transference.store._files import TableFile
-from transference.store._schema import CONTROLS, PAIRS, TASKS, pairs_schema, sources_schema
+from transference.store._schema import PAIRS, TASKS, controls_schema, pairs_schema, sources_schema
 
 FOLDERS = ("pairs", "sources", "self_transference", "controls", "exact")
 """Those of a run folder; in each one folder per checkpoint."""
@@ -67,8 +67,8 @@ class Layout:
     def self_transference(self, step: int, targets: tuple[int, int]) -> TableFile:
         """The self-transference of a block of targets at one checkpoint."""
         path = self._folder("self_transference", step) / f"self-{targets[0]:06d}.parquet"
-        rows = (targets[1] - targets[0]) * len(self.spec.alphas)
-        return self._file(path, PAIRS, rows, kind="self_transference", checkpoint_step=step, targets=list(targets))
+        rows, schema = (targets[1] - targets[0]) * len(self.spec.alphas), pairs_schema(tempered=self.spec.tempered_all)
+        return self._file(path, schema, rows, kind="self_transference", checkpoint_step=step, targets=list(targets))
 
     def exact(self, tile: Tile, number: int) -> TableFile:
         """Those pairs of a tile that are measured exactly beside the estimates, in one round."""
@@ -78,7 +78,8 @@ class Layout:
     def controls(self, step: int) -> TableFile:
         """The controls at one checkpoint."""
         path = self._folder("controls", step) / "controls.parquet"
-        return self._file(path, CONTROLS, None, kind="controls", checkpoint_step=step)
+        schema = controls_schema(tempered=self.spec.tempered_all)
+        return self._file(path, schema, None, kind="controls", checkpoint_step=step)
 
     def tiles(self, replicate: int | None = None) -> Iterator[Tile]:
         """Yield the tiles of all checkpoints, of one replicate or of all in turn."""

@@ -22,7 +22,7 @@ from transference.store._files import read_in_turn
 from transference.store._folder import Store
 from transference.store._layout import Layout
 from transference.store._matrices import Matrices, overlap, ranges, read_matrices, read_strips
-from transference.store._schema import CONTROL_NAMES, CONTROLS, OLD_CONTROL_NAMES, PAIRS
+from transference.store._schema import CONTROL_NAMES, OLD_CONTROL_NAMES, controls_schema, pairs_schema
 from transference.store._view import mode_names
 
 if TYPE_CHECKING:
@@ -170,12 +170,14 @@ class Run:
     def self_transference(self) -> pd.DataFrame:
         """Return, for each target used as its own source, a row as in `pairs`; both ids are the target's. None where sources are modes.
 
+        Tempered columns are there if ``spec.tempered_all``.
+
         Raises:
             StoreError: a file is missing or damaged.
         """
         blocks = [(step, targets) for step in self.steps for targets in self._layout.own_blocks()]
         parts = [(step, self._layout.self_transference(step, targets).read()) for step, targets in blocks]
-        frame = _stack(parts) if parts else PAIRS.empty_table().to_pandas().assign(checkpoint_step=0)
+        frame = _stack(parts) if parts else self._nothing(pairs_schema)
         self._add_mode(frame, "target", "mode")
         return frame.sort_values(["checkpoint_step", "alpha", "target"], ignore_index=True)
 
@@ -205,19 +207,25 @@ class Run:
 
         ``measured``: the pair itself, exactly. ``zero``: a step of size zero. ``float64``: in double precision. ``resampled``: source and
         target drawn anew from the same classes. ``random_direction``: a step of the same length that knows no source. The pairs are chosen
-        at random, the same at every checkpoint and step size; `transference.control_bands` summarises them.
+        at random, the same at every checkpoint and step size; `transference.control_bands` summarises them. Tempered columns are there if
+        ``spec.tempered_all``.
 
         Raises:
             StoreError: a file is missing or damaged.
         """
         steps = self.steps if self.spec.controls else ()
         parts = [(step, self._layout.controls(step).read()) for step in steps]
-        frame = _stack(parts) if parts else CONTROLS.empty_table().to_pandas().assign(checkpoint_step=0)
+        frame = _stack(parts) if parts else self._nothing(controls_schema)
         self._add_mode(frame, "source", "source_mode")
         self._add_mode(frame, "target", "target_mode")
         names = [OLD_CONTROL_NAMES.get(name, name) for name in frame["control"]]
         frame["control"] = pd.Categorical(names, categories=list(CONTROL_NAMES))
         return frame.sort_values(["checkpoint_step", "alpha", "control", "source", "target"], ignore_index=True)
+
+    def _nothing(self, schema: Callable[..., pa.Schema]) -> pd.DataFrame:
+        """Return a table without rows, of the kind that a schema is of."""
+        frame: pd.DataFrame = schema(tempered=self.spec.tempered_all).empty_table().to_pandas()
+        return frame.assign(checkpoint_step=0)
 
     def blocks(self, step: int | None = None) -> Iterator[Block]:
         """Return the table mode pair by mode pair, as matrices: one after the other, in the order of `pairs`.

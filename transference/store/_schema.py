@@ -47,7 +47,8 @@ _TEMPERED = pa.schema(
         ("tempered_ratio", pa.float64()),
     ]
 )
-"""In a run whose losses were read at their best temperature too: the temperatures, of all targets of the target's mode,
+"""In a run whose losses were read at their best temperature too (pairs, and where the spec says so self-transference and
+controls): the temperatures, of all targets of the target's mode,
 before and after the step; the target's losses at them; and the ratio of these, NaN unless the status is ``ok``, both
 losses are finite and above 0, and neither temperature is the lowest of `transference.spec.TEMPERATURES`, where there is
 no best one."""
@@ -65,6 +66,12 @@ OLD_CONTROL_NAMES = {"fresh": "resampled", "placebo": "random_direction"}
 
 CONTROLS = pa.schema([("control", pa.dictionary(pa.int8(), pa.string())), *PAIRS])
 """One row per control of a pair: see `transference.measurement`."""
+
+
+def controls_schema(*, tempered: bool) -> pa.Schema:
+    """Return the columns of the controls of a run, whose losses may have been read at their best temperature too."""
+    return pa.schema([CONTROLS.field(0), *pairs_schema(tempered=tempered)])
+
 
 SOURCES = pa.schema(
     [
