@@ -118,10 +118,9 @@ def _print_groups(table: pd.DataFrame, paid: pd.DataFrame, free: pd.DataFrame, c
             f"\n=== {experiment}, seeds {', '.join(map(str, seeds))} ===\nMean accuracy in %, where the budget of each arm ends:"
         )
         of = with_random(table[table["experiment"] == experiment])
-        means = of.pivot_table(
-            index="arm", columns="target", values=["accuracy_paid", "accuracy_free", "loss_paid"], sort=False
-        )
-        means[["accuracy_paid", "accuracy_free"]] *= 100
+        of[["accuracy_paid", "accuracy_free"]] *= 100
+        columns = ["accuracy_paid", "accuracy_free", "loss_paid", "loss_free"]
+        means = of.pivot_table(index="arm", columns="target", values=columns, sort=False)
         print(means.loc[["random", *LABELS]].round(2).to_string())
         for reading, found in ((PAID, paid), (FREE, free)):
             print(f"\n{reading}: accuracy less random's, cosine's and prototype's, in points; holm within each family:")
