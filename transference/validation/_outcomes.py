@@ -49,8 +49,7 @@ class Outcomes:
     @property
     def known(self) -> NDArray[np.bool_]:
         """Which targets each set has an outcome for with every seed, ``[n_sets, n_targets]``; nothing else of it is looked at."""
-        found: NDArray[np.bool_] = np.isfinite(self.values).all(axis=1)
-        return found
+        return np.asarray(np.isfinite(self.values).all(axis=1))
 
     def of_seeds(self, *seeds: int) -> Outcomes:
         """Return the outcomes of some of the seeds alone.
@@ -151,8 +150,9 @@ def outcomes(trainings: pd.DataFrame, outcome: str = "log_loss", *, missing: Mis
     index = pd.MultiIndex.from_product([sets, seeds, targets], names=_NEEDED)
     listed = rows.set_index([*_NEEDED])["outcome"].reindex(index).to_numpy(dtype=float)
     cube = listed.reshape(len(sets), len(seeds), len(targets))
-    lacking = np.isnan(cube).any(axis=1)
-    lost = np.broadcast_to(lacking.any(axis=1, keepdims=True), lacking.shape) if missing == "set" else lacking
+    lost = np.asarray(np.isnan(cube).any(axis=1))
+    if missing == "set":
+        lost = np.broadcast_to(lost.any(axis=1, keepdims=True), lost.shape)
     kept = ~lost.all(axis=1)
     if not kept.any():
         every = "every seed and target" if missing == "set" else "every seed of any target"
