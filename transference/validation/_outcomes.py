@@ -153,14 +153,14 @@ def outcomes(trainings: pd.DataFrame, outcome: str = "log_loss", *, missing: Mis
     lost = np.asarray(np.isnan(cube).any(axis=1))
     if missing == "set":
         lost = np.broadcast_to(lost.any(axis=1, keepdims=True), lost.shape)
-    kept = ~lost.all(axis=1)
-    if not kept.any():
+    kept = np.flatnonzero(~lost.all(axis=1))
+    if not len(kept):
         every = "every seed and target" if missing == "set" else "every seed of any target"
         raise DataError(f"No training set has a finite {outcome} for {every}; nothing can be predicted of it.")
     shares = [str(name) for name in rows if str(name).startswith(_SHARE)]
     return Outcomes(
         outcome,
-        tuple(str(one) for one, keep in zip(sets, kept, strict=True) if keep),
+        tuple(str(sets[place]) for place in kept),
         tuple(str(name).removeprefix(_SHARE) for name in shares),
         _shares(rows, shares).loc[list(sets)].to_numpy(dtype=float)[kept],
         tuple(int(seed) for seed in seeds),

@@ -108,7 +108,7 @@ def _checked(rows: pd.DataFrame, retrained: Outcomes) -> Floats:
         raise DataError(
             "The rows have a mode or a target twice; give one row for every mode, one column for every target."
         )
-    found = table.loc[modes, targets].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
+    found: Floats = table.loc[modes, targets].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
     if len(wrong := np.argwhere(~np.isfinite(found))):
         mode, target = modes[wrong[0][0]], targets[wrong[0][1]]
         raise DataError(f"The rows have no finite number for mode {mode} and target {target}; give one for each.")
