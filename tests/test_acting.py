@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import transference as tr
-from analyses.acting import predictors, told
+from analyses.acting import predictors, surrogate_drawing, surrogates, told
 from analyses.acting.__main__ import HERE
 from analyses.acting.drawing import draw
 from analyses.acting.pilots import KS, Pilot, logs_of_means, mean_logs, subsets
@@ -108,6 +108,58 @@ def test_the_placebo_has_another_family_in_every_place():
     for one, other in zip(FAMILIES, [*FAMILIES[1:], FAMILIES[0]], strict=True):
         assert found.loc[one, one] == rows.loc[other, other]
         assert found.loc[FAMILIES[0], one] == rows.loc[FAMILIES[1], other]
+
+
+@pytest.fixture(scope="module")
+def looked_at(known):
+    """What a few retrainings say beside rows that know and beside their placebo, where one training is lost on one target."""
+    rows, trainings = known
+    lost = (trainings["training"] == "tanh") & (trainings["seed"] == 0) & (trainings["target"] == "abs")
+    spoiled = trainings.assign(loss=trainings["loss"].mask(lost, np.inf))
+    priors = {100: {"exact": rows, "permuted": predictors.permuted(rows)}, 101: {"exact": -rows}}
+    return surrogates.everything(spoiled, CONFIG, priors, draws=4)
+
+
+def test_a_few_retrainings_are_told_on_subsets_and_seeds_that_they_are_not_of(looked_at, known, monkeypatch):
+    seen = []
+    made = tr.validation.surrogate
+    monkeypatch.setattr(tr.validation, "surrogate", lambda few, rows=None: seen.append(few) or made(few, rows))
+    scored = []
+    lds = tr.validation.lds
+    monkeypatch.setattr(tr.validation, "lds", lambda found, *a, **k: scored.append(found) or lds(found, *a, **k))
+    surrogates.everything(known[1], CONFIG, {}, draws=2)
+    assert [len(one.sets) for one in scored] == [31, *[31 - n for n in surrogates.RETRAINED[1:]] * 2]
+    assert {one.seeds for one in scored} == {tuple(CONFIG["told"]["told_on"])}
+    for few, others in zip(seen[::2], scored[1:6], strict=False):
+        assert not set(few.sets) & set(others.sets)
+    assert [few.seeds for few in seen] == [(0,)] * 10 + [(1,)] * 10, (
+        "own share as rows, and none, for five numbers each"
+    )
+
+
+def test_rows_that_know_help_a_few_retrainings_and_opposite_ones_are_not_used(looked_at):
+    table = surrogates.summary(looked_at).set_index(["prior", "pilot", "retrained"]).sort_index()
+    assert table.loc[("exact", 100, 0), ["lds", "draws"]].tolist() == pytest.approx([1, 1], abs=0.02)
+    assert np.isnan(table.loc[("exact", 100, 0), "low"])
+    bare = table.loc[("none", np.nan)]
+    assert bare.index.tolist() == list(surrogates.RETRAINED[1:])
+    assert table.loc[("exact", 100, 5), "lds"] > bare.loc[5, "lds"]
+    assert table.loc[("exact", 100), "above"].loc[3:5].min() > 0.5
+    assert table.loc[("exact", 101), "used"].loc[8:].max() < 0.2
+    assert table.loc[("exact", 101), "lds"].loc[16] == pytest.approx(bare.loc[16, "lds"], abs=0.05)
+    alone = looked_at.query("prior == 'own-share alone' and retrained == 8")
+    assert len(alone) == 4
+    low, high = alone["lds"].quantile([0.1, 0.9])
+    assert table.loc[("own-share alone", np.nan, 8), ["lds", "low", "high"]].tolist() == pytest.approx(
+        [alone["lds"].mean(), low, high]
+    )
+
+
+def test_the_figure_of_a_few_retrainings_has_a_panel_for_each_pilot(looked_at):
+    figure = surrogate_drawing.draw(surrogates.summary(looked_at))
+    assert [ax.get_title() for ax in figure.axes] == ["pilot 100", "pilot 101"]
+    labels = figure.axes[0].get_legend_handles_labels()[1]
+    assert {"rows of one step: exact", "no rows", "own share as the rows"} <= set(labels)
 
 
 @pytest.fixture(scope="module")

@@ -232,6 +232,127 @@ def test_a_training_set_that_lacks_an_outcome_is_left_out_and_named():
     assert found.values.shape == (29, 3, 5)
 
 
+def with_one_infinite(table):
+    """Trainings of which one test loss is infinite, of set a+b with seed 1 on target c."""
+    hit = (table["training"] == "a+b") & (table["seed"] == 1) & (table["target"] == "c")
+    return table.assign(loss=table["loss"].mask(hit, np.inf))
+
+
+def test_by_target_a_training_set_is_left_out_where_it_lacks_an_outcome_alone():
+    table = with_one_infinite(trainings(additive))
+    found = outcomes(table[~((table["training"] == "e") & (table["seed"] == 2))], missing="target")
+    assert found.left_out == {
+        "e": "5 of 15 outcomes are missing or not finite",
+        "a+b": "left out for c alone: 1 of 15 outcomes are missing or not finite",
+    }
+    assert len(found.sets) == 30
+    lost = np.argwhere(~found.known)
+    assert [(found.sets[one], found.targets[target]) for one, target in lost] == [("a+b", "c")]
+    assert found.of_seeds(0, 2).known.sum() == 30 * 5 - 1, "other seeds are told on the same sets"
+    assert len(outcomes(with_one_infinite(trainings(additive))).sets) == 30, (
+        "unless it is asked for, the set is left out"
+    )
+    with pytest.raises(UsageError, match="Leaving out by 'seed'"):
+        outcomes(table, missing="seed")
+    with pytest.raises(DataError, match="every seed of any target"):
+        outcomes(table[table["seed"] != 2].assign(loss=np.nan), missing="target")
+
+
+@pytest.mark.parametrize("over", ["both", "sets", "seeds"])
+def test_a_perfect_predictor_stays_perfect_beside_an_infinite_loss(over):
+    found = outcomes(with_one_infinite(trainings(additive)), missing="target")
+    table = lds(found, {"rows": mean_of_rows(EFFECTS)}, over=over, draws=50)
+    assert table["lds"].tolist() == pytest.approx([1.0] * len(table))
+    assert table["ceiling"].tolist() == pytest.approx([1.0] * len(table))
+    assert (table["low"] > 0.99).all()
+    numbers = table.set_index(["group", "target"])["n"]
+    assert numbers["all"].to_dict() == {"a": 31, "b": 31, "c": 30, "d": 31, "e": 31, MEAN: 30}
+    assert (numbers["with", "c"], numbers["without", "c"]) == (16, 14)
+    assert compare(found, {"rows": mean_of_rows(EFFECTS)}, size, over=over, draws=50)["lds"].tolist() == pytest.approx(
+        [1.0] * 3
+    )
+
+
+def test_what_is_known_of_a_target_is_told_as_plain_loops_tell_it():
+    found = outcomes(with_one_infinite(trainings(additive, noise=1.0)), missing="target")
+    said = {"rows": mean_of_rows(EFFECTS)}
+    scores = lds(found, said, groups=["all"], draws=10).set_index("target")
+    ceilings, hurts, lost = (
+        one.set_index("target")
+        for one in (ceiling(found), harms(found, said, draws=10), regrets(found, said, draws=10))
+    )
+    for place, target in enumerate(MODES):
+        means, halves = {}, {}
+        for one, subset in enumerate(SUBSETS):
+            values = found.values[one, :, place]
+            if np.isfinite(values).all():
+                means[frozenset(subset)] = values.mean()
+                halves[frozenset(subset)] = [
+                    (values[k], np.delete(values, k).mean()) for k in range(3)
+                ]  # a seed, and the others
+        assert len(means) == (30 if target == "c" else 31)
+        expected = {one: additive(sorted(one), target) for one in means}
+        assert scores.loc[target, "lds"] == pytest.approx(stats.spearmanr([*expected.values()], [*means.values()])[0])
+        split = [stats.spearmanr([pair[k] for pair in halves.values()])[0] for k in range(3)]
+        assert ceilings.loc[target, ["n", "split_half"]].tolist() == pytest.approx([len(means), np.mean(split)])
+        changes = [
+            (means[one | {mode}] > means[one], expected[one | {mode}] - expected[one])
+            for one in means
+            for mode in set(MODES) - one
+            if one | {mode} in means
+        ]
+        right = [(x > y) + 0.5 * (x == y) for (p, x), (q, y) in itertools.product(changes, changes) if p and not q]
+        assert hurts.loc[target, ["pairs", "hurt", "auc"]].tolist() == pytest.approx(
+            [len(changes), np.mean([hurt for hurt, _ in changes]), np.mean(right)]
+        )
+        chosen, best = means[min(expected, key=expected.get)], min(means.values())
+        assert lost.loc[target, ["regret", "random"]].tolist() == pytest.approx(
+            [chosen - best, np.mean([*means.values()]) - best]
+        )
+    assert hurts.loc["c", "pairs"] == hurts.loc[MEAN, "pairs"] == 75 - 5
+    assert ceilings.loc[MEAN, "n"] == 30
+
+
+def test_a_target_without_any_outcome_has_no_numbers_and_spoils_none():
+    table = trainings(additive)
+    nothing = outcomes(table.assign(loss=table["loss"].mask(table["target"] == "c")), missing="target")
+    without = outcomes(table[table["target"] != "c"])
+    said = {"rows": mean_of_rows(EFFECTS)}
+    for told, column in ((lds, "lds"), (harms, "auc"), (regrets, "regret"), (regrets, "random")):
+        rows = told(nothing, said, draws=20).set_index("target")[column]
+        assert rows[["c"]].isna().all()
+        kept = told(without, said, draws=20).set_index("target")[column]
+        assert rows.drop("c").tolist() == pytest.approx(kept.tolist())
+    assert np.isnan(ceiling(nothing).set_index("target").loc["c", "ceiling"])
+
+
+@pytest.mark.slow
+def test_the_interval_covers_where_sets_lack_an_outcome_for_a_target():
+    """Of 31 sets three lack an outcome with one seed for each of two targets, others for each; the truth is that of complete tables."""
+    rng, held = np.random.default_rng(12), []
+    truth = spearman_of(0.5 / np.sqrt(1 + 1 / 3))
+    for k in range(300):
+        found, said = simulated(rng, 31, 3, signal=0.5, noise=1.0, n_targets=2)
+        for target in range(2):
+            found.values[rng.choice(31, 3, replace=False), :, target] = np.nan
+        row = lds(found, {"said": said}, groups=["all"], draws=200, seed=k).iloc[-1]
+        assert row["n"] == 28
+        held.append(row["low"] <= truth <= row["high"])
+    assert 0.915 <= np.mean(held) <= 0.995
+
+
+def test_outcomes_of_some_sets_are_those_rows():
+    found = outcomes(trainings(additive, noise=0.5))
+    some = found.of_sets("a+b", "e")
+    assert some.sets == ("a+b", "e")
+    assert some.shares.tolist() == [[0.5, 0.5, 0, 0, 0], [0, 0, 0, 0, 1]]
+    np.testing.assert_array_equal(some.values[1], found.values[found.sets.index("e")])
+    with pytest.raises(UsageError, match="Outcomes of x were asked for"):
+        found.of_sets("a+b", "x")
+    with pytest.raises(UsageError, match="Outcomes of no training set"):
+        found.of_sets()
+
+
 def test_outcomes_may_be_the_loss_its_logarithm_or_the_error():
     table = trainings(additive, noise=0.5).assign(accuracy=lambda t: 1 / (1 + t["loss"]))
     log, plain, error = (outcomes(table, name) for name in ("log_loss", "loss", "error"))

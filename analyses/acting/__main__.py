@@ -2,6 +2,7 @@
 
 transference train --plan analyses/acting/e1.toml --out RUNS/e1
 python -m analyses.acting --runs RUNS --experiment e1
+python -m analyses.acting --runs RUNS --experiment e1-surrogate
 python -m analyses.acting --runs RUNS --data-root data --experiment e2 [--seed 0 --seed 2]
 """
 
@@ -14,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 import transference as tr
+from analyses.acting import surrogates
 from analyses.acting.drawing import draw
 from analyses.acting.images.drawing import LABELS
 from analyses.acting.images.drawing import draw as draw_arms
@@ -37,11 +39,13 @@ def main() -> None:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--runs", type=Path, default=Path("runs/analyses/acting"), help="Folder of trainings and pilots.")
     made.add_argument("--data-root", type=Path, default=Path("data"), help="Folder with the images of e2.")
-    made.add_argument("--experiment", choices=["e1", "e2"], default="e1", help="Which.")
+    made.add_argument("--experiment", choices=["e1", "e1-surrogate", "e2"], default="e1", help="Which.")
     made.add_argument("--seed", type=int, action="append", help="Of e2: carry out this seed alone, and tell nothing.")
     asked = made.parse_args()
     if asked.experiment == "e1":
         exhaustive(asked.runs, HERE)
+    elif asked.experiment == "e1-surrogate":
+        surrogates.look(asked.runs, HERE)
     else:
         chosen_groups(asked.data_root, asked.runs, HERE, asked.seed)
 

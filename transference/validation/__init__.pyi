@@ -14,3 +14,5 @@ from ._predictors import mean_of_rows as mean_of_rows
 from ._predictors import own_share as own_share
 from ._predictors import size as size
 from ._reliability import ceiling as ceiling
+from ._surrogates import Surrogate as Surrogate
+from ._surrogates import surrogate as surrogate

@@ -39,14 +39,15 @@ def harms(
         seed: of the draws.
 
     Returns:
-        One row per predictor and target, and of their mean: ``predictor``, ``target``, ``pairs``, ``hurt`` (their share), ``auc``, ``low``,
-        ``high``, ``note``.
+        One row per predictor and target, and of their mean: ``predictor``, ``target``, ``pairs`` of sets that both have an outcome,
+        ``hurt`` (their share), ``auc``, ``low``, ``high``, ``note``. Of the mean ``pairs`` is the smallest of its targets'.
 
     Raises:
         UsageError: there are no such pairs.
     """
     smaller, larger = _pairs(found)
-    if not len(smaller):
+    told = found.known[smaller] & found.known[larger]
+    if not told.any():
         raise UsageError(
             "No training set is another one with a mode added, with equal shares; train on subsets of the modes."
         )
@@ -54,20 +55,21 @@ def harms(
     weights = counts[:, smaller] * counts[:, larger]
     rows: list[dict[str, Any]] = []
     changes = values[:, larger] - values[:, smaller]
+    pairs = told.sum(axis=0)
+    hurt = (changes[0] > 0).sum(axis=0) / np.where(pairs, pairs, np.nan)
     for name, predictor in predictors.items():
         said = predictions(predictor, found, name)
-        scores = said[larger] - said[smaller]
+        scores = np.where(told, said[larger] - said[smaller], np.nan)
         areas = np.stack(
             [_area(scores[:, target], changes[:, :, target] > 0, weights) for target in range(len(found.targets))],
             axis=1,
         )
-        hurt = (changes[0] > 0).mean(axis=0)
         for target, of in enumerate(found.targets):
             rows.append(
                 {
                     "predictor": name,
                     "target": of,
-                    "pairs": len(smaller),
+                    "pairs": int(pairs[target]),
                     "hurt": hurt[target],
                     **_told(areas[:, target], level),
                 }
@@ -77,8 +79,8 @@ def harms(
             {
                 "predictor": name,
                 "target": MEAN,
-                "pairs": len(smaller),
-                "hurt": hurt.mean(),
+                "pairs": int(pairs[pairs > 0].min()),
+                "hurt": hurt[pairs > 0].mean(),
                 **_told(_mean(known), level),
             }
         )
@@ -110,14 +112,16 @@ def regrets(
         units of the outcome, ``low``, ``high``, ``random``, ``note``.
     """
     _, values = _drawn(found, draws, seed, sets=False)
-    best = values.min(axis=1)
-    chance = values.mean(axis=1) - best
+    there = found.known
+    best = np.where(there, values, np.inf).min(axis=1)
+    with np.errstate(invalid="ignore"):
+        chance = np.where(there, values, 0.0).sum(axis=1) / there.sum(axis=0) - best  # NaN for a target of no set
     rows: list[dict[str, Any]] = []
     for name, predictor in predictors.items():
         said = predictions(predictor, found, name)
         lost = np.full(best.shape, np.nan)
         for target, of in enumerate(found.targets):
-            known = np.isfinite(said[:, target])
+            known = there[:, target] & np.isfinite(said[:, target])
             first = known & (said[:, target] <= said[known, target].min(initial=np.inf))
             if first.any():
                 lost[:, target] = values[:, first, target].mean(axis=1) - best[:, target]
@@ -132,7 +136,9 @@ def regrets(
                 }
             )
         mean = _told(_mean(lost[:, np.isfinite(lost[0])]), level)
-        rows.append({"predictor": name, "target": MEAN, "chosen": "", **mean, "random": chance[0].mean()})
+        rows.append(
+            {"predictor": name, "target": MEAN, "chosen": "", **mean, "random": chance[0, there.any(axis=0)].mean()}
+        )
     table = pd.DataFrame(rows).rename(columns={"value": "regret"})
     if len(found.seeds) == 1:
         table = table.assign(low=np.nan, high=np.nan)

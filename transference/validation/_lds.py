@@ -148,7 +148,7 @@ class _Score:
     Attributes:
         found: what retraining gave.
         said: predictions, ``[n_sets, n_targets]``.
-        masks: the sets of the group that have a prediction, for each target, ``[n_sets, n_targets]``.
+        masks: the sets of the group that have an outcome and a prediction, for each target, ``[n_sets, n_targets]``.
     """
 
     found: Outcomes
@@ -159,7 +159,7 @@ class _Score:
     def of(cls, found: Outcomes, said: Floats, group: str) -> _Score:
         own = np.stack([found.share_of(target) > 0 for target in found.targets], axis=1)
         inside = {"all": np.ones_like(own), "with": own, "without": ~own}[group]
-        return cls(found, said, inside & np.isfinite(said))
+        return cls(found, said, inside & found.known & np.isfinite(said))
 
     def each(self, draw: Draw) -> Floats:
         """Return the LDS of each target in each sample, ``[draws, n_targets]``; NaN where there is none."""

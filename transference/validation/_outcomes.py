@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,9 @@ _SHARE = "share/"
 _NEEDED = ("training", "seed", "target")
 _MADE = {"log_loss": "loss", "error": "accuracy"}
 """Outcomes that are made of a column, with that column."""
+
+Missing: TypeAlias = Literal["set", "target"]
+"""What is left out where an outcome is missing or not finite: the training set, or the set for that target alone."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Outcomes:
         shares: of the tasks of each set that each mode has, ``[n_sets, n_modes]``; each row sums to 1.
         seeds: of the trainings.
         targets: that they are tested on.
-        values: ``[n_sets, n_seeds, n_targets]``, all finite.
+        values: ``[n_sets, n_seeds, n_targets]``; NaN with every seed where a set is left out for a target.
         left_out: sets that lack an outcome, with what they lack, in words.
     """
 
@@ -41,6 +45,11 @@ class Outcomes:
     targets: tuple[str, ...]
     values: NDArray[np.float64]
     left_out: Mapping[str, str]
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Which targets each set has an outcome for with every seed, ``[n_sets, n_targets]``; nothing else of it is looked at."""
+        return np.asarray(np.isfinite(self.values).all(axis=1))
 
     def of_seeds(self, *seeds: int) -> Outcomes:
         """Return the outcomes of some of the seeds alone.
@@ -56,6 +65,19 @@ class Outcomes:
         places = [self.seeds.index(seed) for seed in seeds]
         fields = {name: getattr(self, name) for name in ("name", "sets", "modes", "shares", "targets", "left_out")}
         return Outcomes(**fields, seeds=seeds, values=self.values[:, places])
+
+    def of_sets(self, *sets: str) -> Outcomes:
+        """Return the outcomes of some of the training sets alone.
+
+        Raises:
+            UsageError: there is no such set, or none is asked for.
+        """
+        if not sets or (strange := [one for one in sets if one not in self.sets]):
+            asked = ", ".join(strange if sets else ()) or "no training set"
+            raise UsageError(f"Outcomes of {asked} were asked for; there are those of {', '.join(self.sets)}.")
+        places = [self.sets.index(one) for one in sets]
+        fields = {name: getattr(self, name) for name in ("name", "modes", "seeds", "targets", "left_out")}
+        return Outcomes(**fields, sets=sets, shares=self.shares[places], values=self.values[places])
 
     def share_of(self, target: str) -> NDArray[np.float64]:
         """Return the share that the target's own mode has in each set, ``[n_sets]``; 0 for a target that is none of the modes."""
@@ -90,20 +112,26 @@ def read_trainings(path: str | Path) -> pd.DataFrame:
     return table
 
 
-def outcomes(trainings: pd.DataFrame, outcome: str = "log_loss") -> Outcomes:
+def outcomes(trainings: pd.DataFrame, outcome: str = "log_loss", *, missing: Missing = "set") -> Outcomes:
     """Return the outcomes in a table of trainings.
 
     Args:
         trainings: as `read_trainings` returns it; its training sets are told apart by ``training``, and have the same shares
             with every seed.
         outcome: a column in which less is better, or ``log_loss``, the logarithm of ``loss``, or ``error``, 1 - ``accuracy``.
+        missing: what is left out where an outcome is missing or not finite: ``"set"``, the training set, so that all targets are told on
+            the same sets, or ``"target"``, the set for that target alone, with all its seeds.
 
     Returns:
-        Outcomes of all sets that have one for every seed and target; ``left_out`` names the others.
+        Outcomes of all sets that have one for every seed and target, or, by target, for every seed and some target; ``left_out`` names
+        what is not told.
 
     Raises:
         DataError: a column is missing, a training is there twice, a set has other shares with another seed, or no set has all outcomes.
+        UsageError: there is no such way to leave out.
     """
+    if missing not in ("set", "target"):
+        raise UsageError(f"Leaving out by {missing!r} was asked for; what is left out is a set or a target of it.")
     _check(trainings, "The table of trainings")
     column = _MADE.get(outcome, outcome)
     if column not in trainings or not pd.api.types.is_numeric_dtype(trainings[column].dtype):
@@ -122,27 +150,37 @@ def outcomes(trainings: pd.DataFrame, outcome: str = "log_loss") -> Outcomes:
     index = pd.MultiIndex.from_product([sets, seeds, targets], names=_NEEDED)
     listed = rows.set_index([*_NEEDED])["outcome"].reindex(index).to_numpy(dtype=float)
     cube = listed.reshape(len(sets), len(seeds), len(targets))
-    missing = np.isnan(cube).sum(axis=(1, 2))
-    kept = missing == 0
-    if not kept.any():
-        raise DataError(
-            f"No training set has a finite {outcome} for every seed and target; nothing can be predicted of it."
-        )
+    lost = np.asarray(np.isnan(cube).any(axis=1))
+    if missing == "set":
+        lost = np.broadcast_to(lost.any(axis=1, keepdims=True), lost.shape)
+    kept = np.flatnonzero(~lost.all(axis=1))
+    if not len(kept):
+        every = "every seed and target" if missing == "set" else "every seed of any target"
+        raise DataError(f"No training set has a finite {outcome} for {every}; nothing can be predicted of it.")
     shares = [str(name) for name in rows if str(name).startswith(_SHARE)]
     return Outcomes(
         outcome,
-        tuple(str(one) for one, keep in zip(sets, kept, strict=True) if keep),
+        tuple(str(sets[place]) for place in kept),
         tuple(str(name).removeprefix(_SHARE) for name in shares),
         _shares(rows, shares).loc[list(sets)].to_numpy(dtype=float)[kept],
         tuple(int(seed) for seed in seeds),
         tuple(map(str, targets)),
-        cube[kept],
-        {
-            str(one): f"{n} of {cube[0].size} outcomes are missing or not finite"
-            for one, n in zip(sets, missing.tolist(), strict=True)
-            if n
-        },
+        np.where(lost[:, None], np.nan, cube)[kept],
+        {str(sets[place]): _why(cube[place], lost[place], targets) for place in np.flatnonzero(lost.any(axis=1))},
     )
+
+
+def _why(values: NDArray[np.float64], lost: NDArray[np.bool_], targets: Sequence[object]) -> str:
+    """Return what a training set lacks, and, unless all of it is left out, for which targets it is.
+
+    Args:
+        values: its outcomes, ``[n_seeds, n_targets]``.
+        lost: the targets for which it is left out, ``[n_targets]``.
+        targets: their names.
+    """
+    told = f"{np.isnan(values).sum()} of {values.size} outcomes are missing or not finite"
+    names = [str(name) for name, gone in zip(targets, lost, strict=True) if gone]
+    return told if lost.all() else f"left out for {', '.join(names)} alone: {told}"
 
 
 def _shares(rows: pd.DataFrame, names: list[str]) -> pd.DataFrame:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from transference.errors import DataError, UsageError
 from transference.validation._outcomes import Outcomes
 
-Predictor: TypeAlias = Callable[[Mapping[str, float], str], float] | pd.DataFrame
+Said: TypeAlias = Callable[[Mapping[str, float], str], float]
+Predictor: TypeAlias = Said | pd.DataFrame
 """A function of a training set, as the share of each mode that has one, and of a target; or a table of its values, with a row for each
 training set and a column for each target, by name. The smaller a prediction, the better."""
 
@@ -28,7 +29,7 @@ def size(shares: Mapping[str, float], target: str) -> float:
     return -float(len(shares))
 
 
-def mean_of_rows(rows: pd.DataFrame) -> Predictor:
+def mean_of_rows(rows: pd.DataFrame) -> Said:
     """Return the predictor that averages what single modes do to a target, weighted by the modes' shares.
 
     Args:

@@ -29,16 +29,16 @@ def ceiling(found: Outcomes) -> pd.DataFrame:
 
     Returns:
         One row per target, and the ``mean``: ``target``, ``n`` training sets, ``seeds``, ``split_half``, ``ceiling``, ``best``. NaN with
-        one seed. A correlation below 0 stays what it is, and has no ``best``.
+        one seed. Of the mean ``n`` is the smallest of its targets'. A correlation below 0 stays what it is, and has no ``best``.
     """
     rows = []
     for target, name in enumerate(found.targets):
-        values = found.values[:, :, target]
+        values = found.values[found.known[:, target], :, target]
         half, whole = split_half(values), of_sets(values)
         rows.append(
             {
                 "target": name,
-                "n": len(found.sets),
+                "n": len(values),
                 "seeds": len(found.seeds),
                 "split_half": half,
                 "ceiling": whole,
@@ -47,7 +47,7 @@ def ceiling(found: Outcomes) -> pd.DataFrame:
         )
     table = pd.DataFrame(rows)
     means = {name: table[name].mean() for name in ("split_half", "ceiling", "best")}
-    last = {"target": "mean", "n": len(found.sets), "seeds": len(found.seeds), **means}
+    last = {"target": "mean", "n": int(table["n"].min()), "seeds": len(found.seeds), **means}
     return pd.concat([table, pd.DataFrame([last])], ignore_index=True)
 
 
