@@ -329,7 +329,8 @@ def test_names_that_differ_to_the_eye_are_different(tmp_path):
     (("train.parquet", "extra.parquet"), "train extra"),
     (("dataset-train-00000-of-00001.parquet", "dataset-test-00000-of-00001.parquet"), "train test"),
     (("part-0.parquet", "part-1.parquet"), "all"),
-    (("base_model.parquet", "developers.parquet"), "all"),
+    (("base_model_0.parquet", "base_model_1.parquet"), "all"),
+    (("developers.parquet",), "all"),
 ])  # fmt: skip
 def test_layouts_of_the_hub_give_their_splits_and_never_mix_them(tmp_path, files, splits):
     for k, file in enumerate(files):

@@ -11,6 +11,8 @@ The layouts are those in which the Hugging Face hub keeps datasets, and those of
 ``split=train/label=3/part-0.parquet``           the same, all rows with the label 3
 ``part-0.parquet``                               nothing
 ===============================================  ==================================================================
+
+Files that lie together and are parts of no split nor numbered are datasets of their own, and are not mixed (`_parts`).
 """
 
 from __future__ import annotations
@@ -22,15 +24,13 @@ from pathlib import Path, PurePath
 from urllib.parse import unquote
 
 from transference.datasets._names import as_seen, known_split, split_within
+from transference.datasets._parts import NEUTRAL, NUMBERED, SHARD, datasets_among
 from transference.datasets._unread import few
 from transference.errors import DataError
 
-_SHARD = re.compile(r"(?P<split>.+?)-(?P<number>\d{1,6})-of-(?P<total>\d{1,6})(-\w+)?")
-_NUMBERED = re.compile(r"(?P<word>.*?)[-_. ]?\d*")
 _KEY = re.compile(r"(?P<key>\w+)=(?P<value>.*)")
 _KEYS = ("split", "class_name", "label", "fine_label")
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
-_NEUTRAL = ("data",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +62,7 @@ def placed(paths: Sequence[Path], root: Path) -> list[Placed]:
         root: the dataset's folder.
 
     Raises:
-        DataError: the files are of several configurations.
+        DataError: the files are of several configurations, or datasets of their own.
     """
     files = [_placed(path, root) for path in sorted(paths)]
     if any(not file.config for file in files):
@@ -73,9 +73,24 @@ def placed(paths: Sequence[Path], root: Path) -> list[Placed]:
             "to be mixed. Move the one that is meant to a place of its own, or prepare it: "
             f"transference datasets prepare NAME --from {root / configs[0]}."
         )
+    _require_parts(files, root)
     if any(file.split for file in files):  # then a file without any word is not of all splits, but of one of its own
         files = [file if file.split or "split" in file.keys else _of_its_own(file) for file in files]
     return files
+
+
+def _require_parts(files: Sequence[Placed], root: Path) -> None:
+    """Raise `DataError` if files are datasets of their own.
+
+    Raises:
+        DataError: they are.
+    """
+    if several := datasets_among([file.path for file in files], root):
+        raise DataError(
+            f"{root} holds {len(several)} parquet files that are datasets of their own by their names ({few(several, 6)}), "
+            "not parts of one, and not to be mixed. Prepare the one that is meant: "
+            f"transference datasets prepare {PurePath(several[0]).stem} --from {root / several[0]}."
+        )
 
 
 def configurations(paths: Sequence[Path], root: Path) -> list[str]:
@@ -117,7 +132,7 @@ def _placed(path: Path, root: Path) -> Placed:
         match = _KEY.fullmatch(folder)
         if match and match["key"] in _KEYS:
             keys[match["key"]] = None if match["value"] == _NO_VALUE else unquote(match["value"])
-        elif not match and folder not in _NEUTRAL:  # another KEY=VALUE is a column of the table, which nobody asks for
+        elif not match and folder not in NEUTRAL:  # another KEY=VALUE is a column of the table, which nobody asks for
             folders.append(folder)
     word, part = _of_the_name(path.stem)
     if not word and "split" not in keys:
@@ -127,10 +142,10 @@ def _placed(path: Path, root: Path) -> Placed:
 
 def _of_the_name(stem: str) -> tuple[str | None, tuple[int, int] | None]:
     """Return the word for a split, and the part, that a file's name tells."""
-    if shard := _SHARD.fullmatch(stem):
+    if shard := SHARD.fullmatch(stem):
         word, part = shard["split"], (int(shard["number"]), int(shard["total"]))
         return (known_split(word) and word) or split_within(re.split(r"[\W_]+", word)) or as_seen(word), part
-    numbered = _NUMBERED.fullmatch(stem)
+    numbered = NUMBERED.fullmatch(stem)
     word = numbered["word"] if numbered else stem
     return (word if known_split(word) else split_within(re.split(r"[\W\d_]+", stem))), None
 
@@ -145,6 +160,6 @@ def _of_the_folders(folders: list[str]) -> tuple[str | None, list[str]]:
 
 
 def _of_its_own(file: Placed) -> Placed:
-    numbered = _NUMBERED.fullmatch(file.path.stem)
+    numbered = NUMBERED.fullmatch(file.path.stem)
     word = numbered["word"] if numbered and numbered["word"] else file.path.stem
     return Placed(file.path, file.place, word, file.part, file.keys, file.config)

@@ -9,16 +9,17 @@ from pathlib import Path, PurePosixPath
 from transference.datasets._containers import file_containers
 from transference.datasets._images import require_folder
 from transference.datasets._layout import configurations
+from transference.datasets._parts import datasets_among
 from transference.datasets._tree import is_image
 from transference.datasets._unread import by_suffix, counted, few
 from transference.datasets.intake import HubAddress, HubFile, HubListing, fetch, list_hub
 from transference.datasets.originals import Original
+from transference.datasets.preparing._places import ARCHIVES
 from transference.errors import DataError
 
 DOWNLOADS = ".downloads"
 """The folder of a data root in which downloads are kept."""
 
-_ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tbz2", ".tar.bz2")
 _TABLES = (".csv",)
 """What lies beside the archives of a dataset as it is distributed, and says which image is of which class."""
 
@@ -105,18 +106,22 @@ def choose(listing: HubListing, original: Original | None) -> list[HubFile]:
 
 
 def _require_one(tables: Sequence[HubFile], address: HubAddress) -> None:
-    """Raise `DataError` if parquet files are of several configurations.
+    """Raise `DataError` if parquet files are of several configurations, or datasets of their own.
 
     Raises:
         DataError: they are.
     """
     root = Path(address.path)
+    paths = [Path(file.path) for file in tables]
     if any(file.path == address.path for file in tables):
         return
-    if len(configs := configurations([Path(file.path) for file in tables], root)) > 1:
-        one = HubAddress(address.repository, address.revision, (root / configs[0]).as_posix())
+    found, what = configurations(paths, root), "configurations"
+    if len(found) <= 1:
+        found, what = datasets_among(paths, root), "parquet files"
+    if len(found) > 1:
+        one = HubAddress(address.repository, address.revision, (root / found[0]).as_posix())
         raise DataError(
-            f"{address} holds {len(configs)} configurations ({few(configs, 6)}), which are datasets of their own; name one, "
+            f"{address} holds {len(found)} {what} ({few(found, 6)}), which are datasets of their own; name one, "
             f"for example {one}."
         )
 
@@ -126,4 +131,4 @@ def _is_hidden(path: str) -> bool:
 
 
 def _is_archive(path: str) -> bool:
-    return path.lower().endswith(_ARCHIVES)
+    return path.lower().endswith(ARCHIVES)
