@@ -256,10 +256,21 @@ def test_what_does_not_go_with_a_plan_is_told(tmp_path, words, why):
 
 
 def test_without_a_plan_learner_and_modes_are_needed_and_nobody_shares_the_work(tmp_path):
-    assert "Missing option '--modes'" in call("--learner", "protonet", "--out", tmp_path).stderr
-    assert "Missing option '--learner'" in call("--modes", "strokes", "--out", tmp_path).stderr
+    needed = "A training needs --learner and --modes; many need --plan."
+    assert f"Missing option '--modes'. {needed}" in call("--learner", "protonet", "--out", tmp_path).stderr
+    assert f"Missing option '--learner'. {needed}" in call("--modes", "strokes", "--out", tmp_path).stderr
+    nothing = call("--out", tmp_path / "out")
+    assert nothing.exit_code == 2
+    assert needed in nothing.stderr
     words = ["--learner", "protonet", "--modes", "strokes", "--out", tmp_path / "out"]
     assert "--shard 1/2 was given without --plan" in call(*words, "--shard", "1/2").stderr
+
+
+def test_the_help_says_when_learner_and_modes_are_required():
+    options = " ".join(call("--help").stdout.split())
+    assert options.count("[required without --plan]") == 2
+    assert "module:factory. [required without --plan] --modes" in options
+    assert options.count("[required]") == 1, "--out"
 
 
 def test_all_subsets_are_all_that_are_not_empty_in_the_plans_order():
