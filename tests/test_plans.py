@@ -9,10 +9,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from click.testing import CliRunner
 
+from meta_models.cli.work import _planned
 from meta_models.training._plan import Plan
 from transference.cli import main
+from transference.errors import LearnerError
+from transference.learners import EpisodeError
 
 ROOT = Path(__file__).resolve().parents[1]
 MODES = ("sinusoid", "linear", "abs")
@@ -185,6 +189,63 @@ def test_a_training_that_fails_is_told_and_the_others_are_done(tmp_path):
     table = pd.read_parquet(tmp_path / "out" / "trainings.parquet")
     assert table["loss"].isna().all()
     assert len(table) == 18
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """The trainings that were begun."""
+    begun = []
+
+    def train(learner, training, tasks, **rest):
+        begun.append(rest["out"].name)
+        return really(learner, training, tasks, **rest)
+
+    really = _planned.train
+    monkeypatch.setattr(_planned, "train", train)
+    return begun
+
+
+@pytest.mark.slow
+def test_a_training_that_failed_is_tried_again_when_its_word_is_deleted(tmp_path, counted):
+    plan = written(
+        tmp_path, PLAN.replace("meta-batch = 4", "meta-batch = 4\nlr = 1e30").replace("= 4\nsave", "= 6\nsave")
+    )
+    out = tmp_path / "out"
+    assert call("--plan", plan, "--out", out).exit_code == 3
+    assert len(counted) == 6
+    before = content(out)
+    again = call("--plan", plan, "--out", out)
+    assert again.exit_code == 3, again.output
+    assert len(counted) == 6, "none was begun again"
+    assert content(out) == before
+    [line] = [line for line in again.stderr.splitlines() if "not tried again" in line]
+    assert "6 of 6 trainings failed before" in line
+    assert str(out / "sinusoid+abs-seed0" / "failed.txt") in line
+    assert "6 trainings, 0 done, 0 to do, 6 failed" in call("--plan", plan, "--out", out, "--dry-run").stdout
+    (out / "linear-seed3" / "failed.txt").unlink()
+    some = call("--plan", plan, "--out", out)
+    assert counted[6:] == ["linear-seed3"]
+    assert "5 of 6 trainings failed before" in some.stderr
+    assert (out / "linear-seed3" / "failed.txt").exists()
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [OSError(5, "Input/output error"), MemoryError(), torch.OutOfMemoryError("CUDA out of memory")],
+    ids=lambda cause: type(cause).__name__,
+)
+def test_what_the_machine_could_not_do_is_no_failure_of_the_training(tmp_path, monkeypatch, cause):
+    def failing(*_, **__):
+        try:
+            raise EpisodeError("it reads") from cause
+        except EpisodeError as error:
+            raise LearnerError("The learner failed at iteration 1.") from error
+
+    monkeypatch.setattr(_planned, "train", failing)
+    told = call("--plan", written(tmp_path, PLAN), "--out", tmp_path / "out")
+    assert told.exit_code == 1
+    assert "error: The learner failed at iteration 1." in told.stderr
+    assert not list(tmp_path.rglob("failed.txt"))
 
 
 @pytest.mark.slow

@@ -155,7 +155,8 @@ def train() -> None:
     --watch FILE.toml measures while it trains, for at most 3 % of its time, into OUT/watch, a run folder as compute makes them.
 
     --plan FILE.toml carries out many trainings: options of this command, a line each, and which subsets of the modes, or weights of them,
-    with which seeds (docs/plans.md). Repeating the command goes on; finished trainings are skipped.
+    with which seeds (docs/plans.md). Repeating the command goes on; finished trainings are skipped, and failed ones
+    until their failed.txt is deleted.
 
     A learner of modalities is told those of the modes; --config may name more of them, with modalities.NAME = [SHAPE].
     """
