@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from transference.amounts import STEP_SIZES, Amount
 from transference.errors import UsageError
 from transference.figures._panels import check_single, legend, of_pair, title_of
 from transference.figures._shares import label_rows, rows_of, width_for
@@ -25,13 +26,14 @@ _PARTS = {
 """Neither in the colours of positive and negative transfer, which these parts are not."""
 
 
-def confidence(table: pd.DataFrame, *, on: Canvas | None = None) -> Figure:
+def confidence(table: pd.DataFrame, *, amount: Amount = STEP_SIZES, on: Canvas | None = None) -> Figure:
     """Draw the mean log ratio of each mode pair, and below it its two parts: that of tempered losses, and confidence.
 
     ``log LR = tempered + confidence``, each with its 95 % interval.
 
     Args:
         table: what ``statistics.split_confidence`` returns, of one checkpoint and step size.
+        amount: how values of ``alpha`` are said, of a run ``run.spec.amount``; by default as step sizes.
         on: as for `histogram`.
 
     Raises:
@@ -46,7 +48,9 @@ def confidence(table: pd.DataFrame, *, on: Canvas | None = None) -> Figure:
             Line2D([], [], color=colour, marker=marker, markersize=3.5, linewidth=0.9, label=label)
             for colour, marker, label in _PARTS.values()
         ]
-        legend(figure, handles, f"{title_of(table)}\nlog LR = tempered + confidence, 95 % intervals", handle=1.6)
+        legend(
+            figure, handles, f"{title_of(table, amount)}\nlog LR = tempered + confidence, 95 % intervals", handle=1.6
+        )
     return whole(figure)
 
 
@@ -95,7 +99,11 @@ def draw(request: PlotRequest) -> Drawn:
             "mode are told apart. Take more targets, or harder ones."
         )
     lost = int(parts["untempered"].sum())
-    return Drawn(confidence(parts), parts, f"left out: {lost} pairs without a tempered ratio" if lost else "")
+    return Drawn(
+        confidence(parts, amount=table.amount),
+        parts,
+        f"left out: {lost} pairs without a tempered ratio" if lost else "",
+    )
 
 
 def describe(table: Table) -> Description | None:
@@ -109,7 +117,7 @@ def describe(table: Table) -> Description | None:
     )
     lost = int(parts["untempered"].sum())
     return Description(
-        f"What a ratio is made of at checkpoint {table.steps[0]:,}, α = {table.alphas[0]:g}",
+        f"What a ratio is made of at checkpoint {table.steps[0]:,}, {table.alpha_told}",
         f"Mean log ratio as that of tempered losses and confidence. {words}.",
         "Tempered losses are read at the best temperature of their mode, before and after the step. Confidence is "
         "what the temperature undoes: above 0 the step made the learner too sure, or not sure enough, of what it says."
