@@ -96,7 +96,9 @@ def test_differences_are_those_with_the_same_seed():
     table = telling.arms(scores({"exact": 2.0, "cosine": 3.0, "k10": -1.0}, np.random.default_rng(0)))
     found = telling.contrasts(table, CONFIG["told"])
     assert found.groupby(["experiment", "family"]).size().to_dict() == {
-        (name, family): n for name in EXPERIMENTS for family, n in (("other", CONFIG["told"]["comparisons"]), ("verdict", 6))
+        (name, family): n
+        for name in EXPERIMENTS
+        for family, n in (("other", CONFIG["told"]["comparisons"]), ("verdict", 6))
     }
     rows = found.set_index(["experiment", "arm", "against", "target"])["difference"]
     assert rows["e2", "exact", "random", "alphabets"] == pytest.approx(2, abs=0.4)
@@ -107,7 +109,9 @@ def test_differences_are_those_with_the_same_seed():
     assert not told["passed"].any()
     better = telling.arms(scores({"exact": 2.0}, np.random.default_rng(1)))
     told = telling.verdict(telling.contrasts(better, CONFIG["told"]), CONFIG["told"]).set_index(["experiment", "rule"])
-    assert told["passed"].to_dict() == {(name, rule): rule == "exact" for name in EXPERIMENTS for rule in ("exact", "k10")}
+    assert told["passed"].to_dict() == {
+        (name, rule): rule == "exact" for name in EXPERIMENTS for rule in ("exact", "k10")
+    }
     assert draw(found[found["experiment"] == "e2"], found[found["experiment"] == "e2"]).axes
 
 
@@ -224,10 +228,7 @@ def test_the_oracle_is_told_on_tasks_that_it_did_not_choose_by(finished):
     found = telling.hindsight(finished).query("target == 'ones' and reading == 'free'")
     tests = dict(finished.all_tests("ones"))
     for half in (0, 1):
-        means = {
-            groups: rows.loc[rows["index"] % 2 != half, "accuracy"].mean()
-            for groups, rows in tests.items()
-        }
+        means = {groups: rows.loc[rows["index"] % 2 != half, "accuracy"].mean() for groups, rows in tests.items()}
         mine = found[found["index"] % 2 == half]
         (groups,) = mine["groups"].unique()
         assert means[frozenset(groups.split("+"))] == max(means.values())

@@ -23,7 +23,7 @@ from transference.lookahead import LOOKAHEADS
 
 ROOT = Path(__file__).resolve().parents[1]
 ORDER = [
-    {"errors", "files", "later", "plain", "_trees", "_streams"},
+    {"amounts", "errors", "files", "later", "plain", "_trees", "_streams"},
     {"_csv", "addresses", "blocks", "logs", "progress", "weights"},
     {"devices"},
     {"exact_sums"},
@@ -53,7 +53,7 @@ ORDER = [
 TABLE_ONLY = {"statistics": set(), "figures": {"statistics"}, "validation": set()}
 """Rooms that see only the stored table."""
 
-TABLE = {"errors", "files", "later", "_streams", "blocks"}
+TABLE = {"amounts", "errors", "files", "later", "_streams", "blocks"}
 """What these see of the ground floor."""
 
 TELLERS = ("report", "explore", "watch", "cli")

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import re
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -12,9 +14,16 @@ import transference as tr
 from meta_models import RegressionMAML, RegressionMMAML, Training, train
 from tests.strangers import PixelPrototypes
 from tests.test_cli import call
+from transference.amounts import STEP_SIZES
+from transference.amounts import UPDATES as NUMBERS
 from transference.errors import CheckpointError, DataError, LearnerError, UsageError
+from transference.explore._page import ExploreOptions
+from transference.explore._page import build_page as explore_page
+from transference.figures._panels import title_of
 from transference.measurement import Question, Work
 from transference.optimizers import parse_optimizer
+from transference.report._page import ReportOptions
+from transference.report._page import build_page as report_page
 from transference.store import verify
 
 UPDATES = (1, 3, 5)
@@ -557,3 +566,20 @@ def test_updates_that_cannot_be_are_told_in_one_line(trained, tmp_path, words, s
     assert said in result.stderr.splitlines()[-1]
     assert result.stderr.splitlines()[-1].startswith("error: ")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("amount", "told"), [(STEP_SIZES, "step size α = 10"), (NUMBERS, "K = 10 updates")])
+def test_figures_say_what_their_alpha_is(amount, told):
+    rows = pd.DataFrame({"checkpoint_step": [5], "alpha": [10.0]})
+    assert title_of(rows, amount) == f"checkpoint 5, {told}"
+
+
+def test_the_pages_of_a_run_of_modes_say_updates_and_no_step_size(tmp_path):
+    run = measured(tmp_path / "run", lookahead=tr.ModeLookahead((1, 3)), controls=0)
+    for page in (report_page([run], ReportOptions()), explore_page(run, ExploreOptions())):
+        text = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
+        shown = unquote(text)
+        assert "α" not in shown
+        assert "step size" not in shown.lower()
+        assert "number of updates K" in shown.replace("Number", "number")
+    assert '"told":["K = 1 update","K = 3 updates"]' in page.replace('", "', '","').replace('": [', '":[')

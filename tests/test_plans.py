@@ -9,10 +9,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from click.testing import CliRunner
 
+from meta_models.cli.work import _planned
 from meta_models.training._plan import Plan
 from transference.cli import main
+from transference.errors import LearnerError
+from transference.learners import EpisodeError
 
 ROOT = Path(__file__).resolve().parents[1]
 MODES = ("sinusoid", "linear", "abs")
@@ -187,6 +191,63 @@ def test_a_training_that_fails_is_told_and_the_others_are_done(tmp_path):
     assert len(table) == 18
 
 
+@pytest.fixture
+def counted(monkeypatch):
+    """The trainings that were begun."""
+    begun = []
+
+    def train(learner, training, tasks, **rest):
+        begun.append(rest["out"].name)
+        return really(learner, training, tasks, **rest)
+
+    really = _planned.train
+    monkeypatch.setattr(_planned, "train", train)
+    return begun
+
+
+@pytest.mark.slow
+def test_a_training_that_failed_is_tried_again_when_its_word_is_deleted(tmp_path, counted):
+    plan = written(
+        tmp_path, PLAN.replace("meta-batch = 4", "meta-batch = 4\nlr = 1e30").replace("= 4\nsave", "= 6\nsave")
+    )
+    out = tmp_path / "out"
+    assert call("--plan", plan, "--out", out).exit_code == 3
+    assert len(counted) == 6
+    before = content(out)
+    again = call("--plan", plan, "--out", out)
+    assert again.exit_code == 3, again.output
+    assert len(counted) == 6, "none was begun again"
+    assert content(out) == before
+    [line] = [line for line in again.stderr.splitlines() if "not tried again" in line]
+    assert "6 of 6 trainings failed before" in line
+    assert str(out / "sinusoid+abs-seed0" / "failed.txt") in line
+    assert "6 trainings, 0 done, 0 to do, 6 failed" in call("--plan", plan, "--out", out, "--dry-run").stdout
+    (out / "linear-seed3" / "failed.txt").unlink()
+    some = call("--plan", plan, "--out", out)
+    assert counted[6:] == ["linear-seed3"]
+    assert "5 of 6 trainings failed before" in some.stderr
+    assert (out / "linear-seed3" / "failed.txt").exists()
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [OSError(5, "Input/output error"), MemoryError(), torch.OutOfMemoryError("CUDA out of memory")],
+    ids=lambda cause: type(cause).__name__,
+)
+def test_what_the_machine_could_not_do_is_no_failure_of_the_training(tmp_path, monkeypatch, cause):
+    def failing(*_, **__):
+        try:
+            raise EpisodeError("it reads") from cause
+        except EpisodeError as error:
+            raise LearnerError("The learner failed at iteration 1.") from error
+
+    monkeypatch.setattr(_planned, "train", failing)
+    told = call("--plan", written(tmp_path, PLAN), "--out", tmp_path / "out")
+    assert told.exit_code == 1
+    assert "error: The learner failed at iteration 1." in told.stderr
+    assert not list(tmp_path.rglob("failed.txt"))
+
+
 @pytest.mark.slow
 def test_a_dry_run_says_what_there_is_to_do_and_writes_nothing(tmp_path):
     told = call("--plan", written(tmp_path, PLAN), "--out", tmp_path / "out", "--dry-run")
@@ -256,10 +317,21 @@ def test_what_does_not_go_with_a_plan_is_told(tmp_path, words, why):
 
 
 def test_without_a_plan_learner_and_modes_are_needed_and_nobody_shares_the_work(tmp_path):
-    assert "Missing option '--modes'" in call("--learner", "protonet", "--out", tmp_path).stderr
-    assert "Missing option '--learner'" in call("--modes", "strokes", "--out", tmp_path).stderr
+    needed = "A training needs --learner and --modes; many need --plan."
+    assert f"Missing option '--modes'. {needed}" in call("--learner", "protonet", "--out", tmp_path).stderr
+    assert f"Missing option '--learner'. {needed}" in call("--modes", "strokes", "--out", tmp_path).stderr
+    nothing = call("--out", tmp_path / "out")
+    assert nothing.exit_code == 2
+    assert needed in nothing.stderr
     words = ["--learner", "protonet", "--modes", "strokes", "--out", tmp_path / "out"]
     assert "--shard 1/2 was given without --plan" in call(*words, "--shard", "1/2").stderr
+
+
+def test_the_help_says_when_learner_and_modes_are_required():
+    options = " ".join(call("--help").stdout.split())
+    assert options.count("[required without --plan]") == 2
+    assert "module:factory. [required without --plan] --modes" in options
+    assert options.count("[required]") == 1, "--out"
 
 
 def test_all_subsets_are_all_that_are_not_empty_in_the_plans_order():

@@ -376,45 +376,42 @@ def test_what_was_done_for_other_images_is_not_used(tmp_path, monkeypatch, same_
     same(dataset, tr.open_dataset("toys:test", data_root=tmp_path / "direct", side=SIDE))
 
 
-@pytest.fixture(scope="module")
-def many(tmp_path_factory):
-    """A folder of images that take a while to decode, and the file that they become if nothing happens on the way."""
-    folder = tmp_path_factory.mktemp("many")
-    place = make.write_folder(
-        folder / "toys",
-        {f"c{c}/{k}.png": make.encoded(make.noise([c, k], (400, 300))) for c in range(2) for k in range(150)},
-    )
-    return place, prepared("toys", place, folder / "undisturbed", side=28).path
+STOPS = """
+import time
+from transference.cli import main
+from transference.datasets.preparing import _scratch
+
+def once(scratch):
+    _scratch.Scratch._flush = flush
+    flush(scratch)
+    time.sleep(600)
+
+_scratch._EVERY, flush, _scratch.Scratch._flush = 5, _scratch.Scratch._flush, once
+main()
+"""
+"""The program, which does nothing more once it has kept five images."""
 
 
 @pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
-def test_a_killed_command_goes_on(many, tmp_path, kill):
-    place, undisturbed = many
-    words = [
-        sys.executable,
-        "-m",
-        "transference.cli",
-        "datasets",
-        "prepare",
-        "toys",
-        "--from",
-        str(place),
-        "--data-root",
-        str(tmp_path / "data"),
-    ]
-    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    deadline = time.monotonic() + 60
-    while not list((tmp_path / "data" / ".preparing").glob("*/pixels")):
+def test_a_killed_command_goes_on_from_the_images_that_it_kept(tmp_path, monkeypatch, kill):
+    place = class_folders(tmp_path / "toys")
+    undisturbed = prepared("toys", place, tmp_path / "undisturbed").path
+    words = ["datasets", "prepare", "toys", "--from", place, "--data-root", tmp_path / "data", "--side", SIDE]
+    process = subprocess.Popen([sys.executable, "-c", STOPS, *map(str, words)], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not any(file.read_text().count("\n") == 5 for file in tmp_path.glob("data/.preparing/*/labels")):
+        assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline
-        time.sleep(0.005)
+        time.sleep(0.01)
     process.send_signal(kill)
     told = process.communicate()[1]
-    if process.returncode != 0:  # else it was faster than the signal
-        assert process.returncode == (130 if kill == signal.SIGINT else -kill), told
-        assert not list((tmp_path / "data").glob("*.safetensors"))
-    again = call(*words[3:])
+    assert process.returncode == (130 if kill == signal.SIGINT else -kill), told
+    assert not list((tmp_path / "data").glob("*.safetensors"))
+    decoded = counting(monkeypatch)
+    again = call(*words)
     assert again.exit_code == 0, again.output
-    assert "toys:all" in again.stdout
+    assert len(decoded) == 16 - 5
+    assert "toys:train" in again.stdout
     assert (tmp_path / "data" / undisturbed.name).read_bytes() == undisturbed.read_bytes()
 
 

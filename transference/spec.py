@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from transference.amounts import STEP_SIZES, UPDATES, Amount
 from transference.plain import as_list, as_number, as_record, as_text, as_whole, unfit
 
 PRECISIONS = ("fp32", "fp64")
@@ -138,6 +139,11 @@ class RunSpec:
     def alphas(self) -> tuple[float, ...]:
         """The step sizes."""
         return tuple(self.lookahead["alpha"])
+
+    @property
+    def amount(self) -> Amount:
+        """How its values of ``alpha`` are said: step sizes, or numbers of updates."""
+        return UPDATES if self.updates else STEP_SIZES
 
     @property
     def updates(self) -> tuple[int, ...]:

@@ -17,6 +17,7 @@ from transference.cli.options import (
 from transference.cli.settings import with_settings
 from transference.combine import COMBINATIONS, form
 
+_WITHOUT_PLAN = "[required without --plan]"
 _RECIPE = "[default: as in the learner's paper]"
 _VALIDATE = (
     "Tasks per mode of the val split that each checkpoint is validated on; the best is kept as best.safetensors."
@@ -36,9 +37,18 @@ class _OrPlan(click.Option):
     """An option that a training must be given, and a plan of trainings must not."""
 
     def process_value(self, ctx: click.Context, value: Any) -> Any:  # noqa: ANN401 - click's
-        """Return the value; nothing, where a plan was given."""
+        """Return the value; nothing, where a plan was given.
+
+        Raises:
+            MissingParameter: there is neither.
+        """
         planned = isinstance(ctx.params.get("plan"), Path)  # what stands for no value differs between versions of click
-        return None if planned and self.value_is_missing(value) else super().process_value(ctx, value)
+        value = super().process_value(ctx, value)
+        if not self.value_is_missing(value):
+            return value
+        if planned:
+            return None
+        raise click.MissingParameter("A training needs --learner and --modes; many need --plan.", ctx, self)
 
 
 @with_settings
@@ -52,9 +62,11 @@ Examples:
   transference train --plan plan.toml --out runs/subsets --shard 1/4""",
 )
 @click.option(
-    "--learner", cls=_OrPlan, required=True, help="A registered learner (see transference learners) or module:factory."
+    "--learner",
+    cls=_OrPlan,
+    help=f"A registered learner (see transference learners) or module:factory.  {_WITHOUT_PLAN}",
 )
-@click.option("--modes", cls=_OrPlan, required=True, help=_MODES)
+@click.option("--modes", cls=_OrPlan, help=f"{_MODES}  {_WITHOUT_PLAN}")
 @episode_options("as in the learner's paper", ("shots", "queries"))
 @click.option("--iterations", type=click.IntRange(1), metavar="N", help=f"Outer updates in all.  {_RECIPE}")
 @click.option(
@@ -143,7 +155,8 @@ def train() -> None:
     --watch FILE.toml measures while it trains, for at most 3 % of its time, into OUT/watch, a run folder as compute makes them.
 
     --plan FILE.toml carries out many trainings: options of this command, a line each, and which subsets of the modes, or weights of them,
-    with which seeds (docs/plans.md). Repeating the command goes on; finished trainings are skipped.
+    with which seeds (docs/plans.md). Repeating the command goes on; finished trainings are skipped, and failed ones
+    until their failed.txt is deleted.
 
     A learner of modalities is told those of the modes; --config may name more of them, with modalities.NAME = [SHAPE].
     """

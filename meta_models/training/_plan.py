@@ -5,7 +5,7 @@ The folder of a plan:
 plan.json                        what all trainings share, and how they are tested
 NAME-seed0/                      a training, as `Folder` has it; once it is finished, with its last checkpoint alone
 NAME-seed0/tested.parquet        loss and accuracy per test task: the training is finished
-NAME-seed0/failed.txt            instead of it: why the training failed
+NAME-seed0/failed.txt            instead of it: why the training failed; it is not tried again while that is there
 trainings.parquet                the means of all, as `table` makes them
 """
 
@@ -33,6 +33,7 @@ OWN = ("seeds", "subsets", "weights", "test", "keep-checkpoints")
 """What a plan says beside the options that all trainings share."""
 
 TABLE = "trainings.parquet"
+FAILED = "failed.txt"
 
 _MOST_MODES = 12
 """Of which all subsets can be asked for: 4095."""
@@ -184,18 +185,18 @@ class PlanFolder:
 
     def failure(self, entry: Entry) -> str:
         """Return why a training failed, nothing if it did not."""
-        file = self.of(entry) / "failed.txt"
+        file = self.of(entry) / FAILED
         return file.read_text(encoding="utf-8").strip() if file.exists() and not self.finished(entry) else ""
 
     def finish(self, entry: Entry, scores: pd.DataFrame) -> None:
         """Keep how a training did on its test tasks, as `evaluate` returns it."""
         _write_table(scores, self.of(entry) / "tested.parquet")
-        (self.of(entry) / "failed.txt").unlink(missing_ok=True)
+        (self.of(entry) / FAILED).unlink(missing_ok=True)
 
     def fail(self, entry: Entry, why: object) -> None:
         """Keep why a training failed."""
         text = f"{in_one_line(why)}\n"
-        write_aside(self.of(entry) / "failed.txt", lambda aside: aside.write_text(text, encoding="utf-8"))
+        write_aside(self.of(entry) / FAILED, lambda aside: aside.write_text(text, encoding="utf-8"))
 
     def strangers(self, plan: Plan) -> list[str]:
         """Return the finished trainings in the folder that the plan does not name."""

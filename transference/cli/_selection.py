@@ -61,11 +61,11 @@ def select(kind: Kind, runs: tuple[Run, ...], selection: Selection) -> tuple[tup
     else:
         parts, names = ((runs[0], _steps(kind, runs[0], selection.steps)),), (str(runs[0].path),)
     alphas = [_alphas(kind, run, selection.alpha) for run, _ in parts]
-    if alphas[0] != alphas[-1]:
+    if alphas[0] != alphas[-1] or parts[0][0].spec.amount != parts[-1][0].spec.amount:
         one, other = (
-            f"{run.path} has the step size {alpha:g}" for (run, _), (alpha,) in zip(parts, alphas, strict=True)
+            f"{run.path} has {run.spec.amount.titled(alpha)}" for (run, _), (alpha,) in zip(parts, alphas, strict=True)
         )
-        raise UsageError(f"{one}, {other}; compare runs at one step size.")
+        raise UsageError(f"{one}, {other}; compare runs at the same one.")
     return tuple(_table(run, steps, alphas[0], selection) for run, steps in parts), names
 
 
@@ -160,7 +160,7 @@ def _table(run: Run, steps: tuple[int, ...], alphas: tuple[float, ...], selectio
         self_transference=lambda: rows(run.self_transference(), target="mode"),
         controls=lambda: rows(run.controls()),
         exact_pairs=(lambda: rows(run.exact_pairs())) if run.spec.calibrated else None,
-        unit=" updates" if run.spec.updates else "",
+        amount=run.spec.amount,
     )
 
 

@@ -119,7 +119,9 @@ def print_summary(
             "\nSources are modes, of which each draw has tasks of its own; alpha is the number of updates that were taken on them."
         )
     if run.spec.estimates and run.spec.exact_at:
-        parts[0] += f"\nAt {facts.exact_steps(run.spec)} every loss is exact, at other step sizes an estimate."
+        parts[0] += (
+            f"\nAt {facts.exact_steps(run.spec)} every loss is exact, at other {run.spec.amount.plural} an estimate."
+        )
     if calibrated is not None:
         parts = [f"As estimated, every pair:\n{parts[0]}", calibrated_text(calibrated)]
     if tempered is not None:
@@ -310,7 +312,10 @@ def _reasons(table: pd.DataFrame, notes: pd.Series) -> list[str]:
     if not len(where):
         return []
     rows = pd.Series(
-        [f"{modes}, checkpoint {step}, α {alpha}" for step, alpha, modes in zip(*_keys(table).values(), strict=True)],
+        [
+            f"{modes}, checkpoint {step}, alpha {alpha}"
+            for step, alpha, modes in zip(*_keys(table).values(), strict=True)
+        ],
         table.index,
     )
     return [

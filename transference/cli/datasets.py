@@ -125,6 +125,7 @@ def prepare() -> None:
     each as distributed or unpacked, alone or in a folder with other files;
     under a name of one's own with --form. Whatever the name, class folders ([SPLIT/]CLASS/IMAGE; base, valid, novel
     and other words for train, val and test are understood), archives of them, and parquet image files are read as well.
+    In a folder of several datasets the one called NAME is meant.
     What is not read is named, and so are classes and images that two splits share.
 
     From the Hugging Face Hub come parquet files, else images in class folders, else an archive; what is not fetched is named. The commit

@@ -22,15 +22,13 @@ from pathlib import Path, PurePath
 from urllib.parse import unquote
 
 from transference.datasets._names import as_seen, known_split, split_within
+from transference.datasets._parts import NEUTRAL, NUMBERED, SHARD
 from transference.datasets._unread import few
 from transference.errors import DataError
 
-_SHARD = re.compile(r"(?P<split>.+?)-(?P<number>\d{1,6})-of-(?P<total>\d{1,6})(-\w+)?")
-_NUMBERED = re.compile(r"(?P<word>.*?)[-_. ]?\d*")
 _KEY = re.compile(r"(?P<key>\w+)=(?P<value>.*)")
 _KEYS = ("split", "class_name", "label", "fine_label")
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
-_NEUTRAL = ("data",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +115,7 @@ def _placed(path: Path, root: Path) -> Placed:
         match = _KEY.fullmatch(folder)
         if match and match["key"] in _KEYS:
             keys[match["key"]] = None if match["value"] == _NO_VALUE else unquote(match["value"])
-        elif not match and folder not in _NEUTRAL:  # another KEY=VALUE is a column of the table, which nobody asks for
+        elif not match and folder not in NEUTRAL:  # another KEY=VALUE is a column of the table, which nobody asks for
             folders.append(folder)
     word, part = _of_the_name(path.stem)
     if not word and "split" not in keys:
@@ -127,10 +125,10 @@ def _placed(path: Path, root: Path) -> Placed:
 
 def _of_the_name(stem: str) -> tuple[str | None, tuple[int, int] | None]:
     """Return the word for a split, and the part, that a file's name tells."""
-    if shard := _SHARD.fullmatch(stem):
+    if shard := SHARD.fullmatch(stem):
         word, part = shard["split"], (int(shard["number"]), int(shard["total"]))
         return (known_split(word) and word) or split_within(re.split(r"[\W_]+", word)) or as_seen(word), part
-    numbered = _NUMBERED.fullmatch(stem)
+    numbered = NUMBERED.fullmatch(stem)
     word = numbered["word"] if numbered else stem
     return (word if known_split(word) else split_within(re.split(r"[\W\d_]+", stem))), None
 
@@ -145,6 +143,6 @@ def _of_the_folders(folders: list[str]) -> tuple[str | None, list[str]]:
 
 
 def _of_its_own(file: Placed) -> Placed:
-    numbered = _NUMBERED.fullmatch(file.path.stem)
+    numbered = NUMBERED.fullmatch(file.path.stem)
     word = numbered["word"] if numbered and numbered["word"] else file.path.stem
     return Placed(file.path, file.place, word, file.part, file.keys, file.config)

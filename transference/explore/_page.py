@@ -120,6 +120,7 @@ def build_page(run: Run, options: ExploreOptions) -> str:
     data = {
         "steps": steps_shown,
         "alphas": list(alphas),
+        "told": [spec.amount.told(name) for name in facts.alpha_names(alphas).values()],
         "layers": found,
         "losses": {step: _numbers(run.losses_before(step)) for step in steps_shown},
         **{f"{role}s": _tasks(run, tasks, role) for role in ("source", "target")},
@@ -144,6 +145,7 @@ def build_page(run: Run, options: ExploreOptions) -> str:
         n_source=spec.n_source,
         n_target=spec.n_target,
         path=str(run.path),
+        amount=spec.amount.axis,
         data=_as_json(data),
         pictures=_as_json(drawn),
         tables=shelf.tables,
@@ -179,9 +181,11 @@ def _shelve(
         for step, tables in waiting:
             shelf.put(tables, f"{what} at checkpoint {step:,}")
     if not found:
-        cells = f"{run.spec.n_source:,} × {run.spec.n_target:,} pairs at {len(alphas)} step size(s)"
+        amount = run.spec.amount
+        at = f"{len(alphas)} {amount.noun if len(alphas) == 1 else amount.plural}"
+        cells = f"{run.spec.n_source:,} × {run.spec.n_target:,} pairs at {at}"
         raise UsageError(
-            f"{run.path} has {cells}, which are too many for one page. Choose one step size by --alpha, or draw them by "
+            f"{run.path} has {cells}, which are too many for one page. Choose one {amount.noun} by --alpha, or draw them by "
             "transference plot --kind matrix."
         )
     return found, orders

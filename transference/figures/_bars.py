@@ -366,7 +366,7 @@ def draw_bars(draw: Callable[..., Figure], request: PlotRequest) -> Drawn:
         settings["bands"] = table.bands()
         if request[CONTROLS] and not len(settings["bands"]):
             raise UsageError(f"--controls was given; {table.name} was measured without. Leave it out.")
-    figure = draw(pairs, own, calibrated=calibrated, **settings)
+    figure = draw(pairs, own, calibrated=calibrated, amount=table.amount, **settings)
     return Drawn(figure, _with_calibrated(binned(pairs, own, **settings), calibrated), _outside(pairs, request.limits))
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from transference.amounts import STEP_SIZES, Amount
 from transference.figures._calibrated import INTERVALS, as_intervals, beside, has_rows
 from transference.figures._heat import draw_heat, label_modes, ratio_bar, span_of
 from transference.figures._options import LIMIT
@@ -31,6 +32,7 @@ def blocks(
     *,
     limit: float | None = None,
     calibrated: pd.DataFrame | None = None,
+    amount: Amount = STEP_SIZES,
     on: Canvas | None = None,
 ) -> Figure:
     """Draw the geometric mean loss ratio of each mode pair, with its 95 % interval; bold where the interval excludes 1.
@@ -39,6 +41,7 @@ def blocks(
         table: rows of ``statistics.intervals`` of one checkpoint and step size.
         limit: loss ratio at which the colours end, for several figures on one scale.
         calibrated: rows of ``statistics.calibrate`` of a run of estimates, drawn in place of the estimates.
+        amount: how values of ``alpha`` are said, of a run ``run.spec.amount``; by default as step sizes.
         on: as for `histogram`.
 
     Raises:
@@ -59,7 +62,7 @@ def blocks(
         notes_below = (
             told + "bold: the 95 % interval excludes 1" + "".join(f"\n{sign} {given}" for given, sign in notes.items())
         )
-        figure.suptitle(f"{title_of(table)}\n{notes_below}", fontsize=8)
+        figure.suptitle(f"{title_of(table, amount)}\n{notes_below}", fontsize=8)
     return whole(figure)
 
 
@@ -134,7 +137,9 @@ def draw(request: PlotRequest) -> Drawn:
     [table] = request.tables
     found, calibrated = table.intervals(), table.calibrated()
     means = found[found["statistic"] == "geometric_mean"]
-    return Drawn(blocks(found, limit=request[LIMIT], calibrated=calibrated), beside(means, calibrated))
+    return Drawn(
+        blocks(found, limit=request[LIMIT], calibrated=calibrated, amount=table.amount), beside(means, calibrated)
+    )
 
 
 def describe(table: Table) -> Description:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from transference.amounts import STEP_SIZES, Amount
 from transference.figures._calibrated import NOT_CALIBRATED
 from transference.figures._names import names_of
 from transference.figures._panels import by_statistic, check_single, class_patches, legend, numbers, shares_of, title_of
@@ -33,6 +34,7 @@ def compare(
     names: tuple[str, str] = ("a", "b"),
     *,
     note: str = "",
+    amount: Amount = STEP_SIZES,
     on: Canvas | None = None,
 ) -> Figure:
     """Draw the shares of both, a pair of bars for each mode pair, and the paired differences with 95 % intervals and p-values.
@@ -45,6 +47,7 @@ def compare(
         second: of the second.
         names: what they are called; the difference is the first less the second.
         note: a line of the title.
+        amount: how values of ``alpha`` are said, of a run ``run.spec.amount``; by default as step sizes.
         on: as for `histogram`.
 
     Raises:
@@ -97,7 +100,7 @@ def compare(
                 facecolor="white", edgecolor="black", hatch=_HATCH, linewidth=0.6, label=f"below: {literal(names[1])}"
             ),
         ]
-        title = title_of(pd.concat([first, second])) + (f"\n{note}" if note else "")
+        title = title_of(pd.concat([first, second]), amount) + (f"\n{note}" if note else "")
         legend(figure, handles, f"{title}\nright: above less below, 95 % intervals and their p")
     return whole(figure)
 
@@ -129,4 +132,4 @@ def draw(request: PlotRequest) -> Drawn:
     data = pd.concat([*parts, difference.assign(of=of, alpha=first.alphas[0])], ignore_index=True)
     data["checkpoint_step"] = data["checkpoint_step"].astype("Int64")  # a difference has none
     note = NOT_CALIBRATED if len(first.calibrated()) or len(second.calibrated()) else ""
-    return Drawn(compare(difference, *tables, (names[0], names[1]), note=note), data)
+    return Drawn(compare(difference, *tables, (names[0], names[1]), note=note, amount=first.amount), data)

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from transference.amounts import STEP_SIZES, Amount
 from transference.errors import UsageError
 from transference.figures._panels import check_single, legend, of_pair, title_of
 from transference.figures._shares import label_rows, rows_of, width_for
@@ -29,7 +30,13 @@ _PARTS = {
 """Neither in the colours of positive and negative transfer, which these parts are not."""
 
 
-def confidence(table: pd.DataFrame, random: pd.DataFrame | None = None, *, on: Canvas | None = None) -> Figure:
+def confidence(
+    table: pd.DataFrame,
+    random: pd.DataFrame | None = None,
+    *,
+    amount: Amount = STEP_SIZES,
+    on: Canvas | None = None,
+) -> Figure:
     """Draw the mean log ratio of each mode pair, and below it its two parts: that of tempered losses, and confidence.
 
     ``log LR = tempered + confidence``, each with its 95 % interval.
@@ -37,6 +44,7 @@ def confidence(table: pd.DataFrame, random: pd.DataFrame | None = None, *, on: C
     Args:
         table: what ``statistics.split_confidence`` returns, of one checkpoint and step size.
         random: what ``statistics.random_parts`` returns of them, drawn behind the means as grey bands; none by default.
+        amount: how values of ``alpha`` are said, of a run ``run.spec.amount``; by default as step sizes.
         on: as for `histogram`.
 
     Raises:
@@ -53,7 +61,9 @@ def confidence(table: pd.DataFrame, random: pd.DataFrame | None = None, *, on: C
         ]
         if random is not None and len(random):
             handles.append(Line2D([], [], label="95 % of random directions", **_BAND))
-        legend(figure, handles, f"{title_of(table)}\nlog LR = tempered + confidence, 95 % intervals", handle=1.6)
+        legend(
+            figure, handles, f"{title_of(table, amount)}\nlog LR = tempered + confidence, 95 % intervals", handle=1.6
+        )
     return whole(figure)
 
 
@@ -108,7 +118,11 @@ def draw(request: PlotRequest) -> Drawn:
     lost = int(parts["untempered"].sum())
     random = random_parts(table.bands())
     data = parts.merge(_named(random), on=list(GROUP), how="left") if len(random) else parts
-    return Drawn(confidence(parts, random), data, f"left out: {lost} pairs without a tempered ratio" if lost else "")
+    return Drawn(
+        confidence(parts, random, amount=table.amount),
+        data,
+        f"left out: {lost} pairs without a tempered ratio" if lost else "",
+    )
 
 
 def _named(random: pd.DataFrame) -> pd.DataFrame:
@@ -132,7 +146,7 @@ def describe(table: Table) -> Description | None:
     words, random = _in_words(parts), random_parts(table.bands()).dropna()
     lost = int(parts["untempered"].sum())
     return Description(
-        f"What a ratio is made of at checkpoint {table.steps[0]:,}, α = {table.alphas[0]:g}",
+        f"What a ratio is made of at checkpoint {table.steps[0]:,}, {table.alpha_told}",
         f"Mean log ratio as that of tempered losses and confidence. {words}."
         + (f" Means of random directions as long as the steps: {_in_words(random)}." if len(random) else ""),
         "Tempered losses are read at the best temperature of their mode, before and after the step. Confidence is "

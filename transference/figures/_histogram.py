@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
+from transference.amounts import STEP_SIZES, Amount
 from transference.figures._bars import READING, draw_bars, draw_panel, finish, none_like, room_for, title_room
 from transference.figures._options import BINS, LIMITS
 from transference.figures._panels import arrow, check_single, grid, modes, of_pair, title_of
@@ -23,6 +24,7 @@ def histogram(
     limits: tuple[float, float] = LIMITS,
     bands: pd.DataFrame | None = None,
     calibrated: pd.DataFrame | None = None,
+    amount: Amount = STEP_SIZES,
     on: Canvas | None = None,
 ) -> Figure:
     """Draw one checkpoint and step size: source modes down, target modes across.
@@ -37,6 +39,7 @@ def histogram(
             ``resampled_low``, ``resampled_high`` (resampling noise: how far other images of the same tasks move a ratio) and
             ``random_direction_low``, ``random_direction_high`` (steps of the same length in random directions); NaN where there is none.
         calibrated: rows of ``statistics.calibrate`` of a run of estimates: their shares stand above those of the bars.
+        amount: how values of ``alpha`` are said, of a run ``run.spec.amount``; by default as step sizes.
         on: a part of a figure of yours, in constrained layout, to draw in; by default a figure is made.
 
     Raises:
@@ -54,7 +57,7 @@ def histogram(
                 own = self_transference[self_transference["mode"] == target]
                 draw_panel(ax, chosen, own, bands, calibrated, band=band, bins=bins, limits=limits)
                 ax.set_title(arrow(source, target), loc="left", pad=title_room(calibrated))
-        finish(figure, title_of(pairs), axes, calibrated)
+        finish(figure, title_of(pairs, amount), axes, calibrated)
     return whole(figure)
 
 

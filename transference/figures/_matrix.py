@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from transference.amounts import STEP_SIZES, Amount
 from transference.errors import UsageError
 from transference.figures._calibrated import NOT_CALIBRATED
 from transference.figures._heat import draw_heat, label_modes, ratio_bar, shared_limit, span_of
@@ -42,6 +43,7 @@ def matrix(
     limit: float | None = None,
     names: Sequence[str] = (),
     note: str = "",
+    amount: Amount = STEP_SIZES,
     on: Canvas | None = None,
 ) -> Figure:
     """Draw one checkpoint and step size as a heatmap, ordered by mode, or clustered across modes; or several beside each other.
@@ -55,6 +57,7 @@ def matrix(
         limit: loss ratio at which the colours end, for several figures on one scale.
         names: what several are called, one for each.
         note: a line of the title.
+        amount: how values of ``alpha`` are said, of a run ``run.spec.amount``; by default as step sizes.
         on: as for `histogram`.
 
     Raises:
@@ -79,7 +82,7 @@ def matrix(
                 Patch(color=colour, label=in_legend(name)) for name, colour in mode_colours(all_modes(pairs[0])).items()
             ]
             legend(figure, handles, below=True)
-        title = title_of(pd.concat([table.iloc[:1] for table in pairs])) + (", clustered" if clustered else "")
+        title = title_of(pd.concat([table.iloc[:1] for table in pairs]), amount) + (", clustered" if clustered else "")
         title += " by the first" if clustered and len(pairs) > 1 else ""
         figure.suptitle(title + (f"\n{note}" if note else ""), fontsize=8)
     return whole(figure)
@@ -333,7 +336,14 @@ def draw(request: PlotRequest) -> Drawn:
     data = pd.concat(parts if several else [pairs[0][_COLUMNS]])
     data = data.assign(row=data["source"].map(rows), column=data["target"].map(columns))
     note = NOT_CALIBRATED if any(len(table.calibrated()) for table in request.tables) else ""
-    figure = matrix(*pairs, clustered=clustered, limit=limit, names=names if several else (), note=note)
+    figure = matrix(
+        *pairs,
+        clustered=clustered,
+        limit=limit,
+        names=names if several else (),
+        note=note,
+        amount=request.tables[0].amount,
+    )
     return Drawn(figure, data.sort_values(["row", "column"], kind="stable", ignore_index=True))
 
 

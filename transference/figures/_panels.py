@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.patches import Patch
 
+from transference.amounts import Amount
 from transference.errors import UsageError
 from transference.figures._style import COLOURS, MODES, Canvas, canvas, literal, whole
 from transference.statistics import CLASSES
@@ -88,10 +89,10 @@ def check_single(table: pd.DataFrame, *columns: str) -> None:
             )
 
 
-def title_of(table: pd.DataFrame) -> str:
+def title_of(table: pd.DataFrame, amount: Amount) -> str:
     """Return which checkpoint and step size a table is of; the checkpoint only if it is the only one."""
     steps, alpha = table["checkpoint_step"].unique(), table["alpha"].iloc[0]
-    return ("" if len(steps) > 1 else f"checkpoint {steps[0]:,}, ") + f"step size α = {alpha:g}"
+    return ("" if len(steps) > 1 else f"checkpoint {steps[0]:,}, ") + amount.titled(alpha)
 
 
 def arrow(source: str, target: str) -> str:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
+from transference.amounts import STEP_SIZES, Amount
 from transference.figures._panels import check_single, legend, modes, title_of
 from transference.figures._shares import width_for
 from transference.figures._style import COLOURS, Canvas, canvas, literal, styled, whole
@@ -26,11 +27,12 @@ _MUCH = 0.1
 """Of a displacement: where no weighting of the modes' displacements gives so much of it, the row's name says so."""
 
 
-def rows(table: pd.DataFrame, *, on: Canvas | None = None) -> Figure:
+def rows(table: pd.DataFrame, *, amount: Amount = STEP_SIZES, on: Canvas | None = None) -> Figure:
     """Draw the mean log ratio of each combination on each target mode, and the share of negative pairs: measured and predicted.
 
     Args:
         table: what ``statistics.predicted_rows`` returns, of one checkpoint and step size.
+        amount: how values of ``alpha`` are said, of a run ``run.spec.amount``; by default as step sizes.
         on: as for `histogram`.
 
     Raises:
@@ -68,7 +70,7 @@ def rows(table: pd.DataFrame, *, on: Canvas | None = None) -> Figure:
         shares.set_xticks([0, 0.5, 1])
         shares.xaxis.set_major_formatter(PercentFormatter(1.0))
         shares.set_xlabel("share negative")
-        legend(figure, _handles(), f"{title_of(table)}\nwith 95 % intervals")
+        legend(figure, _handles(), f"{title_of(table, amount)}\nwith 95 % intervals")
     return whole(figure)
 
 
@@ -102,8 +104,8 @@ def _name(combination: str, unexplained: float) -> str:
 
 def draw(request: PlotRequest) -> Drawn:
     """Draw a request, with the rows as its data."""
-    table = request.tables[0].predicted()
-    return Drawn(rows(table), table)
+    [table] = request.tables
+    return Drawn(rows(table.predicted(), amount=table.amount), table.predicted())
 
 
 def describe(table: Table) -> Description | None:

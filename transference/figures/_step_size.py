@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from transference.amounts import STEP_SIZES, Amount
 from transference.errors import UsageError
 from transference.figures._calibrated import NOT_CALIBRATED
 from transference.figures._panels import check_single, grid, head_grid, legend, modes, narrowed, of_pair
@@ -27,7 +28,7 @@ _LINES: dict[str, tuple[str, Any, str, str]] = {
 """Neither in the colours of positive and negative transfer, which these lines are not."""
 
 
-def step_size(split: pd.DataFrame, *, note: str = "", on: Canvas | None = None) -> Figure:
+def step_size(split: pd.DataFrame, *, note: str = "", amount: Amount = STEP_SIZES, on: Canvas | None = None) -> Figure:
     """Draw the mean log ratio over step sizes, split into its first-order part and curvature, with 95 % intervals.
 
     ``log LR = first-order part + curvature``. The horizontal axis is logarithmic. The vertical one is ``asinh(y / y0)``: logarithmic far
@@ -38,6 +39,7 @@ def step_size(split: pd.DataFrame, *, note: str = "", on: Canvas | None = None) 
     Args:
         split: what ``statistics.split`` returns, of one checkpoint.
         note: a line of the title.
+        amount: how values of ``alpha`` are said, of a run ``run.spec.amount``; by default as step sizes.
         on: as for `histogram`.
 
     Raises:
@@ -61,7 +63,7 @@ def step_size(split: pd.DataFrame, *, note: str = "", on: Canvas | None = None) 
         title = f"checkpoint {split['checkpoint_step'].iloc[0]:,}, means over pairs, 95 % intervals"
         title += f"\n{note}" if note else ""
         legend(figure, handles, title, handle=2.4)
-        figure.supxlabel("step size α", fontsize=8)
+        figure.supxlabel(amount.axis, fontsize=8)
         figure.supylabel("mean log LR (asinh)", fontsize=8)
     return whole(figure)
 
@@ -142,7 +144,7 @@ def draw(request: PlotRequest) -> Drawn:
     parts = table.parts()
     if not parts["n"].any():
         raise UsageError(f"{table.name} holds no first-order parts; measure it again with this version to draw them.")
-    return Drawn(step_size(parts, note=NOT_CALIBRATED if len(table.calibrated()) else ""), parts)
+    return Drawn(step_size(parts, note=NOT_CALIBRATED if len(table.calibrated()) else "", amount=table.amount), parts)
 
 
 def describe(table: Table) -> Description | None:
@@ -151,12 +153,12 @@ def describe(table: Table) -> Description | None:
     if not parts["n"].any():
         return None
     words = "; ".join(
-        f"α = {row.alpha:g}, {row.source_mode} → {row.target_mode}: {row.first_order:+.3g} and {row.curvature:+.3g}"
-        for row in parts.itertuples()
+        f"{told}, {row.source_mode} → {row.target_mode}: {row.first_order:+.3g} and {row.curvature:+.3g}"
+        for row, told in zip(parts.itertuples(), map(table.amount.told, parts["alpha"]), strict=True)
     )
     return Description(
         f"First-order part and curvature at checkpoint {table.steps[0]:,}",
-        f"Mean log ratio over step sizes as first-order part and curvature. {words}.",
+        f"Mean log ratio over {table.amount.plural} as first-order part and curvature. {words}.",
         "The first-order part is below 0 where gradients agree; curvature is what any step of that length adds. Where it "
         "outgrows the first-order part, negative transfer is overshoot.",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
+from transference.amounts import STEP_SIZES, Amount
 from transference.errors import UsageError
 from transference.figures._bars import READING, draw_bars, draw_panel, finish, none_like, room_for, title_room
 from transference.figures._calibrated import beside
@@ -26,6 +27,7 @@ def training(
     limits: tuple[float, float] = LIMITS,
     bands: pd.DataFrame | None = None,
     calibrated: pd.DataFrame | None = None,
+    amount: Amount = STEP_SIZES,
     on: Canvas | None = None,
 ) -> Figure:
     """Draw one step size over training: pairs of modes down, checkpoints across, each pair on one scale.
@@ -38,6 +40,7 @@ def training(
         limits: loss ratios of the first and last edge.
         bands: as for `histogram`.
         calibrated: as for `histogram`.
+        amount: how values of ``alpha`` are said, of a run ``run.spec.amount``; by default as step sizes.
         on: a part of a figure of yours, in constrained layout, to draw in; by default a figure is made.
 
     Raises:
@@ -59,7 +62,7 @@ def training(
             row[0].set_ylabel(f"{literal(source)}\n→ {literal(target)}")
         for ax, step in zip(axes[0], steps, strict=True):
             ax.set_title(f"checkpoint {step:,}", pad=title_room(calibrated))
-        finish(figure, f"step size α = {pairs['alpha'].iloc[0]:g}", axes, calibrated)
+        finish(figure, amount.titled(pairs["alpha"].iloc[0]), axes, calibrated)
     return whole(figure)
 
 
@@ -75,7 +78,7 @@ def draw(request: PlotRequest) -> Drawn:
         raise UsageError("--trend and --controls were given; controls are drawn behind histograms. Leave one out.")
     [table] = request.tables
     shares, calibrated = shares_of(table.intervals()), table.calibrated()
-    return Drawn(trend(shares, calibrated=calibrated), beside(shares, calibrated))
+    return Drawn(trend(shares, calibrated=calibrated, amount=table.amount), beside(shares, calibrated))
 
 
 def describe(table: Table) -> Description:

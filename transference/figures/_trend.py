@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
+from transference.amounts import STEP_SIZES, Amount
 from transference.figures._calibrated import INTERVALS, as_intervals, has_rows
 from transference.figures._panels import (
     GIVEN,
@@ -30,13 +31,20 @@ _ESTIMATES: dict[str, Any] = {"linewidth": 0.9, "alpha": 0.7, "linestyle": (0, (
 _MARKERS = {"positive": "o", "neutral": "^", "negative": "s"}
 
 
-def trend(table: pd.DataFrame, *, calibrated: pd.DataFrame | None = None, on: Canvas | None = None) -> Figure:
+def trend(
+    table: pd.DataFrame,
+    *,
+    calibrated: pd.DataFrame | None = None,
+    amount: Amount = STEP_SIZES,
+    on: Canvas | None = None,
+) -> Figure:
     """Draw the shares of each mode pair over checkpoints, with 95 % intervals: source modes down, target modes across.
 
     Args:
         table: rows of ``statistics.intervals`` of one step size.
         calibrated: of a run of estimates, rows of ``statistics.calibrate``, drawn with their intervals;
             of the estimates then only pale lines.
+        amount: how values of ``alpha`` are said, of a run ``run.spec.amount``; by default as step sizes.
         on: as for `histogram`.
 
     Raises:
@@ -63,7 +71,7 @@ def trend(table: pd.DataFrame, *, calibrated: pd.DataFrame | None = None, on: Ca
         if exact is not None:
             handles.append(Line2D([], [], color="0.4", label="estimates", **_ESTIMATES))
             intervals = f"calibrated by exact pairs\n{INTERVALS}"
-        legend(figure, handles, f"step size α = {table['alpha'].iloc[0]:g}, {intervals}", handle=1.8)
+        legend(figure, handles, f"{amount.titled(table['alpha'].iloc[0])}, {intervals}", handle=1.8)
         figure.supxlabel("checkpoint", fontsize=8)
         figure.supylabel("share of the pairs of tasks", fontsize=8)
     return whole(figure)

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from transference.amounts import STEP_SIZES, Amount
 from transference.figures._calibrated import INTERVALS, as_intervals, beside, has_rows
 from transference.figures._options import RING
 from transference.figures._panels import (
@@ -44,6 +45,7 @@ def types(
     *,
     ring: bool = False,
     calibrated: pd.DataFrame | None = None,
+    amount: Amount = STEP_SIZES,
     on: Canvas | None = None,
 ) -> Figure:
     """Draw the shares of each mode pair as a stacked bar with 95 % intervals, or as the ring of the paper's figure, which has none.
@@ -55,6 +57,7 @@ def types(
         ring: draw rings, source modes down and target modes across.
         calibrated: rows of ``statistics.calibrate`` of a run of estimates, drawn with their intervals; the estimates then are thin
             bars above, or thin rings inside.
+        amount: how values of ``alpha`` are said, of a run ``run.spec.amount``; by default as step sizes.
         on: as for `histogram`.
 
     Raises:
@@ -62,10 +65,10 @@ def types(
     """
     check_single(table, "checkpoint_step", "alpha")
     with styled():
-        return whole((_rings if ring else _bars)(table, calibrated, on))
+        return whole((_rings if ring else _bars)(table, calibrated, amount, on))
 
 
-def _bars(table: pd.DataFrame, calibrated: pd.DataFrame | None, on: Canvas | None) -> Canvas:
+def _bars(table: pd.DataFrame, calibrated: pd.DataFrame | None, amount: Amount, on: Canvas | None) -> Canvas:
     """Draw a stacked bar for each mode pair, with its intervals, a legend and a title."""
     headings, rows = rows_of(table)
     figure = canvas(
@@ -73,7 +76,7 @@ def _bars(table: pd.DataFrame, calibrated: pd.DataFrame | None, on: Canvas | Non
     )
     draw_types(figure.subplots(), table, calibrated=calibrated)
     interval = Line2D([], [], color="black", linewidth=0.9, marker="|", markersize=3.5, label="95 % intervals")
-    legend(figure, [*class_patches(), interval], title_of(table) + _told(calibrated, "thin bars above"))
+    legend(figure, [*class_patches(), interval], title_of(table, amount) + _told(calibrated, "thin bars above"))
     return figure
 
 
@@ -130,7 +133,7 @@ def draw_types(ax: Axes, table: pd.DataFrame, *, calibrated: pd.DataFrame | None
     return ax
 
 
-def _rings(table: pd.DataFrame, calibrated: pd.DataFrame | None, on: Canvas | None) -> Canvas:
+def _rings(table: pd.DataFrame, calibrated: pd.DataFrame | None, amount: Amount, on: Canvas | None) -> Canvas:
     """Draw a ring for each mode pair."""
     sources, targets = modes(table["source_mode"]), modes(table["target_mode"])
     panel = (narrowed(len(targets), *_RING),) * 2
@@ -140,7 +143,7 @@ def _rings(table: pd.DataFrame, calibrated: pd.DataFrame | None, on: Canvas | No
             exact = of_pair(calibrated, source, target) if has_rows(calibrated) else None
             draw_ring(ax, of_pair(table, source, target), calibrated=exact)
     head_grid(axes, sources, targets, panel)
-    legend(figure, class_patches(), title_of(table) + _told(calibrated, "thin rings inside"))
+    legend(figure, class_patches(), title_of(table, amount) + _told(calibrated, "thin rings inside"))
     return figure
 
 
@@ -186,7 +189,9 @@ def draw(request: PlotRequest) -> Drawn:
     """Draw a request, with the shares as its data."""
     [table] = request.tables
     shares, calibrated = shares_of(table.intervals()), table.calibrated()
-    return Drawn(types(shares, ring=request[RING], calibrated=calibrated), beside(shares, calibrated))
+    return Drawn(
+        types(shares, ring=request[RING], calibrated=calibrated, amount=table.amount), beside(shares, calibrated)
+    )
 
 
 def describe(table: Table) -> Description:

@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeAlias, TypeVar, cast
 import pandas as pd
 from matplotlib.figure import Figure
 
+from transference.amounts import STEP_SIZES, Amount
 from transference.blocks import Block
 from transference.figures._options import BINS, LIMITS, Option
 from transference.statistics import (
@@ -46,7 +47,7 @@ class Table:
         bands: what ``control_bands`` returns; no rows for a run without controls.
         predicted: what ``predicted_rows`` returns, of a run with combinations.
         calibrated: what ``calibrate`` returns, of a calibrated run; no rows for any other.
-        unit: of the step sizes, with a space before it: of a run whose sources are modes they count updates.
+        amount: how its step sizes are said: of a run whose sources are modes they count updates.
     """
 
     name: str
@@ -63,7 +64,7 @@ class Table:
     bands: Read
     predicted: Read
     calibrated: Read
-    unit: str = ""
+    amount: Amount = STEP_SIZES
 
     @classmethod
     def of(
@@ -78,7 +79,7 @@ class Table:
         self_transference: Read,
         controls: Read,
         exact_pairs: Read | None = None,
-        unit: str = "",
+        amount: Amount = STEP_SIZES,
     ) -> Table:
         """Return the tables that belong to what the methods of a run return.
 
@@ -92,7 +93,7 @@ class Table:
             self_transference: reads its self-transference.
             controls: reads its controls.
             exact_pairs: reads the pairs by which it is calibrated; None where it is not.
-            unit: of its step sizes.
+            amount: how its step sizes are said.
         """
 
         def calibrated() -> pd.DataFrame:
@@ -115,13 +116,13 @@ class Table:
             bands=cache(lambda: control_bands(controls())),
             predicted=cache(lambda: predicted_rows(blocks(), band=band)),
             calibrated=cache(calibrated),
-            unit=unit,
+            amount=amount,
         )
 
     @property
     def alpha_told(self) -> str:
         """The step size of a table that has one, in words."""
-        return f"α = {self.alphas[0]:g}{self.unit}"
+        return self.amount.told(self.alphas[0])
 
     def at(self, alpha: float | None = None, step: int | None = None) -> Table:
         """Return the part of one step size, and of one checkpoint; None for all."""
@@ -153,7 +154,7 @@ class Table:
             bands=part(self.bands),
             predicted=part(self.predicted),
             calibrated=part(self.calibrated),
-            unit=self.unit,
+            amount=self.amount,
         )
 
 

@@ -62,13 +62,13 @@ def measured(run: Run, failed: Mapping[str, int]) -> str:
     lost = ", ".join(f"{n:,} {status}" for status, n in failed.items())
     again = f", each measured with {spec.replicates} draws of their episodes" if spec.replicates > 1 else ""
     n_pairs, n_ratios = spec.n_source * spec.n_target, spec.n_cells // spec.replicates
-    over = f", {n_ratios:,} ratios over checkpoints and step sizes" if n_ratios > n_pairs else ""
+    over = f", {n_ratios:,} ratios over checkpoints and {spec.amount.plural}" if n_ratios > n_pairs else ""
     known = f"of which some have no ratio: {lost}" if lost else "all of them measured"
     if spec.updates:
         return (
             f"From {checkpoints}, {_listed(f'{k:,}' for k in spec.updates)} updates of {spec.lookahead.get('meta_batch')} tasks "
             f"were taken, as in training, on each of {_tasks(spec.samplers, 'draw')} {_combinations(spec)}and the loss of each of "
-            f"{_tasks(spec.targets, 'target task')} compared with its loss before. The number of updates stands for the step size α. "
+            f"{_tasks(spec.targets, 'target task')} compared with its loss before. The number of updates is K. "
             f"That makes {_counted(n_pairs, 'pair')} of a draw and a target task{again}{over}, {known}. {_readings(spec)}"
         )
     return (
@@ -111,7 +111,7 @@ def estimator_name(spec: RunSpec) -> str:
 def exact_steps(spec: RunSpec) -> str:
     """Return the step sizes at which every loss was evaluated, such as ``"α = 0.01"``; empty if there is none."""
     names = alpha_names(spec.alphas)
-    return f"α = {_listed(names[alpha] for alpha in spec.exact_at)}" if spec.exact_at else ""
+    return spec.amount.told(_listed(names[alpha] for alpha in spec.exact_at)) if spec.exact_at else ""
 
 
 def told_of_estimates(spec: RunSpec) -> str:

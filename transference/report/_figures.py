@@ -82,7 +82,7 @@ def table_of(run: Run, band: tuple[float, float]) -> Table:
         self_transference=run.self_transference,
         controls=run.controls,
         exact_pairs=run.exact_pairs if run.spec.calibrated else None,
-        unit=" updates" if run.spec.updates else "",
+        amount=run.spec.amount,
     )
 
 

@@ -19,6 +19,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from transference._csv import write_csv
+from transference.amounts import STEP_SIZES, UPDATES
 from transference.errors import UsageError, printable
 from transference.figures import as_svg
 from transference.figures.requests import Table
@@ -98,13 +99,25 @@ def build_page(runs: Sequence[Run], options: ReportOptions, *, progress: bool = 
         sections = [_section(part, limits, options, bar.update) for part in parts]
     comparisons = _comparisons(runs, options.band)
     compared = _numbers(row["alpha"] for comparison in comparisons for row in comparison["rows"])
-    shown = {"runs": sections, "comparisons": comparisons, "compared_alphas": compared, "band": options.band}
+    shown: dict[str, Any] = {
+        "runs": sections,
+        "comparisons": comparisons,
+        "compared_alphas": compared,
+        "band": options.band,
+    }
+    amounts = {run.spec.amount for run in runs}
+    shown |= {"of_steps": STEP_SIZES in amounts, "of_updates": UPDATES in amounts}
     names = facts.alpha_names(alpha for run in runs for alpha in sorted(run.alphas))
     most = max(len(alphas) for alphas in (compared, *(section["alphas"] for section in sections)))
     return (
         _environment(names)
         .get_template("page.html")
-        .render(**shown, most_alphas=most, version=version("transference"), style=_style())
+        .render(
+            **shown,
+            most_alphas=most,
+            version=version("transference"),
+            style=_style(),
+        )
     )
 
 
@@ -158,6 +171,7 @@ def _section(
         "settings": facts.settings(run),
         "command": facts.command(run),
         "alphas": _numbers(run.alphas),
+        "amount": run.spec.amount,
         "alpha": part.alpha,
         "controls": _tables.rows_of(table.bands()),
         "estimated": run.spec.estimates,
@@ -275,7 +289,7 @@ def _comparisons(runs: Sequence[Run], band: tuple[float, float]) -> list[dict[st
         first = next((j for j in range(k) if _tables.same_tasks(runs[j], run)), None)
         if first is not None:
             numbers = {"first": first + 1, "second": k + 1, "steps": (runs[first].steps[-1], run.steps[-1])}
-            found.append({**numbers, "rows": _tables.contrast_rows(runs[first], run, band)})
+            found.append({**numbers, "amount": run.spec.amount, "rows": _tables.contrast_rows(runs[first], run, band)})
     return found
 
 
@@ -299,6 +313,7 @@ def _environment(names: Mapping[float, str]) -> jinja2.Environment:
         "count": count,
         "breakable": breakable,
         "alpha": names.__getitem__,
+        "begun": lambda text: text[:1].upper() + text[1:],
     }
     return environment
 

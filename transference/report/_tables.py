@@ -96,7 +96,7 @@ def replicated_rows(run: Run, band: tuple[float, float]) -> Rows:
 def _of_row(row: dict[str, Any], note: str, run: Run) -> str:
     """Return a note with the row that it is of; nothing for none."""
     alpha = facts.alpha_names(run.alphas)[row["alpha"]]
-    return f"{row['source_mode']} → {row['target_mode']} at α = {alpha}: {note}" if note else ""
+    return f"{row['source_mode']} → {row['target_mode']} at {run.spec.amount.told(alpha)}: {note}" if note else ""
 
 
 def rows_of(frame: pd.DataFrame) -> Rows:

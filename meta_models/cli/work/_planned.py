@@ -18,13 +18,13 @@ from click.core import ParameterSource
 
 from meta_models.cli.work._asked import Asked, training_of
 from meta_models.training import Folder, check_tasks, evaluate, train
-from meta_models.training._plan import OWN, Entry, Plan, PlanFolder, without_split
+from meta_models.training._plan import FAILED, OWN, Entry, Plan, PlanFolder, without_split
 from transference import load_checkpoint, open_tasks
 from transference.cli.modes import in_order
 from transference.cli.options import FAILED_CELLS, import_from_here, split_modes
 from transference.cli.printing import say
 from transference.cli.settings import options_in
-from transference.devices import full_precision
+from transference.devices import full_precision, out_of_memory
 from transference.errors import LearnerError, UsageError
 from transference.executors import Executor, InProcess, Packed, check_cluster, open_cluster
 from transference.learners import theta
@@ -98,18 +98,23 @@ class Bench:
     planned: Planned
 
     def __call__(self, item: Any) -> Iterator[Entry]:  # noqa: ANN401 - as every bench
-        """Train and test, unless that was done; a training that fails leaves word of it.
+        """Train and test, unless that was done or failed; a training that fails leaves word of it.
 
         Yields:
             The training.
+
+        Raises:
+            LearnerError: it could not read or compute on this machine, which says nothing of the training.
         """
         entry: Entry = item
         folder = self.planned.folder
-        if not folder.finished(entry):
+        if not (folder.finished(entry) or folder.failure(entry)):
             asked = self.planned.asked(entry)
             try:
                 folder.finish(entry, self._tested(entry, asked, self._trained(entry, asked)))
             except LearnerError as error:
+                if _of_the_machine(error):
+                    raise
                 folder.fail(entry, error)
         yield entry
 
@@ -171,10 +176,18 @@ def carry_out(
     folder.check(planned.how)
     entries = plan.entries if mine is None else plan.entries[mine.number - 1 :: mine.of]
     _check(planned, entries)
-    todo = [entry for entry in entries if not folder.finished(entry)]
+    failed = [entry for entry in entries if folder.failure(entry)]
+    todo = [entry for entry in entries if not folder.finished(entry) and entry not in failed]
     if dry_run:
-        say(f"{out}: {len(entries)} trainings, {len(entries) - len(todo)} done, {len(todo)} to do")
+        done = len(entries) - len(todo) - len(failed)
+        before = f", {len(failed)} failed" if failed else ""
+        say(f"{out}: {len(entries)} trainings, {done} done, {len(todo)} to do{before}")
         return
+    if failed:
+        _note(
+            f"note: {len(failed)} of {len(entries)} trainings failed before and are not tried again, since they would fail "
+            f"as they did; to try one again, delete its {FAILED} ({folder.of(failed[0]) / FAILED})"
+        )
     folder.begin(planned.how)
     _carried_out(planned, entries, todo, cluster)
     _tell(planned)
@@ -299,6 +312,15 @@ def _tell(planned: Planned) -> None:
             f"{len(failed)} of {len(plan.entries)} trainings failed, and have no scores in the table; {entry.folder}: {why}"
         )
         raise SystemExit(FAILED_CELLS)
+
+
+def _of_the_machine(error: BaseException | None) -> bool:
+    """Whether an error goes back to one of files, memory or the device: repeated, the training may well end."""
+    while error is not None:
+        if isinstance(error, OSError | torch.AcceleratorError) or out_of_memory(error):
+            return True
+        error = error.__cause__
+    return False
 
 
 def _note(text: str) -> None:

@@ -47,7 +47,7 @@ def choose(
     if weights is not None and not any(weights.values()):
         raise TransferenceError(
             f"No mode has a weight, and none was written: no source mode lowers the mean log loss of "
-            f"{in_one_line(rows.target)} at α = {rows.alpha:g}. Train without weights, or rank at another --alpha."
+            f"{in_one_line(rows.target)} at {rows.run.spec.amount.told(rows.alpha)}. Train without weights, or rank at another --alpha."
         )
     if out is not None and weights is not None:
         about = {"note": NOT_SHOWN, "rule": _rule(rows, k, budget), "run": rows.run.spec.digest}
@@ -141,7 +141,8 @@ def _dealt(shares: NDArray[np.float64], n: int) -> list[float]:
 def _rule(rows: Rows, k: int | None, budget: int | None) -> str:
     """Return how the weights were made, in words."""
     rule = f"the first {k}" if k is not None else f"{budget} tasks in proportion to minus the mean log ratio"
-    where = f"{rows.target}, checkpoint {rows.step}, alpha {rows.alpha!r}"
+    exactly = repr(rows.alpha).removesuffix(".0")
+    where = f"{rows.target}, checkpoint {rows.step}, {rows.run.spec.amount.told(exactly)}"
     return f"{rule}, ranked by the mean log loss ratio on {where}"
 
 
@@ -180,7 +181,7 @@ def _as_text(
 ) -> str:
     """Return all of it in words and aligned columns."""
     what = "Source modes" if pairs is not None else "Single source tasks, each with its episode,"
-    where = f"checkpoint {rows.step}, α = {rows.alpha:g}"
+    where = f"checkpoint {rows.step}, {rows.run.spec.amount.told(rows.alpha)}"
     lines = [
         NOT_SHOWN,
         "",

@@ -131,7 +131,7 @@ def preparation(
 
     Args:
         name: the mode's name.
-        place: an archive, a folder, or a parquet file.
+        place: an archive, a folder, or a parquet file; where it holds several datasets the one called ``name`` is meant.
         data_root: where the prepared file goes.
         side: pixels along each edge.
         channels: 1 or 3; by default 3, for Omniglot 1, which serves 3 as well.
@@ -161,7 +161,7 @@ def preparation(
     if file := next(iter(prepared_pairs(data_root, name)), None):
         raise DataError(f"{name} is paired data in {file.where}; choose another name for images, or move that file.")
     with workplace(name, place, data_root) as unpacked:
-        found, plain = open_place(name, original, place, unpacked, say)
+        found, read = open_place(name, original, place, unpacked, say)
         listed = split_file or (original.split_list if original else None)
         reader: DatasetReader = Inverted(found) if invert else found
         absent, empty = [], []
@@ -176,9 +176,9 @@ def preparation(
             empty = [split for split in split_list.splits if split not in reader.classes()]
         settings = {
             "name": name,
-            "from": origin or place.name,
-            "in_data_root": place.resolve().parent == data_root.resolve(),
-            "as_it_is": plain and not split_list and not invert,
+            "from": origin or (read or place).name,
+            "in_data_root": (read or place).resolve().parent == data_root.resolve(),
+            "as_it_is": read is not None and not split_list and not invert,
             "images": found.mark().content,
             "side": side,
             "channels": channels,

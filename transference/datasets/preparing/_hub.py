@@ -13,12 +13,12 @@ from transference.datasets._tree import is_image
 from transference.datasets._unread import by_suffix, counted, few
 from transference.datasets.intake import HubAddress, HubFile, HubListing, fetch, list_hub
 from transference.datasets.originals import Original
+from transference.datasets.preparing._places import ARCHIVES
 from transference.errors import DataError
 
 DOWNLOADS = ".downloads"
 """The folder of a data root in which downloads are kept."""
 
-_ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tbz2", ".tar.bz2")
 _TABLES = (".csv",)
 """What lies beside the archives of a dataset as it is distributed, and says which image is of which class."""
 
@@ -126,4 +126,4 @@ def _is_hidden(path: str) -> bool:
 
 
 def _is_archive(path: str) -> bool:
-    return path.lower().endswith(_ARCHIVES)
+    return path.lower().endswith(ARCHIVES)

@@ -19,7 +19,7 @@ from transference.datasets.paired._own import read_own
 from transference.datasets.paired._prepared import target, write
 from transference.datasets.paired._table import PairedTable, as_kept, checked, standardised
 from transference.datasets.paired.originals import PairedOriginal, find_paired_original, paired_original_names
-from transference.datasets.preparing._places import look_in
+from transference.datasets.preparing._places import look_in, table_called
 from transference.datasets.preparing._workplace import workplace
 from transference.errors import DataError, SpecMismatchError, UsageError
 
@@ -61,7 +61,7 @@ def paired_preparation(
 
     Args:
         name: the dataset's name.
-        place: an archive, a folder, or a file.
+        place: an archive, a file, or a folder with them; of tables in it the one called ``name`` is meant.
         data_root: where the prepared file goes.
         side: pixels along each edge of its images, if it has any.
         form: the dataset that lies there as it is distributed; by default the one that is called ``name``.
@@ -86,6 +86,7 @@ def paired_preparation(
                 "choose another name, or move the images."
             )
         if told:
+            place = table_called(name, place)
             table, settings = read_own(place, told, side), {"description": told.path.name}
         else:
             original = _original(form or name)

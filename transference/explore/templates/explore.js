@@ -420,7 +420,7 @@ function openPair() {
   const [i, j] = view.cell, before = run.losses[layer.about.step][j], log = layer.log[i * T + j];
   $('pair-title').textContent = `${taskName('sources', i)} → ${taskName('targets', j)}`;
   const losses = `loss before ${number(before ?? NaN)}, after ${number((before ?? NaN) * Math.exp(log))}`;
-  $('pair-facts').replaceChildren(...[...describe(i, j), `${losses}, at checkpoint ${layer.about.step} and α = ${layer.about.alpha}`].map((text) => make('li', { textContent: text })));
+  $('pair-facts').replaceChildren(...[...describe(i, j), `${losses}, at checkpoint ${layer.about.step} and ${run.told[view.alpha]}`].map((text) => make('li', { textContent: text })));
   $('pair-tasks').replaceChildren(supportSet('sources', i), supportSet('targets', j));
   if (run.noPictures) $('pair-tasks').append(make('p', { className: 'note', textContent: `No pictures: ${run.noPictures}` }));
   $('pair-command').textContent = commandOf(i, j);
