@@ -1,4 +1,4 @@
-"""What the analysis of acting does with groups of classes: data, choices, payment, tests and contrasts, on small ones whose truth is known."""
+"""What the analysis of acting does with groups of classes: data, choices, payment, tests and contrasts, on small ones."""
 
 import io
 import json
@@ -135,8 +135,8 @@ def small(tmp_path_factory):
     rng = np.random.default_rng(0)
     for name in ("one", "two"):
         rows = [
-            {"image": {"bytes": picture(100 + 5 * label, rng), "path": ""}, "class_name": f"{name}{label}", "split": "test" if label > 4 else "train",
-             "class_group": "low" if label in (0, 1) else "high"}
+            {"image": {"bytes": picture(100 + 5 * label, rng), "path": ""}, "class_name": f"{name}{label}",
+             "split": "test" if label > 4 else "train", "class_group": "low" if label in (0, 1) else "high"}
             for label in range(8) for _ in range(6)
         ]  # fmt: skip
         (place / "data").mkdir(exist_ok=True)
