@@ -526,7 +526,7 @@ def test_pages_and_figures_tell_draws_and_updates(trained, tmp_path):
         assert "2 and 4 updates of 3 tasks were taken, as in training, on each of 4 draws" in text
         assert "is not what it was" not in text
     text = (tmp_path / "report.html").read_text()
-    assert "α = 4 updates" in text
+    assert "K = 4 updates" in text
     assert ", draw 1" in text
     assert "alpha is the number of updates" in call("summary", tmp_path / "run").stdout
 
