@@ -39,7 +39,9 @@ def main() -> None:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--runs", type=Path, default=Path("runs/analyses/acting"), help="Folder of trainings and pilots.")
     made.add_argument("--data-root", type=Path, default=Path("data"), help="Folder with the images of e2.")
-    made.add_argument("--experiment", choices=["e1", "e1-surrogate", "e2"], default="e1", help="Which; e2 tells E3 too.")
+    made.add_argument(
+        "--experiment", choices=["e1", "e1-surrogate", "e2"], default="e1", help="Which; e2 tells E3 too."
+    )
     made.add_argument("--seed", type=int, action="append", help="Of e2: carry out this seed alone, and tell nothing.")
     asked = made.parse_args()
     if asked.experiment == "e1":
