@@ -375,7 +375,7 @@ def test_what_a_table_cannot_tell_is_not_decided_and_says_why(tmp_path):
     assert (counts["single_positive"] == 0).all()
     assert (counts["single_undecided"] == 600).all()
     told = replicates_text(counts)
-    assert "nan" not in told.replace(" nan ", " ").replace("α nan", "")  # a table from elsewhere has no step size
+    assert "nan" not in told.replace(" nan ", " ").replace("alpha nan", "")  # a table from elsewhere has no step size
     assert "<NA>" not in told
     assert told.count("\n–: no pair is") == 2
     assert json.loads(json_text(counts))[1]["single_negative"] is None
