@@ -15,7 +15,7 @@ from PIL import Image
 import transference as tr
 from analyses.acting.__main__ import HERE
 from analyses.acting.images import groups, telling
-from analyses.acting.images.arms import RANDOM, Choice, choices, permuted, smallest
+from analyses.acting.images.arms import DRAWS, Choice, choices, permuted, smallest
 from analyses.acting.images.drawing import LABELS, draw
 from analyses.acting.images.pilots import EXPERIMENTS, group_names, shared_options
 from analyses.acting.images.trainings import FREE, PAID, Seed, plan_text
@@ -82,7 +82,7 @@ def scores(truth, rng, seeds=(0, 1, 2, 3, 4)):
         for seed in seeds:
             for target in ("alphabets", "superclasses", "flycatchers"):
                 start = rng.normal(60, 5)
-                for arm in [*(f"random-{number + 1}" for number in range(RANDOM)), *LABELS]:
+                for arm in [*(f"random-{number + 1}" for number in range(DRAWS)), *LABELS]:
                     above = truth.get(arm, 0.0) + rng.normal(scale=0.2)
                     rows += [
                         {"experiment": experiment, "seed": seed, "target": target, "arm": arm, "reading": reading, "stage": 600,
@@ -165,7 +165,7 @@ def finished(small):
         groups.prepare_groups(config, place / "data", place / "prepared")
         seed = Seed(config, 0, place / "prepared", place / "runs")
         with pytest.MonkeyPatch.context() as inner:
-            inner.setattr("analyses.acting.images.arms.RANDOM", 3)  # of two in four there are six
+            inner.setattr("analyses.acting.images.arms.DRAWS", 3)  # of two in four there are six
             inner.setattr("analyses.acting.images.trainings.EXPERIMENTS", ("e3",))
             seed.carry_out()
         return seed

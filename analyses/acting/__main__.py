@@ -44,6 +44,8 @@ def main() -> None:
     )
     made.add_argument("--seed", type=int, action="append", help="Of e2: carry out this seed alone, and tell nothing.")
     asked = made.parse_args()
+    if asked.seed and asked.experiment != "e2":
+        made.error(f"--seed was given with --experiment {asked.experiment}; it is of e2.")
     if asked.experiment == "e1":
         exhaustive(asked.runs, HERE)
     elif asked.experiment == "e1-surrogate":

@@ -8,8 +8,8 @@ from transference.cli.deferred import run_by
 from transference.cli.options import PathType
 
 NOT_SHOWN = (
-    "This is a ranking, not a choice: a rank here has not been shown to choose better than chance. Three experiments "
-    "of ours looked for it and did not show it (analyses/acting)."
+    "This is a ranking, not a choice: a rank here has not been shown to choose better than chance. Our "
+    "experiments looked for it and did not show it (analyses/acting)."
 )
 """What stands above all that the command prints and writes."""
 

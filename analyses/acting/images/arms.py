@@ -12,17 +12,15 @@ import pandas as pd
 import torch
 
 from analyses.acting.images.groups import SHUFFLED
-from analyses.acting.images.pilots import GroupPilot
+from analyses.acting.images.pilots import CHECKED, GroupPilot, shared_options
 from analyses.acting.pilots import logs_of_means, mean_logs
 from transference.statistics import calibrate
 
 Scores = pd.DataFrame
 """A row per group and a column per target; the smaller the better."""
 
-RANDOM = 5
+DRAWS = 5
 """How often groups are drawn at random."""
-
-WITHOUT_PILOT = ("all", "own-share")
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,8 @@ def rules(pilot: GroupPilot) -> dict[str, tuple[Scores, float]]:
     A gradient counts one task, a loss that is read without a gradient a third, and features of the support images half of that.
     """
     of, groups, targets = pilot.sizes, len(pilot.groups), list(pilot.targets)
-    begun = of["updates"] * 2
+    per_update = shared_options(pilot.config)["meta-batch"]
+    begun = of["updates"] * per_update
     sources, queried = groups * of["n_source"], of["n_target"]
     exact, gradients, features = _rows(pilot, "loss_ratio"), pilot.gradients(), pilot.features()
     cosines = {target: [-_cosine(gradients[one], gradients[target]) for one in pilot.groups] for target in targets}
@@ -79,7 +78,7 @@ def rules(pilot: GroupPilot) -> dict[str, tuple[Scores, float]]:
         "cosine": (table(cosines), begun + sources + queried),
         "prototype": (table(away), begun + (sources + queried) / 6),
         "exact": (exact, begun + sources + read),
-        "calibrated": (_calibrated(pilot), begun + sources + queried + (sources + queried) / 3),
+        "calibrated": (_calibrated(pilot), begun + sources + queried + (groups * CHECKED + queried) / 3),
         "tempered": (_rows(pilot, "tempered_ratio"), begun + sources + read),
         "transposed": (_transposed(pilot), begun + queried + (sources * queried + sources) / 3),
         "permuted": (permuted(exact, pilot.seed), begun + sources + read),
@@ -87,7 +86,7 @@ def rules(pilot: GroupPilot) -> dict[str, tuple[Scores, float]]:
     updates = pilot.updates()
     for k in of["k"]:
         rows = logs_of_means(updates, k).loc[list(pilot.groups), targets]
-        found[f"k{k}"] = (rows, begun + groups * k * 2 + (1 + groups) * of["n_read"] / 3)
+        found[f"k{k}"] = (rows, begun + groups * k * per_update + (1 + groups) * of["n_read"] / 3)
     return found
 
 
@@ -106,7 +105,7 @@ def smallest(scores: pd.Series, k: int) -> tuple[str, ...]:
 def drawn(pilot: GroupPilot) -> list[tuple[str, ...]]:
     """Return as many draws of groups at random as there are of them, no two alike; the same places in every experiment."""
     dealer, found = random.Random(f"random {pilot.seed}"), []
-    while len(found) < RANDOM:
+    while len(found) < DRAWS:
         places = sorted(dealer.sample(range(len(pilot.groups)), pilot.config["choose"]))
         if (groups := tuple(pilot.groups[place] for place in places)) not in found:
             found.append(groups)

@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def shuffled(rows: pd.DataFrame, noise: random.Random) -> pd.DataFrame:
 
 def _rows(data_root: Path, of: Mapping[str, Any]) -> pd.DataFrame:
     """Return image bytes and class names of what a group consists of: a dataset's class group, split, or classes by name."""
-    table = pq.read_table(data_root / f"{of['of']}.parquet").to_pandas()
+    table = _images(data_root / f"{of['of']}.parquet")
     for column, key in (("class_group", "group"), ("split", "split")):
         if key in of:
             table = table[table[column].astype(str) == of[key]]
@@ -59,6 +60,12 @@ def _rows(data_root: Path, of: Mapping[str, Any]) -> pd.DataFrame:
         _check_all(of["classes"], table["class_name"].unique())
     names, images = table["class_name"].astype(str), [one["bytes"] for one in table["image"]]
     return pd.DataFrame({"image": images, "class_name": names.to_numpy()})
+
+
+@cache
+def _images(file: Path) -> pd.DataFrame:
+    """Return a dataset, read once for all its groups."""
+    return pq.read_table(file).to_pandas()
 
 
 def _check_all(asked: Iterable[str], found: Iterable[str]) -> None:

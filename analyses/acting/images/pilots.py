@@ -24,6 +24,9 @@ HERE = Path(__file__).parent.parent
 
 EXPERIMENTS = ("e2", "e3")
 
+CHECKED = 10
+"""Pairs of each group and target that are measured exactly where a table is calibrated."""
+
 _OF_PILOT = ("iterations", "save-every", "keep-checkpoints")
 """What a pilot does not share with the trainings."""
 
@@ -105,7 +108,7 @@ class GroupPilot:
     def calibrated(self) -> tr.Run:
         """Return the same with the first order everywhere and a tenth of the pairs exact."""
         return self._measured(
-            "calibrated", self.groups, self.targets, **self._pairs, estimator=tr.Calibrated(checked=10, share=0.1)
+            "calibrated", self.groups, self.targets, **self._pairs, estimator=tr.Calibrated(checked=CHECKED, share=0.1)
         )
 
     def transposed(self) -> tr.Run:

@@ -42,7 +42,6 @@ def hindsight(seed: Seed) -> pd.DataFrame:
                 "arm": ORACLE,
                 "target": target,
                 "groups": "+".join(sorted(groups)),
-                "cost": 0.0,
             }
             told = rows[rows["index"] % 2 == half].assign(seed=seed.number, stage=seed.last_update, **about)
             parts += [told.assign(reading=reading) for reading in (PAID, FREE)]
@@ -50,7 +49,7 @@ def hindsight(seed: Seed) -> pd.DataFrame:
 
 
 def arms(tests: pd.DataFrame) -> pd.DataFrame:
-    """Return what every arm chose, what that cost, and mean accuracy and loss of its training, a row for each.
+    """Return what every arm chose, where its training was read, and mean accuracy and loss there, a row for each.
 
     Args:
         tests: as `tested` returns it.
